@@ -1,0 +1,43 @@
+"""The paper's network families in backpropagation form: ordinary modules, split into layers.
+
+Every model has `layers` (the encoders f_1..f_L), a `readout` and a `head`; the Associated
+Learning form is made from `layers` alone.
+"""
+
+from associated_learning.models.bilstm import BiLSTM, BiLSTMLayer
+from associated_learning.models.cnn import CNN
+from associated_learning.models.embedding import TokenEmbedding
+from associated_learning.models.layered import LayeredModel
+from associated_learning.models.lstm import BidirectionalLSTM
+from associated_learning.models.mlp import MLP
+from associated_learning.models.readouts import (
+    Flatten,
+    GlobalAverage,
+    LastState,
+    MaskedMean,
+    PooledFlatten,
+    StateConcat,
+    StateSum,
+)
+from associated_learning.models.transformer import Transformer, TransformerLayer
+from associated_learning.models.vgg import VGG
+
+__all__ = [
+    "CNN",
+    "MLP",
+    "VGG",
+    "BiLSTM",
+    "BiLSTMLayer",
+    "BidirectionalLSTM",
+    "Flatten",
+    "GlobalAverage",
+    "LastState",
+    "LayeredModel",
+    "MaskedMean",
+    "PooledFlatten",
+    "StateConcat",
+    "StateSum",
+    "TokenEmbedding",
+    "Transformer",
+    "TransformerLayer",
+]

@@ -1,0 +1,67 @@
+"""The paper's vanilla CNN (section 6.6)."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from associated_learning.models.activations import Activation, make_activation
+from associated_learning.models.dense import dense_head
+from associated_learning.models.layered import LayeredModel
+from associated_learning.models.readouts import Flatten
+
+__all__ = ["CNN"]
+
+
+class CNN(LayeredModel):
+    """Four layers of two 3x3 convolutions and a deep dense head; 13 hidden layers in all.
+
+    No normalisation, dropout or pooling; the last convolution of every second layer has
+    stride 2. With the defaults 5,929,962 parameters. The head's 1280 and first 256 mirror
+    the bridge of the AL form, so that both infer with equally many parameters.
+
+    Args:
+        in_channels: Channels of the images ``[B, in_channels, image_size, image_size]``.
+        out_features: Number of logits.
+        image_size: Side of the images in pixels.
+        channels: Output channels, one per layer.
+        activation: Name or module class; the paper's AL form uses ``"elu"``.
+        head_hidden: Widths of the dense layers before the logits.
+
+    Example:
+        >>> import torch
+        >>> model = CNN(in_channels=1, image_size=28, head_hidden=(16,))
+        >>> model(torch.zeros(2, 1, 28, 28)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 3,
+        out_features: int = 10,
+        image_size: int = 32,
+        channels: tuple[int, ...] = (32, 32, 64, 64),
+        activation: Activation = "relu",
+        head_hidden: tuple[int, ...] = (1280, 256, 256, 256, 256),
+    ) -> None:
+        layers, below, side = [], in_channels, image_size
+        for i, width in enumerate(channels):
+            stride = 1 + i % 2
+            layers.append(_conv_pair(below, width, stride, activation))
+            below, side = width, -(-side // stride)
+        head = dense_head(below * side**2, head_hidden, out_features, activation=activation)
+        super().__init__(layers, Flatten(), head)
+
+
+def _conv_pair(below: int, width: int, stride: int, activation: Activation) -> nn.Sequential:
+    pair = nn.Sequential(
+        nn.Conv2d(below, width, 3, padding=1),
+        make_activation(activation),
+        nn.Conv2d(width, width, 3, stride=stride, padding=1),
+        make_activation(activation),
+    )
+    for module in pair:
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight)
+            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    return pair

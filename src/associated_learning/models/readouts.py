@@ -1,0 +1,188 @@
+"""Readouts: how a representation s, an image, a sequence or a vector, becomes one vector.
+
+Models use one before their head; Associated Learning uses one per layer before the bridge.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from associated_learning.errors import InputError
+from associated_learning.sequence import Sequence
+
+__all__ = [
+    "Flatten",
+    "GlobalAverage",
+    "LastState",
+    "MaskedMean",
+    "PooledFlatten",
+    "StateConcat",
+    "StateSum",
+]
+
+
+class Flatten(nn.Module):
+    """All values of a sample in one row: ``[B, ...]`` to ``[B, N]`` (the paper's CNN and VGG).
+
+    Raises:
+        InputError: Got a `Sequence`, whose length differs from batch to batch.
+
+    Example:
+        >>> import torch
+        >>> Flatten()(torch.zeros(2, 3, 4, 4)).shape
+        torch.Size([2, 48])
+    """
+
+    def forward(self, s: Tensor) -> Tensor:
+        """Return ``[B, N]``."""
+        return _tensor(s, self).flatten(1)
+
+
+class GlobalAverage(nn.Module):
+    """The mean over all positions of an image: ``[B, C, ...]`` to ``[B, C]``.
+
+    A vector ``[B, C]`` passes through, so that one readout serves networks whose last layers
+    are fully connected.
+
+    Raises:
+        InputError: Got a `Sequence`; use `MaskedMean`.
+
+    Example:
+        >>> import torch
+        >>> GlobalAverage()(torch.ones(2, 3, 4, 4)).tolist()
+        [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+    """
+
+    def forward(self, s: Tensor) -> Tensor:
+        """Return ``[B, C]``."""
+        s = _tensor(s, self)
+        return s if s.ndim == 2 else s.flatten(2).mean(2)
+
+
+class PooledFlatten(nn.Module):
+    """Average an image to ``size`` x ``size``, then flatten: ``[B, C, H, W]`` to ``[B, N]``.
+
+    Between `Flatten` (all positions) and `GlobalAverage` (``size=1``). A vector passes through.
+
+    Raises:
+        InputError: Got a `Sequence`; or ``size`` is below one.
+
+    Example:
+        >>> import torch
+        >>> PooledFlatten(2)(torch.zeros(2, 3, 8, 8)).shape
+        torch.Size([2, 12])
+    """
+
+    def __init__(self, size: int = 2) -> None:
+        super().__init__()
+        if size < 1:
+            raise InputError(
+                f"PooledFlatten got size {size}; give the side of the grid, 1 or more."
+            )
+        self.size = size
+
+    def forward(self, s: Tensor) -> Tensor:
+        """Return ``[B, C*size*size]``."""
+        s = _tensor(s, self)
+        return s if s.ndim == 2 else F.adaptive_avg_pool2d(s, self.size).flatten(1)
+
+    def extra_repr(self) -> str:
+        """Return the size for printing."""
+        return f"size={self.size}"
+
+
+class MaskedMean(nn.Module):
+    """The mean over the real tokens: ``[B, T, D]`` to ``[B, D]`` (section 2.2, EMB and Tran).
+
+    A plain tensor is averaged as by `GlobalAverage`.
+
+    Example:
+        >>> import torch
+        >>> s = Sequence(torch.tensor([[[2.0], [4.0], [9.0]]]), torch.tensor([2]))
+        >>> MaskedMean()(s).tolist()
+        [[3.0]]
+    """
+
+    def forward(self, s: Tensor | Sequence) -> Tensor:
+        """Return ``[B, D]``."""
+        if not isinstance(s, Sequence):
+            return s if s.ndim == 2 else s.flatten(2).mean(2)
+        # masked_fill, not a product: NaN times zero is NaN, and padding must not matter
+        kept = s.values.masked_fill(~s.mask().unsqueeze(2), 0.0)
+        return kept.sum(1) / s.lengths.unsqueeze(1).to(kept.dtype)
+
+
+class LastState(nn.Module):
+    """The values at the last real token: ``[B, T, D]`` to ``[B, D]``.
+
+    Example:
+        >>> import torch
+        >>> s = Sequence(torch.tensor([[[2.0], [4.0], [9.0]]]), torch.tensor([2]))
+        >>> LastState()(s).tolist()
+        [[4.0]]
+    """
+
+    def forward(self, s: Sequence) -> Tensor:
+        """Return ``[B, D]``."""
+        if not isinstance(s, Sequence):
+            raise InputError(f"LastState needs a Sequence, got {type(s).__name__}.")
+        last = (s.lengths - 1).view(-1, 1, 1).expand(-1, 1, s.values.shape[2])
+        return s.values.gather(1, last).squeeze(1)
+
+
+class StateSum(nn.Module):
+    """Final forward plus final backward hidden state: ``[B, 2, H]`` to ``[B, H]``.
+
+    Raises:
+        InputError: The layer below is not recurrent, so there is no state.
+
+    Example:
+        >>> import torch
+        >>> state = torch.tensor([[[1.0], [2.0]]])
+        >>> s = Sequence(torch.zeros(1, 3, 2), torch.tensor([3]), state)
+        >>> StateSum()(s).tolist()
+        [[3.0]]
+    """
+
+    def forward(self, s: Sequence) -> Tensor:
+        """Return ``[B, H]``."""
+        return _hidden(s, self).sum(1)
+
+
+class StateConcat(nn.Module):
+    """Final forward and backward hidden states side by side: ``[B, 2, H]`` to ``[B, 2H]``.
+
+    Raises:
+        InputError: The layer below is not recurrent, so there is no state.
+
+    Example:
+        >>> import torch
+        >>> state = torch.tensor([[[1.0], [2.0]]])
+        >>> s = Sequence(torch.zeros(1, 3, 2), torch.tensor([3]), state)
+        >>> StateConcat()(s).tolist()
+        [[1.0, 2.0]]
+    """
+
+    def forward(self, s: Sequence) -> Tensor:
+        """Return ``[B, 2H]``."""
+        return _hidden(s, self).flatten(1)
+
+
+def _tensor(s: Tensor | Sequence, readout: nn.Module) -> Tensor:
+    if isinstance(s, Sequence):
+        raise InputError(
+            f"{type(readout).__name__} needs a tensor, got a Sequence; "
+            "use MaskedMean, LastState, StateSum or StateConcat."
+        )
+    return s
+
+
+def _hidden(s: Tensor | Sequence, readout: nn.Module) -> Tensor:
+    state = s.state if isinstance(s, Sequence) else None
+    if state is None:
+        raise InputError(
+            f"{type(readout).__name__} needs the final states of a recurrent layer, but got "
+            f"a {type(s).__name__} without them; use MaskedMean."
+        )
+    return state[:, :2]  # with `carry_state` the cell states follow the hidden ones
