@@ -1,0 +1,54 @@
+"""Train PyTorch networks without end-to-end backpropagation, by Associated Learning.
+
+Associated Learning (Wu, Lin, Chen and Chen, ICLR 2022) trains every layer by a loss of its
+own; no gradient crosses from one layer to another. See `ALLayer` for the layer (Figure 2),
+`update_layer` for training (Algorithm 2), `ALNetwork.forward` for inference (Algorithm 3) and
+`al_form` for the conversion of a list of encoders (Algorithm 1).
+"""
+
+from associated_learning.backprop import BPNetwork
+from associated_learning.checkpoint import Checkpoints, load_weights, save_weights
+from associated_learning.convert import al_form
+from associated_learning.errors import (
+    AssociatedLearningError,
+    CheckpointError,
+    InputError,
+    NonFiniteLossError,
+)
+from associated_learning.inference import evaluate, predict_batches
+from associated_learning.layer import ALLayer
+from associated_learning.loader import LoaderBatches
+from associated_learning.network import ALNetwork, Network
+from associated_learning.parameters import count_parameters
+from associated_learning.sequence import Sequence
+from associated_learning.step import update_layer, update_network
+from associated_learning.targets import Classes, MultiLabel, Regression
+from associated_learning.trainer import Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ALLayer",
+    "ALNetwork",
+    "AssociatedLearningError",
+    "BPNetwork",
+    "CheckpointError",
+    "Checkpoints",
+    "Classes",
+    "InputError",
+    "LoaderBatches",
+    "MultiLabel",
+    "Network",
+    "NonFiniteLossError",
+    "Regression",
+    "Sequence",
+    "Trainer",
+    "al_form",
+    "count_parameters",
+    "evaluate",
+    "load_weights",
+    "predict_batches",
+    "save_weights",
+    "update_layer",
+    "update_network",
+]

@@ -1,0 +1,124 @@
+"""Callbacks: what a training run tells whoever listens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from associated_learning.errors import InputError
+from associated_learning.history import EpochRecord, TrainingState
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+__all__ = ["Callback", "Callbacks", "JsonLines", "TensorBoard"]
+
+Losses = list[dict[str, float]]
+
+
+class Callback:
+    """Base of all callbacks: every event does nothing until it is overridden."""
+
+    def started(self, state: TrainingState, *, epochs: int, batches: int) -> None:
+        """Training starts or is resumed: ``epochs`` in all, ``batches`` in each."""
+
+    def batch_done(self, state: TrainingState, losses: Losses) -> None:
+        """A batch is done; ``losses`` are its losses by name, one dict a block."""
+
+    def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
+        """An epoch is done and validated."""
+
+    def ended(self, state: TrainingState) -> None:
+        """Training is over, for whatever reason."""
+
+
+class Callbacks(Callback):
+    """Several callbacks as one, called in order; `ended` is called even after an error."""
+
+    def __init__(self, callbacks: Iterable[Callback]) -> None:
+        self.callbacks = tuple(callbacks)
+
+    def started(self, state: TrainingState, *, epochs: int, batches: int) -> None:
+        for callback in self.callbacks:
+            callback.started(state, epochs=epochs, batches=batches)
+
+    def batch_done(self, state: TrainingState, losses: Losses) -> None:
+        for callback in self.callbacks:
+            callback.batch_done(state, losses)
+
+    def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
+        for callback in self.callbacks:
+            callback.epoch_done(state, record)
+
+    def ended(self, state: TrainingState) -> None:
+        for callback in self.callbacks:
+            callback.ended(state)
+
+
+class JsonLines(Callback):
+    """Writes one line of JSON an epoch; on resuming, epochs after the checkpoint are dropped.
+
+    Args:
+        path: The file, made anew when training starts from the beginning.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def started(self, state: TrainingState, *, epochs: int, batches: int) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lines = [json.dumps(asdict(record)) + "\n" for record in state.records]
+        self.path.write_text("".join(lines), encoding="utf-8")
+
+    def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(record)) + "\n")
+
+
+class TensorBoard(Callback):
+    """Writes losses of every layer and scores of every depth for TensorBoard.
+
+    Args:
+        folder: Where the event files go.
+        every: Number of batches between two entries of the training losses.
+
+    Raises:
+        InputError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path | str, *, every: int = 20) -> None:
+        self.folder = Path(folder)
+        self.every = every
+        self._writer: SummaryWriter | None = None
+
+    def started(self, state: TrainingState, *, epochs: int, batches: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise InputError(
+                "TensorBoard logs were asked for, but it is not installed; run "
+                "`pip install associated-learning[tensorboard]`."
+            ) from error
+        self._writer = SummaryWriter(str(self.folder), purge_step=state.step)
+
+    def batch_done(self, state: TrainingState, losses: Losses) -> None:
+        if self._writer is None or state.step % self.every:
+            return
+        for i, terms in enumerate(losses, start=1):
+            for name, value in terms.items():
+                self._writer.add_scalar(f"loss/{name}/layer-{i}", value, state.step)
+
+    def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
+        if self._writer is None:
+            return
+        for i, score in enumerate(record.scores, start=1):
+            self._writer.add_scalar(f"validation/depth-{i}", score, state.step)
+        self._writer.flush()
+
+    def ended(self, state: TrainingState) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

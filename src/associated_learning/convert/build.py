@@ -1,0 +1,159 @@
+"""Algorithm 1 for a list of encoders: insert b, g and h beside each and return an AL network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from associated_learning.convert.partners import (
+    Activation,
+    BridgeKind,
+    choose_readout,
+    make_bridge,
+    make_coder,
+)
+from associated_learning.errors import InputError
+from associated_learning.inference import check_finite, evaluating
+from associated_learning.layer import ALLayer
+from associated_learning.losses import autoencoder_loss
+from associated_learning.network import ALNetwork
+from associated_learning.targets import Target
+
+__all__ = ["al_form"]
+
+T = TypeVar("T")
+
+
+def al_form(
+    encoders: Iterable[nn.Module],
+    example: Any,
+    target: Target,
+    *,
+    latent: int | Sequence[int] = 128,
+    readout: nn.Module | Sequence[nn.Module] | None = None,
+    bridge: BridgeKind = "linear",
+    bridge_hidden: int = 1280,
+    activation: Activation = nn.Tanh,
+    decoder_activation: Activation | None = None,
+    linear_decoders: bool = False,
+    bias: bool = True,
+    detach_target: bool = True,
+    stop_gradients: bool | Sequence[bool] = True,
+    use_associated: bool | Sequence[bool] = True,
+) -> ALNetwork:
+    """Convert a list of encoders to AL form (Algorithm 1).
+
+    The encoders are used as they are, not copied; a classifier on top is left out.
+
+    Args:
+        encoders: ``f_1 .. f_L``; each takes what the one before it returns.
+        example: A batch of inputs, only looked at for its shapes.
+        target: What y is.
+        latent: ``D_1 .. D_L``, the widths of the latents t (Tables 7 and 8: 128), or one for
+            all.
+        readout: From each ``s_i`` to a vector: a module for each layer, or one for all (it
+            must then hold no parameters). By default the masked mean for sequences (section
+            2.1.1) and the global average for images, so that bridges stay small.
+        bridge: See `make_bridge`.
+        bridge_hidden: Width between the two maps of an "mlp" bridge.
+        activation: Nonlinearity of g and h, and of the bridges that have one (tanh in section
+            2.1; sigmoid in the released image code). ``h_1`` has none where it gives logits.
+        decoder_activation: Nonlinearity of h, if it is not that of g.
+        linear_decoders: True gives ``h_2 .. h_L`` no nonlinearity (the later released code).
+        bias: Whether b, g and h have biases.
+        detach_target: See `associated_loss`: False lets g learn from the associated loss.
+        stop_gradients: See `ALLayer`; one for each layer, or one for all.
+        use_associated: See `ALLayer`; one for each layer, or one for all.
+
+    Raises:
+        InputError: No encoder came, the example does not pass through the encoders, or a list
+            has not one entry for each layer.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> encoders = [nn.Sequential(nn.Linear(4, 8), nn.ReLU()), nn.Linear(8, 8)]
+        >>> net = al.al_form(encoders, torch.randn(2, 4), al.Classes(3), latent=16)
+        >>> net.num_layers, net(torch.randn(5, 4), depth=1).shape
+        (2, torch.Size([5, 3]))
+    """
+    encoders = list(encoders)
+    if not encoders:
+        raise InputError("no encoders came to convert; expected at least one module.")
+    count = len(encoders)
+    widths = [target.size, *_each("latent", latent, count)]
+    stops = _each("stop_gradients", stop_gradients, count)
+    associated = _each("use_associated", use_associated, count)
+    readouts, read_widths = _readouts(encoders, example, readout)
+    h_activations = _decoder_activations(
+        count, target, decoder_activation or activation, linear_decoders
+    )
+    layers = [
+        ALLayer(
+            f,
+            make_bridge(
+                read_widths[i],
+                widths[i + 1],
+                kind=bridge,
+                activation=activation,
+                hidden=bridge_hidden,
+                bias=bias,
+            ),
+            make_coder(widths[i], widths[i + 1], activation, bias=bias),
+            make_coder(widths[i + 1], widths[i], h_activations[i], bias=bias),
+            readout=readouts[i],
+            reconstruction=target.loss if i == 0 else autoencoder_loss,
+            detach_target=detach_target,
+            use_associated=associated[i],
+            stop_gradients=stops[i],
+        )
+        for i, f in enumerate(encoders)
+    ]
+    return ALNetwork(layers, target)
+
+
+def _decoder_activations(
+    count: int, target: Target, activation: Activation, linear: bool
+) -> list[Activation | None]:
+    """Return the nonlinearities of ``h_1 .. h_L``; ``h_1`` gives logits or real values."""
+    first = activation if target.bounded_output else None
+    above = None if linear else activation
+    return [first] + [above] * (count - 1)
+
+
+def _each(name: str, value: T | Sequence[T], count: int) -> list[T]:
+    if not isinstance(value, (list, tuple)):
+        return [value] * count  # type: ignore[list-item]
+    if len(value) != count:
+        raise InputError(f"{len(value)} values came for {name}; expected {count}, one a layer.")
+    return list(value)
+
+
+def _readouts(
+    encoders: list[nn.Module], example: Any, readout: nn.Module | Sequence[nn.Module] | None
+) -> tuple[list[nn.Module], list[int]]:
+    """Return each layer's readout and the width it gives, measured on the example."""
+    check_finite(example, "example")
+    given = _each("readout", readout, len(encoders))
+    readouts, widths, s = [], [], example
+    for i, (f, module) in enumerate(zip(encoders, given, strict=True), start=1):
+        with evaluating(f):
+            try:
+                s = f(s)
+            except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
+                raise InputError(f"encoder {i} ({type(f).__name__}) fails: {error}") from error
+        chosen = choose_readout(s) if module is None else module
+        with torch.no_grad():
+            read = chosen(s)
+        if not isinstance(read, Tensor) or read.dim() != 2:
+            shape = list(read.shape) if isinstance(read, Tensor) else type(read).__name__
+            raise InputError(
+                f"the readout of layer {i} returns {shape}; expected a vector a sample, [B, W]."
+            )
+        readouts.append(chosen)
+        widths.append(read.shape[1])
+    return readouts, widths

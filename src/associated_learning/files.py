@@ -1,0 +1,86 @@
+"""Files that are either whole or not there: written under a temporary name, then renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from associated_learning.errors import CheckpointError
+
+__all__ = ["read_json", "replaced_file", "replaced_folder", "write_json"]
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` and rename it to ``path`` if the block succeeds.
+
+    Raises:
+        CheckpointError: The disk is full or not writable; ``path`` is as it was.
+    """
+    with (
+        _saving(path),
+        tempfile.TemporaryDirectory(dir=_made(path.parent), prefix=".new-") as new,
+    ):
+        temporary = Path(new) / path.name
+        yield temporary
+        temporary.replace(path)
+
+
+@contextmanager
+def replaced_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder and rename it to ``path``, which must not exist, on success.
+
+    Raises:
+        CheckpointError: The disk is full or not writable; nothing is left behind.
+    """
+    with _saving(path):
+        temporary = Path(tempfile.mkdtemp(dir=_made(path.parent), prefix=".new-"))
+        temporary.chmod(0o755)  # mkdtemp makes it private, a checkpoint need not be
+        try:
+            yield temporary
+            temporary.rename(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON, atomically."""
+    with replaced_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises CheckpointError if it is missing, truncated or no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as JSON ({error}); it is missing, truncated or not from "
+            "this library. Name another run, or train again."
+        ) from error
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _saving(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path} could not be saved ({error}); what was saved before is unharmed. Free disk "
+            "space or name another folder, then resume."
+        ) from error

@@ -1,0 +1,98 @@
+"""What a training run has done so far, as values that can be saved and resumed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = ["EpochRecord", "TrainingState"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """One finished epoch.
+
+    Attributes:
+        epoch: Number of the epoch, from 1.
+        step: Number of weight updates so far.
+        losses: Mean training losses by name, one dict a block, from the input up.
+        scores: Validation score at depth 1, 2, ..., L; empty without a validation set.
+        validation_losses: Loss of the output on the validation set at each depth.
+        lr: Learning rate of each block in this epoch; 0 for a frozen one.
+        seconds: Time of the training part of the epoch.
+        validation_seconds: Time of the validation.
+    """
+
+    epoch: int
+    step: int
+    losses: list[dict[str, float]]
+    scores: list[float]
+    validation_losses: list[float]
+    lr: list[float]
+    seconds: float
+    validation_seconds: float
+
+
+@dataclass
+class TrainingState:
+    """Where a run stands: everything but weights and optimizers that resuming needs.
+
+    Attributes:
+        epoch: Number of the epoch under way, from 0.
+        batch: Number of batches of it that are done.
+        step: Number of weight updates in all.
+        records: The finished epochs.
+        best_epoch: Epoch of the best validation score, from 1; 0 if there is none.
+        best_score: That score, at full depth.
+        sums: Sums of the losses over the batches of this epoch that are done.
+        seconds: Training time of this epoch so far.
+        stopped: Whether the run ended early by its patience.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    records: list[EpochRecord] = field(default_factory=list)
+    best_epoch: int = 0
+    best_score: float = float("-inf")
+    sums: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    stopped: bool = False
+
+    def add_batch(self, losses: list[dict[str, float]], seconds: float) -> None:
+        """Count one finished batch."""
+        if not self.sums:
+            self.sums = [dict.fromkeys(terms, 0.0) for terms in losses]
+        for total, terms in zip(self.sums, losses, strict=True):
+            for name, value in terms.items():
+                total[name] += value
+        self.batch += 1
+        self.step += 1
+        self.seconds += seconds
+
+    def mean_losses(self) -> list[dict[str, float]]:
+        """Return the mean losses over the batches of this epoch that are done."""
+        count = max(self.batch, 1)
+        return [{name: value / count for name, value in terms.items()} for terms in self.sums]
+
+    def finish_epoch(self, record: EpochRecord) -> bool:
+        """Take in a finished epoch and return whether it is the best so far."""
+        self.records.append(record)
+        self.epoch, self.batch, self.sums, self.seconds = self.epoch + 1, 0, [], 0.0
+        score = record.scores[-1] if record.scores else None
+        if score is None or score <= self.best_score:
+            return False
+        self.best_epoch, self.best_score = record.epoch, score
+        return True
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state as JSON-able values (an absent best score as null)."""
+        state = asdict(self)
+        return {**state, "best_score": self.best_score if self.best_epoch else None}
+
+    @classmethod
+    def from_json(cls, state: dict[str, Any]) -> TrainingState:
+        """Return the state that `to_json` described."""
+        records = [EpochRecord(**record) for record in state["records"]]
+        best = float("-inf") if state["best_score"] is None else state["best_score"]
+        return cls(**{**state, "records": records, "best_score": best})

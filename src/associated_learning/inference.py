@@ -1,0 +1,130 @@
+"""Algorithm 3 over whole data sets: predictions at one depth, scores at every depth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from associated_learning.errors import InputError
+from associated_learning.network import Network
+from associated_learning.structure import tensors_in, to_device
+from associated_learning.targets import Prediction
+
+__all__ = [
+    "Evaluation",
+    "check_finite",
+    "device_of",
+    "evaluate",
+    "evaluating",
+    "predict_batches",
+]
+
+
+class Evaluation(NamedTuple):
+    """Mean scores of a data set.
+
+    Attributes:
+        scores: The target's score (accuracy for classes) at depth 1, 2, ..., L.
+        losses: Loss of the output against ``t_0`` at each depth.
+        num_samples: Number of samples.
+    """
+
+    scores: tuple[float, ...]
+    losses: tuple[float, ...]
+    num_samples: int
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Return the device of a module's first parameter or buffer; CPU if it has none."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode without gradients, and restore its mode after it."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
+
+
+def evaluate(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
+    """Score a network at every depth in one pass.
+
+    Args:
+        net: The network; its mode is restored.
+        batches: Pairs of inputs and targets.
+
+    Raises:
+        InputError: There is no batch.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> net = al.BPNetwork(nn.Linear(2, 2), target=al.Classes(2))
+        >>> batch = (torch.randn(4, 2), torch.tensor([0, 1, 0, 1]))
+        >>> al.evaluate(net, [batch]).num_samples
+        4
+    """
+    device, count = device_of(net), 0
+    scores = torch.zeros(net.num_layers, dtype=torch.float64)
+    losses = torch.zeros(net.num_layers, dtype=torch.float64)
+    with evaluating(net):
+        for x, y in batches:
+            x, y = to_device(x, device), y.to(device)
+            t0 = net.target.encode(y)
+            for i, output in enumerate(net.exits(x)):
+                scores[i] += float(net.target.score(output, y).double().sum())
+                losses[i] += float(net.target.loss(output, t0)) * len(y)
+            count += len(y)
+    if count == 0:
+        raise InputError("no samples came to evaluate on; expected at least one batch.")
+    mean_scores, mean_losses = (scores / count).tolist(), (losses / count).tolist()
+    return Evaluation(tuple(mean_scores), tuple(mean_losses), count)
+
+
+def predict_batches(net: Network, inputs: Iterable[Any], depth: int | None = None) -> Prediction:
+    """Predict batch by batch through ``depth`` layers and join the results, on the CPU.
+
+    Args:
+        net: The network; its mode is restored.
+        inputs: Batches of inputs.
+        depth: 1 to `Network.num_layers`; all layers by default.
+
+    Raises:
+        InputError: There is no batch, the depth is out of range, or an input is not finite.
+    """
+    device, found = device_of(net), []
+    with evaluating(net):
+        for x in inputs:
+            check_finite(x, "input")
+            found.append(net.predict(to_device(x, device), depth))
+    if not found:
+        raise InputError("no inputs came to predict; expected at least one batch.")
+    labels = torch.cat([prediction.labels.cpu() for prediction in found])
+    if found[0].probabilities is None:
+        return Prediction(labels, None)
+    probabilities = [p.probabilities.cpu() for p in found if p.probabilities is not None]
+    return Prediction(labels, torch.cat(probabilities))
+
+
+def check_finite(x: Any, what: str) -> None:
+    """Raise InputError if a tensor of ``x`` holds NaN or infinity."""
+    for tensor in tensors_in(x):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            bad = int((~torch.isfinite(tensor)).sum())
+            raise InputError(
+                f"{bad} NaN or infinite values came in the {what} of shape "
+                f"{list(tensor.shape)}; remove or impute them before training or prediction."
+            )

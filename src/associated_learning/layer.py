@@ -1,0 +1,120 @@
+"""One AL layer (Figure 2): encoder f, bridge b, and the target's autoencoder g, h."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from associated_learning.losses import associated_loss, autoencoder_loss
+from associated_learning.structure import detach
+
+__all__ = ["ALLayer", "JointLayers", "LayerOutput"]
+
+
+class LayerOutput(NamedTuple):
+    """What a layer returns in training.
+
+    Attributes:
+        s: ``s_i``, a tensor or a structure of tensors: the next layer's input.
+        t: ``t_i``, ``[B, D_i]``: the next layer's target.
+        losses: The terms of this layer's loss by name, each a scalar.
+    """
+
+    s: Any
+    t: Tensor
+    losses: dict[str, Tensor]
+
+
+class ALLayer(nn.Module):
+    r"""Layer i of an AL network: ``(s_{i-1}, t_{i-1}) -> (s_i, t_i, losses)`` (Algorithm 2).
+
+    .. math::
+        s_i = f_i(s_{i-1}),\quad t_i = g_i(t_{i-1}),\quad
+        L_i = \|b_i(s_i) - t_i\|^2 + \|h_i(t_i) - t_{i-1}\|^2
+
+    Args:
+        f: Encoder; takes and returns a tensor or a structure of tensors.
+        b: Bridge, from the readout's width to ``D_i``.
+        g: Encoder of the target, ``[B, D_{i-1}] -> [B, D_i]``.
+        h: Decoder of the target, ``[B, D_i] -> [B, D_{i-1}]``.
+        readout: From ``s_i`` to the vector ``[B, W]`` that the bridge takes (section 6.2);
+            identity by default.
+        reconstruction: Loss of ``h_i(t_i)`` against ``t_{i-1}``; Equation 3's by default, the
+            target's own at the first layer (cross-entropy in section 6.10).
+        detach_target: See `associated_loss`.
+        use_associated: False leaves the associated loss out (Table 6, row 2). Then only the
+            layers above can train f, so their gradient stops must be off.
+        stop_gradients: False lets this layer's loss train the layer below (Table 6, row 1).
+    """
+
+    def __init__(
+        self,
+        f: nn.Module,
+        b: nn.Module,
+        g: nn.Module,
+        h: nn.Module,
+        *,
+        readout: nn.Module | None = None,
+        reconstruction: Callable[[Tensor, Tensor], Tensor] = autoencoder_loss,
+        detach_target: bool = True,
+        use_associated: bool = True,
+        stop_gradients: bool = True,
+    ) -> None:
+        super().__init__()
+        self.f = f
+        self.readout = nn.Identity() if readout is None else readout
+        self.b = b
+        self.g = g
+        self.h = h
+        self.reconstruction = reconstruction
+        self.detach_target = detach_target
+        self.use_associated = use_associated
+        self.stop_gradients = stop_gradients
+
+    def forward(self, s: Any, t: Tensor) -> LayerOutput:
+        """Run the layer in training: Algorithm 2, lines 5 to 10.
+
+        Args:
+            s: ``s_{i-1}``.
+            t: ``t_{i-1}``, ``[B, D_{i-1}]``.
+        """
+        if self.stop_gradients:
+            # Law 1: the only place where gradients between layers are cut. Without the first
+            # cut loss i trains f of the layers below, without the second their g.
+            s, t = detach(s), t.detach()
+        s_next = self.f(s)
+        t_next = self.g(t)
+        losses = {}
+        if self.use_associated:
+            losses["associated"] = associated_loss(
+                self.bridge(s_next), t_next, detach_target=self.detach_target
+            )
+        losses["autoencoder"] = self.reconstruction(self.h(t_next), t)
+        return LayerOutput(s_next, t_next, losses)
+
+    def bridge(self, s: Any) -> Tensor:
+        """Return ``s'_i = b_i(s_i)``, ``[B, D_i]``."""
+        s_prime: Tensor = self.b(self.readout(s))
+        return s_prime
+
+
+class JointLayers(nn.Module):
+    """Consecutive layers without gradient stops between them: one loss trains them all.
+
+    Only the ablations need it (Table 6, rows 1 and 2); a network of isolated layers has none.
+    """
+
+    def __init__(self, layers: list[ALLayer]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, s: Any, t: Tensor) -> LayerOutput:
+        """Run the layers in order and add up their losses term by term."""
+        losses: dict[str, Tensor] = {}
+        for layer in self.layers:
+            s, t, terms = layer(s, t)
+            for name, term in terms.items():
+                losses[name] = losses[name] + term if name in losses else term
+        return LayerOutput(s, t, losses)

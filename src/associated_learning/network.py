@@ -1,0 +1,217 @@
+"""AL networks (Figure 2) and their inference through any depth (Algorithm 3)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from torch import Tensor, nn
+
+from associated_learning.errors import InputError
+from associated_learning.layer import ALLayer, JointLayers, LayerOutput
+from associated_learning.targets import Prediction, Target
+
+__all__ = ["ALNetwork", "Network", "Prefix"]
+
+
+class Network(nn.Module, ABC):
+    """What the trainer and the executors take: an AL network, or a backpropagated one.
+
+    Attributes:
+        target: What y is.
+    """
+
+    target: Target
+
+    @property
+    @abstractmethod
+    def num_layers(self) -> int:
+        """Number of depths at which the network can answer."""
+
+    @abstractmethod
+    def blocks(self) -> list[nn.Module]:
+        """Return the parts that train in isolation, from the input up.
+
+        Each maps ``(s, t)`` to a `LayerOutput` and is trained by the sum of its own losses.
+        """
+
+    @abstractmethod
+    def parts(self) -> dict[str, nn.Module]:
+        """Return the modules that a checkpoint saves, each under its name in a file of its own."""
+
+    @abstractmethod
+    def exits(self, x: Any) -> Iterator[Tensor]:
+        """Yield the output ``[B, size]`` of every depth in turn, sharing the encoders."""
+
+    @abstractmethod
+    def inference_modules(self, depth: int) -> list[nn.Module]:
+        """Return the modules that inference through ``depth`` layers runs."""
+
+    def check_depth(self, depth: int | None) -> int:
+        """Return ``depth``, or the full depth for None. Raises InputError out of range."""
+        if depth is None:
+            return self.num_layers
+        if not 1 <= depth <= self.num_layers:
+            raise InputError(
+                f"depth {depth} came for a network that answers at {self.num_layers} "
+                f"depth{'s' * (self.num_layers > 1)}; expected 1 to {self.num_layers}."
+            )
+        return depth
+
+    def predict(self, x: Any, depth: int | None = None) -> Prediction:
+        """Answer with labels and probabilities (Algorithm 3).
+
+        Gradients and training mode are left as they are: call ``eval()`` and use
+        `associated_learning.inference.predict_batches` for whole data sets.
+
+        Args:
+            x: A batch of inputs.
+            depth: Number of encoders to pass, 1 to `num_layers`; all by default.
+        """
+        return self.target.predict(self(x, depth))
+
+
+class ALNetwork(Network):
+    r"""A network in AL form: layers that train in isolation, each prefix a usable model.
+
+    Args:
+        layers: The `ALLayer` objects, from the input up.
+        target: What y is; it makes ``t_0`` and reads the output.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> layer = al.ALLayer(
+        ...     f=nn.Linear(4, 8), b=nn.Linear(8, 5), g=nn.Linear(3, 5), h=nn.Linear(5, 3)
+        ... )
+        >>> net = al.ALNetwork([layer], target=al.Classes(3))
+        >>> net(torch.randn(2, 4)).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(self, layers: Iterable[ALLayer], target: Target) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.target = target
+        self._check_layers()
+
+    def _check_layers(self) -> None:
+        if not self.layers:
+            raise InputError("an ALNetwork of no layers came; expected at least one ALLayer.")
+        owners: dict[int, int] = {}
+        for i, layer in enumerate(self.al_layers(), start=1):
+            for name, parameter in layer.named_parameters():
+                other = owners.setdefault(id(parameter), i)
+                if other != i:
+                    raise InputError(
+                        f"parameter {name} of layer {i} belongs to layer {other} too, so two "
+                        "losses would train it; give each layer its own copy."
+                    )
+        for block in self._grouped():
+            if not block[-1].use_associated:
+                raise InputError(
+                    "a layer without associated loss has no loss that trains its encoder; turn "
+                    "off the gradient stop of the layer above it, which then trains it."
+                )
+
+    @property
+    def num_layers(self) -> int:
+        return len(self.layers)
+
+    def al_layers(self) -> list[ALLayer]:
+        """Return the layers as a typed list."""
+        return list(self.layers)  # type: ignore[arg-type]
+
+    def _grouped(self) -> list[list[ALLayer]]:
+        groups: list[list[ALLayer]] = []
+        for layer in self.al_layers():
+            if layer.stop_gradients or not groups:
+                groups.append([])
+            groups[-1].append(layer)
+        return groups
+
+    def blocks(self) -> list[nn.Module]:
+        return [group[0] if len(group) == 1 else JointLayers(group) for group in self._grouped()]
+
+    def parts(self) -> dict[str, nn.Module]:
+        return {f"layer-{i}": layer for i, layer in enumerate(self.layers, start=1)}
+
+    def associate(self, x: Any, y: Tensor) -> list[LayerOutput]:
+        """Run all layers in training form and return every layer's ``(s, t, losses)``.
+
+        For looking at losses and latents; training goes layer by layer
+        (`associated_learning.step.update_network`), which holds one layer's graph at a time.
+        """
+        s, t, outputs = x, self.target.encode(y), []
+        for layer in self.al_layers():
+            output = layer(s, t)
+            outputs.append(output)
+            s, t, _ = output
+        return outputs
+
+    def forward(self, x: Any, depth: int | None = None) -> Tensor:
+        """Algorithm 3: ``f_1 .. f_l``, then ``b_l``, then ``h_l .. h_1``.
+
+        Args:
+            x: A batch of inputs, ``s_0``.
+            depth: ``l``, 1 to `num_layers`; all layers by default.
+
+        Returns:
+            ``t'_0``, ``[B, target.size]``: logits, or values near ``t_0`` for squared errors.
+        """
+        depth = self.check_depth(depth)
+        layers = self.al_layers()[:depth]
+        s = x
+        for layer in layers:
+            s = layer.f(s)
+        return _decode(layers, layers[-1].bridge(s))
+
+    def exits(self, x: Any) -> Iterator[Tensor]:
+        layers, s = self.al_layers(), x
+        for i, layer in enumerate(layers, start=1):
+            s = layer.f(s)
+            yield _decode(layers[:i], layer.bridge(s))
+
+    def inference_modules(self, depth: int) -> list[nn.Module]:
+        layers = self.al_layers()[: self.check_depth(depth)]
+        encoders: list[nn.Module] = [layer.f for layer in layers]
+        decoders: list[nn.Module] = [layer.h for layer in reversed(layers)]
+        return [*encoders, layers[-1].readout, layers[-1].b, *decoders]
+
+    def prefix(self, depth: int) -> Prefix:
+        """Return the stand-alone inference module of the first ``depth`` layers.
+
+        It shares its parameters with this network; ``copy.deepcopy`` it to part them.
+        """
+        return Prefix(self.al_layers()[: self.check_depth(depth)])
+
+
+class Prefix(nn.Module):
+    """The first layers as a model of their own: ``f_1 .. f_k, b_k, h_k .. h_1`` (section 2.2.1).
+
+    No g and no other bridge is held.
+    """
+
+    def __init__(self, layers: list[ALLayer]) -> None:
+        super().__init__()
+        self.f = nn.ModuleList(layer.f for layer in layers)
+        self.readout = layers[-1].readout
+        self.b = layers[-1].b
+        self.h = nn.ModuleList(layer.h for layer in layers)
+
+    def forward(self, x: Any) -> Tensor:
+        """Return ``t'_0``, ``[B, target.size]``."""
+        for f in self.f:
+            x = f(x)
+        t: Tensor = self.b(self.readout(x))
+        for h in reversed(self.h):
+            t = h(t)
+        return t
+
+
+def _decode(layers: list[ALLayer], t: Tensor) -> Tensor:
+    for layer in reversed(layers):
+        t = layer.h(t)
+    return t

@@ -1,0 +1,122 @@
+"""Algorithm 2: the weight update of one layer, and of a network layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from associated_learning.errors import NonFiniteLossError
+from associated_learning.keyed import StepKey, seeded
+from associated_learning.layer import LayerOutput
+from associated_learning.structure import detach, tensors_in
+
+__all__ = ["update_layer", "update_network"]
+
+
+def update_layer(
+    layer: nn.Module,
+    optimizer: Optimizer | None,
+    s: Any,
+    t: Tensor,
+    *,
+    key: StepKey,
+    clip: float | None = None,
+    precision: torch.dtype | None = None,
+) -> LayerOutput:
+    """Algorithm 2, lines 5 to 12, for one layer: forward, loss, backward, clip, step.
+
+    Every executor calls this function and nothing else to train. The layer's graph is freed
+    on return, so only one layer's activations live at a time.
+
+    Args:
+        layer: An `ALLayer`, or any block of `Network.blocks`.
+        optimizer: Holds the layer's parameters; None leaves the layer as it is (frozen).
+        s: ``s_{i-1}``.
+        t: ``t_{i-1}``, ``[B, D_{i-1}]``.
+        key: Keys dropout and whatever else is random in the layer.
+        clip: Largest norm of the layer's gradient; None for no clipping.
+        precision: Autocast type of forward and loss, such as ``torch.bfloat16``.
+
+    Returns:
+        ``s_i``, ``t_i`` and the losses, all detached.
+
+    Raises:
+        NonFiniteLossError: The loss is NaN or infinite; the weights are left untouched.
+    """
+    device = t.device
+    with seeded(*key, device=device), _autocast(device, precision):
+        if optimizer is None:
+            with torch.no_grad():
+                return LayerOutput(*layer(s, t))
+        output = layer(s, t)
+    total = torch.stack(list(output.losses.values())).sum()
+    if not bool(torch.isfinite(total)):
+        raise NonFiniteLossError(_explain(output, key))
+    optimizer.zero_grad(set_to_none=True)
+    total.backward()  # type: ignore[no-untyped-call]
+    if clip is not None:
+        clip_grad_norm_(_parameters(optimizer), clip)
+    optimizer.step()
+    return LayerOutput(*detach(tuple(output)))
+
+
+def update_network(
+    blocks: Iterable[nn.Module],
+    optimizers: Iterable[Optimizer | None],
+    x: Any,
+    t0: Tensor,
+    *,
+    seed: int,
+    step: int,
+    clip: float | None = None,
+    precision: torch.dtype | None = None,
+) -> list[dict[str, Tensor]]:
+    """Algorithm 2, lines 3 to 12: update all layers on one minibatch, from the input up.
+
+    Args:
+        blocks: `Network.blocks`.
+        optimizers: One for each block, None for a frozen one.
+        x: ``s_0``, a batch of inputs.
+        t0: ``t_0``, the batch of targets as `Target.encode` made them.
+        seed: Seed of the run.
+        step: Number of this update, from 0.
+        clip: See `update_layer`.
+        precision: See `update_layer`.
+
+    Returns:
+        The losses of every block by name.
+    """
+    s, t, losses = x, t0, []
+    for i, (block, optimizer) in enumerate(zip(blocks, optimizers, strict=True), start=1):
+        key = StepKey(seed, i, step)
+        s, t, terms = update_layer(block, optimizer, s, t, key=key, clip=clip, precision=precision)
+        losses.append(terms)
+    return losses
+
+
+def _autocast(
+    device: torch.device, precision: torch.dtype | None
+) -> AbstractContextManager[object]:
+    if precision is None:
+        return nullcontext()
+    return torch.autocast(device.type, precision)
+
+
+def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _explain(output: LayerOutput, key: StepKey) -> str:
+    losses = ", ".join(f"{name} {float(loss):g}" for name, loss in output.losses.items())
+    finite = all(bool(torch.isfinite(part).all()) for part in tensors_in(output.s))
+    where = "although its activations are finite" if finite else "and so are its activations"
+    return (
+        f"the loss of layer {key.layer} is not finite at batch {key.step} ({losses}), {where}. "
+        "Its weights were not updated. Lower the learning rate, clip gradients, or use float32."
+    )
