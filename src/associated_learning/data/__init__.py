@@ -1,0 +1,46 @@
+"""Data: named sets, your own files, preprocessing, minibatches, word vectors, noise."""
+
+from associated_learning.data.batches import Augment, Batches
+from associated_learning.data.dataset import DataSet, Kind
+from associated_learning.data.image_preprocessor import ImagePreprocessor
+from associated_learning.data.images import ImageFormat
+from associated_learning.data.loading import load
+from associated_learning.data.named import data_set_names
+from associated_learning.data.noise import noisy_labels
+from associated_learning.data.preprocessing import Preprocessor, preprocessor_from_dict
+from associated_learning.data.samples import (
+    ImageSamples,
+    Input,
+    Samples,
+    TableSamples,
+    TextSamples,
+)
+from associated_learning.data.table_preprocessor import TablePreprocessor
+from associated_learning.data.text import tokenize
+from associated_learning.data.text_preprocessor import TextPreprocessor
+from associated_learning.data.vocabulary import PAD, UNK, Vocabulary
+
+__all__ = [
+    "PAD",
+    "UNK",
+    "Augment",
+    "Batches",
+    "DataSet",
+    "ImageFormat",
+    "ImagePreprocessor",
+    "ImageSamples",
+    "Input",
+    "Kind",
+    "Preprocessor",
+    "Samples",
+    "TablePreprocessor",
+    "TableSamples",
+    "TextPreprocessor",
+    "TextSamples",
+    "Vocabulary",
+    "data_set_names",
+    "load",
+    "noisy_labels",
+    "preprocessor_from_dict",
+    "tokenize",
+]

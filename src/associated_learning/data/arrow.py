@@ -1,0 +1,111 @@
+"""Reading by Hugging Face `datasets`, whose many errors become one of ours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from associated_learning.errors import InputError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["FILE_FORMATS", "read_files", "read_hub", "read_image_folder"]
+
+FILE_FORMATS = {
+    ".csv": ("csv", {}),
+    ".tsv": ("csv", {"sep": "\t"}),
+    ".json": ("json", {}),
+    ".jsonl": ("json", {}),
+    ".parquet": ("parquet", {}),
+}
+
+
+def read_hub(name: str, cache_dir: str | Path | None = None) -> Mapping[str, Dataset]:
+    """Return the splits of a data set of the Hugging Face hub, downloaded or from the cache.
+
+    Raises:
+        InputError: There is no connection, or no such data set.
+    """
+    remedy = (
+        "check the connection, or name a folder that holds the data set as parquet files"
+        " (the data root)"
+    )
+    return _load(f"the data set {name} from the hub", remedy, name, cache_dir=cache_dir)
+
+
+def read_files(
+    files: Mapping[str, list[Path]], cache_dir: str | Path | None = None
+) -> Mapping[str, Dataset]:
+    """Return the splits of CSV, TSV, JSONL or Parquet files, given by split.
+
+    Raises:
+        InputError: A file is missing, of another format, empty, or unreadable.
+    """
+    every = [path for paths in files.values() for path in paths]
+    for path in every:
+        if not path.is_file():
+            raise InputError(f"there is no file {path}")
+        if path.suffix.lower() not in FILE_FORMATS:
+            raise InputError(
+                f"the file {path} is none of {', '.join(FILE_FORMATS)}: convert it to one"
+            )
+    builder, options = FILE_FORMATS[every[0].suffix.lower()]
+    remedy = f"is it a whole, non-empty {builder} file?"
+    names = {split: [str(path) for path in paths] for split, paths in files.items()}
+    what = ", ".join(map(str, every))
+    return _load(what, remedy, builder, data_files=names, cache_dir=cache_dir, **options)
+
+
+def read_image_folder(folder: Path, cache_dir: str | Path | None = None) -> Mapping[str, Dataset]:
+    """Return the splits of ``folder/CLASS/FILE`` or ``folder/SPLIT/CLASS/FILE``.
+
+    Raises:
+        InputError: The folder holds no such images.
+    """
+    remedy = "expected image files in one folder per class: FOLDER/CLASS/IMAGE.png"
+    return _load(
+        f"images from {folder}",
+        remedy,
+        "imagefolder",
+        data_dir=str(folder),
+        drop_labels=False,
+        cache_dir=cache_dir,
+    )
+
+
+def _load(what: str, remedy: str, builder: str, **options: Any) -> Mapping[str, Dataset]:
+    # `datasets` takes most of a second to import; the embedded digits do without.
+    from datasets import load_dataset
+
+    if options["cache_dir"] is not None:
+        options["cache_dir"] = os.fspath(options["cache_dir"])
+    try:
+        with _no_progress_bars():
+            return dict(load_dataset(builder, **options))
+    except Exception as error:  # its loaders raise anything, from OSError to pyarrow's own
+        cause = error.__cause__ or error
+        raise InputError(
+            f"cannot read {what} ({type(cause).__name__}: {cause}): {remedy}"
+        ) from error
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    from datasets import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
+
+    if are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()

@@ -1,0 +1,64 @@
+"""Labels of any spelling to class numbers from 0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from associated_learning.errors import InputError
+
+__all__ = ["class_names", "class_numbers"]
+
+
+def class_names(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the distinct labels, sorted (numbers by size, all else as text).
+
+    Raises:
+        InputError: A label is missing, or numbers are not whole.
+
+    Example:
+        >>> class_names(["spam", "ham", "spam"]), class_names([10, 9, 10])
+        (('ham', 'spam'), (9, 10))
+    """
+    distinct = set(values)
+    if any(_missing(value) for value in distinct):
+        row = next(i for i, value in enumerate(values) if _missing(value))
+        raise InputError(f"the label of row {row} is missing: fill it in or leave the row out")
+    fractions = [v for v in distinct if isinstance(v, float) and not v.is_integer()]
+    if fractions:
+        raise InputError(
+            f"a label is {fractions[0]}: expected classes, whole numbers or names; is the"
+            " label column the right one?"
+        )
+    numeric = all(isinstance(value, int | float) for value in distinct)
+    return tuple(sorted(distinct) if numeric else sorted(distinct, key=str))
+
+
+def class_numbers(values: Sequence[Any], names: Sequence[Any], where: str) -> Tensor:
+    """Return the place of each label in ``names``, ``[N]`` (int64).
+
+    Raises:
+        InputError: A label is missing or none of ``names``; names its row.
+
+    Example:
+        >>> class_numbers(["b", "a"], ("a", "b"), "the training split").tolist()
+        [1, 0]
+    """
+    number = {name: i for i, name in enumerate(names)}
+    try:
+        return torch.tensor([number[value] for value in values], dtype=torch.int64)
+    except KeyError:
+        row, value = next((i, v) for i, v in enumerate(values) if v not in number)
+    what = "missing" if _missing(value) else repr(value)
+    some = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
+    raise InputError(
+        f"the label of row {row} of {where} is {what}: expected one of the {len(names)}"
+        f" classes {some}"
+    )
+
+
+def _missing(value: object) -> bool:
+    return value is None or value != value  # NaN is the one value unequal to itself

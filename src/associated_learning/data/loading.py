@@ -1,0 +1,206 @@
+"""Any data set, read, split, fitted and in memory: the one function most users need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from associated_learning.data.dataset import DataSet
+from associated_learning.data.digits import read_digits
+from associated_learning.data.image_preprocessor import ImagePreprocessor
+from associated_learning.data.images import ImageFormat, decode
+from associated_learning.data.keys import mix
+from associated_learning.data.named import DIGITS, NAMED
+from associated_learning.data.noise import noisy_labels
+from associated_learning.data.preprocessing import Preprocessor
+from associated_learning.data.raw import RawSet, RawSplit
+from associated_learning.data.reading import read_file, read_folder, read_named
+from associated_learning.data.split import cut, limit
+from associated_learning.data.table_preprocessor import TablePreprocessor
+from associated_learning.data.text_preprocessor import TextPreprocessor
+from associated_learning.errors import InputError
+
+__all__ = ["load"]
+
+_TEST, _VALIDATION, _LIMIT, _NOISE = range(4)  # what a seed is for
+
+
+def load(
+    name: str | Path,
+    *,
+    data_root: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    test_data: str | Path | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    feature_columns: Sequence[str] | None = None,
+    validation_fraction: float = 0.1,
+    official_validation: bool = True,
+    test_fraction: float = 0.2,
+    limit_train: int | None = None,
+    seed: int = 0,
+    vocabulary_size: int = 30_000,
+    max_length: int | None = None,
+    remove_stop_words: bool = False,
+    image_size: tuple[int, int] | None = None,
+    label_noise: float = 0.0,
+) -> DataSet:
+    """Return a data set by its name, or the user's own by the path of a file or folder.
+
+    Everything that is fitted (vocabulary, image and column statistics) is fitted on the
+    training split that remains after the validation split was cut and ``limit_train`` applied.
+
+    Args:
+        name: One of `data_set_names`, or the path of a CSV, TSV, JSONL or Parquet file, or of
+            a folder with one folder of images per class.
+        data_root: Folder that holds ``NAME/SPLIT.parquet``; None asks the Hugging Face hub.
+        cache_dir: Where `datasets` keeps what it read; None is its own default.
+        test_data: File or folder with the test rows of the user's own data.
+        text_column: Own files: the column of the texts.
+        label_column: Own files: the column of the labels; None means ``label``.
+        feature_columns: Own files: the numeric columns; None means all but the labels.
+        validation_fraction: Share of every class cut from the training data.
+        official_validation: Take the official validation split where there is one (SST-2).
+        test_fraction: Share cut off for testing where the data has no test split.
+        limit_train: Most training samples, the classes in proportion.
+        seed: Keys splits, limit and noise; give one seed to all runs that are compared.
+        vocabulary_size: Most frequent training words that get an id of their own.
+        max_length: Most tokens a text keeps, from its start.
+        remove_stop_words: Leave out scikit-learn's English stop words.
+        image_size: (height, width) to resize to; needed where sizes differ.
+        label_noise: Share of training labels drawn anew (`noisy_labels`); validation and test
+            stay clean.
+
+    Raises:
+        InputError: The data cannot be found or read, holds faults, or has one class only.
+
+    Example:
+        >>> from associated_learning.data import load
+        >>> digits = load("digits")
+        >>> len(digits.train), len(digits.validation), len(digits.test), digits.num_classes
+        (1295, 143, 359, 10)
+    """
+    if seed < 0:
+        raise InputError(f"seed is {seed}: expected 0 or more")
+    raw = _with_test(
+        _read(
+            name,
+            data_root=data_root,
+            cache_dir=cache_dir,
+            test_data=test_data,
+            text_column=text_column,
+            label_column=label_column,
+            feature_columns=feature_columns,
+        ),
+        test_fraction,
+        mix(seed, _TEST),
+    )
+    fraction = None if official_validation and "validation" in raw.splits else validation_fraction
+    raw = _prepared(raw, fraction, limit_train, image_size, seed)
+    train = raw.splits["train"]
+    if int(train.labels.bincount().count_nonzero()) < 2:
+        raise InputError(f"{name} has training samples of one class only: expected two or more")
+    preprocessor = _fitted(raw, vocabulary_size, max_length, remove_stop_words)
+    samples = {
+        key: preprocessor.samples(split.inputs, split.labels) for key, split in raw.splits.items()
+    }
+    noisy = noisy_labels(
+        train.labels,
+        num_classes=len(raw.label_names),
+        rate=label_noise,
+        seed=mix(seed, _NOISE),
+    )
+    return DataSet(
+        name=str(name),
+        kind=raw.kind,
+        label_names=raw.label_names,
+        train=samples["train"].relabelled(noisy),
+        validation=samples["validation"],
+        test=samples["test"],
+        preprocessor=preprocessor,
+    )
+
+
+def _read(
+    name: str | Path,
+    *,
+    data_root: str | Path | None,
+    cache_dir: str | Path | None,
+    test_data: str | Path | None,
+    text_column: str | None,
+    label_column: str | None,
+    feature_columns: Sequence[str] | None,
+) -> RawSet:
+    if name == DIGITS:
+        return read_digits()
+    path, test = Path(name), None if test_data is None else Path(test_data)
+    if name in NAMED or not path.exists():
+        return read_named(str(name), data_root=data_root, cache_dir=cache_dir)
+    if path.is_dir():
+        return read_folder(path, test=test, cache_dir=cache_dir)
+    return read_file(
+        path,
+        test=test,
+        text_column=text_column,
+        label_column=label_column,
+        feature_columns=feature_columns,
+        cache_dir=cache_dir,
+    )
+
+
+def _with_test(raw: RawSet, fraction: float, seed: int) -> RawSet:
+    """Return ``raw`` with a test split, cut from its training split if it had none."""
+    if "test" in raw.splits:
+        return raw
+    train = raw.splits["train"]
+    kept, off = cut(train.labels, fraction, seed=seed)
+    splits = {**raw.splits, "train": train.subset(kept), "test": train.subset(off)}
+    return raw._replace(splits=splits)
+
+
+def _prepared(
+    raw: RawSet,
+    validation_fraction: float | None,
+    limit_train: int | None,
+    image_size: tuple[int, int] | None,
+    seed: int,
+) -> RawSet:
+    """Return ``raw`` with its final three splits, images decoded."""
+    splits = dict(raw.splits)
+    if validation_fraction is not None:
+        train = splits["train"]
+        kept, off = cut(train.labels, validation_fraction, seed=mix(seed, _VALIDATION))
+        splits["train"], splits["validation"] = train.subset(kept), train.subset(off)
+    if limit_train is not None:
+        train = splits["train"]
+        splits["train"] = train.subset(limit(train.labels, limit_train, seed=mix(seed, _LIMIT)))
+    if raw.kind == "image":
+        splits = _decoded(splits, image_size)
+    return raw._replace(splits=splits)
+
+
+def _decoded(splits: dict[str, RawSplit], size: tuple[int, int] | None) -> dict[str, RawSplit]:
+    """Return image splits as pixels in the format of the training split."""
+    images = splits["train"].inputs
+    if isinstance(images, Tensor):
+        return splits
+    format = ImageFormat.of(images, size)
+    return {key: RawSplit(decode(s.inputs, format), s.labels) for key, s in splits.items()}
+
+
+def _fitted(
+    raw: RawSet, vocabulary_size: int, max_length: int | None, remove_stop_words: bool
+) -> Preprocessor:
+    inputs = raw.splits["train"].inputs
+    if raw.kind == "image":
+        return ImagePreprocessor.fit(inputs)
+    if raw.kind == "table":
+        return TablePreprocessor.fit(inputs, columns=raw.columns)
+    return TextPreprocessor.fit(
+        inputs,
+        vocabulary_size=vocabulary_size,
+        max_length=max_length,
+        remove_stop_words=remove_stop_words,
+    )

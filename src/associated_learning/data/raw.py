@@ -1,0 +1,41 @@
+"""A data set as it was read: inputs untouched, labels already class numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from associated_learning.data.dataset import Kind
+
+__all__ = ["RawSet", "RawSplit"]
+
+
+class RawSplit(NamedTuple):
+    """Inputs of one split and their class numbers ``[N]`` (int64).
+
+    ``inputs`` are texts, images (bytes or paths), pixels ``[N, C, H, W]``, or an array of
+    numbers ``[N, F]``.
+    """
+
+    inputs: Any
+    labels: Tensor
+
+    def subset(self, indices: Tensor) -> RawSplit:
+        """Return the rows at ``indices``, in that order."""
+        if isinstance(self.inputs, Tensor):
+            return RawSplit(self.inputs[indices], self.labels[indices])
+        if isinstance(self.inputs, np.ndarray):
+            return RawSplit(self.inputs[indices.numpy()], self.labels[indices])
+        return RawSplit([self.inputs[i] for i in indices.tolist()], self.labels[indices])
+
+
+class RawSet(NamedTuple):
+    """Splits by name (``train``, perhaps ``validation`` and ``test``) and what they hold."""
+
+    kind: Kind
+    label_names: tuple[str, ...]
+    splits: Mapping[str, RawSplit]
+    columns: Sequence[str] = ()

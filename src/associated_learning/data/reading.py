@@ -1,0 +1,185 @@
+"""From a name, a file or a folder to a raw data set."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from associated_learning.data.arrow import read_files, read_hub, read_image_folder
+from associated_learning.data.columns import (
+    check_columns,
+    images,
+    is_numeric,
+    numbers,
+    texts,
+    values,
+)
+from associated_learning.data.labels import class_names, class_numbers
+from associated_learning.data.named import NAMED, data_set_names
+from associated_learning.data.raw import RawSet, RawSplit
+from associated_learning.errors import InputError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["read_file", "read_folder", "read_named"]
+
+_HIDDEN = -1  # the hub's label where a benchmark keeps its test labels to itself
+
+
+def read_named(
+    name: str, *, data_root: str | Path | None = None, cache_dir: str | Path | None = None
+) -> RawSet:
+    """Return a data set of `NAMED`, from the hub or from ``data_root/NAME/SPLIT.parquet``.
+
+    Where the hub hides the test labels (SST-2), the official validation split becomes the
+    test split, with a warning.
+
+    Raises:
+        InputError: The name is unknown, or the data cannot be read.
+    """
+    if name not in NAMED:
+        near = difflib.get_close_matches(name, data_set_names(), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise InputError(
+            f"there is no data set, file or folder {name!r}: {hint}Known are"
+            f" {', '.join(data_set_names())}, and the path of your own file or image folder"
+        )
+    known = NAMED[name]
+    if data_root is None:
+        splits = read_hub(known.hub, cache_dir)
+    else:
+        splits = read_files(_parquet_files(Path(data_root), name), cache_dir)
+    wanted = {key: splits[key] for key in ("train", "validation", "test") if key in splits}
+    for key, split in wanted.items():
+        check_columns(split, (*known.columns, "label"), f"the {key} split of {name}")
+    return _raw_set(known.kind, known.columns, "label", _with_visible_test(wanted, name))
+
+
+def read_file(
+    path: Path,
+    *,
+    test: Path | None = None,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    feature_columns: Sequence[str] | None = None,
+    cache_dir: str | Path | None = None,
+) -> RawSet:
+    """Return the user's own CSV, TSV, JSONL or Parquet file as a data set.
+
+    With ``text_column``, or with no other column than one of text beside the labels, the
+    inputs are texts; else they are ``feature_columns``, or all numeric columns.
+
+    Raises:
+        InputError: The file cannot be read, or a column is missing or of another kind.
+    """
+    files = {"train": [path]} | ({"test": [test]} if test else {})
+    splits = read_files(files, cache_dir)
+    label = label_column or "label"
+    first = splits["train"]
+    check_columns(first, [label], f"{path} (choose the label column)")
+    text = text_column or (None if feature_columns else _only_text_column(first, label))
+    columns = [text] if text else list(feature_columns or _numeric_columns(first, label, path))
+    for split, source in zip(splits.values(), (path, test), strict=False):
+        check_columns(split, [label, *columns], str(source))
+    return _raw_set("text" if text else "table", columns, label, splits)
+
+
+def read_folder(
+    path: Path, *, test: Path | None = None, cache_dir: str | Path | None = None
+) -> RawSet:
+    """Return a folder of images per class as a data set.
+
+    Raises:
+        InputError: It holds no images in folders per class.
+    """
+    splits = dict(read_image_folder(path, cache_dir))
+    if test is not None:
+        splits["test"] = next(iter(read_image_folder(test, cache_dir).values()))
+    return _raw_set("image", ("image",), "label", splits)
+
+
+def _parquet_files(root: Path, name: str) -> dict[str, list[Path]]:
+    """Return the files by split: ``train.parquet`` or the hub's ``train-00000-of-00002``."""
+    shard = re.compile(r"(train|validation|test)(-\d+-of-\d+)?\.parquet")
+    files: dict[str, list[Path]] = {}
+    for path in sorted((root / name).rglob("*.parquet")):
+        if match := shard.fullmatch(path.name):
+            files.setdefault(match[1], []).append(path)
+    for split in ("train", "test"):
+        if split not in files:
+            raise InputError(
+                f"the data root lacks {root / name / split}.parquet: expected one folder a"
+                " data set with a parquet file per split, with the columns of the hub"
+            )
+    return files
+
+
+def _with_visible_test(splits: Mapping[str, Dataset], name: str) -> Mapping[str, Dataset]:
+    test = splits["test"]
+    if len(test) == 0 or "validation" not in splits:
+        return splits
+    if any(label != _HIDDEN for label in values(test, "label")):
+        return splits
+    warnings.warn(
+        f"the test labels of {name} are hidden: its official validation split is the test"
+        " split, and a validation split is cut from the training data",
+        stacklevel=2,
+    )
+    return {"train": splits["train"], "test": splits["validation"]}
+
+
+def _only_text_column(split: Dataset, label: str) -> str | None:
+    """Return the column of a file that has just one beside the labels, if it is of text."""
+    others = [column for column in split.column_names if column != label]
+    return others[0] if len(others) == 1 and not is_numeric(split, others[0]) else None
+
+
+def _numeric_columns(split: Dataset, label: str, path: Path) -> list[str]:
+    others = [column for column in split.column_names if column != label]
+    rest = [column for column in others if not is_numeric(split, column)]
+    if rest or not others:
+        raise InputError(
+            f"{path} has the columns {', '.join(map(repr, split.column_names))}, of which"
+            f" {', '.join(map(repr, rest)) or 'none'} hold no numbers: choose the text column,"
+            " or the feature columns, all numeric"
+        )
+    return others
+
+
+def _raw_set(
+    kind: Any, columns: Sequence[str], label: str, splits: Mapping[str, Dataset]
+) -> RawSet:
+    for key, split in splits.items():
+        if len(split) == 0:
+            raise InputError(f"the {key} split is empty: expected one or more rows")
+    names, label_names = _label_names(splits["train"], label)
+    raw = {
+        key: RawSplit(
+            _inputs(kind, split, columns, f"the {key} split"),
+            class_numbers(values(split, label), names, f"the {key} split"),
+        )
+        for key, split in splits.items()
+    }
+    return RawSet(kind, label_names, raw, columns)
+
+
+def _label_names(train: Dataset, label: str) -> tuple[Sequence[Any], tuple[str, ...]]:
+    """Return the label values as they stand in the rows, and the names of the classes."""
+    names = getattr(train.features[label], "names", None)
+    if names is not None:
+        return range(len(names)), tuple(names)
+    found = class_names(values(train, label))
+    return found, tuple(map(str, found))
+
+
+def _inputs(kind: str, split: Dataset, columns: Sequence[str], where: str) -> Any:
+    if kind == "image":
+        return images(split, columns[0])
+    if kind == "text":
+        return texts(split, columns, where)
+    return numbers(split, columns)

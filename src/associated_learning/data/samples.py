@@ -1,0 +1,208 @@
+"""Samples in memory: images, texts and tables, stored compactly and gathered without loops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from associated_learning.sequence import Sequence
+
+__all__ = ["ImageSamples", "Input", "Samples", "TableSamples", "TextSamples"]
+
+Input: TypeAlias = Tensor | Sequence
+
+
+class Samples(Protocol):
+    """What `Batches` asks of samples: a length, labels, and inputs gathered by index.
+
+    Gathering has two halves so that an augmentation can stand between them: ``gather``
+    gives inputs in their natural range (images in [0, 1]), ``standardise`` what a network
+    reads. ``take`` is both.
+    """
+
+    @property
+    def labels(self) -> Tensor:
+        """Class numbers ``[N]`` (int64)."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def gather(self, indices: Tensor) -> Input:
+        """Return the inputs at ``indices`` ``[B]`` in their natural range."""
+        ...
+
+    def standardise(self, x: Input) -> Input:
+        """Return gathered inputs as a network reads them."""
+        ...
+
+    def take(self, indices: Tensor) -> Input:
+        """Return the inputs at ``indices`` ``[B]`` as a network reads them."""
+        ...
+
+    def subset(self, indices: Tensor) -> Self:
+        """Return new samples: those at ``indices`` ``[M]``, in that order."""
+        ...
+
+    def relabelled(self, labels: Tensor) -> Self:
+        """Return the same inputs with other labels ``[N]``."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageSamples:
+    """Images as bytes, normalised when a batch is taken.
+
+    Attributes:
+        pixels: ``[N, C, H, W]`` (uint8, 0 to 255).
+        labels: ``[N]`` (int64).
+        mean: Per channel ``[C]``, of the training split, in the range [0, 1].
+        std: Per channel ``[C]``, likewise.
+
+    Example:
+        >>> import torch
+        >>> samples = ImageSamples(
+        ...     pixels=torch.tensor([[[[0, 255]]]], dtype=torch.uint8),
+        ...     labels=torch.tensor([3]), mean=torch.tensor([0.5]), std=torch.tensor([0.5]),
+        ... )
+        >>> samples.take(torch.tensor([0])).tolist()
+        [[[[-1.0, 1.0]]]]
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    mean: Tensor
+    std: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """Return ``[B, C, H, W]`` (float32) in the range [0, 1]."""
+        return self.pixels.index_select(0, indices).float().div_(255)
+
+    def standardise(self, x: Input) -> Tensor:
+        """Return ``(x - mean) / std`` per channel."""
+        assert isinstance(x, Tensor)
+        return (x - self.mean.view(-1, 1, 1)).div_(self.std.view(-1, 1, 1))
+
+    def take(self, indices: Tensor) -> Tensor:
+        """Return normalised images ``[B, C, H, W]`` (float32)."""
+        return self.standardise(self.gather(indices))
+
+    def subset(self, indices: Tensor) -> Self:
+        """Return new samples: those at ``indices``, in that order."""
+        return replace(self, pixels=self.pixels[indices], labels=self.labels[indices])
+
+    def relabelled(self, labels: Tensor) -> Self:
+        """Return the same images with other labels ``[N]``."""
+        return replace(self, labels=labels)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TextSamples:
+    """Token ids of all texts in one flat array, padded only when a batch is taken.
+
+    Attributes:
+        tokens: All ids, text after text (int32).
+        offsets: ``[N + 1]`` (int64); text ``i`` is ``tokens[offsets[i]:offsets[i + 1]]``.
+        labels: ``[N]`` (int64).
+
+    Example:
+        >>> import torch
+        >>> samples = TextSamples(
+        ...     tokens=torch.tensor([5, 6, 7, 8], dtype=torch.int32),
+        ...     offsets=torch.tensor([0, 3, 4]), labels=torch.tensor([0, 1]),
+        ... )
+        >>> samples.take(torch.tensor([1, 0])).values.tolist()
+        [[8, 0, 0], [5, 6, 7]]
+    """
+
+    tokens: Tensor
+    offsets: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> Tensor:
+        """Tokens per text, ``[N]`` (int64)."""
+        return self.offsets.diff()
+
+    def gather(self, indices: Tensor) -> Sequence:
+        """Return ids ``[B, T]`` (int64), zero at padding, ``T`` the longest of the batch."""
+        starts = self.offsets[indices]
+        lengths = self.offsets[indices + 1] - starts
+        positions = torch.arange(int(lengths.max()))
+        places = (starts.unsqueeze(1) + positions).clamp_(max=len(self.tokens) - 1)
+        padding = positions >= lengths.unsqueeze(1)
+        return Sequence(self.tokens[places].long().masked_fill_(padding, 0), lengths)
+
+    def standardise(self, x: Input) -> Sequence:
+        """Return ``x``: ids need no treatment."""
+        assert isinstance(x, Sequence)
+        return x
+
+    def take(self, indices: Tensor) -> Sequence:
+        """Return right-padded ids; see `gather`."""
+        return self.gather(indices)
+
+    def subset(self, indices: Tensor) -> Self:
+        """Return new samples: those at ``indices``, in that order."""
+        lengths = self.lengths[indices]
+        ends = lengths.cumsum(0)
+        shift = (self.offsets[indices] - (ends - lengths)).repeat_interleave(lengths)
+        tokens = self.tokens[torch.arange(len(shift)) + shift]
+        offsets = torch.cat([torch.zeros(1, dtype=torch.int64), ends])
+        return replace(self, tokens=tokens, offsets=offsets, labels=self.labels[indices])
+
+    def relabelled(self, labels: Tensor) -> Self:
+        """Return the same texts with other labels ``[N]``."""
+        return replace(self, labels=labels)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TableSamples:
+    """Rows of numbers, already standardised with the statistics of the training split.
+
+    Attributes:
+        features: ``[N, F]`` (float32).
+        labels: ``[N]`` (int64).
+
+    Example:
+        >>> import torch
+        >>> samples = TableSamples(features=torch.eye(2), labels=torch.tensor([0, 1]))
+        >>> samples.take(torch.tensor([1])).tolist()
+        [[0.0, 1.0]]
+    """
+
+    features: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """Return rows ``[B, F]`` (float32)."""
+        return self.features.index_select(0, indices)
+
+    def standardise(self, x: Input) -> Tensor:
+        """Return ``x``: the rows are standardised when they are stored."""
+        assert isinstance(x, Tensor)
+        return x
+
+    def take(self, indices: Tensor) -> Tensor:
+        """Return standardised rows ``[B, F]`` (float32)."""
+        return self.gather(indices)
+
+    def subset(self, indices: Tensor) -> Self:
+        """Return new samples: those at ``indices``, in that order."""
+        return replace(self, features=self.features[indices], labels=self.labels[indices])
+
+    def relabelled(self, labels: Tensor) -> Self:
+        """Return the same rows with other labels ``[N]``."""
+        return replace(self, labels=labels)

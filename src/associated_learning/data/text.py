@@ -1,0 +1,53 @@
+"""From a raw text to words: lower case, no markup, no punctuation."""
+
+from __future__ import annotations
+
+import html
+import re
+from functools import cache
+
+__all__ = ["tokenize"]
+
+# AG News lost the ampersand of its entities (`it#39;s`, `quot;`) when it was made.
+_BARE_ENTITY = re.compile(r"(?<!&)(#\d{2,5}|\b(?:quot|amp|lt|gt|nbsp|hellip|[lr]s?d?quo));")
+_TAG = re.compile(r"</?[a-z][^<>]*>|<!--.*?-->", re.DOTALL)
+_WORD = re.compile(r"[^\W_]+")
+
+
+def tokenize(text: str, *, remove_stop_words: bool = False) -> list[str]:
+    r"""Return the words of ``text``: runs of letters and digits, lower case.
+
+    HTML tags and entities are markup and go; every other sign, apostrophes included, only
+    parts words (``movie's`` is ``movie``, ``s``). Of the ways to treat apostrophes this one
+    covers most of the training words of IMDB, AG News and DBpedia by GloVe.
+
+    Args:
+        text: Any text.
+        remove_stop_words: Leave out scikit-learn's English stop words. The list holds
+            ``not``, ``no`` and ``never``, so think twice where sentiment is asked.
+
+    Example:
+        >>> tokenize('<b>Don\'t</b> &amp; it#39;s 2 GOOD!<br />')
+        ['don', 't', 'it', 's', '2', 'good']
+        >>> tokenize("The plot is not clever", remove_stop_words=True)
+        ['plot', 'clever']
+    """
+    words = _WORD.findall(_without_markup(text.lower()))
+    if remove_stop_words:
+        stop_words = _stop_words()
+        return [word for word in words if word not in stop_words]
+    return words
+
+
+def _without_markup(text: str) -> str:
+    if ";" in text:
+        text = html.unescape(_BARE_ENTITY.sub(r"&\1;", text)).lower()
+    return _TAG.sub(" ", text) if "<" in text else text
+
+
+@cache
+def _stop_words() -> frozenset[str]:
+    # scikit-learn takes a second to import, and only this option needs it.
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return frozenset(ENGLISH_STOP_WORDS)

@@ -1,0 +1,137 @@
+"""Texts to padded token ids."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from collections.abc import Sequence as Listing
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from associated_learning.data.samples import TextSamples
+from associated_learning.data.text import tokenize
+from associated_learning.data.vocabulary import UNK, Vocabulary
+from associated_learning.errors import InputError
+from associated_learning.sequence import Sequence
+
+__all__ = ["TextPreprocessor"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextPreprocessor:
+    """Tokenises, cuts after ``max_length`` words, and looks up ids.
+
+    Attributes:
+        vocabulary: Of the training split.
+        max_length: Most tokens a text keeps, from its start; None keeps all.
+        remove_stop_words: See `tokenize`; the same for training and prediction.
+
+    Example:
+        >>> preprocessor = TextPreprocessor.fit(["a good film", "a bad film"])
+        >>> preprocessor(["Bad film!", "Good?"]).values.tolist()
+        [[4, 3], [5, 0]]
+    """
+
+    kind: ClassVar[str] = "text"
+    vocabulary: Vocabulary
+    max_length: int | None = None
+    remove_stop_words: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_length is not None and self.max_length < 1:
+            raise InputError(f"max_length is {self.max_length}: expected 1 or more tokens")
+
+    @classmethod
+    def fit(
+        cls,
+        texts: Iterable[str],
+        *,
+        vocabulary_size: int = 30_000,
+        max_length: int | None = None,
+        remove_stop_words: bool = False,
+    ) -> TextPreprocessor:
+        """Return a preprocessor whose vocabulary is that of ``texts``, the training split.
+
+        Words are counted in whole texts, also beyond ``max_length``.
+
+        Raises:
+            InputError: No text has a word, or a setting is out of range.
+        """
+        tokens = (tokenize(text, remove_stop_words=remove_stop_words) for text in texts)
+        vocabulary = Vocabulary.build(tokens, vocabulary_size)
+        if not vocabulary.words:
+            raise InputError("no training text has a word: is the text column the right one?")
+        return cls(
+            vocabulary=vocabulary, max_length=max_length, remove_stop_words=remove_stop_words
+        )
+
+    def samples(self, inputs: Iterable[str], labels: Tensor) -> TextSamples:
+        """Return texts and labels in memory.
+
+        A text without any word (after cleaning) is kept as a single ``[UNK]``, so that no
+        sample of a data set is lost; at prediction the same text is an error.
+        """
+        tokens, lengths = array("i"), array("q")
+        for text in inputs:
+            ids = self._ids(text) or [UNK]
+            tokens.extend(ids)
+            lengths.append(len(ids))
+        offsets = np.concatenate([[0], np.cumsum(np.asarray(lengths))])
+        return TextSamples(
+            tokens=torch.from_numpy(np.array(tokens, dtype=np.int32)),
+            offsets=torch.from_numpy(offsets.astype(np.int64)),
+            labels=labels,
+        )
+
+    def __call__(self, inputs: Listing[str], *, allow_unknown: bool = False) -> Sequence:
+        """Return texts as ids ``[B, T]`` with their lengths.
+
+        Args:
+            inputs: The texts to predict.
+            allow_unknown: Let texts without a known word through, as ``[UNK]``.
+
+        Raises:
+            InputError: No text, something that is no text, or a text without a known word.
+        """
+        if isinstance(inputs, str) or not inputs:
+            raise InputError("expected a list of one or more texts")
+        for i, text in enumerate(inputs):
+            self._check(text, i, allow_unknown=allow_unknown)
+        samples = self.samples(inputs, torch.zeros(len(inputs), dtype=torch.int64))
+        return samples.take(torch.arange(len(inputs)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything to rebuild this, as values that JSON can hold."""
+        return {
+            "kind": self.kind,
+            "max_length": self.max_length,
+            "remove_stop_words": self.remove_stop_words,
+            "words": list(self.vocabulary.words),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TextPreprocessor:
+        """Rebuild what `to_dict` gave."""
+        return cls(
+            vocabulary=Vocabulary(values["words"]),
+            max_length=values["max_length"],
+            remove_stop_words=values["remove_stop_words"],
+        )
+
+    def _ids(self, text: str) -> list[int]:
+        tokens = tokenize(text, remove_stop_words=self.remove_stop_words)
+        return self.vocabulary.encode(tokens[: self.max_length])
+
+    def _check(self, text: object, i: int, *, allow_unknown: bool) -> None:
+        if not isinstance(text, str):
+            raise InputError(f"input {i} is {type(text).__name__}: expected a text")
+        if not allow_unknown and all(token == UNK for token in self._ids(text)):
+            what = "no known word" if text.strip() else "no word at all"
+            raise InputError(
+                f"text {i} has {what} ({text[:40]!r}): leave it out, or allow unknown texts"
+                " to predict it as [UNK]"
+            )
