@@ -113,7 +113,7 @@ def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
 
 
 def _explain(output: LayerOutput, key: StepKey) -> str:
-    losses = ", ".join(f"{name} {float(loss):g}" for name, loss in output.losses.items())
+    losses = ", ".join(f"{name} {float(loss.detach()):g}" for name, loss in output.losses.items())
     finite = all(bool(torch.isfinite(part).all()) for part in tensors_in(output.s))
     where = "although its activations are finite" if finite else "and so are its activations"
     return (

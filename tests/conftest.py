@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import associated_learning as al
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_seed() -> Iterator[None]:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+
+
+@pytest.fixture
+def data_root() -> Path:
+    """The folder with the real data sets; tests that use it carry the marker ``data``."""
+    default = Path(__file__).parents[1].parent / "shared" / "data"
+    folder = Path(os.environ.get("AL_DATA_ROOT", default))
+    if not folder.is_dir():
+        pytest.skip("no folder with the real data sets")
+    return folder
+
+
+def dense_network(num_layers: int = 3, **options: object) -> al.ALNetwork:
+    """Return a small AL network of ``Linear, tanh`` layers, 6 inputs and 4 classes."""
+    widths = [6] + [8] * num_layers
+    encoders = [
+        nn.Sequential(nn.Linear(widths[i], widths[i + 1]), nn.Tanh()) for i in range(num_layers)
+    ]
+    target = options.pop("target", al.Classes(4))
+    return al.al_form(encoders, torch.randn(2, 6), target, latent=5, **options)
+
+
+def noisy_network(num_layers: int = 3) -> al.ALNetwork:
+    """Return an AL network with all that depends on mode and randomness: BatchNorm, dropout."""
+    encoders = [
+        nn.Sequential(
+            nn.Linear(6 if i == 0 else 8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3)
+        )
+        for i in range(num_layers)
+    ]
+    return al.al_form(encoders, torch.randn(4, 6), al.Classes(4), latent=5)
+
+
+def batches_of(count: int, size: int = 8) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return minibatches of a learnable task: the class is the largest of four inputs."""
+    generator = torch.Generator().manual_seed(1)
+    xs = [torch.randn(size, 6, generator=generator) for _ in range(count)]
+    return [(x, x[:, :4].argmax(dim=1)) for x in xs]
