@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from associated_learning.convert.partners import (
-    Activation,
     BridgeKind,
     choose_readout,
     make_bridge,
@@ -19,6 +18,7 @@ from associated_learning.errors import InputError
 from associated_learning.inference import check_finite, evaluating
 from associated_learning.layer import ALLayer
 from associated_learning.losses import autoencoder_loss
+from associated_learning.models.activations import Activation
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
 
@@ -36,7 +36,7 @@ def al_form(
     readout: nn.Module | Sequence[nn.Module] | None = None,
     bridge: BridgeKind = "linear",
     bridge_hidden: int = 1280,
-    activation: Activation = nn.Tanh,
+    activation: Activation = "tanh",
     decoder_activation: Activation | None = None,
     linear_decoders: bool = False,
     bias: bool = True,

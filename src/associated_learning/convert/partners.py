@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
 from associated_learning.errors import InputError
+from associated_learning.models.activations import Activation, make_activation
 from associated_learning.models.readouts import GlobalAverage, MaskedMean
 from associated_learning.sequence import Sequence
 
-__all__ = ["Activation", "BridgeKind", "choose_readout", "make_bridge", "make_coder"]
+__all__ = ["BridgeKind", "choose_readout", "make_bridge", "make_coder"]
 
-Activation = Callable[[], nn.Module]
 BridgeKind = Literal["linear", "activated", "mlp"]
 
 
@@ -22,7 +21,7 @@ def make_bridge(
     out_features: int,
     *,
     kind: BridgeKind = "linear",
-    activation: Activation = nn.Tanh,
+    activation: Activation = "tanh",
     hidden: int = 1280,
     bias: bool = True,
 ) -> nn.Module:
@@ -34,18 +33,22 @@ def make_bridge(
         kind: "linear" (section 2.1), "activated" (a linear map and the activation: the
             released PyTorch code) or "mlp" (two linear maps, each with the activation: the
             released TensorFlow code).
-        activation: Makes the activation.
+        activation: Its name, its class, or a function that makes one.
         hidden: Width between the two maps of "mlp".
         bias: Whether the linear maps have a bias.
     """
     if kind == "linear":
         return nn.Linear(in_features, out_features, bias=bias)
     if kind == "activated":
-        return nn.Sequential(nn.Linear(in_features, out_features, bias=bias), activation())
+        return nn.Sequential(
+            nn.Linear(in_features, out_features, bias=bias), make_activation(activation)
+        )
     if kind == "mlp":
         first = nn.Linear(in_features, hidden, bias=bias)
         second = nn.Linear(hidden, out_features, bias=bias)
-        return nn.Sequential(first, activation(), second, activation())
+        return nn.Sequential(
+            first, make_activation(activation), second, make_activation(activation)
+        )
     raise InputError(f"bridge {kind!r} came; expected one of {', '.join(get_args(BridgeKind))}.")
 
 
@@ -54,7 +57,7 @@ def make_coder(
 ) -> nn.Module:
     """Make a ``g_i`` or ``h_i``: a linear map and a nonlinearity (section 2.1), if one is given."""
     linear = nn.Linear(in_features, out_features, bias=bias)
-    return linear if activation is None else nn.Sequential(linear, activation())
+    return linear if activation is None else nn.Sequential(linear, make_activation(activation))
 
 
 def choose_readout(s: Any) -> nn.Module:

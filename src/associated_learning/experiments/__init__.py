@@ -1,0 +1,1 @@
+"""Runs: a configuration, a folder, a row of the ledger."""

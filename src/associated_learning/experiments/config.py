@@ -1,0 +1,186 @@
+"""The settings of a run: one flat, frozen value that the command line and the folder share."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from associated_learning.errors import CheckpointError, InputError
+
+__all__ = ["RunConfig", "nearest"]
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean ...?" for the known name closest to ``name``, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _setting(
+    default: Any, panel: str, text: str, choices: tuple[str, ...] = (), least: float | None = None
+) -> Any:
+    """Return a field with its help text, its place in the help, and what values it takes."""
+    metadata = {"panel": panel, "help": text, "choices": choices, "least": least}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """All settings of a training run; None means the model's own default (see `families`)."""
+
+    data: str = _setting(
+        "digits",
+        "Data",
+        "digits, fashion_mnist, cifar10, ag_news, imdb, sst2 or dbpedia_14; or a CSV, JSONL or "
+        "Parquet file, or a folder with one folder of images per class.",
+    )
+    data_root: str | None = _setting(
+        None, "Data", "Folder with NAME/SPLIT.parquet files; without it the Hugging Face hub."
+    )
+    test_data: str | None = _setting(None, "Data", "Your own data: file or folder for testing.")
+    text_column: str | None = _setting(None, "Data", "Your own data: the column of the texts.")
+    label_column: str | None = _setting(None, "Data", "Your own data: the column of the labels.")
+    limit_train: int | None = _setting(
+        None, "Data", "Use at most this many training samples, classes in proportion.", least=1
+    )
+    validation_fraction: float = _setting(
+        0.1, "Data", "Share of the training data to choose the best epoch by.", least=0
+    )
+    data_seed: int = _setting(0, "Data", "Keys splits, subset and label noise.", least=0)
+    label_noise: float = _setting(
+        0.0, "Data", "Share of training labels replaced at random (section 3.4).", least=0
+    )
+    augment: bool = _setting(
+        False, "Data", "Crop, flip and brighten training images at random (section 6.6)."
+    )
+    vectors: str | None = _setting(
+        None, "Data", "Word vectors in GloVe's text format (.txt, .gz, .zip)."
+    )
+    vocabulary_size: int = _setting(
+        30_000, "Data", "Number of most frequent training words that are known.", least=1
+    )
+    max_length: int | None = _setting(None, "Data", "Cut texts to this many tokens.", least=1)
+    remove_stop_words: bool = _setting(False, "Data", "Leave out English stop words.")
+
+    model: str = _setting(
+        "mlp",
+        "Model",
+        "Network family.",
+        choices=("mlp", "cnn", "vgg", "bilstm", "transformer"),
+    )
+    num_layers: int | None = _setting(
+        None, "Model", "Number of layers (mlp) or of layers above the embedding (text).", least=1
+    )
+    hidden: int | None = _setting(
+        None, "Model", "Width of a layer: mlp, LSTM state, or Transformer feed-forward.", least=1
+    )
+    embedding_dim: int | None = _setting(
+        None, "Model", "Width of the word embedding; that of the vectors, if given.", least=1
+    )
+    dropout: float | None = _setting(None, "Model", "Dropout between layers.", least=0)
+    embedding_dropout: float | None = _setting(
+        None, "Model", "Dropout on the word embedding.", least=0
+    )
+
+    method: str = _setting(
+        "al",
+        "Method",
+        "al: Associated Learning. bp: end-to-end backpropagation.",
+        choices=("al", "bp"),
+    )
+    latent: int | None = _setting(None, "Method", "AL: width of the latents t.", least=1)
+    readout: str | None = _setting(
+        None,
+        "Method",
+        "AL: how an activation becomes the bridge's vector.",
+        choices=("flatten", "average", "pooled", "mean", "last", "state-sum", "state-concat"),
+    )
+    bridge: str | None = _setting(
+        None,
+        "Method",
+        "AL: linear (the paper), activated or mlp (the released code).",
+        choices=("linear", "activated", "mlp"),
+    )
+    coder_activation: str | None = _setting(
+        None, "Method", "AL: activation of g and h, such as tanh or sigmoid."
+    )
+    first_loss: str = _setting(
+        "ce", "Method", "AL: loss of the first autoencoder.", choices=("ce", "mse")
+    )
+    detach_target: bool = _setting(
+        True, "Method", "AL: whether the associated loss leaves g alone (Equation 3 does not)."
+    )
+    stop_gradients: bool = _setting(
+        True, "Method", "AL: whether gradients stop between layers (Table 6)."
+    )
+    lower_associated: bool = _setting(
+        True, "Method", "AL: whether layers below the last have an associated loss (Table 6)."
+    )
+
+    epochs: int | None = _setting(None, "Training", "Largest number of epochs.", least=1)
+    batch_size: int | None = _setting(None, "Training", "Samples in a minibatch.", least=1)
+    lr: float | None = _setting(None, "Training", "Learning rate.", least=0)
+    optimizer: str = _setting(
+        "adam", "Training", "Optimizer of every layer.", choices=("adam", "adamw", "sgd", "rmsprop")
+    )
+    weight_decay: float = _setting(0.0, "Training", "Weight decay.", least=0)
+    schedule: str | None = _setting(
+        None,
+        "Training",
+        "Learning rate over time; milestones is the released image code's.",
+        choices=("constant", "cosine", "milestones"),
+    )
+    clip: float | None = _setting(
+        None, "Training", "Largest gradient norm of a layer; 0 for none.", least=0
+    )
+    patience: int | None = _setting(
+        None, "Training", "Stop after this many epochs without a better one; 0 never.", least=0
+    )
+    precision: str = _setting(
+        "float32", "Training", "Precision of the forward pass.", choices=("float32", "bf16")
+    )
+    compile: bool = _setting(False, "Training", "Run torch.compile on every layer.")
+    device: str = _setting("auto", "Training", "cpu, cuda, cuda:1; auto takes a GPU if there.")
+    threads: int | None = _setting(None, "Training", "CPU threads inside operations.", least=1)
+    seed: int = _setting(0, "Training", "Keys weights, order, dropout and augmentation.", least=0)
+    save_every: int | None = _setting(
+        None, "Training", "Save every N updates too, not only every epoch.", least=1
+    )
+
+    def __post_init__(self) -> None:
+        for setting in fields(self):
+            _check(setting.name, getattr(self, setting.name), setting.metadata)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as JSON-able values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> RunConfig:
+        """Return the settings that `to_json` gave. Raises CheckpointError if they are foreign."""
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise CheckpointError(
+                f"the settings of the run are of another version of this library ({error})."
+            ) from error
+
+    def differences(self, other: RunConfig) -> list[str]:
+        """Return "name: this one's value, the other's" for every setting that differs."""
+        mine, theirs = self.to_json(), other.to_json()
+        return [f"{key}: {mine[key]}, {theirs[key]}" for key in mine if mine[key] != theirs[key]]
+
+
+def _check(name: str, value: Any, metadata: Any) -> None:
+    option = "--" + name.replace("_", "-")
+    if value is None:
+        return
+    if metadata["choices"] and value not in metadata["choices"]:
+        known = metadata["choices"]
+        raise InputError(
+            f"{option} {value} came; expected one of {', '.join(known)}.{nearest(value, known)}"
+        )
+    if metadata["least"] is not None and value < metadata["least"]:
+        raise InputError(f"{option} {value} came; expected at least {metadata['least']}.")

@@ -1,0 +1,234 @@
+"""The paper's network families with their settings (Tables 7 and 8, section 6.6), AL and BP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence as Items
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from associated_learning.backprop import BPNetwork
+from associated_learning.convert import al_form
+from associated_learning.errors import InputError
+from associated_learning.experiments.config import RunConfig
+from associated_learning.keyed import seeded
+from associated_learning.models import (
+    CNN,
+    MLP,
+    VGG,
+    BiLSTM,
+    Flatten,
+    GlobalAverage,
+    LastState,
+    LayeredModel,
+    MaskedMean,
+    PooledFlatten,
+    StateConcat,
+    StateSum,
+    Transformer,
+)
+from associated_learning.network import Network
+from associated_learning.sequence import Sequence
+from associated_learning.targets import Classes
+
+__all__ = ["InputSpec", "build_network", "resolved"]
+
+TEXT_MODELS = ("bilstm", "transformer")
+IMAGE_MODELS = ("cnn", "vgg")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """What a network must know of its data.
+
+    Attributes:
+        kind: "image", "table" or "text".
+        num_classes: Number of classes.
+        shape: Shape of one input without the batch: ``[C, H, W]`` or ``[F]``; empty for text.
+        vocabulary_size: Number of rows of the embedding; 0 unless text.
+        embedding_dim: Width of the embedding; 0 unless text.
+    """
+
+    kind: str
+    num_classes: int
+    shape: tuple[int, ...] = ()
+    vocabulary_size: int = 0
+    embedding_dim: int = 0
+
+    def example(self) -> Any:
+        """Return a small batch of this form, of zeros (token ids of ones)."""
+        if self.kind == "text":
+            return Sequence(torch.ones(2, 3, dtype=torch.int64), torch.tensor([3, 2]))
+        return torch.zeros(2, *self.shape)
+
+
+# Learning rates, batches, clipping: Tables 7 and 8, section 6.6. Widths: the BP network's; the
+# AL network's where they differ stand in _AL_DEFAULTS. Dropout 0.1 is the released AL code's,
+# and the same for both methods, unlike there.
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "mlp": {"hidden": 256, "num_layers": 3, "lr": 1e-3, "batch_size": 64, "epochs": 30},
+    "cnn": {"lr": 1e-4, "batch_size": 128, "epochs": 200, "schedule": "milestones"},
+    "vgg": {"lr": 1e-4, "batch_size": 128, "epochs": 200, "schedule": "milestones"},
+    "bilstm": {"hidden": 350, "num_layers": 2, "lr": 1e-4, "batch_size": 64, "epochs": 50,
+               "clip": 5.0},
+    "transformer": {"hidden": 512, "num_layers": 2, "lr": 2.5e-4, "batch_size": 128, "epochs": 50},
+}  # fmt: skip
+_AL_DEFAULTS: dict[str, dict[str, Any]] = {
+    "mlp": {"latent": 128, "coder_activation": "tanh"},
+    "cnn": {"latent": 256, "coder_activation": "sigmoid", "readout": "pooled"},
+    "vgg": {"latent": 300, "coder_activation": "sigmoid", "readout": "pooled"},
+    "bilstm": {"latent": 128, "coder_activation": "tanh", "hidden": 300, "readout": "state-sum"},
+    "transformer": {"latent": 128, "coder_activation": "tanh", "hidden": 256, "readout": "mean"},
+}
+_SHARED = {"dropout": 0.1, "embedding_dropout": 0.0, "schedule": "constant", "clip": 0.0,
+           "patience": 5, "bridge": "linear"}  # fmt: skip
+
+
+def resolved(config: RunConfig) -> RunConfig:
+    """Return the settings with every None that has a default of the model filled in."""
+    own = _AL_DEFAULTS[config.model] if config.method == "al" else {}
+    defaults = {**_SHARED, **_DEFAULTS[config.model], **own}
+    given = config.to_json()
+    return replace(config, **{k: v for k, v in defaults.items() if given[k] is None})
+
+
+def build_network(config: RunConfig, spec: InputSpec, vectors: Tensor | None = None) -> Network:
+    """Build the network of a run; the weights are keyed by its seed.
+
+    Args:
+        config: The settings, `resolved`.
+        spec: What the data look like.
+        vectors: Word vectors ``[vocabulary_size, embedding_dim]`` for the embedding.
+
+    Raises:
+        InputError: The model does not fit the kind of data.
+    """
+    _check_kind(config.model, spec)
+    mse = config.method == "al" and config.first_loss == "mse"
+    target = Classes(spec.num_classes, "mse" if mse else "ce")
+    with seeded(config.seed, "weights"):
+        model = _MODELS[config.model](config, spec, vectors)
+        if config.method == "bp":
+            return BPNetwork(model, target)
+        count = len(model.layers)
+        return al_form(
+            model.layers,
+            spec.example(),
+            target,
+            latent=config.latent or 128,
+            readout=_readouts(config, count),
+            bridge=config.bridge,  # type: ignore[arg-type]
+            activation=config.coder_activation or "tanh",
+            detach_target=config.detach_target,
+            stop_gradients=[True] + [config.stop_gradients] * (count - 1),
+            use_associated=[config.lower_associated] * (count - 1) + [True],
+        )
+
+
+def _check_kind(model: str, spec: InputSpec) -> None:
+    if model in TEXT_MODELS and spec.kind != "text":
+        raise InputError(
+            f"--model {model} reads text, the data are of kind {spec.kind}; use mlp"
+            + (", cnn or vgg." if spec.kind == "image" else ".")
+        )
+    if model in IMAGE_MODELS and spec.kind != "image":
+        fit = "bilstm or transformer" if spec.kind == "text" else "mlp"
+        raise InputError(f"--model {model} reads images, the data are {spec.kind}; use {fit}.")
+    if model == "mlp" and spec.kind == "text":
+        raise InputError("--model mlp reads numbers, the data are text; use bilstm or transformer.")
+
+
+def _mlp(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
+    return MLP(
+        in_features=int(torch.Size(spec.shape).numel()),
+        out_features=spec.num_classes,
+        hidden=config.hidden or 256,
+        num_layers=config.num_layers,
+        dropout=config.dropout or 0.0,
+    )
+
+
+def _cnn(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
+    return CNN(
+        in_channels=spec.shape[0],
+        image_size=_side(spec),
+        out_features=spec.num_classes,
+        activation="elu" if config.method == "al" else "relu",
+    )
+
+
+def _vgg(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
+    isolated = config.method == "al"  # the released AL code: no BatchNorm, ELU, a dense layer
+    return VGG(
+        in_channels=spec.shape[0],
+        image_size=_side(spec),
+        out_features=spec.num_classes,
+        batch_norm=not isolated,
+        activation="elu" if isolated else "relu",
+        dense=(1024, 1024) if isolated else (),
+    )
+
+
+def _bilstm(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
+    return BiLSTM(
+        vocabulary_size=spec.vocabulary_size,
+        embedding_dim=spec.embedding_dim,
+        out_features=spec.num_classes,
+        hidden=config.hidden or 300,
+        num_layers=config.num_layers or 2,
+        dropout=config.dropout or 0.0,
+        embedding_dropout=config.embedding_dropout or 0.0,
+        weights=vectors,
+    )
+
+
+def _transformer(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
+    return Transformer(
+        vocabulary_size=spec.vocabulary_size,
+        embedding_dim=spec.embedding_dim,
+        out_features=spec.num_classes,
+        feedforward=config.hidden or 256,
+        num_layers=config.num_layers or 2,
+        dropout=config.dropout or 0.0,
+        embedding_dropout=config.embedding_dropout or 0.0,
+        weights=vectors,
+    )
+
+
+_MODELS = {
+    "mlp": _mlp,
+    "cnn": _cnn,
+    "vgg": _vgg,
+    "bilstm": _bilstm,
+    "transformer": _transformer,
+}
+
+
+def _side(spec: InputSpec) -> int:
+    if spec.shape[1] != spec.shape[2]:
+        raise InputError(f"images of {spec.shape[1]} x {spec.shape[2]} came; expected squares.")
+    return spec.shape[1]
+
+
+_READOUTS: dict[str, Callable[[], nn.Module]] = {
+    "flatten": Flatten,
+    "average": GlobalAverage,
+    "pooled": lambda: PooledFlatten(4),
+    "mean": MaskedMean,
+    "last": LastState,
+    "state-sum": StateSum,
+    "state-concat": StateConcat,
+}
+
+
+def _readouts(config: RunConfig, count: int) -> Items[nn.Module] | None:
+    """Return each layer's readout; the embedding is always averaged (section 2.1.1)."""
+    if config.readout is None:
+        return None
+    make = _READOUTS[config.readout]
+    if config.model in TEXT_MODELS:
+        return [MaskedMean(), *(make() for _ in range(count - 1))]
+    return [make() for _ in range(count)]

@@ -1,0 +1,91 @@
+"""The data of a run: its splits as batches, its shapes, its word vectors."""
+
+from __future__ import annotations
+
+from associated_learning.data import (
+    Augmentation,
+    Batches,
+    DataSet,
+    TextPreprocessor,
+    Vectors,
+    load,
+    load_vectors,
+)
+from associated_learning.errors import InputError
+from associated_learning.experiments.config import RunConfig
+from associated_learning.experiments.families import InputSpec
+
+__all__ = ["evaluation_batches", "input_spec", "load_data", "load_word_vectors", "training_batches"]
+
+DEFAULT_EMBEDDING_DIM = 300  # Tables 7 and 8
+
+
+def load_data(config: RunConfig) -> DataSet:
+    """Load the data that the settings name."""
+    return load(
+        config.data,
+        data_root=config.data_root,
+        test_data=config.test_data,
+        text_column=config.text_column,
+        label_column=config.label_column,
+        validation_fraction=config.validation_fraction,
+        limit_train=config.limit_train,
+        seed=config.data_seed,
+        vocabulary_size=config.vocabulary_size,
+        max_length=config.max_length,
+        remove_stop_words=config.remove_stop_words,
+        label_noise=config.label_noise,
+    )
+
+
+def training_batches(config: RunConfig, data: DataSet) -> Batches:
+    """Return the shuffled training batches; ``config`` must be resolved."""
+    if config.augment and data.kind != "image":
+        raise InputError(f"--augment came for data of kind {data.kind}; it is for images.")
+    return Batches(
+        samples=data.train,
+        batch_size=config.batch_size or 64,
+        seed=config.seed,
+        augment=Augmentation() if config.augment else None,
+    )
+
+
+def evaluation_batches(config: RunConfig, data: DataSet, split: str) -> Batches:
+    """Return the batches of a split in a fixed order."""
+    samples = {"train": data.train, "validation": data.validation, "test": data.test}[split]
+    return Batches(samples=samples, batch_size=4 * (config.batch_size or 64), shuffle=False)
+
+
+def input_spec(config: RunConfig, data: DataSet, vectors: Vectors | None) -> InputSpec:
+    """Return what a network must know of the data."""
+    if isinstance(data.preprocessor, TextPreprocessor):
+        return InputSpec(
+            kind="text",
+            num_classes=data.num_classes,
+            vocabulary_size=len(data.preprocessor.vocabulary),
+            embedding_dim=_embedding_dim(config, vectors),
+        )
+    x, _ = next(evaluation_batches(config, data, "validation").epoch(0))
+    assert not isinstance(x, tuple)
+    return InputSpec(kind=data.kind, num_classes=data.num_classes, shape=tuple(x.shape[1:]))
+
+
+def load_word_vectors(config: RunConfig, data: DataSet) -> Vectors | None:
+    """Load the word vectors for the vocabulary, if the settings name any."""
+    if config.vectors is None:
+        return None
+    if not isinstance(data.preprocessor, TextPreprocessor):
+        raise InputError(f"--vectors came for data of kind {data.kind}; they are for text.")
+    return load_vectors(config.vectors, data.preprocessor.vocabulary, seed=config.seed)
+
+
+def _embedding_dim(config: RunConfig, vectors: Vectors | None) -> int:
+    if vectors is None:
+        return config.embedding_dim or DEFAULT_EMBEDDING_DIM
+    width = vectors.weights.shape[1]
+    if config.embedding_dim not in (None, width):
+        raise InputError(
+            f"--embedding-dim {config.embedding_dim} came with vectors of width {width}; leave "
+            "it out, it follows the file."
+        )
+    return width
