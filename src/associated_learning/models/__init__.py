@@ -8,7 +8,6 @@ from associated_learning.models.bilstm import BiLSTM, BiLSTMLayer
 from associated_learning.models.cnn import CNN
 from associated_learning.models.embedding import TokenEmbedding
 from associated_learning.models.layered import LayeredModel
-from associated_learning.models.lstm import BidirectionalLSTM
 from associated_learning.models.mlp import MLP
 from associated_learning.models.readouts import (
     Flatten,
@@ -28,7 +27,6 @@ __all__ = [
     "VGG",
     "BiLSTM",
     "BiLSTMLayer",
-    "BidirectionalLSTM",
     "Flatten",
     "GlobalAverage",
     "LastState",

@@ -38,8 +38,6 @@ def make_activation(activation: Activation) -> nn.Module:
         return activation()
     if activation not in _BY_NAME:
         nearest = difflib.get_close_matches(activation, _BY_NAME, n=1)
-        hint = (
-            f"did you mean {nearest[0]!r}?" if nearest else f"choose from {sorted(_BY_NAME)}."
-        )
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"choose from {sorted(_BY_NAME)}."
         raise InputError(f"Unknown activation {activation!r}: {hint}")
     return _BY_NAME[activation]()

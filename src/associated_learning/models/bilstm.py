@@ -9,7 +9,7 @@ from associated_learning.errors import InputError
 from associated_learning.models.dense import dense_head
 from associated_learning.models.embedding import TokenEmbedding
 from associated_learning.models.layered import LayeredModel
-from associated_learning.models.lstm import BidirectionalLSTM
+from associated_learning.models.lstm import States, bidirectional_lstm
 from associated_learning.models.readouts import StateConcat
 from associated_learning.sequence import Sequence
 
@@ -48,17 +48,18 @@ class BiLSTMLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.lstm = BidirectionalLSTM(input_size, hidden_size)
+        self.lstm = nn.LSTM(input_size, hidden_size, batch_first=True, bidirectional=True)
         self.carry_state = carry_state
 
     def forward(self, s: Sequence) -> Sequence:
         """Return values ``[B, T, 2H]``, zero at padding, and the final states."""
         initial = self._carried(s.state) if self.carry_state else None
-        values, (h, c) = self.lstm.run(self.dropout(s.values), s.lengths, initial)
+        inputs = self.dropout(s.values)
+        values, (h, c) = bidirectional_lstm(self.lstm, inputs, s.lengths, initial)
         state = torch.cat([h, c]) if self.carry_state else h
         return Sequence(values, s.lengths, state.transpose(0, 1))
 
-    def _carried(self, state: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    def _carried(self, state: Tensor | None) -> States | None:
         if state is None:
             return None
         expected = (4, self.lstm.hidden_size)

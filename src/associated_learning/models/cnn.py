@@ -6,6 +6,7 @@ from torch import nn
 
 from associated_learning.models.activations import Activation, make_activation
 from associated_learning.models.dense import dense_head
+from associated_learning.models.initialisation import he_normal_
 from associated_learning.models.layered import LayeredModel
 from associated_learning.models.readouts import Flatten
 
@@ -51,17 +52,13 @@ class CNN(LayeredModel):
             below, side = width, -(-side // stride)
         head = dense_head(below * side**2, head_hidden, out_features, activation=activation)
         super().__init__(layers, Flatten(), head)
+        he_normal_(self)
 
 
 def _conv_pair(below: int, width: int, stride: int, activation: Activation) -> nn.Sequential:
-    pair = nn.Sequential(
+    return nn.Sequential(
         nn.Conv2d(below, width, 3, padding=1),
         make_activation(activation),
         nn.Conv2d(width, width, 3, stride=stride, padding=1),
         make_activation(activation),
     )
-    for module in pair:
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)
-            nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-    return pair

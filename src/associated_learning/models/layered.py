@@ -28,9 +28,7 @@ class LayeredModel(nn.Module):
         torch.Size([7, 5])
     """
 
-    def __init__(
-        self, layers: Iterable[nn.Module], readout: nn.Module, head: nn.Module
-    ) -> None:
+    def __init__(self, layers: Iterable[nn.Module], readout: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
         self.readout = readout

@@ -1,53 +1,116 @@
-"""One bidirectional LSTM over right-padded sequences of different lengths."""
+"""One bidirectional LSTM over right-padded sequences of different lengths, exact on padding."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from associated_learning.errors import InputError
+from associated_learning.models.lstm_kernel import LSTMKernel
 
-__all__ = ["BidirectionalLSTM"]
+__all__ = ["States", "bidirectional_lstm", "run_on_kernel", "run_packed", "run_reversed"]
+
+States = tuple[Tensor, Tensor]
+
+_NAMES = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
 
 
-class BidirectionalLSTM(nn.LSTM):
-    """`nn.LSTM` in both directions, exact on padding: the parameters and their names are its.
+def bidirectional_lstm(
+    lstm: nn.LSTM, values: Tensor, lengths: Tensor, initial: States | None = None
+) -> tuple[Tensor, States]:
+    """Run a one-layer bidirectional `nn.LSTM` as if every sample stood alone and unpadded.
+
+    On the CPU in float32 and float64 by `LSTMKernel`, elsewhere on packed sequences (cuDNN),
+    and under `torch.export` and `torch.compile` by plain tensor operations. Under autocast the
+    CPU kernel stays in float32: its matrices are too small for bfloat16 to pay.
 
     Args:
-        input_size: Width of the inputs.
-        hidden_size: Width H of each direction.
+        lstm: The parameters; one layer, ``bidirectional`` and ``batch_first``.
+        values: Inputs ``[B, T, D]``.
+        lengths: True lengths ``[B]``, each between 1 and T.
+        initial: First hidden and cell states, each ``[2, B, H]``; zero if left out.
+
+    Returns:
+        The outputs ``[B, T, 2H]``, zero at padding, and the final hidden and cell states,
+        each ``[2, B, H]``.
+
+    Raises:
+        InputError: A length is zero or beyond T; or ``initial`` came while exporting.
 
     Example:
         >>> import torch
-        >>> lstm = BidirectionalLSTM(3, 4)
-        >>> out, (h, c) = lstm.run(torch.zeros(2, 5, 3), torch.tensor([5, 2]))
+        >>> lstm = nn.LSTM(3, 4, batch_first=True, bidirectional=True)
+        >>> out, (h, c) = bidirectional_lstm(lstm, torch.zeros(2, 5, 3), torch.tensor([5, 2]))
         >>> out.shape, h.shape
         (torch.Size([2, 5, 8]), torch.Size([2, 2, 4]))
     """
+    if torch.compiler.is_compiling():
+        return run_reversed(lstm, values, lengths, initial)
+    on_cpu = lengths.cpu()
+    shortest, longest = int(on_cpu.min()), int(on_cpu.max())
+    if shortest < 1 or longest > values.shape[1]:
+        raise InputError(
+            f"Sequence lengths must lie in 1..{values.shape[1]}, got {shortest}..{longest}; "
+            "drop empty sequences."
+        )
+    dtype = lstm.weight_hh_l0.dtype
+    if values.device.type == "cpu" and dtype in (torch.float32, torch.float64):
+        return run_on_kernel(lstm, values.to(dtype), on_cpu, initial)
+    return run_packed(lstm, values, on_cpu, initial)
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size, batch_first=True, bidirectional=True)
 
-    def run(
-        self, values: Tensor, lengths: Tensor, initial: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Return outputs ``[B, T, 2H]``, zero at padding, and the final states ``[2, B, H]``.
+def run_on_kernel(
+    lstm: nn.LSTM, values: Tensor, lengths: Tensor, initial: States | None = None
+) -> tuple[Tensor, States]:
+    """Run on `LSTMKernel`: the fast way on the CPU; arguments as in `bidirectional_lstm`."""
+    h, c = (None, None) if initial is None else (part.to(values.dtype) for part in initial)
+    with torch.autocast("cpu", enabled=False):
+        inputs = (values, lengths, h, c, *_weights(lstm))
+        out, h, c = LSTMKernel.apply(*inputs)  # type: ignore[no-untyped-call]
+    return out, (h, c)
 
-        Args:
-            values: Inputs ``[B, T, input_size]``.
-            lengths: True lengths ``[B]``, each between 1 and T.
-            initial: First hidden and cell states ``[2, B, H]``; zero if left out.
 
-        Raises:
-            InputError: A length is zero or beyond T.
-        """
-        on_cpu = lengths.cpu()
-        if int(on_cpu.min()) < 1 or int(on_cpu.max()) > values.shape[1]:
-            raise InputError(
-                f"Sequence lengths must lie in 1..{values.shape[1]}, got "
-                f"{int(on_cpu.min())}..{int(on_cpu.max())}; drop empty sequences."
-            )
-        packed = pack_padded_sequence(values, on_cpu, batch_first=True, enforce_sorted=False)
-        output, state = self(packed, initial)
-        padded, _ = pad_packed_sequence(output, batch_first=True, total_length=values.shape[1])
-        return padded, state
+def run_packed(
+    lstm: nn.LSTM, values: Tensor, lengths: Tensor, initial: States | None = None
+) -> tuple[Tensor, States]:
+    """Run on packed sequences: cuDNN's way; arguments as in `bidirectional_lstm`."""
+    packed = pack_padded_sequence(values, lengths, batch_first=True, enforce_sorted=False)
+    output, states = lstm(packed, initial)
+    padded, _ = pad_packed_sequence(output, batch_first=True, total_length=values.shape[1])
+    return padded, states
+
+
+def run_reversed(
+    lstm: nn.LSTM, values: Tensor, lengths: Tensor, initial: States | None = None
+) -> tuple[Tensor, States]:
+    """Run each direction over the padded batch, the backward one on reversed samples.
+
+    Padding then comes after all real tokens in both directions, and is cut off. Static
+    shapes and no control flow on values, so it can be traced; the final cell states are those
+    behind the padding, therefore nothing may carry them on.
+    """
+    if initial is not None:
+        raise InputError("A BiLSTM with carry_state cannot be exported; train without it.")
+    positions = torch.arange(values.shape[1], device=values.device)
+    last = lengths.unsqueeze(1) - 1
+    real = positions <= last
+    mirror = torch.where(real, last - positions, positions).unsqueeze(2)  # [B, T, 1]
+    weights = _weights(lstm)
+    forth, c_forth = _one_direction(values, weights[:4])
+    back, c_back = _one_direction(values.take_along_dim(mirror, 1), weights[4:])
+    back = back.take_along_dim(mirror, 1)
+    out = torch.cat([forth, back], 2).masked_fill(~real.unsqueeze(2), 0.0)
+    h = torch.stack([forth.take_along_dim(last.unsqueeze(2), 1).squeeze(1), back[:, 0]])
+    return out, (h, torch.cat([c_forth, c_back]))
+
+
+def _one_direction(values: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
+    zero = values.new_zeros(1, values.shape[0], weights[1].shape[1])
+    out, _, c = torch.lstm(values, (zero, zero), weights, True, 1, 0.0, False, False, True)
+    return out, c
+
+
+def _weights(lstm: nn.LSTM) -> list[Tensor]:
+    names = [*_NAMES, *(f"{name}_reverse" for name in _NAMES)]
+    return [getattr(lstm, name) for name in names]

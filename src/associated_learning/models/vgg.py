@@ -7,6 +7,7 @@ from torch import nn
 from associated_learning.errors import InputError
 from associated_learning.models.activations import Activation, make_activation
 from associated_learning.models.dense import dense_block, dense_head
+from associated_learning.models.initialisation import he_normal_
 from associated_learning.models.layered import LayeredModel
 from associated_learning.models.readouts import Flatten
 
@@ -72,6 +73,7 @@ class VGG(LayeredModel):
             features, head_hidden, out_features, activation=activation, batch_norm=batch_norm
         )
         super().__init__(layers, Flatten(), head)
+        he_normal_(self)
 
 
 def _conv_layer(
@@ -82,10 +84,9 @@ def _conv_layer(
         if width == _POOL:
             parts.append(nn.MaxPool2d(2))
             continue
-        conv = nn.Conv2d(below, width, 3, padding=1)
-        nn.init.kaiming_normal_(conv.weight)
-        nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-        parts += [conv, *([nn.BatchNorm2d(width)] if batch_norm else [])]
+        parts.append(nn.Conv2d(below, width, 3, padding=1))
+        if batch_norm:
+            parts.append(nn.BatchNorm2d(width))
         parts.append(make_activation(activation))
         below = width
     return nn.Sequential(*parts)
