@@ -31,8 +31,8 @@ def update_layer(
 ) -> LayerOutput:
     """Algorithm 2, lines 5 to 12, for one layer: forward, loss, backward, clip, step.
 
-    Every executor calls this function and nothing else to train. The layer's graph is freed
-    on return, so only one layer's activations live at a time.
+    Every executor calls this function and nothing else to train. The layer's graph and
+    gradients are freed on return, so only one layer's live at a time.
 
     Args:
         layer: An `ALLayer`, or any block of `Network.blocks`.
@@ -63,6 +63,8 @@ def update_layer(
     if clip is not None:
         clip_grad_norm_(_parameters(optimizer), clip)
     optimizer.step()
+    # no layer's gradients outlive its update, so that memory does not grow with depth
+    optimizer.zero_grad(set_to_none=True)
     return LayerOutput(*detach(tuple(output)))
 
 
