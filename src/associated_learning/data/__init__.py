@@ -1,5 +1,6 @@
 """Data: named sets, your own files, preprocessing, minibatches, word vectors, noise."""
 
+from associated_learning.data.augment import Augmentation
 from associated_learning.data.batches import Augment, Batches
 from associated_learning.data.dataset import DataSet, Kind
 from associated_learning.data.image_preprocessor import ImagePreprocessor
@@ -18,12 +19,14 @@ from associated_learning.data.samples import (
 from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.text import tokenize
 from associated_learning.data.text_preprocessor import TextPreprocessor
+from associated_learning.data.vectors import Vectors, load_vectors
 from associated_learning.data.vocabulary import PAD, UNK, Vocabulary
 
 __all__ = [
     "PAD",
     "UNK",
     "Augment",
+    "Augmentation",
     "Batches",
     "DataSet",
     "ImageFormat",
@@ -37,9 +40,11 @@ __all__ = [
     "TableSamples",
     "TextPreprocessor",
     "TextSamples",
+    "Vectors",
     "Vocabulary",
     "data_set_names",
     "load",
+    "load_vectors",
     "noisy_labels",
     "preprocessor_from_dict",
     "tokenize",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -45,19 +46,26 @@ def read_files(
     Raises:
         InputError: A file is missing, of another format, empty, or unreadable.
     """
-    every = [path for paths in files.values() for path in paths]
-    for path in every:
+    return {split: _read_files(paths, cache_dir) for split, paths in files.items()}
+
+
+def _read_files(paths: list[Path], cache_dir: str | Path | None) -> Dataset:
+    for path in paths:
         if not path.is_file():
             raise InputError(f"there is no file {path}")
         if path.suffix.lower() not in FILE_FORMATS:
             raise InputError(
                 f"the file {path} is none of {', '.join(FILE_FORMATS)}: convert it to one"
             )
-    builder, options = FILE_FORMATS[every[0].suffix.lower()]
-    remedy = f"is it a whole, non-empty {builder} file?"
-    names = {split: [str(path) for path in paths] for split, paths in files.items()}
-    what = ", ".join(map(str, every))
-    return _load(what, remedy, builder, data_files=names, cache_dir=cache_dir, **options)
+    builder, options = FILE_FORMATS[paths[0].suffix.lower()]
+    return _load(
+        ", ".join(map(str, paths)),
+        f"is it a whole {builder} file with one or more rows?",
+        builder,
+        data_files=[str(path) for path in paths],
+        cache_dir=cache_dir,
+        **options,
+    )["train"]  # the name that `datasets` gives to files without a split
 
 
 def read_image_folder(folder: Path, cache_dir: str | Path | None = None) -> Mapping[str, Dataset]:
@@ -84,7 +92,7 @@ def _load(what: str, remedy: str, builder: str, **options: Any) -> Mapping[str, 
     if options["cache_dir"] is not None:
         options["cache_dir"] = os.fspath(options["cache_dir"])
     try:
-        with _no_progress_bars():
+        with _quiet():
             return dict(load_dataset(builder, **options))
     except Exception as error:  # its loaders raise anything, from OSError to pyarrow's own
         cause = error.__cause__ or error
@@ -94,18 +102,21 @@ def _load(what: str, remedy: str, builder: str, **options: Any) -> Mapping[str, 
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
+def _quiet() -> Iterator[None]:
+    """Keep progress bars and the log off the screen: what goes wrong is raised anyway."""
     from datasets import (
         are_progress_bars_disabled,
         disable_progress_bars,
         enable_progress_bars,
     )
 
-    if are_progress_bars_disabled():
-        yield
-        return
+    log = logging.getLogger("datasets")
+    level, had_bars = log.level, not are_progress_bars_disabled()
+    log.setLevel(logging.CRITICAL)
     disable_progress_bars()
     try:
         yield
     finally:
-        enable_progress_bars()
+        log.setLevel(level)
+        if had_bars:
+            enable_progress_bars()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from associated_learning.data.table_preprocessor import check_finite
 from associated_learning.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,10 +69,22 @@ def images(split: Dataset, column: str) -> list[Any]:
     return [entry["bytes"] if entry["bytes"] is not None else entry["path"] for entry in entries]
 
 
-def numbers(split: Dataset, columns: Sequence[str]) -> NDArray[np.float64]:
-    """Return numeric columns as ``[N, F]``; a missing number is NaN."""
+def numbers(split: Dataset, columns: Sequence[str], where: str) -> NDArray[np.float64]:
+    """Return numeric columns as ``[N, F]``.
+
+    Raises:
+        InputError: A column holds no numbers, or a number is missing or infinite.
+    """
+    for column in columns:
+        if not is_numeric(split, column):
+            raise InputError(
+                f"column {column!r} of {where} holds no numbers: choose other feature"
+                " columns, or name it as the text column"
+            )
     listed = [
         split.data.column(column).cast("float64").to_numpy().astype(np.float64)
         for column in columns
     ]
-    return np.stack(listed, axis=1)
+    table = np.stack(listed, axis=1)
+    check_finite(table, columns, where)
+    return table

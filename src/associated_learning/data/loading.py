@@ -84,30 +84,24 @@ def load(
     """
     if seed < 0:
         raise InputError(f"seed is {seed}: expected 0 or more")
-    raw = _with_test(
-        _read(
-            name,
-            data_root=data_root,
-            cache_dir=cache_dir,
-            test_data=test_data,
-            text_column=text_column,
-            label_column=label_column,
-            feature_columns=feature_columns,
-        ),
-        test_fraction,
-        mix(seed, _TEST),
+    raw = _read(
+        name,
+        data_root=data_root,
+        cache_dir=cache_dir,
+        test_data=test_data,
+        text_column=text_column,
+        label_column=label_column,
+        feature_columns=feature_columns,
     )
+    raw = _with_test(raw, test_fraction, mix(seed, _TEST))
     fraction = None if official_validation and "validation" in raw.splits else validation_fraction
     raw = _prepared(raw, fraction, limit_train, image_size, seed)
-    train = raw.splits["train"]
-    if int(train.labels.bincount().count_nonzero()) < 2:
-        raise InputError(f"{name} has training samples of one class only: expected two or more")
     preprocessor = _fitted(raw, vocabulary_size, max_length, remove_stop_words)
     samples = {
         key: preprocessor.samples(split.inputs, split.labels) for key, split in raw.splits.items()
     }
     noisy = noisy_labels(
-        train.labels,
+        raw.splits["train"].labels,
         num_classes=len(raw.label_names),
         rate=label_noise,
         seed=mix(seed, _NOISE),

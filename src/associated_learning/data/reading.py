@@ -18,6 +18,7 @@ from associated_learning.data.columns import (
     texts,
     values,
 )
+from associated_learning.data.dataset import Kind
 from associated_learning.data.labels import class_names, class_numbers
 from associated_learning.data.named import NAMED, data_set_names
 from associated_learning.data.raw import RawSet, RawSplit
@@ -152,34 +153,45 @@ def _numeric_columns(split: Dataset, label: str, path: Path) -> list[str]:
 
 
 def _raw_set(
-    kind: Any, columns: Sequence[str], label: str, splits: Mapping[str, Dataset]
+    kind: Kind, columns: Sequence[str], label: str, splits: Mapping[str, Dataset]
 ) -> RawSet:
     for key, split in splits.items():
         if len(split) == 0:
             raise InputError(f"the {key} split is empty: expected one or more rows")
-    names, label_names = _label_names(splits["train"], label)
+    names = _classes(splits["train"], label)
     raw = {
         key: RawSplit(
             _inputs(kind, split, columns, f"the {key} split"),
-            class_numbers(values(split, label), names, f"the {key} split"),
+            class_numbers(_labels(split, label), names, f"the {key} split"),
         )
         for key, split in splits.items()
     }
-    return RawSet(kind, label_names, raw, columns)
+    if int(raw["train"].labels.bincount().count_nonzero()) < 2:
+        raise InputError(
+            f"all training labels are {str(names[int(raw['train'].labels[0])])!r}: expected two or"
+            " more classes (of images, one folder each)"
+        )
+    return RawSet(kind, tuple(map(str, names)), raw, columns)
 
 
-def _label_names(train: Dataset, label: str) -> tuple[Sequence[Any], tuple[str, ...]]:
-    """Return the label values as they stand in the rows, and the names of the classes."""
+def _classes(train: Dataset, label: str) -> tuple[Any, ...]:
     names = getattr(train.features[label], "names", None)
-    if names is not None:
-        return range(len(names)), tuple(names)
-    found = class_names(values(train, label))
-    return found, tuple(map(str, found))
+    return class_names(values(train, label)) if names is None else tuple(names)
 
 
-def _inputs(kind: str, split: Dataset, columns: Sequence[str], where: str) -> Any:
+def _labels(split: Dataset, label: str) -> list[Any]:
+    """Return labels by name: files that were read apart may number their classes apart."""
+    names = getattr(split.features[label], "names", None)
+    listed = values(split, label)
+    if names is None:
+        return listed
+    known = dict(enumerate(names))
+    return [known.get(value, value) for value in listed]
+
+
+def _inputs(kind: Kind, split: Dataset, columns: Sequence[str], where: str) -> Any:
     if kind == "image":
         return images(split, columns[0])
     if kind == "text":
         return texts(split, columns, where)
-    return numbers(split, columns)
+    return numbers(split, columns, where)

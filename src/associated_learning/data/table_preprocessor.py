@@ -14,7 +14,7 @@ from torch import Tensor
 from associated_learning.data.samples import TableSamples
 from associated_learning.errors import InputError
 
-__all__ = ["Row", "TablePreprocessor"]
+__all__ = ["Row", "TablePreprocessor", "check_finite"]
 
 Row: TypeAlias = Sequence[float] | Mapping[str, float]
 
@@ -90,19 +90,30 @@ class TablePreprocessor:
         return torch.from_numpy(values.astype(np.float32))
 
 
+def check_finite(
+    values: NDArray[np.float64], columns: Sequence[str], where: str = "the rows"
+) -> None:
+    """Check that a table ``[N, F]`` holds finite numbers only.
+
+    Raises:
+        InputError: It does not; names row (from 0) and column.
+    """
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        row, column = bad[0]
+        raise InputError(
+            f"row {row} of {where}, column {columns[column]!r}: the value is"
+            f" {values[row, column]}; expected a finite number: fill in or leave out such rows"
+        )
+
+
 def _matrix(
     rows: Sequence[Row] | NDArray[np.float64], columns: tuple[str, ...]
 ) -> NDArray[np.float64]:
     """Return ``[N, F]``, every value checked."""
     if not isinstance(rows, np.ndarray):
         rows = _from_rows(rows, columns)
-    bad = np.argwhere(~np.isfinite(rows))
-    if len(bad):
-        row, column = bad[0]
-        raise InputError(
-            f"the value in row {row}, column {columns[column]!r} is {rows[row, column]}:"
-            " expected a finite number; fill in or leave out such rows"
-        )
+    check_finite(rows, columns)
     return rows
 
 

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import io
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from associated_learning.data import (
+    ImageFormat,
+    ImagePreprocessor,
+    ImageSamples,
+    load,
+    preprocessor_from_dict,
+)
+from associated_learning.errors import InputError
+
+
+def picture(seed: int, mode: str = "RGB", size: tuple[int, int] = (6, 5)) -> Image.Image:
+    channels = () if mode == "L" else (3,)
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], *channels))
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_folder(root: Path, classes: dict[str, int]) -> Path:
+    numbers = itertools.count()
+    for name, count in classes.items():
+        (root / name).mkdir(parents=True)
+        for i in range(count):
+            picture(next(numbers)).save(root / name / f"{i}.png")
+    return root
+
+
+def test_files_bytes_and_images_give_the_same_normalised_pixels(tmp_path: Path) -> None:
+    images = [picture(i) for i in range(3)]
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for image, path in zip(images, paths, strict=True):
+        image.save(path)
+    preprocessor = ImagePreprocessor.fit(images)
+    stacked = np.stack([np.asarray(image) for image in images]) / 255
+    mean, std = stacked.mean((0, 1, 2)), stacked.std((0, 1, 2))
+    expected = torch.tensor(((stacked - mean) / std).transpose(0, 3, 1, 2), dtype=torch.float32)
+    for inputs in (images, [png(image) for image in images], paths, [str(p) for p in paths]):
+        torch.testing.assert_close(preprocessor(inputs), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_grey_stays_one_channel_unless_a_colour_image_is_among_them() -> None:
+    grey, colour = picture(0, "L"), picture(1)
+    assert ImageFormat.of([grey, grey]) == (1, 5, 6)
+    assert ImageFormat.of([grey, colour]) == (3, 5, 6)
+    assert ImagePreprocessor.fit([grey, grey])([colour]).shape == (1, 1, 5, 6)
+
+
+def test_images_are_resized_at_prediction_and_where_a_size_is_given() -> None:
+    preprocessor = ImagePreprocessor.fit([picture(0), picture(1)])
+    assert preprocessor([picture(2, size=(9, 9))]).shape == (1, 3, 5, 6)
+    mixed = [picture(0), picture(1, size=(3, 3))]
+    with pytest.raises(InputError, match=r"2 different sizes \(3x3, 5x6"):
+        ImagePreprocessor.fit(mixed)
+    assert ImagePreprocessor.fit(mixed, size=(4, 8)).format == (3, 4, 8)
+
+
+def test_a_preprocessor_survives_json() -> None:
+    import json
+
+    preprocessor = ImagePreprocessor.fit([picture(0), picture(1)])
+    values = json.loads(json.dumps(preprocessor.to_dict()))
+    assert preprocessor_from_dict(values) == preprocessor
+
+
+@pytest.mark.parametrize("images", [[], "photo.png", b"bytes"])
+def test_a_list_of_images_is_asked_for(images: object) -> None:
+    with pytest.raises(InputError, match="expected a list of one or more images"):
+        ImagePreprocessor.fit([picture(0), picture(1)])(images)
+
+
+def test_what_is_no_image_is_named(tmp_path: Path) -> None:
+    preprocessor = ImagePreprocessor.fit([picture(0), picture(1)])
+    notes = tmp_path / "notes.png"
+    notes.write_text("no image")
+    with pytest.raises(InputError, match=r"the image file .*notes\.png is not an image"):
+        preprocessor([notes])
+    with pytest.raises(InputError, match="image 1 is not an image"):
+        preprocessor([picture(0), b"no image"])
+    with pytest.raises(InputError, match=r"cannot read the image file .*absent\.png"):
+        preprocessor([tmp_path / "absent.png"])
+    cut_off = png(picture(0, size=(64, 64)))[:2000]
+    with pytest.raises(InputError, match="cannot read image 0"):
+        preprocessor([cut_off])
+    with pytest.raises(InputError, match="cannot read image 0"):
+        preprocessor([7])
+
+
+def test_a_folder_per_class(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "pets", {"cat": 10, "dog": 20})
+    data = load(folder, cache_dir=tmp_path / "cache", validation_fraction=0.25)
+    assert (data.kind, data.label_names) == ("image", ("cat", "dog"))
+    counts = [s.labels.bincount().tolist() for s in (data.train, data.validation, data.test)]
+    assert counts == [[6, 12], [2, 4], [2, 4]]
+    assert isinstance(data.train, ImageSamples)
+    files = {
+        np.asarray(Image.open(path)).tobytes(): data.label_names.index(path.parent.name)
+        for path in folder.rglob("*.png")
+    }
+    for split in (data.train, data.validation, data.test):
+        for pixels, label in zip(split.pixels, split.labels.tolist(), strict=True):
+            assert files.pop(pixels.permute(1, 2, 0).contiguous().numpy().tobytes()) == label
+    assert not files
+
+
+def test_a_test_folder_may_lack_a_class(tmp_path: Path) -> None:
+    train = write_folder(tmp_path / "train", {"cat": 6, "dog": 6})
+    test = write_folder(tmp_path / "new", {"dog": 3})
+    data = load(train, test_data=test, cache_dir=tmp_path / "cache")
+    assert data.test.labels.tolist() == [1, 1, 1]
+
+
+def test_a_folder_with_splits(tmp_path: Path) -> None:
+    write_folder(tmp_path / "pets" / "train", {"cat": 6, "dog": 6})
+    write_folder(tmp_path / "pets" / "test", {"cat": 1, "dog": 2})
+    data = load(tmp_path / "pets", cache_dir=tmp_path / "cache")
+    assert data.test.labels.tolist() == [0, 1, 1]
+    assert len(data.train) + len(data.validation) == 12
+
+
+def test_bad_folders_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="one folder per class: FOLDER/CLASS/IMAGE"):
+        load(tmp_path / "empty", cache_dir=tmp_path / "cache")
+    with pytest.raises(InputError, match="all training labels are 'cat'"):
+        load(write_folder(tmp_path / "one", {"cat": 4}), cache_dir=tmp_path / "cache")
+    broken = write_folder(tmp_path / "broken", {"cat": 4, "dog": 4})
+    (broken / "cat" / "0.png").write_text("no image")
+    with pytest.raises(InputError, match=r"cat.0\.png is not an image"):
+        load(broken, cache_dir=tmp_path / "cache")

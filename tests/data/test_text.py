@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from associated_learning.data import Vocabulary, tokenize
+from associated_learning.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("The END.", "the end"),
+        ("good<br /><br />film", "good film"),
+        ('a <A HREF="http://x.y/z?q">link</A> b', "a link b"),
+        ("fish &amp; chips &quot;now&quot;", "fish chips now"),
+        ("&lt;b&gt;bold&lt;/b&gt;", "bold"),
+        ("Wall St. Bears Claw Back (Reuters)\\Short-sellers", None),
+        ("it #39;s quot;in quot; AT amp;T", "it s in at t"),
+        ("movie's", "movie s"),
+        ("does n't", "does n t"),
+        ("1 < 2 and 3 > 2", "1 2 and 3 2"),
+        ("snake_case", "snake case"),
+        ("Cliché ÀÉ 映画", "cliché àé 映画"),
+        ("well; it; is", "well it is"),
+        ("", ""),
+        (" ... !?", ""),
+    ],
+)
+def test_words_of_a_text(text: str, words: str | None) -> None:
+    expected = words or ""
+    if words is None:
+        expected = "wall st bears claw back reuters short sellers"
+    assert tokenize(text) == expected.split()
+
+
+@given(st.text())
+def test_tokens_are_lower_case_words_and_stay_what_they_are(text: str) -> None:
+    tokens = tokenize(text)
+    assert all(token and not set(token) & set(" <>&;_'.,") for token in tokens)
+    assert "".join(tokens).lower() == "".join(tokens)
+
+
+def test_stop_words_are_those_of_scikit_learn() -> None:
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    words = [*sorted(ENGLISH_STOP_WORDS), "film", "thinly"]
+    assert tokenize(" ".join(words), remove_stop_words=True) == ["film", "thinly"]
+
+
+def test_the_most_frequent_words_come_first_and_ties_in_alphabetical_order() -> None:
+    texts = [["pear", "fig", "fig"], ["apple", "pear", "fig", "zoo"]]
+    assert Vocabulary.build(texts).words == ("fig", "pear", "apple", "zoo")
+    assert Vocabulary.build(reversed(texts)).words == ("fig", "pear", "apple", "zoo")
+    assert Vocabulary.build(texts, size=3).words == ("fig", "pear", "apple")
+
+
+def test_ids_begin_with_padding_and_unknown() -> None:
+    vocabulary = Vocabulary(["fig", "pear"])
+    assert len(vocabulary) == 4
+    assert vocabulary.encode(["pear", "kiwi", "fig"]) == [3, 1, 2]
+    assert vocabulary.decode([0, 1, 2, 3]) == ["[PAD]", "[UNK]", "fig", "pear"]
+    assert "fig" in vocabulary
+    assert "[PAD]" not in vocabulary
+
+
+@given(st.lists(st.text(st.characters(categories=["L", "N"]), min_size=1), unique=True))
+def test_a_saved_vocabulary_is_loaded_as_it_was(words: list[str]) -> None:
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "words.txt")
+        Vocabulary(words).save(path)
+        assert Vocabulary.load(path).words == tuple(words)
+
+
+def test_bad_vocabularies_are_refused(tmp_path: object) -> None:
+    with pytest.raises(InputError, match="'fig' stands twice"):
+        Vocabulary(["fig", "fig"])
+    with pytest.raises(InputError, match="vocabulary size is 0"):
+        Vocabulary.build([["fig"]], size=0)
+    with pytest.raises(InputError, match="cannot read the vocabulary"):
+        Vocabulary.load(f"{tmp_path}/absent.txt")
