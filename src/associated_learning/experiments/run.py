@@ -27,12 +27,21 @@ from associated_learning.experiments.inputs import (
 )
 from associated_learning.experiments.plots import plot_curves
 from associated_learning.files import read_json, write_json
-from associated_learning.history import TrainingState
+from associated_learning.history import EpochRecord, TrainingState
 from associated_learning.inference import Evaluation, evaluate
 from associated_learning.network import Network
 from associated_learning.trainer import Trainer
 
-__all__ = ["OpenRun", "RunResult", "default_folder", "open_run", "train_run"]
+__all__ = [
+    "OpenRun",
+    "RunResult",
+    "default_folder",
+    "make_trainer",
+    "open_run",
+    "read_config",
+    "read_history",
+    "train_run",
+]
 
 _OPTIMIZERS: dict[str, type[Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -140,11 +149,7 @@ def open_run(folder: Path) -> OpenRun:
     Raises:
         CheckpointError: It is no run, or a file of it is truncated or foreign.
     """
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(
-            f"{folder} is no run: it holds no config.json. Name a folder that `al train` made."
-        )
-    described = read_json(folder / "config.json")
+    described = _described(folder)
     config = RunConfig.from_json(described["config"])
     spec = InputSpec(**{**described["inputs"], "shape": tuple(described["inputs"]["shape"])})
     net = build_network(config, spec).to(_device(config.device))
@@ -153,6 +158,17 @@ def open_run(folder: Path) -> OpenRun:
     preprocessor = preprocessor_from_dict(read_json(folder / "preprocessing.json"))
     net.eval()
     return OpenRun(config, spec, tuple(described["label_names"]), preprocessor, net)
+
+
+def read_config(folder: Path) -> RunConfig:
+    """Return the settings of the run in a folder. Raises CheckpointError if it is no run."""
+    return RunConfig.from_json(_described(folder)["config"])
+
+
+def read_history(folder: Path) -> list[EpochRecord]:
+    """Return the finished epochs of the run in a folder."""
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [EpochRecord(**json.loads(line)) for line in lines]
 
 
 def make_trainer(config: RunConfig, batches: int) -> Trainer:
@@ -178,6 +194,15 @@ def make_trainer(config: RunConfig, batches: int) -> Trainer:
         seed=config.seed,
         save_every=config.save_every,
     )
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"{folder} is no run: it holds no config.json. Name a folder that `al train` made."
+        )
+    described: dict[str, Any] = read_json(folder / "config.json")
+    return described
 
 
 def _schedule(name: str, steps: int) -> Callable[[Optimizer], LRScheduler] | None:

@@ -1,0 +1,66 @@
+"""``al evaluate``: score a run at one depth or all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from associated_learning.cli.options import RunFolder
+from associated_learning.cli.tables import console, scores_table
+from associated_learning.errors import InputError
+from associated_learning.experiments.inputs import evaluation_batches, load_data
+from associated_learning.experiments.run import open_run
+from associated_learning.inference import evaluate as evaluate_network
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    run: RunFolder,
+    *,
+    depth: Annotated[
+        str, typer.Option(help="Number of layers to pass, or all for a table of every depth.")
+    ] = "all",
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    data_root: Annotated[
+        str | None, typer.Option(help="Folder with the data, if it has moved since training.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Score a trained run on a split of its data, at one depth or at all.
+
+    Examples:
+
+        al evaluate runs/digits-mlp-al-0
+
+        al evaluate runs/digits-mlp-al-0 --depth 1 --json
+    """
+    opened = open_run(Path(run))
+    if split not in ("train", "validation", "test"):
+        raise InputError(f"--split {split} came; expected train, validation or test.")
+    chosen = None if depth == "all" else opened.net.check_depth(_number(depth))
+    config = opened.config if data_root is None else replace(opened.config, data_root=data_root)
+    batches = evaluation_batches(config, load_data(config), split)
+    result = evaluate_network(opened.net, batches.epoch(0))
+    if as_json:
+        depths = range(1, opened.net.num_layers + 1) if chosen is None else [chosen]
+        scores = {str(k): result.scores[k - 1] for k in depths}
+        print(json.dumps({"split": split, "samples": result.num_samples, "accuracy": scores}))
+        return
+    title = f"{config.data}, {split}: {result.num_samples} samples"
+    if chosen is not None:
+        console.print(f"{title}, depth {chosen}: accuracy {result.scores[chosen - 1]:.4f}")
+        return
+    columns = {"accuracy": result.scores, "loss": result.losses}
+    console.print(scores_table(title, opened.net, columns))
+
+
+def _number(depth: str) -> int:
+    try:
+        return int(depth)
+    except ValueError:
+        raise InputError(f"--depth {depth} came; expected a number of layers, or all.") from None

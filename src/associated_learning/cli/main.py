@@ -1,0 +1,40 @@
+"""``al``: the entry of the command line."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from associated_learning.cli.demo import demo
+from associated_learning.cli.evaluate import evaluate
+from associated_learning.cli.info import info
+from associated_learning.cli.predict import predict
+from associated_learning.cli.train import train
+from associated_learning.errors import AssociatedLearningError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="al",
+    help="Train networks without end-to-end backpropagation, by Associated Learning.\n\n"
+    "Start with [bold]al demo[/], then [bold]al train --help[/].",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, train, evaluate, predict, info):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line: our own errors become one message and exit code 2."""
+    try:
+        app()
+    except AssociatedLearningError as error:
+        Console(stderr=True).print(f"[red]Error:[/] {error}", soft_wrap=True, highlight=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

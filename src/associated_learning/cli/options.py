@@ -1,0 +1,45 @@
+"""Command-line options made from the settings of a run, so that both say the same."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import Field, fields
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from associated_learning.experiments.config import RunConfig
+
+__all__ = ["RunFolder", "with_run_options"]
+
+RunFolder = Annotated[
+    str, typer.Argument(metavar="RUN", help="Folder of a run, as `al train` made it.")
+]
+
+
+def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command all fields of `RunConfig` as options, after its own parameters.
+
+    The command takes them as keyword arguments.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    hints = get_type_hints(RunConfig)
+    settings = [_parameter(setting, hints[setting.name]) for setting in fields(RunConfig)]
+    parameters = [*own, *settings]
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+def _parameter(setting: Field[Any], hint: Any) -> inspect.Parameter:
+    meta = setting.metadata
+    choices = "|".join(meta["choices"])
+    option = typer.Option(help=meta["help"], rich_help_panel=meta["panel"], metavar=choices or None)
+    return inspect.Parameter(
+        setting.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=setting.default,
+        annotation=Annotated[hint, option],
+    )

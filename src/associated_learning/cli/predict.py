@@ -1,0 +1,104 @@
+"""``al predict``: labels for new texts, image files or rows of numbers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from associated_learning.cli.options import RunFolder
+from associated_learning.cli.tables import console
+from associated_learning.errors import InputError
+from associated_learning.experiments.run import OpenRun, open_run
+from associated_learning.inference import predict_batches
+
+__all__ = ["predict"]
+
+BATCH = 64
+
+
+def predict(
+    run: RunFolder,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(help="Texts, image files, or rows of numbers such as 1.5,2,0."),
+    ] = None,
+    *,
+    file: Annotated[
+        str | None, typer.Option(help="Read inputs from this file, one a line; - for the pipe.")
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(help="Number of layers to pass; all if not given.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object a line instead of a table.")
+    ] = False,
+) -> None:
+    """Label new inputs with a trained run: label, probabilities and depth.
+
+    Examples:
+
+        al predict runs/sst2-bilstm-al-0 "a gripping film" "what a waste of time"
+
+        al predict runs/fashion_mnist-cnn-al-0 shoe.png --depth 2 --json
+    """
+    opened = open_run(Path(run))
+    chosen = opened.net.check_depth(depth)
+    raw = [*(inputs or []), *_lines(file)]
+    if not raw:
+        raise InputError("no input came; give texts, image files or rows, or name a --file.")
+    prediction = predict_batches(opened.net, _batches(opened, raw), chosen)
+    assert prediction.probabilities is not None  # runs are classifications
+    names = opened.label_names
+    answers = [
+        {
+            "input": text,
+            "label": names[int(label)],
+            "probabilities": dict(zip(names, map(float, row), strict=True)),
+            "depth": chosen,
+        }
+        for text, label, row in zip(raw, prediction.labels, prediction.probabilities, strict=True)
+    ]
+    _show(answers, as_json)
+
+
+def _lines(file: str | None) -> list[str]:
+    if file is None:
+        return []
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--file {file} cannot be read as text: {error}") from error
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def _batches(opened: OpenRun, raw: list[str]) -> Iterator[Any]:
+    parsed: list[Any] = [_row(text) for text in raw] if opened.spec.kind == "table" else raw
+    for start in range(0, len(parsed), BATCH):
+        yield opened.preprocessor(parsed[start : start + BATCH])
+
+
+def _row(text: str) -> list[float]:
+    try:
+        return [float(value) for value in text.split(",")]
+    except ValueError:
+        raise InputError(f"{text!r} is no row of numbers; expected such as 1.5,2,0.") from None
+
+
+def _show(answers: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        for answer in answers:
+            print(json.dumps(answer))
+        return
+    table = Table()
+    for heading in ("input", "label", "probability", "depth"):
+        table.add_column(heading, justify="left" if heading in ("input", "label") else "right")
+    for answer in answers:
+        probability = answer["probabilities"][answer["label"]]
+        table.add_row(answer["input"], answer["label"], f"{probability:.3f}", str(answer["depth"]))
+    console.print(table)

@@ -1,0 +1,39 @@
+"""Tables that the commands show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from associated_learning.network import Network
+from associated_learning.parameters import count_parameters
+
+__all__ = ["console", "exit_names", "scores_table"]
+
+console = Console()
+
+
+def exit_names(net: Network) -> list[str]:
+    """Return what to call each depth: "1", "2", ..., "3 (full)"."""
+    count = net.num_layers
+    return [f"{depth}" + (" (full)" if depth == count else "") for depth in range(1, count + 1)]
+
+
+def scores_table(title: str, net: Network, columns: Mapping[str, Sequence[float]]) -> Table:
+    """Return a table of scores by depth, with the parameters that each depth needs.
+
+    Args:
+        title: Stands above the table.
+        net: The network.
+        columns: Under each heading one score for every depth.
+    """
+    table = Table(title=title, title_justify="left")
+    for heading in ("depth", *columns, "parameters"):
+        table.add_column(heading, justify="right")
+    counts = count_parameters(net).inference
+    for i, name in enumerate(exit_names(net)):
+        scores = [f"{values[i]:.4f}" for values in columns.values()]
+        table.add_row(name, *scores, f"{counts[i]:,}")
+    return table
