@@ -79,6 +79,12 @@ def test_a_single_column_of_texts_beside_the_labels_needs_no_name(tmp_path: Path
     assert (data.kind, data.label_names) == ("text", ("0", "1"))
 
 
+def test_whole_numbers_as_labels_are_named_in_their_order(tmp_path: Path) -> None:
+    rows = [(i, (10, 9, 100)[i % 3]) for i in range(30)]
+    data = open_file(write(tmp_path / "rows.csv", ["x", "label"], rows))
+    assert data.label_names == ("9", "10", "100")
+
+
 def test_feature_columns_choose_and_order(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.csv", ["x", "y", "label"], ROWS)
     data = open_file(path, feature_columns=["y", "x"])

@@ -75,9 +75,9 @@ class Augmentation:
 
 def _crop(x: Tensor, corners: Tensor, padding: int) -> Tensor:
     """Return for each image its own window, top left at ``corners`` ``[2, B]``, once padded."""
-    height, width = x.shape[-2:]
+    batch, channels, height, width = x.shape
     rows = corners[0].unsqueeze(1) + torch.arange(height, device=x.device)  # [B, H]
     columns = corners[1].unsqueeze(1) + torch.arange(width, device=x.device)  # [B, W]
-    image = torch.arange(len(x), device=x.device).view(-1, 1, 1)
-    windows = pad(x, [padding] * 4)[image, :, rows.unsqueeze(2), columns.unsqueeze(1)]
-    return windows.permute(0, 3, 1, 2).contiguous()  # [B, H, W, C] to [B, C, H, W]
+    places = rows.unsqueeze(2) * (width + 2 * padding) + columns.unsqueeze(1)  # [B, H, W]
+    places = places.view(batch, 1, -1).expand(-1, channels, -1)
+    return pad(x, [padding] * 4).flatten(2).gather(2, places).view_as(x)

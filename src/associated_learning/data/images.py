@@ -18,6 +18,9 @@ __all__ = ["ImageFormat", "ImageInput", "decode"]
 
 ImageInput: TypeAlias = bytes | str | Path | Image.Image
 
+# Tried first: these tell themselves by their first bytes, while among all of Pillow's formats
+# are some that take a full attempt to open, on every image.
+_COMMON = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _GREY = {"1", "L", "LA", "I", "I;16", "F"}
 
 
@@ -101,13 +104,16 @@ def _open(item: ImageInput, i: int) -> Image.Image:
         return item
     source: Any = io.BytesIO(item) if isinstance(item, bytes) else item
     try:
-        return Image.open(source)
+        try:
+            return Image.open(source, formats=_COMMON)
+        except UnidentifiedImageError:
+            return Image.open(source)
     except UnidentifiedImageError as error:
         raise InputError(
             f"{_name(item, i)} is not an image: expected PNG, JPEG, WebP or another format"
             " that Pillow reads"
         ) from error
-    except (OSError, TypeError, AttributeError) as error:
+    except (OSError, TypeError, AttributeError, Image.DecompressionBombError) as error:
         raise InputError(f"cannot read {_name(item, i)}: {error}") from error
 
 
