@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -22,8 +27,9 @@ def bidirectional_lstm(
     """Run a one-layer bidirectional `nn.LSTM` as if every sample stood alone and unpadded.
 
     On the CPU in float32 and float64 by `LSTMKernel`, elsewhere on packed sequences (cuDNN),
-    and under `torch.export` and `torch.compile` by plain tensor operations. Under autocast the
-    CPU kernel stays in float32: its matrices are too small for bfloat16 to pay.
+    and where a tracer (`torch.export`) walks through, by plain tensor operations. Under autocast
+    the CPU kernel stays in float32: it is faster there than bfloat16 on packed sequences, and
+    without the error (`benchmarks/lstm`).
 
     Args:
         lstm: The parameters; one layer, ``bidirectional`` and ``batch_first``.
@@ -56,7 +62,10 @@ def bidirectional_lstm(
         )
     dtype = lstm.weight_hh_l0.dtype
     if values.device.type == "cpu" and dtype in (torch.float32, torch.float64):
-        return run_on_kernel(lstm, values.to(dtype), on_cpu, initial)
+        # the compiler would unroll the kernel for every batch of lengths; importing it only to
+        # hide from it takes a second, and where it is not imported nothing compiles
+        run = _uncompiled_kernel() if "torch._dynamo" in sys.modules else run_on_kernel
+        return run(lstm, values.to(dtype), on_cpu, initial)
     return run_packed(lstm, values, on_cpu, initial)
 
 
@@ -69,6 +78,12 @@ def run_on_kernel(
         inputs = (values, lengths, h, c, *_weights(lstm))
         out, h, c = LSTMKernel.apply(*inputs)  # type: ignore[no-untyped-call]
     return out, (h, c)
+
+
+@functools.cache
+def _uncompiled_kernel() -> Callable[..., tuple[Tensor, States]]:
+    hide: Callable[..., Any] = torch.compiler.disable
+    return cast(Callable[..., tuple[Tensor, States]], hide(run_on_kernel))
 
 
 def run_packed(
