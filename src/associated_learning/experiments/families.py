@@ -78,8 +78,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 _AL_DEFAULTS: dict[str, dict[str, Any]] = {
     "mlp": {"latent": 128, "coder_activation": "tanh"},
-    "cnn": {"latent": 256, "coder_activation": "sigmoid", "readout": "pooled"},
-    "vgg": {"latent": 300, "coder_activation": "sigmoid", "readout": "pooled"},
+    "cnn": {"latent": 256, "coder_activation": "tanh", "readout": "pooled"},
+    "vgg": {"latent": 300, "coder_activation": "tanh", "readout": "pooled"},
     "bilstm": {"latent": 128, "coder_activation": "tanh", "hidden": 300, "readout": "state-sum"},
     "transformer": {"latent": 128, "coder_activation": "tanh", "hidden": 256, "readout": "mean"},
 }
