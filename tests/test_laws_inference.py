@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import batches_of, dense_network, noisy_network
 
 import associated_learning as al
 from associated_learning.inference import evaluating
+from conftest import batches_of, dense_network, noisy_network
 
 
 def test_shortcut_at_full_depth_is_full_inference() -> None:

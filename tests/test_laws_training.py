@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import batches_of, dense_network, noisy_network
-from reference import NAMES, ReferenceAL
 
 import associated_learning as al
 from associated_learning.keyed import StepKey
 from associated_learning.optim import make_optimizers
+from conftest import batches_of, dense_network, noisy_network
+from reference import NAMES, ReferenceAL
 
 
 def gradients_by_layer(net: al.ALNetwork, loss: torch.Tensor) -> list[int]:

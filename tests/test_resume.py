@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import batches_of, dense_network, noisy_network
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import associated_learning as al
 from associated_learning.callbacks import Callback
 from associated_learning.history import TrainingState
+from conftest import batches_of, dense_network, noisy_network
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -29,7 +29,7 @@ class KillAt(Callback):
 
     def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
         if state.step == self.step:
-            raise Killed(f"killed at {state.step}")
+            raise KilledError(f"killed at {state.step}")
 
 
 def make(method: str) -> tuple[al.Network, al.LoaderBatches, al.LoaderBatches]:
@@ -76,7 +76,7 @@ def test_a_killed_run_ends_like_one_that_was_not(method: str, step: int, tmp_pat
     whole, whole_state, whole_last = finished(method, tmp_path / "whole")
     checkpoints = al.Checkpoints(tmp_path / "killed")
     net, train, validation = make(method)
-    with pytest.raises(Killed, match="killed at"):
+    with pytest.raises(KilledError, match="killed at"):
         trainer().fit(net, train, validation, callbacks=[KillAt(step)], checkpoints=checkpoints)
     resumed, state, last = finished(method, tmp_path / "killed")
     for key, value in whole.state_dict().items():
@@ -91,7 +91,7 @@ def test_resuming_without_the_optimizer_would_differ(tmp_path: Path) -> None:
     whole, _, _ = finished("al", tmp_path / "whole")
     checkpoints = al.Checkpoints(tmp_path / "killed")
     net, train, validation = make("al")
-    with pytest.raises(Killed, match="killed at"):
+    with pytest.raises(KilledError, match="killed at"):
         trainer().fit(net, train, validation, callbacks=[KillAt(7)], checkpoints=checkpoints)
     for path in checkpoints.path("last").glob("optimizer-1*"):
         from safetensors.torch import load_file, save_file
@@ -115,7 +115,7 @@ def test_ctrl_c_saves_after_the_batch_and_resumes(number: int, tmp_path: Path) -
 
     checkpoints = al.Checkpoints(tmp_path / "killed")
     net, train, validation = make("al")
-    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt):
         al.Trainer(**{**vars(trainer()), "save_every": None}).fit(
             net, train, validation, callbacks=[Signal()], checkpoints=checkpoints
         )
@@ -130,7 +130,7 @@ def test_patience_survives_a_resume(tmp_path: Path) -> None:
     _, whole, _ = finished("al", tmp_path / "whole", patience=1)
     checkpoints = al.Checkpoints(tmp_path / "killed")
     net, train, validation = make("al")
-    with pytest.raises(Killed, match="killed at"):
+    with pytest.raises(KilledError, match="killed at"):
         trainer(patience=1).fit(
             net, train, validation, callbacks=[KillAt(7)], checkpoints=checkpoints
         )

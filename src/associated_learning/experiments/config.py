@@ -19,10 +19,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _setting(
-    default: Any, panel: str, text: str, choices: tuple[str, ...] = (), least: float | None = None
+    default: Any,
+    panel: str,
+    text: str,
+    choices: tuple[str, ...] = (),
+    least: float | None = None,
+    most: float | None = None,
 ) -> Any:
     """Return a field with its help text, its place in the help, and what values it takes."""
-    metadata = {"panel": panel, "help": text, "choices": choices, "least": least}
+    metadata = {"panel": panel, "help": text, "choices": choices, "least": least, "most": most}
     return field(default=default, metadata=metadata)
 
 
@@ -46,11 +51,15 @@ class RunConfig:
         None, "Data", "Use at most this many training samples, classes in proportion.", least=1
     )
     validation_fraction: float = _setting(
-        0.1, "Data", "Share of the training data to choose the best epoch by.", least=0
+        0.1,
+        "Data",
+        "Share of the training data to choose the best epoch by.",
+        least=0.001,
+        most=0.9,
     )
     data_seed: int = _setting(0, "Data", "Keys splits, subset and label noise.", least=0)
     label_noise: float = _setting(
-        0.0, "Data", "Share of training labels replaced at random (section 3.4).", least=0
+        0.0, "Data", "Share of training labels replaced at random (section 3.4).", least=0, most=1
     )
     augment: bool = _setting(
         False, "Data", "Crop, flip and brighten training images at random (section 6.6)."
@@ -79,9 +88,9 @@ class RunConfig:
     embedding_dim: int | None = _setting(
         None, "Model", "Width of the word embedding; that of the vectors, if given.", least=1
     )
-    dropout: float | None = _setting(None, "Model", "Dropout between layers.", least=0)
+    dropout: float | None = _setting(None, "Model", "Dropout between layers.", least=0, most=0.99)
     embedding_dropout: float | None = _setting(
-        None, "Model", "Dropout on the word embedding.", least=0
+        None, "Model", "Dropout on the word embedding.", least=0, most=0.99
     )
 
     method: str = _setting(
@@ -184,3 +193,5 @@ def _check(name: str, value: Any, metadata: Any) -> None:
         )
     if metadata["least"] is not None and value < metadata["least"]:
         raise InputError(f"{option} {value} came; expected at least {metadata['least']}.")
+    if metadata["most"] is not None and value > metadata["most"]:
+        raise InputError(f"{option} {value} came; expected at most {metadata['most']}.")

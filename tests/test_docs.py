@@ -1,0 +1,155 @@
+"""The documentation says what is true: its code runs, its commands parse, its names exist."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import runpy
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+import associated_learning as al
+from associated_learning.cli.main import app
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "associated_learning"
+PAGES = ["README.md", "docs/idea.md", "docs/guide.md"]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+ROLE = re.compile(r"\{py:obj\}`~?([\w.]+)`")
+
+
+def blocks(page: str, *languages: str) -> list[str]:
+    """Return the code blocks of a page; lines before each keep the line numbers of the page."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return [
+        "\n" * text.count("\n", 0, match.start(2)) + match[2]
+        for match in FENCE.finditer(text)
+        if match[1] in languages
+    ]
+
+
+def commands() -> Iterator[list[str]]:
+    """Yield the words of every `al ...` in the shell blocks of the pages."""
+    for page in PAGES:
+        for block in blocks(page, "bash", "sh", "console"):
+            for line in block.replace("\\\n", " ").splitlines():
+                words = shlex.split(line.removeprefix("$ "), comments=True)
+                if words[:1] == ["al"]:
+                    yield words[1:]
+
+
+def symbol(path: str) -> Any:
+    """Return what a dotted path names."""
+    parts = path.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            module = __import__(".".join(parts[:end]), fromlist=["_"])
+        except ModuleNotFoundError:
+            continue
+        return functools.reduce(getattr, parts[end:], module)
+    raise ModuleNotFoundError(path)
+
+
+def map_rows() -> list[tuple[str, str, str]]:
+    """Return the rows (paper item, symbol, file) of the map in the index."""
+    lines = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").splitlines()
+    cells = [tuple(c.strip() for c in line.strip("|").split("|")) for line in lines if "|" in line]
+    return [row for row in cells if len(row) == 3][2:]  # type: ignore[misc]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_code_of_a_page_runs(page: str, folder: Path) -> None:
+    namespace: dict[str, Any] = {"__name__": "page"}
+    for block in blocks(page, "python"):
+        exec(compile(block, str(ROOT / page), "exec"), namespace)
+
+
+def test_the_guide_and_the_idea_have_code() -> None:
+    assert len(blocks("docs/guide.md", "python")) > 10
+    assert len(blocks("docs/idea.md", "python")) >= 2
+
+
+def test_commands_of_the_pages_parse() -> None:
+    group: Any = typer.main.get_command(app)
+    names = set()
+    for name, *arguments in commands():
+        names.add(name)
+        group.commands[name].make_context(name, list(arguments))  # raises a usage error
+    assert names == set(group.commands)
+
+
+def test_every_row_of_the_map_exists() -> None:
+    rows = map_rows()
+    assert len(rows) > 30
+    for item, symbols, file in rows:
+        found = [symbol(path) for path in ROLE.findall(symbols)]
+        assert found, item
+        assert Path(inspect.getfile(found[0])) == SOURCE / file.strip("`"), item
+        for keyword in re.findall(r"`(\w+)=`", symbols):
+            assert keyword in inspect.signature(found[0]).parameters, item
+
+
+def test_every_keyword_of_the_variants_exists() -> None:
+    text = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| [^|]+\| `(\w+)=[^|]+\|", text.split("## Variants")[1], re.MULTILINE)
+    assert len(rows) > 8
+    assert set(rows) <= set(inspect.signature(al.al_form).parameters)
+
+
+def test_names_in_the_pages_exist() -> None:
+    for page in (ROOT / "docs").glob("*.md"):
+        for path in ROLE.findall(page.read_text(encoding="utf-8")):
+            assert symbol(path) is not None
+
+
+def test_the_reference_names_everything_public() -> None:
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    table = set(ROLE.findall(text))
+    assert {symbol(path) for path in table} == {getattr(al, name) for name in al.__all__}
+    for module in re.findall(r"automodule:: (\S+)", text):
+        assert symbol(module).__all__
+
+
+def test_tests_named_in_contributing_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    assert len(named) >= 10
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), name
+
+
+def test_citation_and_changelog_are_of_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["version"] == al.__version__
+    assert [a["family-names"] for a in citation["preferred-citation"]["authors"]] == [
+        "Wu",
+        "Lin",
+        "Chen",
+        "Chen",
+    ]
+    assert f"## [{al.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", [path.stem for path in sorted((ROOT / "examples").glob("*.py"))])
+def test_an_example_runs_and_learns(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")
+    scores = [float(score) for score in re.findall(r"\b[01]\.\d{3}\b", capsys.readouterr().out)]
+    assert len(scores) == 3
+    assert min(scores) > 0.9

@@ -1,0 +1,214 @@
+"""The trainer: what it tells, what it refuses, and that AL and BP learn through it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import associated_learning as al
+from associated_learning.callbacks import Callback, JsonLines, TensorBoard
+from associated_learning.history import EpochRecord, TrainingState
+from associated_learning.optim import make_optimizers
+from conftest import batches_of, dense_network
+
+
+def bp_network() -> al.BPNetwork:
+    return al.BPNetwork(nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 4)), al.Classes(4))
+
+
+@pytest.mark.parametrize("method", ["al", "bp"])
+def test_both_methods_learn(method: str) -> None:
+    net: al.Network = dense_network(2) if method == "al" else bp_network()
+    before = al.evaluate(net, batches_of(20)).scores
+    al.Trainer(epochs=30, lr=0.01).fit(net, al.LoaderBatches(batches_of(20)))
+    after = al.evaluate(net, batches_of(20)).scores
+    assert min(after) > 0.8 > max(before)
+
+
+def test_bp_equals_plain_pytorch() -> None:
+    """BP through the trainer is ordinary training: the same weights as a loop by hand."""
+    torch.manual_seed(1)
+    net = bp_network()
+    torch.manual_seed(1)
+    model = bp_network().model
+    al.Trainer(epochs=2, lr=0.01, optimizer_options={"fused": False}).fit(
+        net, al.LoaderBatches(batches_of(5))
+    )
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for _ in range(2):
+        for x, y in batches_of(5):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    torch.testing.assert_close(net.model.state_dict(), model.state_dict())
+
+
+def test_learning_rates_and_schedules_are_per_layer() -> None:
+    net = dense_network(2)
+    state = al.Trainer(
+        epochs=3,
+        lr=[0.1, 0.01],
+        optimizer=torch.optim.SGD,
+        schedule=lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5),
+    ).fit(net, al.LoaderBatches(batches_of(2)))
+    rates = [record.lr for record in state.records]
+    assert rates == [pytest.approx(r) for r in ([0.1, 0.01], [0.05, 0.005], [0.025, 0.0025])]
+
+
+def test_plateau_schedules_follow_the_validation_score() -> None:
+    """Nothing trains at this rate, so the score never rises and every epoch cuts the rate."""
+    state = al.Trainer(
+        epochs=4,
+        optimizer=torch.optim.SGD,
+        lr=1e-6,
+        schedule=lambda optimizer: torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, mode="max", patience=0, factor=0.5, eps=0.0
+        ),
+    ).fit(dense_network(1), al.LoaderBatches(batches_of(1)), al.LoaderBatches(batches_of(1)))
+    assert [r.lr[0] for r in state.records] == pytest.approx([1e-6, 1e-6, 5e-7, 2.5e-7])
+
+
+def test_a_frozen_layer_has_no_optimizer() -> None:
+    net = dense_network(2)
+    net.layers[0].requires_grad_(False)
+    first, second = make_optimizers(net.blocks())
+    assert first is None
+    assert second is not None
+    before = {key: value.clone() for key, value in net.layers[0].state_dict().items()}
+    al.Trainer(epochs=1).fit(net, al.LoaderBatches(batches_of(2)))
+    assert all(torch.equal(v, before[k]) for k, v in net.layers[0].state_dict().items())
+
+
+class Recorder(Callback):
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def started(self, state: TrainingState, *, epochs: int, batches: int) -> None:
+        self.events.append(f"started {epochs}x{batches}")
+
+    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+        self.events.append(f"batch {state.epoch}.{state.batch}")
+
+    def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
+        self.events.append(f"epoch {record.epoch}")
+
+    def ended(self, state: TrainingState) -> None:
+        self.events.append("ended")
+
+
+def test_callbacks_hear_everything_in_order() -> None:
+    recorder = Recorder()
+    al.Trainer(epochs=2).fit(
+        dense_network(1), al.LoaderBatches(batches_of(2)), callbacks=[recorder]
+    )
+    assert recorder.events == [
+        "started 2x2", "batch 0.1", "batch 0.2", "epoch 1", "batch 1.1", "batch 1.2", "epoch 2",
+        "ended",
+    ]  # fmt: skip
+
+
+def test_json_lines_hold_the_records(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    state = al.Trainer(epochs=2).fit(
+        dense_network(2), al.LoaderBatches(batches_of(2)), callbacks=[JsonLines(path)]
+    )
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [EpochRecord(**line) for line in lines] == state.records
+    assert set(lines[0]["losses"][0]) == {"associated", "autoencoder"}
+
+
+def test_tensorboard_holds_losses_and_scores(tmp_path: Path) -> None:
+    event_accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator"
+    )
+    train = al.LoaderBatches(batches_of(3))
+    al.Trainer(epochs=2).fit(
+        dense_network(2), train, train, callbacks=[TensorBoard(tmp_path, every=1)]
+    )
+    events = event_accumulator.EventAccumulator(str(tmp_path)).Reload()
+    tags = events.Tags()["scalars"]
+    assert {"loss/associated/layer-1", "loss/autoencoder/layer-2", "validation/depth-2"} <= set(
+        tags
+    )
+    assert len(events.Scalars("loss/associated/layer-1")) == 6
+
+
+def test_records_hold_the_mean_loss_of_the_epoch() -> None:
+    seen: list[float] = []
+
+    class Listen(Callback):
+        def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+            seen.append(losses[0]["associated"])
+
+    state = al.Trainer(epochs=1).fit(
+        dense_network(1), al.LoaderBatches(batches_of(4)), callbacks=[Listen()]
+    )
+    assert state.records[0].losses[0]["associated"] == pytest.approx(sum(seen) / 4)
+
+
+def test_a_data_loaders_order_is_keyed_by_the_epoch() -> None:
+    x = torch.arange(12.0).view(12, 1)
+    loader = DataLoader(TensorDataset(x, x), batch_size=4, shuffle=True)
+    batches = al.LoaderBatches(loader, seed=3)
+
+    def order(epoch: int, start: int = 0) -> list[float]:
+        return [float(v) for xs, _ in batches.epoch(epoch, start) for v in xs]
+
+    first = order(0)
+    torch.rand(9)
+    assert order(0) == first
+    assert order(1) != first
+    assert sorted(order(1)) == sorted(first)
+    assert order(0, start=2) == first[8:]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "epochs=0 came; expected at least 1"),
+        ({"epochs": 1, "clip": -1.0}, "clip=-1.0 came; expected a positive number"),
+        ({"epochs": 1, "patience": 0}, "patience=0 came"),
+        ({"epochs": 1, "save_every": 0}, "save_every=0 came"),
+        ({"epochs": 1, "schedule_every": "hour"}, "'hour' came; expected epoch or step"),
+        ({"epochs": 1, "lr": [0.1, 0.1]}, "2 learning rates came for 1 layers"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(al.InputError, match=message):
+        al.Trainer(**settings).fit(dense_network(1), al.LoaderBatches(batches_of(1)))
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        ([], "hold no batch"),
+        ([(torch.full((2, 6), float("nan")), torch.tensor([0, 1]))], "12 NaN or infinite values"),
+        ([(torch.zeros(2, 6), torch.tensor([0, 4]))], "labels from 0 to 4 came"),
+    ],
+)
+def test_batches_that_do_not_fit_are_named(batches: list[Any], message: str) -> None:
+    with pytest.raises(al.InputError, match=message):
+        al.Trainer(epochs=1).fit(dense_network(1), al.LoaderBatches(batches))
+
+
+def test_a_diverged_run_keeps_its_last_checkpoint(tmp_path: Path) -> None:
+    net, checkpoints = dense_network(2), al.Checkpoints(tmp_path)
+
+    class Poison(Callback):
+        def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+            if state.step == 6:
+                with torch.no_grad():
+                    net.layers[1].f[0].weight.fill_(float("inf"))
+
+    train = al.LoaderBatches(batches_of(4))
+    with pytest.raises(al.NonFiniteLossError, match="layer 2 is not finite at batch 6"):
+        al.Trainer(epochs=3).fit(net, train, train, callbacks=[Poison()], checkpoints=checkpoints)
+    assert "000004" in checkpoints.path("last").name
+    checkpoints.load_best(net)
+    assert all(bool(torch.isfinite(p).all()) for p in net.parameters())
