@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,8 +54,14 @@ def _peak_on_cuda(function: Callable[[], object], device: torch.device) -> int:
 
 
 def _peak_on_cpu(function: Callable[[], object]) -> int:
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as trace:
+    trace = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
+    with _native_stderr_closed():
+        trace.start()
+    try:
         function()
+    finally:
+        with _native_stderr_closed():
+            trace.stop()
     live: dict[int, int] = {}
     held = peak = 0
     for event in _memory_events(trace):
@@ -65,6 +73,19 @@ def _peak_on_cpu(function: Callable[[], object]) -> int:
             held -= live.pop(event.address, 0)
         peak = max(peak, held)
     return peak
+
+
+@contextmanager
+def _native_stderr_closed() -> Iterator[None]:
+    """Keep the lines that the profiler's C++ side writes at start and stop off the screen."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 class _MemoryEvent(NamedTuple):

@@ -21,15 +21,19 @@ __all__ = ["ProgressBar"]
 class ProgressBar(Callback):
     """Shows the epoch, the batches of it, and the running loss of every layer.
 
-    Each finished epoch leaves one line: losses, validation scores, seconds.
+    Each finished epoch leaves one line: losses, validation scores in percent, seconds.
 
     Args:
         label: What is trained, such as "AL" or "BP".
+        only_best: Leave a line only where the validation score is the best so far.
         console: Where to show it; standard error by default, so that output can be piped.
     """
 
-    def __init__(self, label: str = "", console: Console | None = None) -> None:
+    def __init__(
+        self, label: str = "", *, only_best: bool = False, console: Console | None = None
+    ) -> None:
         self.label = label
+        self.only_best = only_best
         self.console = console or Console(stderr=True)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
@@ -59,16 +63,8 @@ class ProgressBar(Callback):
     def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
         if self._progress is None or self._task is None:
             return
-        width = len(str(self._epochs))
-        scores = " ".join(f"{score:.4f}" for score in record.scores)
-        best = " [green]best[/]" if state.best_epoch == record.epoch else ""
-        self.console.print(
-            f"{self.label} epoch {record.epoch:>{width}}/{self._epochs}"
-            f"  loss {_layer_losses(record.losses)}"
-            + (f"  validation by depth {scores}{best}" if scores else "")
-            + f"  [dim]{record.seconds:.1f} s[/]",
-            highlight=False,
-        )
+        if not self.only_best or state.best_epoch == record.epoch:
+            self.console.print(self._line(state, record), highlight=False, soft_wrap=True)
         self._progress.reset(self._task, description=self._title(state), losses="")
 
     def ended(self, state: TrainingState) -> None:
@@ -76,9 +72,17 @@ class ProgressBar(Callback):
             self._progress.stop()
             self._progress = None
 
+    def _line(self, state: TrainingState, record: EpochRecord) -> str:
+        line = f"{self.label} epoch {record.epoch:>{len(str(self._epochs))}}/{self._epochs}"
+        line += f"  loss {_layer_losses(record.losses)}"
+        if record.scores:
+            line += "  validation " + " ".join(f"{100 * score:.1f}" for score in record.scores)
+        line += f"  [dim]{record.seconds:.1f} s[/]"
+        return line + (" [green]best[/]" if state.best_epoch == record.epoch else "")
+
     def _title(self, state: TrainingState) -> str:
         return f"{self.label} epoch {min(state.epoch + 1, self._epochs)}/{self._epochs}"
 
 
 def _layer_losses(losses: Losses) -> str:
-    return " ".join(f"{sum(terms.values()):.4f}" for terms in losses)
+    return " ".join(f"{sum(terms.values()):.3f}" for terms in losses)

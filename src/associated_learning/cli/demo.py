@@ -73,9 +73,14 @@ def demo(
 
 def _train(method: str, home: Path, epochs: int, layers: int) -> _Finished:
     config = resolved(
-        RunConfig(method=method, epochs=epochs, num_layers=layers, patience=0, dropout=0.2)
+        # one thread: the network is small, and more would only wait for each other
+        RunConfig(
+            method=method, epochs=epochs, num_layers=layers, patience=0, dropout=0.2, threads=1
+        )
     )
-    result = train_run(config, home / method, callbacks=[ProgressBar(NAMES[method])])
+    result = train_run(
+        config, home / method, callbacks=[ProgressBar(NAMES[method], only_best=True)]
+    )
     net = open_run(home / method).net
     return _Finished(net, result, _peak_of_a_step(config, net))
 
@@ -95,8 +100,8 @@ def _peak_of_a_step(config: RunConfig, net: Network) -> int:
 
 
 def _table(finished: dict[str, _Finished]) -> Table:
-    table = Table(title="Test accuracy on the digits", title_justify="left")
-    for heading in ("", "depth", "accuracy", "parameters", "peak memory of a step", "seconds"):
+    table = Table()
+    for heading in ("", "depth", "test accuracy", "parameters", "peak memory of a step", "seconds"):
         table.add_column(heading, justify="right")
     for method, (net, result, peak) in finished.items():
         counts = count_parameters(net).inference

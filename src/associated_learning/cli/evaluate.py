@@ -56,7 +56,8 @@ def evaluate(
         console.print(f"{title}, depth {chosen}: accuracy {result.scores[chosen - 1]:.4f}")
         return
     columns = {"accuracy": result.scores, "loss": result.losses}
-    console.print(scores_table(title, opened.net, columns))
+    console.print(title)
+    console.print(scores_table(opened.net, columns))
 
 
 def _number(depth: str) -> int:

@@ -21,15 +21,14 @@ def exit_names(net: Network) -> list[str]:
     return [f"{depth}" + (" (full)" if depth == count else "") for depth in range(1, count + 1)]
 
 
-def scores_table(title: str, net: Network, columns: Mapping[str, Sequence[float]]) -> Table:
+def scores_table(net: Network, columns: Mapping[str, Sequence[float]]) -> Table:
     """Return a table of scores by depth, with the parameters that each depth needs.
 
     Args:
-        title: Stands above the table.
         net: The network.
         columns: Under each heading one score for every depth.
     """
-    table = Table(title=title, title_justify="left")
+    table = Table()
     for heading in ("depth", *columns, "parameters"):
         table.add_column(heading, justify="right")
     counts = count_parameters(net).inference

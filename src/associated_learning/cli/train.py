@@ -10,7 +10,6 @@ import typer
 from associated_learning.callbacks import Callback, TensorBoard
 from associated_learning.cli.options import with_run_options
 from associated_learning.cli.tables import console, scores_table
-from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.families import resolved
 from associated_learning.experiments.ledger import append_row, make_row
@@ -105,14 +104,13 @@ def _callbacks(config: RunConfig, folder: Path, tensorboard: bool, quiet: bool) 
 
 
 def _show(folder: Path, config: RunConfig, result: RunResult) -> None:
-    if not result.test_scores:
-        raise InputError(f"{folder} holds a result without scores.")
     title = (
-        f"{config.data}, {config.model} by {config.method.upper()}: accuracy, best epoch "
-        f"{result.best_epoch} of {result.epochs}, {result.seconds:.0f} s"
+        f"{config.data}, {config.model} by {config.method.upper()}: accuracy in the best epoch, "
+        f"{result.best_epoch} of {result.epochs}; {result.seconds:.0f} s of training"
     )
     columns = {"validation": result.validation_scores, "test": result.test_scores}
-    console.print(scores_table(title, open_run(folder).net, columns))
+    console.print(title, soft_wrap=True)
+    console.print(scores_table(open_run(folder).net, columns))
     console.print(
         f"The run is in {folder}. Next: al evaluate {folder} --depth all, al predict {folder} ..., "
         f"al info {folder}",
