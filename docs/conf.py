@@ -1,0 +1,69 @@
+"""How Sphinx builds these pages; `make docs` runs it so that every warning is an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.nodes import make_refnode
+
+import associated_learning
+
+project = "associated_learning"
+author = "The associated_learning authors"
+project_copyright = "2026, the associated_learning authors"
+release = version = associated_learning.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "associated_learning"
+
+myst_enable_extensions = ["deflist", "dollarmath"]
+myst_heading_anchors = 3
+copybutton_exclude = ".linenos, .gp, .go"
+
+default_role = "py:obj"
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_class_signature = "mixed"
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # fields of dataclasses are listed once, by their docstring
+
+
+def skip_documented_twice(
+    app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any
+) -> bool | None:
+    """Leave out the fields of named tuples, which have no text but "Alias for field number"."""
+    return True if str(obj.__doc__).startswith("Alias for field") else None
+
+
+def find_by_last_name(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
+) -> nodes.reference | None:
+    """Resolve `ALLayer` in a docstring of another module, if only one symbol ends so."""
+    if node.get("refdomain") != "py":
+        return None
+    domain = env.domains["py"]
+    found = domain.find_obj(env, None, None, node["reftarget"], None, searchmode=1)
+    if len(found) != 1:
+        return None
+    name, entry = found[0]
+    page = node.get("refdoc", env.docname)
+    return make_refnode(app.builder, page, entry.docname, entry.node_id, content, name)
+
+
+def setup(app: Sphinx) -> None:
+    """Hand both functions to Sphinx."""
+    app.connect("autodoc-skip-member", skip_documented_twice)
+    app.connect("missing-reference", find_by_last_name)
