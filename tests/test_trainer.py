@@ -61,6 +61,20 @@ def test_learning_rates_and_schedules_are_per_layer() -> None:
     assert rates == [pytest.approx(r) for r in ([0.1, 0.01], [0.05, 0.005], [0.025, 0.0025])]
 
 
+def test_every_layer_can_have_its_own_optimizer_and_schedule() -> None:
+    kinds = [torch.optim.SGD, torch.optim.Adam]
+    net = dense_network(2)
+    optimizers = make_optimizers(net.blocks(), kinds, lr=[0.1, 0.01])
+    assert [type(optimizer) for optimizer in optimizers] == kinds
+    state = al.Trainer(
+        epochs=2,
+        optimizer=kinds,
+        lr=[0.1, 0.01],
+        schedule=[lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.5), None],
+    ).fit(net, al.LoaderBatches(batches_of(2)))
+    assert [record.lr for record in state.records] == [[0.1, 0.01], [0.05, 0.01]]
+
+
 def test_plateau_schedules_follow_the_validation_score() -> None:
     """Nothing trains at this rate, so the score never rises and every epoch cuts the rate."""
     state = al.Trainer(
@@ -190,6 +204,9 @@ def test_settings_that_do_not_fit_are_named(settings: dict[str, Any], message: s
         ([], "hold no batch"),
         ([(torch.full((2, 6), float("nan")), torch.tensor([0, 1]))], "12 NaN or infinite values"),
         ([(torch.zeros(2, 6), torch.tensor([0, 4]))], "labels from 0 to 4 came"),
+        ([(torch.zeros(2, 5), torch.tensor([0, 1]))], r"layer 1 cannot take batch 0 .*\[2, 5\]"),
+        ([(torch.zeros(2, 6).long(), torch.tensor([0, 1]))], r"layer 1 cannot .* torch\.int64"),
+        ([(torch.zeros(3, 6), torch.tensor([0, 1]))], r"2 targets for inputs of \[3\] samples"),
     ],
 )
 def test_batches_that_do_not_fit_are_named(batches: list[Any], message: str) -> None:

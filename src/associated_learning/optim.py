@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from associated_learning.errors import InputError
 
 __all__ = ["Schedule", "make_optimizers", "make_schedulers"]
 
+T = TypeVar("T")
 Schedule = Callable[[Optimizer], LRScheduler]
 
 _FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.Adagrad)
@@ -21,7 +22,7 @@ _FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.Adag
 
 def make_optimizers(
     blocks: Sequence[nn.Module],
-    optimizer: type[Optimizer] = torch.optim.Adam,
+    optimizer: type[Optimizer] | Sequence[type[Optimizer]] = torch.optim.Adam,
     *,
     lr: float | Sequence[float] = 1e-3,
     **options: Any,
@@ -30,7 +31,7 @@ def make_optimizers(
 
     Args:
         blocks: `Network.blocks`, from the input up.
-        optimizer: Any class of ``torch.optim`` (or of the same interface).
+        optimizer: Any class of ``torch.optim`` (or of the same interface), or one a block.
         lr: One learning rate for all blocks, or one for each.
         options: Passed on to the optimizer. Where the class has a fused kernel it is used
             unless ``fused=False`` or ``foreach=True`` is given: on large embeddings it is
@@ -39,22 +40,31 @@ def make_optimizers(
     Raises:
         InputError: The number of learning rates is not the number of blocks.
     """
-    rates = [lr] * len(blocks) if isinstance(lr, (int, float)) else list(lr)
-    if len(rates) != len(blocks):
-        raise InputError(
-            f"{len(rates)} learning rates came for {len(blocks)} layers that train in "
-            "isolation; expected one for each, or a single number for all."
-        )
-    if optimizer in _FUSED and "foreach" not in options:
-        options.setdefault("fused", True)
+    kinds = one_a_block("optimizers", optimizer, len(blocks))
+    rates = one_a_block("learning rates", lr, len(blocks))
     return [
-        _make(optimizer, block, rate, options) for block, rate in zip(blocks, rates, strict=True)
+        _make(kind, block, rate, options)
+        for kind, block, rate in zip(kinds, blocks, rates, strict=True)
     ]
+
+
+def one_a_block(what: str, value: T | Sequence[T], count: int) -> list[T]:
+    """Return ``count`` values: those of a sequence, or one value for all."""
+    if not isinstance(value, (list, tuple)):
+        return [value] * count  # type: ignore[list-item]
+    if len(value) != count:
+        raise InputError(
+            f"{len(value)} {what} came for {count} layers that train in isolation; expected one "
+            "for each, or a single one for all."
+        )
+    return list(value)
 
 
 def _make(
     optimizer: type[Optimizer], block: nn.Module, lr: float, options: dict[str, Any]
 ) -> Optimizer | None:
+    if optimizer in _FUSED and "foreach" not in options:
+        options = {"fused": True, **options}
     trainable = [parameter for parameter in block.parameters() if parameter.requires_grad]
     if not trainable:
         return None
@@ -62,15 +72,19 @@ def _make(
 
 
 def make_schedulers(
-    optimizers: Sequence[Optimizer | None], schedule: Schedule | None
+    optimizers: Sequence[Optimizer | None],
+    schedule: Schedule | Sequence[Schedule | None] | None,
 ) -> list[LRScheduler | None]:
     """Make one learning-rate schedule for each optimizer.
 
     Args:
         optimizers: As `make_optimizers` returns them.
         schedule: Makes a scheduler of an optimizer, such as
-            ``lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 10)``.
+            ``lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 10)``, or a list with
+            one or None for each block.
     """
-    if schedule is None:
-        return [None] * len(optimizers)
-    return [None if optimizer is None else schedule(optimizer) for optimizer in optimizers]
+    schedules = one_a_block("schedules", schedule, len(optimizers))
+    return [
+        None if optimizer is None or make is None else make(optimizer)
+        for optimizer, make in zip(optimizers, schedules, strict=True)
+    ]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from associated_learning.errors import NonFiniteLossError
+from associated_learning.errors import InputError, NonFiniteLossError
 from associated_learning.keyed import StepKey, seeded
 from associated_learning.layer import LayerOutput
 from associated_learning.structure import detach, tensors_in
@@ -47,14 +47,15 @@ def update_layer(
         ``s_i``, ``t_i`` and the losses, all detached.
 
     Raises:
+        InputError: The layer cannot take ``s`` and ``t``.
         NonFiniteLossError: The loss is NaN or infinite; the weights are left untouched.
     """
     device = t.device
     with seeded(*key, device=device), _autocast(device, precision):
         if optimizer is None:
             with torch.no_grad():
-                return LayerOutput(*layer(s, t))
-        output = layer(s, t)
+                return _forward(layer, s, t, key)
+        output = _forward(layer, s, t, key)
     total = torch.stack(list(output.losses.values())).sum()
     if not bool(torch.isfinite(total)):
         raise NonFiniteLossError(_explain(output, key))
@@ -100,6 +101,20 @@ def update_network(
         s, t, terms = update_layer(block, optimizer, s, t, key=key, clip=clip, precision=precision)
         losses.append(terms)
     return losses
+
+
+def _forward(layer: nn.Module, s: Any, t: Tensor, key: StepKey) -> LayerOutput:
+    try:
+        output: LayerOutput = layer(s, t)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, TypeError, AttributeError, IndexError) as error:
+        shapes = ", ".join(f"{list(part.shape)} {part.dtype}" for part in tensors_in(s))
+        raise InputError(
+            f"layer {key.layer} cannot take batch {key.step} (input {shapes}; target "
+            f"{list(t.shape)}): {error}. Check the shapes and types of the data against the model."
+        ) from error
+    return output
 
 
 def _autocast(

@@ -21,7 +21,7 @@ from associated_learning.interrupt import Interrupt, deferred_interrupts
 from associated_learning.network import Network
 from associated_learning.optim import Schedule, make_optimizers, make_schedulers
 from associated_learning.step import update_network
-from associated_learning.structure import to_device
+from associated_learning.structure import tensors_in, to_device
 
 __all__ = ["BatchSource", "Trainer"]
 
@@ -42,10 +42,12 @@ class Trainer:
 
     Args:
         epochs: Largest number of epochs.
-        optimizer: Any class of ``torch.optim``; every block gets one of its own.
+        optimizer: Any class of ``torch.optim``, or one for each block; every block gets an
+            optimizer of its own.
         lr: One learning rate, or one for each block.
         optimizer_options: Passed on to the optimizer.
-        schedule: Makes a learning-rate scheduler of an optimizer; None for a constant rate.
+        schedule: Makes a learning-rate scheduler of an optimizer, or one for each block; None
+            for a constant rate.
         schedule_every: Whether schedulers advance every "epoch" or every "step".
         clip: Largest gradient norm of a block; None for no clipping.
         precision: Autocast type, such as ``torch.bfloat16``; None for float32.
@@ -68,10 +70,10 @@ class Trainer:
     """
 
     epochs: int
-    optimizer: type[Optimizer] = torch.optim.Adam
+    optimizer: type[Optimizer] | Sequence[type[Optimizer]] = torch.optim.Adam
     lr: float | Sequence[float] = 1e-3
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
-    schedule: Schedule | None = None
+    schedule: Schedule | Sequence[Schedule | None] | None = None
     schedule_every: str = "epoch"
     clip: float | None = None
     precision: torch.dtype | None = None
@@ -178,7 +180,7 @@ class _Run:
                 raise KeyboardInterrupt
 
     def train_batch(self, x: Any, y: Tensor) -> list[dict[str, float]]:
-        check_finite(x, f"inputs of batch {self.state.step}")
+        _check_batch(x, y, self.state.step)
         x, y = to_device(x, self.device), y.to(self.device, non_blocking=True)
         losses = update_network(
             self.blocks,
@@ -235,6 +237,16 @@ class _Run:
             self.checkpoints.load_best(self.net)
         elif self.best is not None:
             self.net.load_state_dict(self.best)
+
+
+def _check_batch(x: Any, y: Tensor, step: int) -> None:
+    check_finite(x, f"inputs of batch {step}")
+    sizes = {len(tensor) for tensor in tensors_in(x)}
+    if sizes != {len(y)}:
+        raise InputError(
+            f"batch {step} holds {len(y)} targets for inputs of {sorted(sizes)} samples; expected "
+            "tensors whose first dimension is the batch, as long as the targets."
+        )
 
 
 def _advance(schedulers: Sequence[LRScheduler | None], score: float | None) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_curves"]
 
+ZOOM = 0.15  # how much of the accuracy below the best is shown
+
 _COLOURS = {"AL": "#1f6fb4", "BP": "#d1632a"}
 
 
@@ -36,6 +38,9 @@ def plot_curves(histories: Mapping[str, Sequence[EpochRecord]], path: Path) -> N
         _draw_losses(right, name, records, colour)
     left.set(title="Validation accuracy by depth", xlabel="epoch")
     right.set(title="Training loss of each layer", xlabel="epoch", yscale="log")
+    best = max((max(r.scores) for rs in histories.values() for r in rs if r.scores), default=1.0)
+    if left.get_ylim()[0] < best - ZOOM:
+        left.set_ylim(bottom=best - ZOOM)  # the first epochs would flatten all that follows
     for axes in (left, right):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
