@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "associated_learning"
 PAGES = ["README.md", "docs/idea.md", "docs/guide.md"]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-ROLE = re.compile(r"\{py:obj\}`~?([\w.]+)`")
+ROLE = re.compile(r"\{py:obj\}`(?:[^`<]*<|~)?([\w.]+)>?`")
 
 
 def blocks(page: str, *languages: str) -> list[str]:
