@@ -181,8 +181,9 @@ def test_every_data_set_trains_and_learns(
     """A few hundred updates lift the first exit well above the largest class's share."""
     text = model in ("bilstm", "transformer")
     config = RunConfig(
-        data=data, model=model, data_root=str(data_root), limit_train=3000, epochs=3,
-        batch_size=32, lr=1e-3, max_length=60, hidden=64 if text else None, threads=1,
+        data=data, model=model, data_root=str(data_root), limit_train=1500, epochs=3,
+        batch_size=16, lr=1e-3, max_length=60, hidden=64 if text else None, threads=1,
+        validation_fraction=0.02,
         vectors=str(data_root / "glove" / "glove.6B.100d.trimmed.txt.gz") if text else None,
     )  # fmt: skip
     result = train_run(config, tmp_path)

@@ -64,6 +64,9 @@ class RunConfig:
     augment: bool = _setting(
         False, "Data", "Crop, flip and brighten training images at random (section 6.6)."
     )
+    image_size: int | None = _setting(
+        None, "Data", "Resize images to this side; needed where their sizes differ.", least=1
+    )
     vectors: str | None = _setting(
         None, "Data", "Word vectors in GloVe's text format (.txt, .gz, .zip)."
     )

@@ -34,6 +34,7 @@ def load_data(config: RunConfig) -> DataSet:
         vocabulary_size=config.vocabulary_size,
         max_length=config.max_length,
         remove_stop_words=config.remove_stop_words,
+        image_size=None if config.image_size is None else (config.image_size,) * 2,
         label_noise=config.label_noise,
     )
 

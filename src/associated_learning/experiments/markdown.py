@@ -1,0 +1,38 @@
+"""Rows of the ledger as a table in Markdown, so that no published figure is typed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from associated_learning.experiments.ledger import LedgerRow
+
+__all__ = ["scores_table"]
+
+
+def scores_table(rows: Sequence[LedgerRow]) -> str:
+    """Return a table of test accuracies in percent, at every depth, one run a line.
+
+    Args:
+        rows: The runs, in the order to show; one seed each.
+    """
+    depths = max((len(row.test) for row in rows), default=1)
+    exits = [f"depth {depth}" for depth in range(1, depths)]
+    heading = ["data", "model", "method", *exits, "full", "validation", "best epoch", "minutes"]
+    lines = [heading, ["---"] * 3 + ["---:"] * (depths + 3)]
+    lines += [_cells(row, depths) for row in rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _cells(row: LedgerRow, depths: int) -> list[str]:
+    inner = [f"{100 * score:.2f}" for score in row.test[:-1]]
+    return [
+        row.data,
+        row.model,
+        row.method.upper(),
+        *inner,
+        *[""] * (depths - 1 - len(inner)),
+        f"{100 * row.test[-1]:.2f}",
+        f"{100 * row.validation[-1]:.2f}",
+        f"{row.best_epoch} of {row.epochs}",
+        f"{row.seconds / 60:.0f}",
+    ]
