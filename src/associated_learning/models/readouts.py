@@ -56,8 +56,7 @@ class GlobalAverage(nn.Module):
 
     def forward(self, s: Tensor) -> Tensor:
         """Return ``[B, C]``."""
-        s = _tensor(s, self)
-        return s if s.ndim == 2 else s.flatten(2).mean(2)
+        return _average(_tensor(s, self))
 
 
 class PooledFlatten(nn.Module):
@@ -107,7 +106,7 @@ class MaskedMean(nn.Module):
     def forward(self, s: Tensor | Sequence) -> Tensor:
         """Return ``[B, D]``."""
         if not isinstance(s, Sequence):
-            return s if s.ndim == 2 else s.flatten(2).mean(2)
+            return _average(s)
         # masked_fill, not a product: NaN times zero is NaN, and padding must not matter
         kept = s.values.masked_fill(~s.mask().unsqueeze(2), 0.0)
         return kept.sum(1) / s.lengths.unsqueeze(1).to(kept.dtype)
@@ -167,6 +166,14 @@ class StateConcat(nn.Module):
     def forward(self, s: Sequence) -> Tensor:
         """Return ``[B, 2H]``."""
         return _hidden(s, self).flatten(1)
+
+
+def _average(s: Tensor) -> Tensor:
+    if s.ndim == 2:
+        return s
+    positions = s.flatten(2)
+    # divided after the sum: the gradient of a mean is a division over all positions
+    return positions.sum(2) / positions.shape[2]
 
 
 def _tensor(s: Tensor | Sequence, readout: nn.Module) -> Tensor:
