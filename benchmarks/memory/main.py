@@ -1,0 +1,155 @@
+"""How does the peak memory of one training step grow with the depth of the network?
+
+Run: ``python benchmarks/memory/main.py``. See README.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+import associated_learning as al
+from associated_learning import models
+from associated_learning.memory import peak_memory
+from associated_learning.optim import make_optimizers
+
+IMAGE = Path(__file__).parents[2] / "docs" / "images" / "memory.png"
+CLASSES, VOCABULARY, WIDTH, LENGTH = 4, 30_000, 256, 60
+
+
+class Batch(NamedTuple):
+    """One minibatch of texts."""
+
+    x: al.Sequence
+    y: Tensor
+
+
+class Checkpointed(nn.Module):
+    """An encoder that keeps its inputs only, and runs once more in the backward pass."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, s: al.Sequence) -> al.Sequence:
+        """Return what the encoder returns."""
+        result: al.Sequence = checkpoint(self.encoder, s, use_reentrant=False)
+        return result
+
+
+def transformer(depth: int) -> models.LayeredModel:
+    """Return an embedding and ``depth`` Transformer layers."""
+    return models.Transformer(
+        vocabulary_size=VOCABULARY,
+        embedding_dim=WIDTH,
+        heads=8,
+        feedforward=2 * WIDTH,
+        num_layers=depth,
+        out_features=CLASSES,
+    )
+
+
+def layer_by_layer(net: al.Network, batch: Batch) -> Callable[[], object]:
+    """Return one update by `update_network`; backpropagation's network is its one layer."""
+    blocks, t0 = net.blocks(), net.target.encode(batch.y)
+    optimizers = make_optimizers(blocks)
+    return lambda: al.update_network(blocks, optimizers, batch.x, t0, seed=0, step=0)
+
+
+def sum_of_losses(net: al.ALNetwork, batch: Batch) -> Callable[[], object]:
+    """Return one update of all layers by a single backward pass over the sum of their losses."""
+    optimizer = torch.optim.Adam(net.parameters(), fused=True)
+
+    def update() -> None:
+        outputs = net.associate(batch.x, batch.y)
+        torch.stack(
+            [loss for output in outputs for loss in output.losses.values()]
+        ).sum().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    return update
+
+
+def measure(method: str, depth: int, batch: Batch) -> float:
+    """Return the peak of a second update in MiB."""
+    model, target = transformer(depth), al.Classes(CLASSES)
+    net: al.Network
+    if method.startswith("AL"):
+        net = associated = al.al_form(model.layers, batch.x, target)
+        joint = method == "AL, sum of losses"
+        update = sum_of_losses(associated, batch) if joint else layer_by_layer(net, batch)
+    else:
+        if method == "BP, checkpointing":
+            model.layers = nn.ModuleList(Checkpointed(layer) for layer in model.layers)
+        net = al.BPNetwork(model, target)
+        update = layer_by_layer(net, batch)
+    update()  # makes the optimizer's state, which lives before the update that is measured
+    net.zero_grad(set_to_none=True)
+    return peak_memory(update) / 2**20
+
+
+METHODS = {
+    "al": "AL, layer by layer",
+    "al_sum": "AL, sum of losses",
+    "bp": "BP",
+    "bp_checkpointing": "BP, checkpointing",
+}
+
+
+def plot(depths: list[int], found: dict[str, list[float]]) -> None:
+    """Draw memory against depth."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    for key, marker, style in zip(METHODS, "osD^", ["-", "--", "-", "-."], strict=True):
+        axes.plot(depths, found[key], style, marker=marker, label=METHODS[key])
+    axes.set_xlabel("Transformer layers")
+    axes.set_ylabel("peak memory of one training step, MiB")
+    axes.set_xticks(depths)
+    axes.set_ylim(bottom=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    IMAGE.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(IMAGE, dpi=150)
+
+
+def main() -> None:
+    """Print a table, draw the figure, and print the table again as a last line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--depths", type=int, nargs="+", default=[2, 4, 8, 16])
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=1, help="intra-op threads of torch")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    ids = torch.randint(1, VOCABULARY, (arguments.batch, LENGTH))
+    lengths = torch.full((arguments.batch,), LENGTH)
+    batch = Batch(al.Sequence(ids, lengths), torch.randint(CLASSES, (arguments.batch,)))
+    found = {
+        key: [round(measure(method, depth, batch), 1) for depth in arguments.depths]
+        for key, method in METHODS.items()
+    }
+    table = Table("MiB", *[f"{depth} layers" for depth in arguments.depths])
+    for key, method in METHODS.items():
+        table.add_row(method, *[f"{value:.1f}" for value in found[key]])
+    Console(width=100).print(table)
+    plot(arguments.depths, found)
+    values = {f"{key}_mib": row for key, row in found.items()}
+    print(json.dumps({"depths": arguments.depths, "batch": arguments.batch, **values}))
+
+
+if __name__ == "__main__":
+    main()
