@@ -30,7 +30,7 @@ def alternate(
     *,
     rounds: int,
     calls: int = 1,
-    warmup: int = 1,
+    warmup: int = 5,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Time the contestants in turn (A B C, A B C, ...): seconds a call, one value a round.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -150,3 +153,29 @@ def test_cuda_agrees_with_the_sum() -> None:
         del first, second
 
     assert peak_memory(allocate, "cuda") == 12 * MIB
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc only")
+def test_kept_memory_comes_back_without_page_faults() -> None:
+    """Run apart, because the setting holds for the whole process."""
+    code = """
+import resource, torch
+from associated_learning.memory import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        [torch.ones(2_000_000) for _ in range(3)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults()
+plain = faults()
+took = keep_freed_memory()
+faults()
+print(took, plain, faults())
+"""
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    took, plain, kept = printed.stdout.split()
+    assert took == "False" or int(kept) < int(plain) / 10

@@ -21,6 +21,7 @@ from networks import PAIRS
 from timing import CLOCKS, Spread, alternate, ratios, spread
 
 import associated_learning as al
+from associated_learning.memory import keep_freed_memory
 from associated_learning.optim import make_optimizers
 
 
@@ -61,9 +62,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2, help="intra-op threads of torch")
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument(
+        "--plain-malloc", action="store_true", help="leave the allocator as the system has it"
+    )
     parser.add_argument("--only", choices=PAIRS, nargs="+", default=list(PAIRS))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if not arguments.plain_malloc:
+        keep_freed_memory()
     found = {name: measure(name, arguments.rounds, arguments.clock) for name in arguments.only}
     table = Table("network", "AL, ms", "BP, ms", "AL / BP", "n", title="One training step")
     for name, (ours, theirs, ratio) in found.items():
@@ -71,6 +77,7 @@ def main() -> None:
     Console(width=100).print(table)
     medians = {name: round(ratio.median, 3) for name, (_, _, ratio) in found.items()}
     settings = {"n": arguments.rounds, "threads": arguments.threads, "clock": arguments.clock}
+    settings["plain_malloc"] = arguments.plain_malloc
     print(json.dumps({"al_over_bp": medians, **settings}))
 
 

@@ -66,7 +66,9 @@ def update_layer(
     optimizer.step()
     # no layer's gradients outlive its update, so that memory does not grow with depth
     optimizer.zero_grad(set_to_none=True)
-    return LayerOutput(*detach(tuple(output)))
+    # copied: torch's mse_loss returns a scalar that keeps as much memory as its input
+    losses = {name: loss.detach().clone() for name, loss in output.losses.items()}
+    return LayerOutput(detach(output.s), output.t.detach(), losses)
 
 
 def update_network(

@@ -17,7 +17,7 @@ from associated_learning.experiments.families import resolved
 from associated_learning.experiments.inputs import load_data, training_batches
 from associated_learning.experiments.plots import plot_curves
 from associated_learning.experiments.run import RunResult, open_run, read_history, train_run
-from associated_learning.memory import peak_memory
+from associated_learning.memory import keep_freed_memory, peak_memory
 from associated_learning.network import Network
 from associated_learning.optim import make_optimizers
 from associated_learning.parameters import count_parameters
@@ -47,6 +47,7 @@ def demo(
     Shows the progress, then a table and a picture; leaves two runs to play with.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()
     console.print(
         "scikit-learn's 1,797 handwritten digits; a network of "
         f"{layers} layers, trained twice. [bold]AL[/]: every layer by its own loss, no gradient "

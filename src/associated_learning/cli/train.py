@@ -20,6 +20,7 @@ from associated_learning.experiments.run import (
     read_config,
     train_run,
 )
+from associated_learning.memory import keep_freed_memory
 from associated_learning.progress import ProgressBar
 
 __all__ = ["train"]
@@ -82,6 +83,7 @@ def train(
         config = RunConfig(**settings)
         folder = default_folder(config) if run_folder is None else Path(run_folder)
     config = resolved(config)
+    keep_freed_memory()
     try:
         result = train_run(config, folder, callbacks=_callbacks(config, folder, tensorboard, quiet))
     except KeyboardInterrupt:
