@@ -102,7 +102,7 @@ def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
     path = al.Checkpoints(tmp_path).path("last") / "state.json"
     write_json(path, {**read_json(path), "format": 99})
     optimizers = make_optimizers(net.blocks())
-    with pytest.raises(al.CheckpointError, match="another library version or network"):
+    with pytest.raises(al.CheckpointError, match="another library version, or not from"):
         al.Checkpoints(tmp_path).load_last(net, optimizers, [None, None])
 
 

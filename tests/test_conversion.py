@@ -126,6 +126,9 @@ def test_ablated_networks_train_through_the_trainer() -> None:
     assert state.best_score > 0.5
 
 
+norm = nn.BatchNorm1d(6, affine=False)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -158,6 +161,16 @@ def test_ablated_networks_train_through_the_trainer() -> None:
             r"the readout of layer 1 returns \[2, 3, 4\]; expected a vector",
         ),
         (lambda: al.ALNetwork([], al.Classes(3)), "no layers came"),
+        (
+            lambda: al.al_form([nn.Linear(6, 3)], torch.zeros(2, 6), al.Classes(3), latent=0),
+            r"latent widths \[0\] came",
+        ),
+        (lambda: dense_network(1)(torch.zeros(2, 6), depth=1.0), r"depth 1\.0 came"),
+        (lambda: al.Classes(2.0), r"Classes\(2\.0\)"),
+        (
+            lambda: al.al_form([norm, norm], torch.zeros(2, 6), al.Classes(3)),
+            "running_mean of layer 2 belongs to layer 1 too",
+        ),
     ],
 )
 def test_what_cannot_be_converted_is_named(call: object, message: str) -> None:

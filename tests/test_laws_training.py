@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict, UserDict
+from dataclasses import dataclass
+
 import pytest
 import torch
 
 import associated_learning as al
 from associated_learning.keyed import StepKey
 from associated_learning.optim import make_optimizers
+from associated_learning.structure import tensors_in
 from conftest import batches_of, dense_network, noisy_network
 from reference import NAMES, ReferenceAL
 
@@ -129,9 +133,10 @@ def test_randomness_is_keyed_by_seed_layer_and_step() -> None:
     net = noisy_network(2)
     ((x, y),) = batches_of(1)
     t0, layer = net.target.encode(y), net.al_layers()[0]
+    still = torch.optim.SGD(layer.parameters(), lr=0.0)
 
     def s_of(key: StepKey) -> torch.Tensor:
-        s: torch.Tensor = al.update_layer(layer, None, x, t0, key=key).s
+        s: torch.Tensor = al.update_layer(layer, still, x, t0, key=key).s
         return s
 
     first = s_of(StepKey(0, 1, 0))
@@ -145,7 +150,8 @@ def test_keyed_updates_leave_the_global_generator_alone() -> None:
     net = noisy_network(1)
     ((x, y),) = batches_of(1)
     before = torch.random.get_rng_state()
-    al.update_layer(net.al_layers()[0], None, x, net.target.encode(y), key=StepKey(0, 1, 0))
+    still = torch.optim.SGD(net.layers[0].parameters(), lr=0.0)
+    al.update_layer(net.al_layers()[0], still, x, net.target.encode(y), key=StepKey(0, 1, 0))
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -176,6 +182,78 @@ def test_frozen_layer_is_left_alone_and_feeds_the_next() -> None:
     }
     assert changed
     assert all(key.startswith("layers.1.") for key in changed)
+
+
+def test_frozen_layer_keeps_its_statistics_and_drops_nothing() -> None:
+    net = noisy_network(1)
+    ((x, y),) = batches_of(1)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    output = al.update_layer(net.layers[0], None, x, net.target.encode(y), key=StepKey(0, 1, 0))
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    net.eval()
+    assert torch.equal(output.s, net.layers[0].f(x))
+
+
+@dataclass
+class Pair:
+    one: torch.Tensor
+    two: torch.Tensor
+
+
+class OnPairs(torch.nn.Module):
+    def __init__(self, container: type) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(6, 6)
+        self.container = container
+
+    def forward(self, s: object) -> object:
+        x = s if isinstance(s, torch.Tensor) else tensors_in(s)[0]
+        y = self.linear(x)
+        if self.container is Pair:
+            return Pair(y, 2 * y)
+        return self.container({"one": y, "two": 2 * y})
+
+
+@pytest.mark.parametrize("container", [Pair, dict, OrderedDict, UserDict])
+def test_isolation_holds_whatever_container_carries_the_activation(container: type) -> None:
+    class First(torch.nn.Module):
+        def forward(self, s: object) -> torch.Tensor:
+            return tensors_in(s)[0]
+
+    ((x, y),) = batches_of(1)
+    encoders = [OnPairs(container), OnPairs(container)]
+    net = al.al_form(encoders, x, al.Classes(4), readout=First())
+    outputs = net.associate(x, y)
+    assert type(outputs[0].s) is container
+    assert gradients_by_layer(net, outputs[1].losses["associated"]) == [2]
+
+
+def test_an_activation_that_cannot_be_cut_is_refused() -> None:
+    class Holder:
+        def __init__(self, value: torch.Tensor) -> None:
+            self.value = value
+
+    with pytest.raises(al.InputError, match="an activation of type Holder came"):
+        tensors_in(Holder(torch.zeros(1)))
+
+
+def test_a_gradient_that_is_not_finite_spares_the_weights() -> None:
+    """The loss is finite, its gradient is not: the derivative of a root at zero."""
+    net = dense_network(1)
+    ((x, y),) = batches_of(1)
+
+    class Root(torch.nn.Module):
+        def forward(self, s: torch.Tensor) -> torch.Tensor:
+            return s + (s - s.detach()).square().sum(1, keepdim=True).sqrt()
+
+    net.layers[0].f.append(Root())
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    with pytest.raises(al.NonFiniteLossError, match="the gradient of layer 1 is not finite"):
+        al.update_network(
+            net.blocks(), make_optimizers(net.blocks()), x, net.target.encode(y),
+            seed=0, step=0, clip=1.0,
+        )  # fmt: skip
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
 
 
 def test_nan_names_layer_and_batch_and_spares_the_weights() -> None:

@@ -167,3 +167,89 @@ def test_the_best_epoch_on_validation_is_restored(tmp_path: Path) -> None:
         best = max(record.scores[-1] for record in state.records)
         assert al.evaluate(net, validation.epoch(0)).scores[-1] == best
         assert state.records[state.best_epoch - 1].scores[-1] == best
+
+
+SCHEDULES = {
+    "multistep": lambda o: torch.optim.lr_scheduler.MultiStepLR(o, [2, 9, 9, 16, 20], gamma=0.5),
+    "onecycle": lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.1, total_steps=30),
+    "sequential": lambda o: torch.optim.lr_scheduler.SequentialLR(
+        o,
+        [
+            torch.optim.lr_scheduler.LinearLR(o, total_iters=5),
+            torch.optim.lr_scheduler.MultiStepLR(o, [3, 12]),
+        ],
+        milestones=[5],
+    ),
+    "restarts": lambda o: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(o, 7),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The epoch parameter in:UserWarning")  # torch's SequentialLR
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_every_schedule_goes_on_where_it_was(kind: str, tmp_path: Path) -> None:
+    def fit(folder: str, *callbacks: Callback) -> al.Network:
+        net, train, validation = make("al")
+        settings = {**vars(trainer()), "schedule": SCHEDULES[kind]}
+        al.Trainer(**settings).fit(
+            net,
+            train,
+            validation,
+            callbacks=callbacks,
+            checkpoints=al.Checkpoints(tmp_path / folder),
+        )
+        return net
+
+    whole = fit("whole")
+    with pytest.raises(KilledError, match="killed at"):
+        fit("killed", KillAt(15))
+    resumed = fit("killed")
+    for key, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[key], value), key
+
+
+def test_a_loader_with_its_own_generator_resumes_exactly(tmp_path: Path) -> None:
+    def fit(folder: str, epochs: int) -> al.Network:
+        torch.manual_seed(3)
+        net = noisy_network(2)
+        x, y = (torch.cat(parts) for parts in zip(*batches_of(6), strict=True))
+        own = torch.Generator().manual_seed(5)
+        loader = DataLoader(TensorDataset(x, y), batch_size=8, shuffle=True, generator=own)
+        checkpoints = al.Checkpoints(tmp_path / folder)
+        al.Trainer(epochs=epochs).fit(net, al.LoaderBatches(loader), checkpoints=checkpoints)
+        return net
+
+    whole = fit("whole", 4)
+    fit("parts", 2)
+    resumed = fit("parts", 4)
+    for key, value in whole.state_dict().items():
+        assert torch.equal(resumed.state_dict()[key], value), key
+
+
+def test_other_optimizers_or_schedules_are_refused(tmp_path: Path) -> None:
+    finished("al", tmp_path)
+    net, train, validation = make("al")
+    for change in ({"optimizer": torch.optim.SGD}, {"schedule": None}):
+        settings = {**vars(trainer()), "epochs": 9, **change}
+        with pytest.raises(al.CheckpointError, match="saved with the optimizers and schedules"):
+            al.Trainer(**settings).fit(net, train, validation, checkpoints=al.Checkpoints(tmp_path))
+
+
+def test_more_patience_lets_a_stopped_run_go_on(tmp_path: Path) -> None:
+    def fit(patience: int | None) -> TrainingState:
+        net = dense_network(1)
+        checkpoints = al.Checkpoints(tmp_path)
+        trainer = al.Trainer(epochs=6, lr=1e-9, optimizer=torch.optim.SGD, patience=patience)
+        batches = al.LoaderBatches(batches_of(2))
+        return trainer.fit(net, batches, batches, checkpoints=checkpoints)
+
+    assert fit(1).epoch == 2
+    assert fit(3).epoch == 4
+    assert fit(None).epoch == 6
+
+
+def test_what_a_killed_process_left_behind_is_cleared_away(tmp_path: Path) -> None:
+    left = tmp_path / ".new-abc"
+    left.mkdir(parents=True)
+    (left / "layer-1.safetensors").write_bytes(b"half")
+    finished("al", tmp_path)
+    assert not list(tmp_path.glob(".new-*"))

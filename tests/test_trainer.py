@@ -75,6 +75,19 @@ def test_every_layer_can_have_its_own_optimizer_and_schedule() -> None:
     assert [record.lr for record in state.records] == [[0.1, 0.01], [0.05, 0.01]]
 
 
+def test_plateau_schedules_of_losses_follow_the_validation_loss() -> None:
+    """torch's default mode waits for a loss to fall; while it falls the rate stays."""
+    train = al.LoaderBatches(batches_of(20))
+    state = al.Trainer(
+        epochs=5,
+        lr=0.01,
+        schedule=lambda o: torch.optim.lr_scheduler.ReduceLROnPlateau(o, patience=0),
+    ).fit(bp_network(), train, train)
+    losses = [record.validation_losses[-1] for record in state.records]
+    assert losses == sorted(losses, reverse=True)
+    assert {record.lr[0] for record in state.records} == {0.01}
+
+
 def test_plateau_schedules_follow_the_validation_score() -> None:
     """Nothing trains at this rate, so the score never rises and every epoch cuts the rate."""
     state = al.Trainer(
@@ -191,6 +204,9 @@ def test_a_data_loaders_order_is_keyed_by_the_epoch() -> None:
         ({"epochs": 1, "save_every": 0}, "save_every=0 came"),
         ({"epochs": 1, "schedule_every": "hour"}, "'hour' came; expected epoch or step"),
         ({"epochs": 1, "lr": [0.1, 0.1]}, "2 learning rates came for 1 layers"),
+        ({"epochs": 1, "lr": -0.1}, "Adam cannot be made .* Invalid learning rate"),
+        ({"epochs": 1, "optimizer": torch.optim.LBFGS}, "LBFGS came; .* needs no closure"),
+        ({"epochs": 1, "precision": torch.float16}, "float16 came; expected None or"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(settings: dict[str, Any], message: str) -> None:
@@ -206,12 +222,81 @@ def test_settings_that_do_not_fit_are_named(settings: dict[str, Any], message: s
         ([(torch.zeros(2, 6), torch.tensor([0, 4]))], "labels from 0 to 4 came"),
         ([(torch.zeros(2, 5), torch.tensor([0, 1]))], r"layer 1 cannot take batch 0 .*\[2, 5\]"),
         ([(torch.zeros(2, 6).long(), torch.tensor([0, 1]))], r"layer 1 cannot .* torch\.int64"),
-        ([(torch.zeros(3, 6), torch.tensor([0, 1]))], r"2 targets for inputs of \[3\] samples"),
+        (
+            [(torch.zeros(3, 6), torch.tensor([0, 1]))],
+            r"targets of shape \[2\] for inputs of \[3\]",
+        ),
     ],
 )
 def test_batches_that_do_not_fit_are_named(batches: list[Any], message: str) -> None:
     with pytest.raises(al.InputError, match=message):
         al.Trainer(epochs=1).fit(dense_network(1), al.LoaderBatches(batches))
+
+
+@pytest.mark.parametrize(
+    ("loader", "message"),
+    [
+        ([(torch.zeros(2, 6), torch.zeros(2), torch.zeros(2))], r"of type tuple; expected a pair"),
+        ([{"x": torch.zeros(2, 6), "y": torch.zeros(2)}], r"of type dict; expected a pair"),
+        ([(torch.zeros(2, 6), [0, 1])], "targets of type list"),
+        ([(torch.zeros(0, 6), torch.zeros(0).long())], "at least one sample"),
+    ],
+)
+def test_loaders_of_something_else_than_pairs_are_named(loader: list[Any], message: str) -> None:
+    with pytest.raises(al.InputError, match=message):
+        al.Trainer(epochs=1).fit(dense_network(1), al.LoaderBatches(loader))
+
+
+def test_sources_that_cannot_be_entered_in_the_middle_are_named() -> None:
+    with pytest.raises(al.InputError, match=r"batches of type list came; .* LoaderBatches"):
+        al.Trainer(epochs=1).fit(dense_network(1), batches_of(1))  # type: ignore[arg-type]
+    with pytest.raises(al.InputError, match="has no length"):
+        al.LoaderBatches(iter(batches_of(1)))  # type: ignore[arg-type]
+    data = TensorDataset(torch.zeros(4, 6), torch.zeros(4))
+    with pytest.raises(al.InputError, match="persistent_workers=True came"):
+        al.LoaderBatches(DataLoader(data, num_workers=1, persistent_workers=True))
+
+
+def test_a_score_of_nan_is_never_the_best() -> None:
+    state = TrainingState()
+    for epoch, score in enumerate([float("nan"), 0.5, float("nan")], start=1):
+        record = EpochRecord(
+            epoch=epoch, step=epoch, losses=[], scores=[score], validation_losses=[0.0], lr=[0.1],
+            seconds=0.0, validation_seconds=0.0,
+        )  # fmt: skip
+        state.finish_epoch(record)
+    assert (state.best_epoch, state.best_score) == (2, 0.5)
+
+
+def test_validation_data_are_checked_like_training_data() -> None:
+    net = dense_network(1)
+    for x, message in (
+        (
+            torch.full((2, 6), float("nan")),
+            "12 NaN or infinite values came in the inputs of batch 0",
+        ),
+        (torch.zeros(2, 5), r"the network cannot take batch 0 \(inputs \[2, 5\]"),
+        (torch.zeros(3, 6), r"targets of shape \[2\] for inputs of \[3\]"),
+    ):
+        with pytest.raises(al.InputError, match=message):
+            al.evaluate(net, [(x, torch.tensor([0, 1]))])
+
+
+def test_weights_that_are_not_finite_never_replace_a_checkpoint(tmp_path: Path) -> None:
+    net, checkpoints = dense_network(2), al.Checkpoints(tmp_path)
+
+    class Poison(Callback):
+        def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+            if state.step == 8:
+                with torch.no_grad():
+                    net.layers[1].f[0].weight.fill_(float("nan"))
+
+    train = al.LoaderBatches(batches_of(4))
+    with pytest.raises(
+        al.NonFiniteLossError, match="weights of layer-2 are not finite after batch 7"
+    ):
+        al.Trainer(epochs=3).fit(net, train, callbacks=[Poison()], checkpoints=checkpoints)
+    assert "000004" in checkpoints.path("last").name
 
 
 def test_a_diverged_run_keeps_its_last_checkpoint(tmp_path: Path) -> None:

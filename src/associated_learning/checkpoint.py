@@ -7,6 +7,7 @@ Nothing is pickled, and nothing is ever overwritten in place: a checkpoint is a 
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from associated_learning.errors import CheckpointError
-from associated_learning.files import read_json, replaced_folder, write_json
+from associated_learning.files import TEMPORARY, read_json, replaced_folder, write_json
 from associated_learning.network import Network
 
 __all__ = ["Checkpoints", "load_weights", "save_weights"]
@@ -65,9 +66,14 @@ class Checkpoints:
                 _save_optimizer(optimizer, new / f"optimizer-{i}.safetensors")
                 for i, optimizer in enumerate(optimizers, start=1)
             ]
-            schedules = [None if s is None else s.state_dict() for s in schedulers]
-            state = {"optimizers": scalars, "schedulers": schedules, "progress": progress}
-            write_json(new / "state.json", {"format": FORMAT, **state})
+            state = {
+                "format": FORMAT,
+                "kinds": _kinds(optimizers, schedulers),
+                "optimizers": scalars,
+                "schedulers": [None if s is None else _to_json(s.state_dict()) for s in schedulers],
+                "progress": progress,
+            }
+            write_json(new / "state.json", state)
         self._point("last", path)
         return path
 
@@ -83,12 +89,7 @@ class Checkpoints:
             CheckpointError: There is none, it is truncated, or it is of another network.
         """
         path = self.path("last")
-        state = read_json(path / "state.json")
-        if state.get("format") != FORMAT or len(state["optimizers"]) != len(optimizers):
-            raise CheckpointError(
-                f"{path} is of another library version or network; resume it with the version and "
-                "the settings that wrote it, or start a new run."
-            )
+        state = _read_state(path / "state.json", _kinds(optimizers, schedulers))
         load_weights(net, path)
         for i, (optimizer, scalars) in enumerate(
             zip(optimizers, state["optimizers"], strict=True), start=1
@@ -97,7 +98,7 @@ class Checkpoints:
                 _load_optimizer(optimizer, path / f"optimizer-{i}.safetensors", scalars)
         for scheduler, saved in zip(schedulers, state["schedulers"], strict=True):
             if scheduler is not None:
-                scheduler.load_state_dict(saved)
+                scheduler.load_state_dict(_from_json(saved))
         progress: dict[str, Any] = state["progress"]
         return progress
 
@@ -126,14 +127,16 @@ class Checkpoints:
     def _index(self) -> dict[str, str]:
         path = self.folder / "index.json"
         index: dict[str, str] = read_json(path) if path.exists() else {}
+        if not isinstance(index, dict) or not all(isinstance(v, str) for v in index.values()):
+            raise CheckpointError(f"{path} is not from this library; name another folder.")
         return index
 
     def _point(self, which: str, path: Path) -> None:
         index = {**self._index(), which: path.name}
         write_json(self.folder / "index.json", index)
-        for old in self.folder.glob(f"{which}-*"):
-            if old.name != path.name:
-                shutil.rmtree(old, ignore_errors=True)
+        stale = [old for old in self.folder.glob(f"{which}-*") if old.name != path.name]
+        for old in (*stale, *self.folder.glob(f"{TEMPORARY}*")):  # of this or a killed process
+            shutil.rmtree(old, ignore_errors=True)
 
     def _free_name(self, name: str) -> Path:
         path, again = self.folder / name, 1
@@ -192,6 +195,47 @@ def _check_fits(path: Path, part: nn.Module, found: dict[str, Tensor]) -> None:
         )
 
 
+def _kinds(
+    optimizers: Sequence[Optimizer | None], schedulers: Sequence[LRScheduler | None]
+) -> list[str]:
+    """Return the classes of optimizers and schedulers, block by block."""
+    pairs = zip(optimizers, schedulers, strict=True)
+    return [f"{type(one).__name__}, {type(two).__name__}" for one, two in pairs]
+
+
+def _read_state(path: Path, kinds: list[str]) -> dict[str, Any]:
+    state = read_json(path)
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is of another library version, or not from this library; resume it with the "
+            "version that wrote it, or start a new run."
+        )
+    if state["kinds"] != kinds:
+        raise CheckpointError(
+            f"{path} was saved with the optimizers and schedules {state['kinds']}, resumed with "
+            f"{kinds}; resume it with the settings that wrote it, or start a new run."
+        )
+    return state
+
+
+def _to_json(value: Any) -> Any:
+    """Return a scheduler's state as JSON: keys that are no text would come back as text."""
+    if isinstance(value, Tensor):
+        return value.item()
+    if isinstance(value, dict):
+        pairs = [[key, _to_json(item)] for key, item in value.items()]
+        return {"counts" if isinstance(value, Counter) else "pairs": pairs}
+    return [_to_json(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        ((kind, pairs),) = value.items()
+        items = {key: _from_json(item) for key, item in pairs}
+        return Counter(items) if kind == "counts" else items
+    return [_from_json(item) for item in value] if isinstance(value, list) else value
+
+
 def _save_optimizer(optimizer: Optimizer | None, path: Path) -> dict[str, Any] | None:
     """Write the tensors of an optimizer's state; return the rest, which is JSON-able."""
     if optimizer is None:
@@ -205,7 +249,14 @@ def _save_optimizer(optimizer: Optimizer | None, path: Path) -> dict[str, Any] |
             else:
                 scalars[f"{index}.{name}"] = value
     save_file(tensors, path)
-    return {"scalars": scalars, "groups": state["param_groups"]}
+    groups = [
+        {
+            name: value.item() if isinstance(value, Tensor) else value
+            for name, value in group.items()
+        }
+        for group in state["param_groups"]
+    ]
+    return {"scalars": scalars, "groups": groups}
 
 
 def _load_optimizer(optimizer: Optimizer, path: Path, saved: dict[str, Any]) -> None:

@@ -15,7 +15,9 @@ from safetensors import SafetensorError
 
 from associated_learning.errors import CheckpointError
 
-__all__ = ["read_json", "replaced_file", "replaced_folder", "write_json"]
+__all__ = ["TEMPORARY", "read_json", "replaced_file", "replaced_folder", "write_json"]
+
+TEMPORARY = ".new-"  # how the names of unfinished files and folders begin
 
 
 @contextmanager
@@ -27,7 +29,7 @@ def replaced_file(path: Path) -> Iterator[Path]:
     """
     with (
         _saving(path),
-        tempfile.TemporaryDirectory(dir=_made(path.parent), prefix=".new-") as new,
+        tempfile.TemporaryDirectory(dir=_made(path.parent), prefix=TEMPORARY) as new,
     ):
         temporary = Path(new) / path.name
         yield temporary
@@ -42,11 +44,14 @@ def replaced_folder(path: Path) -> Iterator[Path]:
         CheckpointError: The disk is full or not writable; nothing is left behind.
     """
     with _saving(path):
-        temporary = Path(tempfile.mkdtemp(dir=_made(path.parent), prefix=".new-"))
+        temporary = Path(tempfile.mkdtemp(dir=_made(path.parent), prefix=TEMPORARY))
         temporary.chmod(0o755)  # mkdtemp makes it private, a checkpoint need not be
         try:
             yield temporary
+            for file in (*temporary.iterdir(), temporary):
+                _to_disk(file)  # before the rename, which may reach the disk first
             temporary.rename(path)
+            _to_disk(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -68,6 +73,14 @@ def read_json(path: Path) -> Any:
             f"{path} cannot be read as JSON ({error}); it is missing, truncated or not from "
             "this library. Name another run, or train again."
         ) from error
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _made(folder: Path) -> Path:

@@ -80,7 +80,7 @@ class TrainingState:
         self.records.append(record)
         self.epoch, self.batch, self.sums, self.seconds = self.epoch + 1, 0, [], 0.0
         score = record.scores[-1] if record.scores else None
-        if score is None or score <= self.best_score:
+        if score is None or not score > self.best_score:  # NaN is never the best
             return False
         self.best_epoch, self.best_score = record.epoch, score
         return True

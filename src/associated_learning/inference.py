@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from associated_learning.errors import InputError
+from associated_learning.errors import AssociatedLearningError, InputError
 from associated_learning.network import Network
 from associated_learning.structure import tensors_in, to_device
 from associated_learning.targets import Prediction
@@ -66,7 +66,7 @@ def evaluate(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
         batches: Pairs of inputs and targets.
 
     Raises:
-        InputError: There is no batch.
+        InputError: There is no batch, or one does not fit the network or holds NaN.
 
     Example:
         >>> import torch
@@ -81,10 +81,13 @@ def evaluate(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
     scores = torch.zeros(net.num_layers, dtype=torch.float64)
     losses = torch.zeros(net.num_layers, dtype=torch.float64)
     with evaluating(net):
-        for x, y in batches:
+        for number, (x, y) in enumerate(batches):
+            check_batch(x, y, number)
             x, y = to_device(x, device), y.to(device)
             t0 = net.target.encode(y)
-            for i, output in enumerate(net.exits(x)):
+            with explained(f"the network cannot take batch {number}", x):
+                outputs = list(net.exits(x))
+            for i, output in enumerate(outputs):
                 scores[i] += float(net.target.score(output, y).double().sum())
                 losses[i] += float(net.target.loss(output, t0)) * len(y)
             count += len(y)
@@ -109,7 +112,8 @@ def predict_batches(net: Network, inputs: Iterable[Any], depth: int | None = Non
     with evaluating(net):
         for x in inputs:
             check_finite(x, "input")
-            found.append(net.predict(to_device(x, device), depth))
+            with explained("the network cannot take the input", x):
+                found.append(net.predict(to_device(x, device), depth))
     if not found:
         raise InputError("no inputs came to predict; expected at least one batch.")
     labels = torch.cat([prediction.labels.cpu() for prediction in found])
@@ -128,3 +132,38 @@ def check_finite(x: Any, what: str) -> None:
                 f"{bad} NaN or infinite values came in the {what} of shape "
                 f"{list(tensor.shape)}; remove or impute them before training or prediction."
             )
+
+
+def check_batch(x: Any, y: Any, number: int) -> None:
+    """Raise InputError if a batch is no pair of inputs and targets for the same samples."""
+    if not isinstance(y, Tensor):
+        raise InputError(
+            f"batch {number} has targets of type {type(y).__name__}; expected a tensor."
+        )
+    check_finite(x, f"inputs of batch {number}")
+    sizes = {len(tensor) if tensor.dim() else 0 for tensor in tensors_in(x)}
+    if sizes != {len(y) if y.dim() else 0} or len(y) == 0:
+        raise InputError(
+            f"batch {number} has targets of shape {list(y.shape)} for inputs of {sorted(sizes)} "
+            "samples; expected tensors whose first dimension is the batch, of at least one sample."
+        )
+
+
+@contextmanager
+def explained(what: str, x: Any) -> Iterator[None]:
+    """Turn what torch raises at inputs that do not fit a model into an InputError.
+
+    Args:
+        what: What cannot be done, the start of the message.
+        x: The inputs.
+    """
+    try:
+        yield
+    except (AssociatedLearningError, torch.OutOfMemoryError):
+        raise
+    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+        shapes = ", ".join(f"{list(part.shape)} {part.dtype}" for part in tensors_in(x))
+        raise InputError(
+            f"{what} (inputs {shapes}): {error}. Check the shapes and types of the data against "
+            "the model."
+        ) from error

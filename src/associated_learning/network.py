@@ -52,7 +52,7 @@ class Network(nn.Module, ABC):
         """Return ``depth``, or the full depth for None. Raises InputError out of range."""
         if depth is None:
             return self.num_layers
-        if not 1 <= depth <= self.num_layers:
+        if not isinstance(depth, int) or not 1 <= depth <= self.num_layers:
             raise InputError(
                 f"depth {depth} came for a network that answers at {self.num_layers} "
                 f"depth{'s' * (self.num_layers > 1)}; expected 1 to {self.num_layers}."
@@ -102,12 +102,12 @@ class ALNetwork(Network):
             raise InputError("an ALNetwork of no layers came; expected at least one ALLayer.")
         owners: dict[int, int] = {}
         for i, layer in enumerate(self.al_layers(), start=1):
-            for name, parameter in layer.named_parameters():
-                other = owners.setdefault(id(parameter), i)
+            for name, tensor in (*layer.named_parameters(), *layer.named_buffers()):
+                other = owners.setdefault(id(tensor), i)
                 if other != i:
                     raise InputError(
-                        f"parameter {name} of layer {i} belongs to layer {other} too, so two "
-                        "losses would train it; give each layer its own copy."
+                        f"{name} of layer {i} belongs to layer {other} too, so both would change "
+                        "it; give each layer its own copy."
                     )
         for block in self._grouped():
             if not block[-1].use_associated:

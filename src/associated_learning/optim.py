@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -61,14 +62,24 @@ def one_a_block(what: str, value: T | Sequence[T], count: int) -> list[T]:
 
 
 def _make(
-    optimizer: type[Optimizer], block: nn.Module, lr: float, options: dict[str, Any]
+    kind: type[Optimizer], block: nn.Module, lr: float, options: dict[str, Any]
 ) -> Optimizer | None:
-    if optimizer in _FUSED and "foreach" not in options:
-        options = {"fused": True, **options}
     trainable = [parameter for parameter in block.parameters() if parameter.requires_grad]
     if not trainable:
         return None
-    return optimizer(trainable, lr=lr, **options)  # type: ignore[call-arg]
+    if inspect.signature(kind.step).parameters["closure"].default is inspect.Parameter.empty:
+        raise InputError(
+            f"{kind.__name__} came; expected an optimizer whose step needs no closure: Adam, say."
+        )
+    if kind in _FUSED and not {"foreach", "differentiable"} & options.keys():
+        options = {"fused": True, **options}
+    try:
+        return kind(trainable, lr=lr, **options)  # type: ignore[call-arg]
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(
+            f"{kind.__name__} cannot be made for {type(block).__name__} with learning rate {lr} "
+            f"and {options}: {error}"
+        ) from error
 
 
 def make_schedulers(

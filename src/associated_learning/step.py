@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from associated_learning.errors import InputError, NonFiniteLossError
+from associated_learning.errors import NonFiniteLossError
+from associated_learning.inference import evaluating, explained
 from associated_learning.keyed import StepKey, seeded
 from associated_learning.layer import LayerOutput
 from associated_learning.structure import detach, tensors_in
@@ -51,18 +52,19 @@ def update_layer(
         NonFiniteLossError: The loss is NaN or infinite; the weights are left untouched.
     """
     device = t.device
-    with seeded(*key, device=device), _autocast(device, precision):
+    fits = explained(f"layer {key.layer} cannot take batch {key.step}", s)
+    with seeded(*key, device=device), _autocast(device, precision), fits:
         if optimizer is None:
-            with torch.no_grad():
-                return _forward(layer, s, t, key)
-        output = _forward(layer, s, t, key)
+            with evaluating(layer):  # no statistics, no dropout: it is left as it is
+                return LayerOutput(*layer(s, t))
+        output: LayerOutput = layer(s, t)
     total = torch.stack(list(output.losses.values())).sum()
     if not bool(torch.isfinite(total)):
         raise NonFiniteLossError(_explain(output, key))
     optimizer.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
-    if clip is not None:
-        clip_grad_norm_(_parameters(optimizer), clip)
+    if clip is not None and not bool(torch.isfinite(clip_grad_norm_(_parameters(optimizer), clip))):
+        raise NonFiniteLossError(_explain(output, key, what="gradient"))
     optimizer.step()
     # no layer's gradients outlive its update, so that memory does not grow with depth
     optimizer.zero_grad(set_to_none=True)
@@ -105,20 +107,6 @@ def update_network(
     return losses
 
 
-def _forward(layer: nn.Module, s: Any, t: Tensor, key: StepKey) -> LayerOutput:
-    try:
-        output: LayerOutput = layer(s, t)
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, TypeError, AttributeError, IndexError) as error:
-        shapes = ", ".join(f"{list(part.shape)} {part.dtype}" for part in tensors_in(s))
-        raise InputError(
-            f"layer {key.layer} cannot take batch {key.step} (input {shapes}; target "
-            f"{list(t.shape)}): {error}. Check the shapes and types of the data against the model."
-        ) from error
-    return output
-
-
 def _autocast(
     device: torch.device, precision: torch.dtype | None
 ) -> AbstractContextManager[object]:
@@ -131,11 +119,11 @@ def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def _explain(output: LayerOutput, key: StepKey) -> str:
+def _explain(output: LayerOutput, key: StepKey, what: str = "loss") -> str:
     losses = ", ".join(f"{name} {float(loss.detach()):g}" for name, loss in output.losses.items())
     finite = all(bool(torch.isfinite(part).all()) for part in tensors_in(output.s))
     where = "although its activations are finite" if finite else "and so are its activations"
     return (
-        f"the loss of layer {key.layer} is not finite at batch {key.step} ({losses}), {where}. "
+        f"the {what} of layer {key.layer} is not finite at batch {key.step} ({losses}), {where}. "
         "Its weights were not updated. Lower the learning rate, clip gradients, or use float32."
     )

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import copy
+from collections.abc import Callable, MutableMapping
+from dataclasses import Field, fields, is_dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from associated_learning.errors import InputError
+
 __all__ = ["detach", "map_tensors", "tensors_in", "to_device"]
 
 
-def map_tensors(function: Callable[[Tensor], Tensor], structure: Any) -> Any:
-    """Apply ``function`` to every tensor in nested tuples, named tuples, lists and dicts.
+_PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
 
-    Anything that is no tensor and no container passes through unchanged.
+
+def map_tensors(function: Callable[[Tensor], Tensor], structure: Any) -> Any:
+    """Apply ``function`` to every tensor of a structure and build it again around them.
+
+    A structure is a tensor, a plain value (number, text, None), or a tuple, named tuple, list,
+    mapping or dataclass of structures.
+
+    Raises:
+        InputError: Something else came: its tensors could not be seen, and so not be cut.
 
     Example:
         >>> import torch
@@ -23,26 +34,41 @@ def map_tensors(function: Callable[[Tensor], Tensor], structure: Any) -> Any:
     """
     if isinstance(structure, Tensor):
         return function(structure)
-    if isinstance(structure, dict):
-        return {key: map_tensors(function, value) for key, value in structure.items()}
+    if isinstance(structure, _PLAIN):
+        return structure
+    if is_dataclass(structure) and not isinstance(structure, type):
+        items = {
+            f.name: map_tensors(function, getattr(structure, f.name)) for f in _init(structure)
+        }
+        return replace(structure, **items)
+    if isinstance(structure, MutableMapping):
+        again = copy.copy(structure)  # of the same kind, with what else the kind may hold
+        again.update({key: map_tensors(function, value) for key, value in structure.items()})
+        return again
     if isinstance(structure, (tuple, list)):
-        items = [map_tensors(function, value) for value in structure]
-        if hasattr(structure, "_fields"):
-            return type(structure)(*items)
-        return type(structure)(items)
-    return structure
+        values = [map_tensors(function, value) for value in structure]
+        named = hasattr(structure, "_fields")
+        return type(structure)(*values) if named else type(structure)(values)
+    raise InputError(
+        f"an activation of type {type(structure).__name__} came; expected tensors in tuples, "
+        "lists, dictionaries or dataclasses, so that gradients can be cut between layers."
+    )
 
 
-def tensors_in(structure: Any) -> Iterator[Tensor]:
-    """Yield every tensor of a structure, depth first."""
-    if isinstance(structure, Tensor):
-        yield structure
-    elif isinstance(structure, dict):
-        for value in structure.values():
-            yield from tensors_in(value)
-    elif isinstance(structure, (tuple, list)):
-        for value in structure:
-            yield from tensors_in(value)
+def _init(structure: Any) -> list[Field[Any]]:
+    return [field for field in fields(structure) if field.init]
+
+
+def tensors_in(structure: Any) -> list[Tensor]:
+    """Return every tensor of a structure, depth first."""
+    found: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_tensors(keep, structure)
+    return found
 
 
 def detach(structure: Any) -> Any:

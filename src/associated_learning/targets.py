@@ -90,8 +90,8 @@ class Classes(Target):
     metric_name: ClassVar[str] = "accuracy"
 
     def __post_init__(self) -> None:
-        if self.k < 2:
-            raise InputError(f"Classes({self.k}): a classification needs at least 2 classes.")
+        if not isinstance(self.k, int) or self.k < 2:
+            raise InputError(f"Classes({self.k}): a whole number of at least 2 classes is needed.")
         _check_loss_kind(self.loss_kind)
 
     @property
@@ -223,7 +223,7 @@ class Regression(Target):
             )
         if not bool(torch.isfinite(y).all()):
             raise InputError("NaN or infinite targets came; remove or impute these samples.")
-        return y
+        return y.to(torch.get_default_dtype())
 
     def loss(self, output: Tensor, t0: Tensor) -> Tensor:
         return F.mse_loss(output, t0)

@@ -14,14 +14,14 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from associated_learning.callbacks import Callback, Callbacks
 from associated_learning.checkpoint import Checkpoints, copy_weights
-from associated_learning.errors import InputError
+from associated_learning.errors import InputError, NonFiniteLossError
 from associated_learning.history import EpochRecord, TrainingState
-from associated_learning.inference import check_finite, device_of, evaluate
+from associated_learning.inference import check_batch, device_of, evaluate
 from associated_learning.interrupt import Interrupt, deferred_interrupts
 from associated_learning.network import Network
 from associated_learning.optim import Schedule, make_optimizers, make_schedulers
 from associated_learning.step import update_network
-from associated_learning.structure import tensors_in, to_device
+from associated_learning.structure import to_device
 
 __all__ = ["BatchSource", "Trainer"]
 
@@ -85,6 +85,11 @@ class Trainer:
     def __post_init__(self) -> None:
         if self.epochs < 1:
             raise InputError(f"epochs={self.epochs} came; expected at least 1.")
+        if self.precision not in (None, torch.float32, torch.bfloat16):
+            raise InputError(
+                f"precision={self.precision} came; expected None or torch.bfloat16 (float16 would "
+                "need its losses scaled)."
+            )
         if self.schedule_every not in ("epoch", "step"):
             raise InputError(
                 f"schedule_every={self.schedule_every!r} came; expected epoch or step."
@@ -121,14 +126,20 @@ class Trainer:
             CheckpointError: A checkpoint cannot be written or read.
             KeyboardInterrupt: Ctrl-C or SIGTERM, after the batch is done and saved.
         """
+        for source in (train, validation):
+            if source is not None and not hasattr(source, "epoch"):
+                raise InputError(
+                    f"batches of type {type(source).__name__} came; expected a source with "
+                    "epoch(number, start): wrap a DataLoader or a list of pairs in LoaderBatches."
+                )
         if len(train) == 0:
             raise InputError("the training data hold no batch; expected at least one sample.")
         run = _Run(self, net, checkpoints)
         if checkpoints is not None and checkpoints.has("last"):
             run.resume()
         listener = Callbacks(callbacks)
-        listener.started(run.state, epochs=self.epochs, batches=len(train))
         try:
+            listener.started(run.state, epochs=self.epochs, batches=len(train))
             with deferred_interrupts() as interrupt:
                 while not run.state.stopped and run.state.epoch < self.epochs:
                     run.train_epoch(train, listener, interrupt)
@@ -162,6 +173,7 @@ class _Run:
         assert self.checkpoints is not None
         progress = self.checkpoints.load_last(self.net, self.optimizers, self.schedulers)
         self.state = TrainingState.from_json(progress)
+        self.state.stopped = self.out_of_patience()  # this trainer's patience, not the saved one's
 
     def train_epoch(self, train: BatchSource, listener: Callback, interrupt: Interrupt) -> None:
         self.net.train()
@@ -180,7 +192,7 @@ class _Run:
                 raise KeyboardInterrupt
 
     def train_batch(self, x: Any, y: Tensor) -> list[dict[str, float]]:
-        _check_batch(x, y, self.state.step)
+        check_batch(x, y, self.state.step)
         x, y = to_device(x, self.device), y.to(self.device, non_blocking=True)
         losses = update_network(
             self.blocks,
@@ -210,21 +222,36 @@ class _Run:
             validation_seconds=time.perf_counter() - begin,
         )
         if self.settings.schedule_every == "epoch":
-            _advance(self.schedulers, record.scores[-1] if record.scores else None)
+            _advance(self.schedulers, record)
         if self.state.finish_epoch(record):
             self.keep_best()
-        waited = self.state.epoch - self.state.best_epoch
-        patience = self.settings.patience
-        self.state.stopped = patience is not None and bool(record.scores) and waited >= patience
+        self.state.stopped = self.out_of_patience()
         self.save()
         listener.epoch_done(self.state, record)
 
+    def out_of_patience(self) -> bool:
+        patience, state = self.settings.patience, self.state
+        validated = bool(state.records) and bool(state.records[-1].scores)
+        return patience is not None and validated and state.epoch - state.best_epoch >= patience
+
     def save(self) -> None:
         if self.checkpoints is not None:
+            self.require_finite()
             progress = self.state.to_json()
             self.checkpoints.save_last(self.net, self.optimizers, self.schedulers, progress)
 
+    def require_finite(self) -> None:
+        """Raise NonFiniteLossError before weights that are NaN replace a good checkpoint."""
+        for name, part in self.net.parts().items():
+            if not all(bool(torch.isfinite(p).all()) for p in part.parameters()):
+                raise NonFiniteLossError(
+                    f"the weights of {name} are not finite after batch {self.state.step - 1}, "
+                    "although its loss was; what was saved before is unharmed. Lower the learning "
+                    "rate or clip gradients."
+                )
+
     def keep_best(self) -> None:
+        self.require_finite()
         if self.checkpoints is not None:
             self.checkpoints.save_best(self.net, self.state.step)
         else:
@@ -239,21 +266,13 @@ class _Run:
             self.net.load_state_dict(self.best)
 
 
-def _check_batch(x: Any, y: Tensor, step: int) -> None:
-    check_finite(x, f"inputs of batch {step}")
-    sizes = {len(tensor) for tensor in tensors_in(x)}
-    if sizes != {len(y)}:
-        raise InputError(
-            f"batch {step} holds {len(y)} targets for inputs of {sorted(sizes)} samples; expected "
-            "tensors whose first dimension is the batch, as long as the targets."
-        )
-
-
-def _advance(schedulers: Sequence[LRScheduler | None], score: float | None) -> None:
+def _advance(schedulers: Sequence[LRScheduler | None], record: EpochRecord | None) -> None:
+    """Advance every schedule; one that waits for a plateau sees the full depth's validation."""
     for scheduler in schedulers:
         if isinstance(scheduler, ReduceLROnPlateau):
-            if score is None:
+            if record is None or not record.scores:
                 raise InputError("ReduceLROnPlateau needs validation data and whole epochs.")
-            scheduler.step(score)
+            falling = scheduler.mode == "min"
+            scheduler.step(record.validation_losses[-1] if falling else record.scores[-1])
         elif scheduler is not None:
             scheduler.step()

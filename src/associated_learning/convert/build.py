@@ -15,7 +15,7 @@ from associated_learning.convert.partners import (
     make_coder,
 )
 from associated_learning.errors import InputError
-from associated_learning.inference import check_finite, evaluating
+from associated_learning.inference import check_finite, device_of, evaluating
 from associated_learning.layer import ALLayer
 from associated_learning.losses import autoencoder_loss
 from associated_learning.models.activations import Activation
@@ -88,6 +88,8 @@ def al_form(
     widths = [target.size, *_each("latent", latent, count)]
     stops = _each("stop_gradients", stop_gradients, count)
     associated = _each("use_associated", use_associated, count)
+    if not all(isinstance(width, int) and width > 0 for width in widths):
+        raise InputError(f"latent widths {widths[1:]} came; expected whole numbers above 0.")
     readouts, read_widths = _readouts(encoders, example, readout)
     h_activations = _decoder_activations(
         count, target, decoder_activation or activation, linear_decoders
@@ -113,6 +115,8 @@ def al_form(
         )
         for i, f in enumerate(encoders)
     ]
+    for layer in layers:
+        layer.to(device_of(layer.f))
     return ALNetwork(layers, target)
 
 
