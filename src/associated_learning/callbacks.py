@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from associated_learning.errors import InputError
+from associated_learning.errors import CheckpointError, InputError
+from associated_learning.files import replaced_file
 from associated_learning.history import EpochRecord, TrainingState
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class Callback:
 
 
 class Callbacks(Callback):
-    """Several callbacks as one, called in order; `ended` is called even after an error."""
+    """Several callbacks as one, called in order; an error in one `ended` stops no other."""
 
     def __init__(self, callbacks: Iterable[Callback]) -> None:
         self.callbacks = tuple(callbacks)
@@ -54,8 +56,9 @@ class Callbacks(Callback):
             callback.epoch_done(state, record)
 
     def ended(self, state: TrainingState) -> None:
-        for callback in self.callbacks:
-            callback.ended(state)
+        with ExitStack() as stack:  # which goes on after an error, from the last to the first
+            for callback in reversed(self.callbacks):
+                stack.callback(callback.ended, state)
 
 
 class JsonLines(Callback):
@@ -63,19 +66,28 @@ class JsonLines(Callback):
 
     Args:
         path: The file, made anew when training starts from the beginning.
+
+    Raises:
+        CheckpointError: It cannot be written.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
 
     def started(self, state: TrainingState, *, epochs: int, batches: int) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         lines = [json.dumps(asdict(record)) + "\n" for record in state.records]
-        self.path.write_text("".join(lines), encoding="utf-8")
+        with replaced_file(self.path) as temporary:
+            temporary.write_text("".join(lines), encoding="utf-8")
 
     def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(record)) + "\n")
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(record)) + "\n")
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path} cannot be written ({error}); the checkpoints are unharmed. Free "
+                "disk space or make it writable, then resume."
+            ) from error
 
 
 class TensorBoard(Callback):

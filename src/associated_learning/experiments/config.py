@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -174,7 +175,7 @@ class RunConfig:
         """Return the settings that `to_json` gave. Raises CheckpointError if they are foreign."""
         try:
             return cls(**values)
-        except TypeError as error:
+        except (TypeError, InputError) as error:
             raise CheckpointError(
                 f"the settings of the run are of another version of this library ({error})."
             ) from error
@@ -194,7 +195,11 @@ def _check(name: str, value: Any, metadata: Any) -> None:
         raise InputError(
             f"{option} {value} came; expected one of {', '.join(known)}.{nearest(value, known)}"
         )
-    if metadata["least"] is not None and value < metadata["least"]:
-        raise InputError(f"{option} {value} came; expected at least {metadata['least']}.")
-    if metadata["most"] is not None and value > metadata["most"]:
-        raise InputError(f"{option} {value} came; expected at most {metadata['most']}.")
+    least, most = metadata["least"], metadata["most"]
+    # "not at least" instead of "less than", because NaN is neither
+    if least is not None and not value >= least:
+        raise InputError(f"{option} {value} came; expected at least {least}.")
+    if most is not None and not value <= most:
+        raise InputError(f"{option} {value} came; expected at most {most}.")
+    if isinstance(value, float) and math.isinf(value):
+        raise InputError(f"{option} {value} came; expected a finite number.")

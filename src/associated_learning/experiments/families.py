@@ -14,6 +14,7 @@ from associated_learning.backprop import BPNetwork
 from associated_learning.convert import al_form
 from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
+from associated_learning.experiments.idle import check_idle
 from associated_learning.keyed import seeded
 from associated_learning.models import (
     CNN,
@@ -88,9 +89,14 @@ _SHARED = {"dropout": 0.1, "embedding_dropout": 0.0, "schedule": "constant", "cl
 
 
 def resolved(config: RunConfig) -> RunConfig:
-    """Return the settings with every None that has a default of the model filled in."""
+    """Return the settings with every None that has a default of the model filled in.
+
+    Raises:
+        InputError: A setting came that the model or the method would not read.
+    """
     own = _AL_DEFAULTS[config.model] if config.method == "al" else {}
     defaults = {**_SHARED, **_DEFAULTS[config.model], **own}
+    check_idle(config, defaults)
     given = config.to_json()
     return replace(config, **{k: v for k, v in defaults.items() if given[k] is None})
 
@@ -121,7 +127,7 @@ def build_network(config: RunConfig, spec: InputSpec, vectors: Tensor | None = N
             latent=config.latent or 128,
             readout=_readouts(config, count),
             bridge=config.bridge,  # type: ignore[arg-type]
-            activation=config.coder_activation or "tanh",
+            activation="tanh" if config.coder_activation is None else config.coder_activation,
             detach_target=config.detach_target,
             stop_gradients=[True] + [config.stop_gradients] * (count - 1),
             use_associated=[config.lower_associated] * (count - 1) + [True],

@@ -6,6 +6,7 @@ from associated_learning.data import (
     Augmentation,
     Batches,
     DataSet,
+    ImagePreprocessor,
     TextPreprocessor,
     Vectors,
     load,
@@ -21,8 +22,12 @@ DEFAULT_EMBEDDING_DIM = 300  # Tables 7 and 8
 
 
 def load_data(config: RunConfig) -> DataSet:
-    """Load the data that the settings name."""
-    return load(
+    """Load the data that the settings name.
+
+    Raises:
+        InputError: They cannot be loaded, or not be brought to the size asked for.
+    """
+    data = load(
         config.data,
         data_root=config.data_root,
         test_data=config.test_data,
@@ -37,6 +42,8 @@ def load_data(config: RunConfig) -> DataSet:
         image_size=None if config.image_size is None else (config.image_size,) * 2,
         label_noise=config.label_noise,
     )
+    _check_image_size(config.image_size, data)
+    return data
 
 
 def training_batches(config: RunConfig, data: DataSet) -> Batches:
@@ -48,6 +55,7 @@ def training_batches(config: RunConfig, data: DataSet) -> Batches:
         batch_size=config.batch_size or 64,
         seed=config.seed,
         augment=Augmentation() if config.augment else None,
+        drop_last=_ends_with_one(config, len(data.train)),
     )
 
 
@@ -78,6 +86,25 @@ def load_word_vectors(config: RunConfig, data: DataSet) -> Vectors | None:
     if not isinstance(data.preprocessor, TextPreprocessor):
         raise InputError(f"--vectors came for data of kind {data.kind}; they are for text.")
     return load_vectors(config.vectors, data.preprocessor.vocabulary, seed=config.seed)
+
+
+def _check_image_size(side: int | None, data: DataSet) -> None:
+    if side is None:
+        return
+    if not isinstance(data.preprocessor, ImagePreprocessor):
+        raise InputError(f"--image-size came for data of kind {data.kind}; it is for images.")
+    _, height, width = data.preprocessor.format
+    if (height, width) != (side, side):
+        raise InputError(
+            f"--image-size {side} came for {data.name}, whose images are pixels of {height} x "
+            f"{width} already and are not resized; leave it out."
+        )
+
+
+def _ends_with_one(config: RunConfig, samples: int) -> bool:
+    """Return whether the last batch must go: BatchNorm, which VGG has, cannot treat one sample."""
+    size = config.batch_size or 64
+    return config.model == "vgg" and samples > size and samples % size == 1
 
 
 def _embedding_dim(config: RunConfig, vectors: Vectors | None) -> int:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from associated_learning.errors import CheckpointError
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.run import RunResult
 
-__all__ = ["LedgerRow", "append_row", "describe_hardware", "make_row", "read_rows"]
+__all__ = ["LedgerRow", "append_row", "make_row", "read_rows"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +68,10 @@ def make_row(
         method=config.method,
         variant=variant,
         seed=config.seed,
-        commit=_commit(),
+        commit=result.commit,
         config=settings,
-        hardware=describe_hardware(config.device),
-        torch=torch.__version__,
+        hardware=result.hardware,
+        torch=result.torch,
         epochs=result.epochs,
         best_epoch=result.best_epoch,
         validation=[round(score, 6) for score in result.validation_scores],
@@ -84,12 +80,16 @@ def make_row(
     )
 
 
-def append_row(path: Path, row: LedgerRow) -> None:
-    """Append a row in one write, so that runs that end at once do not mix their lines.
+def append_row(path: Path, row: LedgerRow) -> bool:
+    """Append a row, unless it is there already; return whether it was appended.
+
+    It goes out in one write, so that runs that end at once do not mix their lines.
 
     Raises:
-        CheckpointError: The file cannot be written.
+        CheckpointError: The file cannot be written, or holds something else.
     """
+    if path.exists() and row in read_rows(path):
+        return False
     line = json.dumps(asdict(row)) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,46 +100,21 @@ def append_row(path: Path, row: LedgerRow) -> None:
         raise CheckpointError(
             f"{path} cannot be written ({error}); the run is unharmed."
         ) from error
+    return True
 
 
 def read_rows(path: Path) -> list[LedgerRow]:
     """Read all rows. Raises CheckpointError with the line's number where one is malformed."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error}); expected a ledger, name another file."
+        ) from error
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             rows.append(LedgerRow(**json.loads(line)))
         except (ValueError, TypeError) as error:
             raise CheckpointError(f"{path}, line {number} is no ledger row: {error}") from error
     return rows
-
-
-def describe_hardware(device: str = "cpu") -> str:
-    """Return the GPU, or the processor and the number of threads in use."""
-    if device != "cpu" and torch.cuda.is_available():
-        return torch.cuda.get_device_name(None if device == "auto" else device)
-    return f"{_processor()}, {torch.get_num_threads()} of {os.cpu_count()} threads"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def _commit() -> str:
-    """Return the commit of the checkout this package lies in, or "unknown"."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        head = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-        )
-        status = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no", "--", "."],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head.stdout.strip() + ("+" if status.stdout.strip() else "")

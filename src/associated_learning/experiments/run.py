@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch.optim import Optimizer
@@ -17,6 +17,11 @@ from associated_learning.checkpoint import Checkpoints
 from associated_learning.data import DataSet, Preprocessor, preprocessor_from_dict
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.experiments.config import RunConfig
+from associated_learning.experiments.description import (
+    Description,
+    keep_description,
+    read_description,
+)
 from associated_learning.experiments.families import InputSpec, build_network, resolved
 from associated_learning.experiments.inputs import (
     evaluation_batches,
@@ -25,6 +30,7 @@ from associated_learning.experiments.inputs import (
     load_word_vectors,
     training_batches,
 )
+from associated_learning.experiments.origin import Origin, find_origin
 from associated_learning.experiments.plots import plot_curves
 from associated_learning.files import read_json, write_json
 from associated_learning.history import EpochRecord, TrainingState
@@ -80,6 +86,9 @@ class RunResult:
         epochs: Number of epochs trained.
         seconds: Time of all training, without validation.
         vector_coverage: Share of the vocabulary that the word vectors know; None without.
+        commit: Commit of the code it was trained by (see `Origin`).
+        torch: Version of torch.
+        hardware: Processor and number of threads, or GPU.
     """
 
     test_scores: list[float]
@@ -88,6 +97,10 @@ class RunResult:
     epochs: int
     seconds: float
     vector_coverage: float | None
+    # runs that were finished before these were kept do not tell them
+    commit: str = "unknown"
+    torch: str = "unknown"
+    hardware: str = "unknown"
 
 
 def default_folder(config: RunConfig) -> Path:
@@ -112,23 +125,26 @@ def train_run(
         data: The data, if they are loaded already.
 
     Raises:
-        InputError: The folder holds a run of other settings, or a setting does not fit.
+        InputError: The folder holds a run of other settings or data, or a setting does not fit.
         CheckpointError: A file of the run is truncated or foreign.
         KeyboardInterrupt: Ctrl-C, after the batch is done and saved.
     """
     config = resolved(config)
     _check_same(config, folder)
     if (folder / "result.json").exists():
-        return RunResult(**read_json(folder / "result.json"))
+        return _read_result(folder / "result.json")
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    device = _device(config.device)
+    # now, not when it ends: the code on the disk may change while it trains
+    origin = find_origin(config.device)
     data = load_data(config) if data is None else data
     vectors = load_word_vectors(config, data)
     spec = input_spec(config, data, vectors)
     net = build_network(config, spec, None if vectors is None else vectors.weights)
-    net = net.to(_device(config.device))
+    net = net.to(device)
     train = training_batches(config, data)
-    _write_description(folder, config, spec, data)
+    keep_description(folder, Description(config, spec, data.label_names), data)
     state = make_trainer(config, len(train)).fit(
         net,
         train,
@@ -137,7 +153,7 @@ def train_run(
         checkpoints=Checkpoints(folder / "checkpoints"),
     )
     test = evaluate(net, evaluation_batches(config, data, "test").epoch(0))
-    result = _result(state, test, None if vectors is None else vectors.coverage)
+    result = _result(state, test, None if vectors is None else vectors.coverage, origin)
     plot_curves({config.method.upper(): state.records}, folder / "plots" / "curves.png")
     write_json(folder / "result.json", asdict(result))
     return result
@@ -149,26 +165,32 @@ def open_run(folder: Path) -> OpenRun:
     Raises:
         CheckpointError: It is no run, or a file of it is truncated or foreign.
     """
-    described = _described(folder)
-    config = RunConfig.from_json(described["config"])
-    spec = InputSpec(**{**described["inputs"], "shape": tuple(described["inputs"]["shape"])})
+    config, spec, label_names = read_description(folder)
     net = build_network(config, spec).to(_device(config.device))
     checkpoints = Checkpoints(folder / "checkpoints")
     checkpoints.load_best(net)
     preprocessor = preprocessor_from_dict(read_json(folder / "preprocessing.json"))
     net.eval()
-    return OpenRun(config, spec, tuple(described["label_names"]), preprocessor, net)
+    return OpenRun(config, spec, label_names, preprocessor, net)
 
 
 def read_config(folder: Path) -> RunConfig:
     """Return the settings of the run in a folder. Raises CheckpointError if it is no run."""
-    return RunConfig.from_json(_described(folder)["config"])
+    return read_description(folder).config
 
 
 def read_history(folder: Path) -> list[EpochRecord]:
-    """Return the finished epochs of the run in a folder."""
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [EpochRecord(**json.loads(line)) for line in lines]
+    """Return the finished epochs of the run in a folder.
+
+    Raises:
+        CheckpointError: The metrics are missing or foreign; names the line.
+    """
+    path = folder / "metrics.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); name another run.") from error
+    return [_record(f"{path}, line {number}", line) for number, line in enumerate(lines, start=1)]
 
 
 def make_trainer(config: RunConfig, batches: int) -> Trainer:
@@ -183,7 +205,7 @@ def make_trainer(config: RunConfig, batches: int) -> Trainer:
     return Trainer(
         epochs=epochs,
         optimizer=optimizer,
-        lr=config.lr or 1e-3,
+        lr=1e-3 if config.lr is None else config.lr,
         optimizer_options={"weight_decay": config.weight_decay},
         schedule=_schedule(config.schedule or "constant", epochs * batches),
         schedule_every="step",
@@ -196,13 +218,22 @@ def make_trainer(config: RunConfig, batches: int) -> Trainer:
     )
 
 
-def _described(folder: Path) -> dict[str, Any]:
-    if not (folder / "config.json").is_file():
+def _read_result(path: Path) -> RunResult:
+    try:
+        return RunResult(**read_json(path))
+    except TypeError as error:
         raise CheckpointError(
-            f"{folder} is no run: it holds no config.json. Name a folder that `al train` made."
-        )
-    described: dict[str, Any] = read_json(folder / "config.json")
-    return described
+            f"{path} is no result of a run of this library ({error}); name another folder."
+        ) from error
+
+
+def _record(where: str, line: str) -> EpochRecord:
+    try:
+        return EpochRecord(**json.loads(line))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{where} is no epoch of a run of this library ({error}); name another run."
+        ) from error
 
 
 def _schedule(name: str, steps: int) -> Callable[[Optimizer], LRScheduler] | None:
@@ -221,7 +252,7 @@ def _device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()  # "meta" makes tensors, but computes nothing
     except (RuntimeError, AssertionError) as error:
         raise InputError(
             f"--device {name} cannot be used here ({str(error).splitlines()[0]}); use auto or cpu."
@@ -230,13 +261,14 @@ def _device(name: str) -> torch.device:
 
 
 def _check_same(config: RunConfig, folder: Path) -> None:
-    """Raise InputError if the folder holds a run of other settings."""
-    path = folder / "config.json"
-    if not path.exists():
+    """Raise InputError if the folder is none, or holds a run of other settings."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; expected a folder for the run. Name another.")
+    if not (folder / "config.json").exists():
         return
     # where and how fast a run computes may change when it is resumed
     other = replace(
-        RunConfig.from_json(read_json(path)["config"]),
+        read_config(folder),
         device=config.device,
         threads=config.threads,
         save_every=config.save_every,
@@ -250,15 +282,9 @@ def _check_same(config: RunConfig, folder: Path) -> None:
         )
 
 
-def _write_description(folder: Path, config: RunConfig, spec: InputSpec, data: DataSet) -> None:
-    inputs: dict[str, Any] = asdict(spec)
-    names = list(data.label_names)
-    write_json(folder / "preprocessing.json", json.loads(json.dumps(data.preprocessing)))
-    described = {"config": config.to_json(), "inputs": inputs, "label_names": names}
-    write_json(folder / "config.json", described)
-
-
-def _result(state: TrainingState, test: Evaluation, coverage: float | None) -> RunResult:
+def _result(
+    state: TrainingState, test: Evaluation, coverage: float | None, origin: Origin
+) -> RunResult:
     return RunResult(
         test_scores=list(test.scores),
         validation_scores=state.records[state.best_epoch - 1].scores,
@@ -266,4 +292,5 @@ def _result(state: TrainingState, test: Evaluation, coverage: float | None) -> R
         epochs=state.epoch,
         seconds=sum(record.seconds for record in state.records),
         vector_coverage=coverage,
+        **origin._asdict(),
     )
