@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from rich.console import Console
 from sklearn.datasets import load_digits
 
+import conftest
 from associated_learning.cli.main import app, main
+from associated_learning.cli.predict import _show
+from associated_learning.experiments import run as runs
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.ledger import read_rows
+from associated_learning.loader import LoaderBatches
+from associated_learning.progress import ProgressBar
+from associated_learning.trainer import Trainer
 
 QUICK = ["--epochs", "2", "--limit-train", "200", "--hidden", "16", "--threads", "1"]
 
@@ -172,6 +182,18 @@ def test_info_shows_layers_and_parameters(run: str, capsys: pytest.CaptureFixtur
         (["train", "--run-folder", "RUN", "--seed", "8"], "run of other settings"),
         (["train", "--resume", "nowhere"], "is no run"),
         (["train", "--device", "gpu9"], "cannot be used here"),
+        (["train", "--device", "meta"], "--device meta cannot be used here"),
+        (["train", "--resume", "RUN", "--seed", "0"], "--resume came with --seed, but"),
+        (
+            ["train", "--resume", "RUN", "--epochs", "9", "--patience", "2"],
+            "with --epochs, --patience",
+        ),
+        (["train", "--resume", "RUN", "--run-folder", "x"], "--resume came with --run-folder"),
+        (["train", "--method", "bp", "--latent", "8"], "--method bp has no associated layers"),
+        (["predict", "RUN", "--dept", "2", "x.png"], "no option --dept. Did you mean '--depth'"),
+        (["predict", "RUN", "-d=2"], "there is no option -d=2"),
+        (["predict", "RUN", "[/b].png"], "[/b].png"),
+        (["evaluate", "[red]:fire:"], "[red]:fire: is no run"),
     ],
 )
 def test_mistakes_end_with_one_message_and_code_2(
@@ -192,6 +214,105 @@ def test_a_truncated_checkpoint_is_named(run: str, capsys: pytest.CaptureFixture
     code, _, err = al("evaluate", run, capsys=capsys)
     assert code == 2
     assert "truncated" in err
+
+
+def test_evaluate_refuses_data_that_changed_and_finds_data_that_moved(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, moved, folder = tmp_path / "t.csv", tmp_path / "moved.csv", str(tmp_path / "run")
+    rows = [f"{i % 7},{(i * i) % 5},{'high' if i % 7 > 3 else 'low'}" for i in range(140)]
+    path.write_text("a,b,label\n" + "\n".join(rows) + "\n")
+    code, _, err = al(
+        "train", "--data", str(path), "--quiet", "--run-folder", folder, "--epochs", "3",
+        "--hidden", "8", "--threads", "1", capsys=capsys,
+    )  # fmt: skip
+    assert code == 0, err
+    stored = json.loads((Path(folder) / "result.json").read_text())["test_scores"]
+    path.rename(moved)
+    path.write_text("a,b,label\n" + "\n".join("1" + row for row in rows) + "\n")
+    code, out, err = al("evaluate", folder, "--json", capsys=capsys)
+    assert (code, out) == (2, "")
+    assert "the data have changed since training (mean of the inputs" in err.replace("\n", " ")
+    code, out, err = al("evaluate", folder, "--data", str(moved), "--json", capsys=capsys)
+    assert code == 0, err
+    assert list(json.loads(out)["accuracy"].values()) == stored
+    _, out, _ = al("evaluate", folder, "--data", str(moved), "--depth", "1", capsys=capsys)
+    assert "moved.csv" in out.replace("\n", "")
+    code, out, err = al("predict", folder, "-1,2", "-.5,-2", "--json", capsys=capsys)
+    assert code == 0, err
+    assert [json.loads(line)["input"] for line in out.splitlines()] == ["-1,2", "-.5,-2"]
+
+
+def test_texts_and_labels_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    text, label = "good [/b] :fire: film", "[red]"
+    _show([{"input": text, "label": label, "probabilities": {label: 1.0}, "depth": 1}], False)
+    out = capsys.readouterr().out
+    assert text in out
+    assert label in out
+
+
+def test_errors_lose_no_brackets(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with tempfile.TemporaryDirectory() as folder:
+        code, _, err = al("train", *QUICK, "--tensorboard", "--run-folder", folder, capsys=capsys)
+    assert code == 2
+    assert "associated-learning[tensorboard]" in err
+
+
+def test_the_progress_label_is_shown_as_it_is() -> None:
+    out = io.StringIO()
+    bar = ProgressBar("[/b][red]:fire:", console=Console(file=out, width=100))
+    network = conftest.dense_network()
+    batches = LoaderBatches(conftest.batches_of(1))
+    Trainer(epochs=1).fit(network, batches, callbacks=[bar])
+    assert "[/b][red]:fire: epoch 1/1" in out.getvalue()
+
+
+def test_resume_takes_what_may_change_and_the_ledger_only_one_row(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = tmp_path / "ledger.jsonl"
+    for options in ([], ["--threads", "2", "--save-every", "9", "--device", "cpu"]):
+        code, out, err = al(
+            "train", "--resume", run, "--quiet", "--ledger", str(ledger), *options, capsys=capsys
+        )
+        assert code == 0, err
+        assert ("no row was added" in out.replace("\n", " ")) == bool(options)
+    (row,) = read_rows(ledger)
+    stored = json.loads((Path(run) / "result.json").read_text())
+    assert (row.commit, row.torch, row.hardware) == (
+        stored["commit"], stored["torch"], stored["hardware"]
+    )  # fmt: skip
+    assert (row.config["threads"], row.config["save_every"]) == (1, None)
+
+
+def test_resume_computes_where_and_as_it_is_told(
+    run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (Path(run) / "result.json").unlink()
+    code, _, err = al(
+        "train", "--resume", run, "--quiet", "--threads", "2", "--device", "cpu", capsys=capsys
+    )
+    assert code == 0, err
+    assert torch.get_num_threads() == 2
+    code, _, err = al("train", "--resume", run, "--save-every", "0", capsys=capsys)
+    assert code == 2
+    assert "--save-every 0 came" in err
+
+
+def test_ctrl_c_before_the_first_checkpoint_promises_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(config: RunConfig) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "load_data", interrupted)
+    code, out, _ = al("train", "--run-folder", str(tmp_path / "run"), capsys=capsys)
+    assert code == 130
+    assert "nothing of the run was saved yet" in out
+    assert "--resume" not in out
 
 
 @pytest.fixture

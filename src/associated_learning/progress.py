@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -43,7 +44,7 @@ class ProgressBar(Callback):
     def started(self, state: TrainingState, *, epochs: int, batches: int) -> None:
         self._epochs, self._batches = epochs, batches
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -64,7 +65,9 @@ class ProgressBar(Callback):
         if self._progress is None or self._task is None:
             return
         if not self.only_best or state.best_epoch == record.epoch:
-            self.console.print(self._line(state, record), highlight=False, soft_wrap=True)
+            self.console.print(
+                self._line(state, record), highlight=False, soft_wrap=True, emoji=False
+            )
         self._progress.reset(self._task, description=self._title(state), losses="")
 
     def ended(self, state: TrainingState) -> None:
@@ -73,7 +76,7 @@ class ProgressBar(Callback):
             self._progress = None
 
     def _line(self, state: TrainingState, record: EpochRecord) -> str:
-        line = f"{self.label} epoch {record.epoch:>{len(str(self._epochs))}}/{self._epochs}"
+        line = f"{escape(self.label)} epoch {record.epoch:>{len(str(self._epochs))}}/{self._epochs}"
         line += f"  loss {_layer_losses(record.losses)}"
         if record.scores:
             line += "  validation " + " ".join(f"{100 * score:.1f}" for score in record.scores)

@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple
 
 import torch
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from associated_learning.cli.tables import console, exit_names
@@ -59,11 +60,12 @@ def demo(
     histories = {NAMES[m]: read_history(home / m) for m in NAMES}
     picture = Path(folder) / "curves.png"
     plot_curves(histories, picture)
+    run = escape(str(home / "al"))
     console.print(_table(finished))
     console.print(
-        f"Curves: {picture}\n"
-        f"Every depth of the AL network is a model: al evaluate {home / 'al'} --depth all\n"
-        f"What it is made of:                       al info {home / 'al'}\n"
+        f"Curves: {escape(str(picture))}\n"
+        f"Every depth of the AL network is a model: al evaluate {run} --depth all\n"
+        f"What it is made of:                       al info {run}\n"
         "Your own data:      al train --data FILE.csv --text-column ... --label-column ... "
         "--model bilstm\n"
         "All settings:       al train --help",

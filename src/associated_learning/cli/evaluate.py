@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console, scores_table
 from associated_learning.errors import InputError
+from associated_learning.experiments.description import check_data
 from associated_learning.experiments.inputs import evaluation_batches, load_data
 from associated_learning.experiments.run import open_run
 from associated_learning.inference import evaluate as evaluate_network
@@ -26,8 +28,14 @@ def evaluate(
         str, typer.Option(help="Number of layers to pass, or all for a table of every depth.")
     ] = "all",
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    data: Annotated[
+        str | None, typer.Option(help="File or folder of the data, if it has moved.")
+    ] = None,
+    test_data: Annotated[
+        str | None, typer.Option(help="File or folder for testing, if it has moved.")
+    ] = None,
     data_root: Annotated[
-        str | None, typer.Option(help="Folder with the data, if it has moved since training.")
+        str | None, typer.Option(help="Folder with NAME/SPLIT.parquet files, if it has moved.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -38,20 +46,26 @@ def evaluate(
         al evaluate runs/digits-mlp-al-0
 
         al evaluate runs/digits-mlp-al-0 --depth 1 --json
+
+        al evaluate runs/reviews-bilstm-al-0 --data elsewhere/reviews.csv
     """
     opened = open_run(Path(run))
     if split not in ("train", "validation", "test"):
         raise InputError(f"--split {split} came; expected train, validation or test.")
     chosen = None if depth == "all" else opened.net.check_depth(_number(depth))
-    config = opened.config if data_root is None else replace(opened.config, data_root=data_root)
-    batches = evaluation_batches(config, load_data(config), split)
+    moved = {"data": data, "test_data": test_data, "data_root": data_root}
+    places = {name: place for name, place in moved.items() if place is not None}
+    config = replace(opened.config, **places)  # type: ignore[arg-type]
+    loaded = load_data(config)
+    check_data(Path(run), loaded)
+    batches = evaluation_batches(config, loaded, split)
     result = evaluate_network(opened.net, batches.epoch(0))
     if as_json:
         depths = range(1, opened.net.num_layers + 1) if chosen is None else [chosen]
         scores = {str(k): result.scores[k - 1] for k in depths}
         print(json.dumps({"split": split, "samples": result.num_samples, "accuracy": scores}))
         return
-    title = f"{config.data}, {split}: {result.num_samples} samples"
+    title = f"{escape(config.data)}, {split}: {result.num_samples} samples"
     if chosen is not None:
         console.print(f"{title}, depth {chosen}: accuracy {result.scores[chosen - 1]:.4f}")
         return

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor, nn
 
@@ -31,7 +32,7 @@ def info(run: RunFolder) -> None:
     opened = open_run(Path(run))
     config = opened.config
     console.print(
-        f"[bold]{config.model}[/] by {config.method.upper()} on {config.data}: "
+        f"[bold]{config.model}[/] by {config.method.upper()} on {escape(config.data)}: "
         f"{opened.spec.num_classes} classes, kind {opened.spec.kind}, seed {config.seed}"
     )
     net = opened.net

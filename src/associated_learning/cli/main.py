@@ -6,6 +6,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from associated_learning.cli.demo import demo
 from associated_learning.cli.evaluate import evaluate
@@ -25,8 +26,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, train, evaluate, predict, info):
+for command in (demo, train, evaluate, info):
     app.command()(command)
+# so that rows may start with a negative number; predict itself refuses unknown options
+app.command(context_settings={"ignore_unknown_options": True})(predict)
 
 
 def main() -> None:
@@ -34,7 +37,8 @@ def main() -> None:
     try:
         app()
     except AssociatedLearningError as error:
-        Console(stderr=True).print(f"[red]Error:[/] {error}", soft_wrap=True, highlight=False)
+        message = f"[red]Error:[/] {escape(str(error))}"
+        Console(stderr=True, emoji=False).print(message, soft_wrap=True, highlight=False)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

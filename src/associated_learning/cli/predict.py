@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,16 +11,19 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console
 from associated_learning.errors import InputError
+from associated_learning.experiments.config import nearest
 from associated_learning.experiments.run import OpenRun, open_run
 from associated_learning.inference import predict_batches
 
 __all__ = ["predict"]
 
 BATCH = 64
+_OPTIONS = ("--file", "--depth", "--json")
 
 
 def predict(
@@ -46,7 +50,10 @@ def predict(
         al predict runs/sst2-bilstm-al-0 "a gripping film" "what a waste of time"
 
         al predict runs/fashion_mnist-cnn-al-0 shoe.png --depth 2 --json
+
+        al predict runs/points-mlp-al-0 -1.5,2,0
     """
+    _check_options(inputs or [])
     opened = open_run(Path(run))
     chosen = opened.net.check_depth(depth)
     raw = [*(inputs or []), *_lines(file)]
@@ -65,6 +72,16 @@ def predict(
         for text, label, row in zip(raw, prediction.labels, prediction.probabilities, strict=True)
     ]
     _show(answers, as_json)
+
+
+def _check_options(inputs: list[str]) -> None:
+    """Raise InputError if an input is a mistyped option."""
+    for text in inputs:
+        if re.match(r"--?[A-Za-z]", text):
+            raise InputError(
+                f"there is no option {text}.{nearest(text.split('=')[0], _OPTIONS)} An input "
+                "that starts so goes into a --file."
+            )
 
 
 def _lines(file: str | None) -> list[str]:
@@ -100,5 +117,6 @@ def _show(answers: list[dict[str, Any]], as_json: bool) -> None:
         table.add_column(heading, justify="left" if heading in ("input", "label") else "right")
     for answer in answers:
         probability = answer["probabilities"][answer["label"]]
-        table.add_row(answer["input"], answer["label"], f"{probability:.3f}", str(answer["depth"]))
+        texts = (Text(answer["input"]), Text(answer["label"]))
+        table.add_row(*texts, f"{probability:.3f}", str(answer["depth"]))
     console.print(table)

@@ -12,7 +12,7 @@ from associated_learning.parameters import count_parameters
 
 __all__ = ["console", "exit_names", "scores_table"]
 
-console = Console()
+console = Console(emoji=False)  # texts of users may hold :words: between colons
 
 
 def exit_names(net: Network) -> list[str]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from associated_learning.callbacks import Callback, TensorBoard
+from associated_learning.checkpoint import Checkpoints
 from associated_learning.cli.options import with_run_options
 from associated_learning.cli.tables import console, scores_table
+from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.families import resolved
 from associated_learning.experiments.ledger import append_row, make_row
@@ -26,10 +31,14 @@ from associated_learning.progress import ProgressBar
 __all__ = ["train"]
 
 OUTPUT = "Output"
+# what may differ when a run goes on: where and how fast it computes, and what is shown of it
+_COMPUTING = ("device", "threads", "save_every")
+_SHOWING = ("tensorboard", "ledger", "experiment", "variant", "quiet")
 
 
 @with_run_options
 def train(
+    ctx: typer.Context,
     *,
     run_folder: Annotated[
         str | None,
@@ -78,7 +87,7 @@ def train(
         al train --resume runs/digits-mlp-al-0
     """
     if resume is not None:
-        folder, config = Path(resume), read_config(Path(resume))
+        folder, config = Path(resume), _resumed(ctx, Path(resume))
     else:
         config = RunConfig(**settings)
         folder = default_folder(config) if run_folder is None else Path(run_folder)
@@ -87,34 +96,71 @@ def train(
     try:
         result = train_run(config, folder, callbacks=_callbacks(config, folder, tensorboard, quiet))
     except KeyboardInterrupt:
-        console.print(
-            f"\nInterrupted; the run is saved. Go on with:\n  al train --resume {folder}",
-            soft_wrap=True,
-        )
+        _show_interrupted(folder)
         raise typer.Exit(130) from None
     if ledger is not None:
-        row = make_row(config, result, experiment=experiment, variant=variant)
-        append_row(Path(ledger), row)
+        _write_row(Path(ledger), folder, result, experiment, variant)
     _show(folder, config, result)
 
 
+def _resumed(ctx: typer.Context, folder: Path) -> RunConfig:
+    """Return the settings to go on with; raise InputError for those that cannot change."""
+    given = [name for name in ctx.params if _is_given(ctx, name) and name != "resume"]
+    refused = [name for name in given if name not in _COMPUTING + _SHOWING]
+    if refused:
+        raise InputError(
+            f"--resume came with {_options(refused)}, but a run goes on with the settings it was "
+            f"started with; expected only {_options(_COMPUTING + _SHOWING)}. Leave the others "
+            "out, or start a new run."
+        )
+    changed = {name: ctx.params[name] for name in given if name in _COMPUTING}
+    return replace(read_config(folder), **changed)
+
+
+def _is_given(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and not source.name.startswith("DEFAULT")
+
+
+def _options(names: Iterable[str]) -> str:
+    return ", ".join("--" + name.replace("_", "-") for name in names)
+
+
+def _show_interrupted(folder: Path) -> None:
+    if Checkpoints(folder / "checkpoints").has("last"):
+        line = f"the run is saved. Go on with:\n  al train --resume {escape(str(folder))}"
+    else:
+        line = "nothing of the run was saved yet. Start it again by the same command."
+    console.print(f"\nInterrupted; {line}", soft_wrap=True)
+
+
+def _write_row(
+    ledger: Path, folder: Path, result: RunResult, experiment: str, variant: str
+) -> None:
+    # the folder's settings, because a finished run does not compute where it is asked to now
+    row = make_row(read_config(folder), result, experiment=experiment, variant=variant)
+    if not append_row(ledger, row):
+        console.print(f"{escape(str(ledger))} holds this run already; no row was added.")
+
+
 def _callbacks(config: RunConfig, folder: Path, tensorboard: bool, quiet: bool) -> list[Callback]:
-    callbacks: list[Callback] = [] if quiet else [ProgressBar(config.method.upper())]
-    if tensorboard:
-        callbacks.append(TensorBoard(folder / "tensorboard"))
+    callbacks: list[Callback] = [TensorBoard(folder / "tensorboard")] if tensorboard else []
+    if not quiet:  # last, so that no bar is left on the screen if another cannot start
+        callbacks.append(ProgressBar(config.method.upper()))
     return callbacks
 
 
 def _show(folder: Path, config: RunConfig, result: RunResult) -> None:
     title = (
-        f"{config.data}, {config.model} by {config.method.upper()}: accuracy in the best epoch, "
-        f"{result.best_epoch} of {result.epochs}; {result.seconds:.0f} s of training"
+        f"{escape(config.data)}, {config.model} by {config.method.upper()}: accuracy in the best "
+        f"epoch, {result.best_epoch} of {result.epochs}; {result.seconds:.0f} s of training"
     )
     columns = {"validation": result.validation_scores, "test": result.test_scores}
     console.print(title, soft_wrap=True)
     console.print(scores_table(open_run(folder).net, columns))
+    run = escape(str(folder))
     console.print(
-        f"The run is in {folder}. Next: al evaluate {folder} --depth all, al predict {folder} ..., "
-        f"al info {folder}",
+        f"The run is in {run}. Next: al evaluate {run} --depth all, al predict {run} ..., "
+        f"al info {run}",
         soft_wrap=True,
     )
