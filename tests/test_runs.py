@@ -17,7 +17,8 @@ from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.families import InputSpec, build_network, resolved
 from associated_learning.experiments.inputs import load_data, training_batches
 from associated_learning.experiments.ledger import append_row, make_row, read_rows
-from associated_learning.experiments.run import RunResult, open_run, read_history, train_run
+from associated_learning.experiments.result import RunResult, read_history
+from associated_learning.experiments.run import open_run, train_run
 from associated_learning.history import EpochRecord, TrainingState
 
 SMALL = RunConfig(epochs=3, limit_train=200, hidden=16, num_layers=2, threads=1, latent=16)

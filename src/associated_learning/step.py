@@ -61,13 +61,14 @@ def update_layer(
     total = torch.stack(list(output.losses.values())).sum()
     if not bool(torch.isfinite(total)):
         raise NonFiniteLossError(_explain(output, key))
-    optimizer.zero_grad(set_to_none=True)
+    parameters = _parameters(optimizer)
+    _drop_gradients(parameters)
     total.backward()  # type: ignore[no-untyped-call]
-    if clip is not None and not bool(torch.isfinite(clip_grad_norm_(_parameters(optimizer), clip))):
+    if clip is not None and not bool(torch.isfinite(clip_grad_norm_(parameters, clip))):
         raise NonFiniteLossError(_explain(output, key, what="gradient"))
     optimizer.step()
     # no layer's gradients outlive its update, so that memory does not grow with depth
-    optimizer.zero_grad(set_to_none=True)
+    _drop_gradients(parameters)
     # copied: torch's mse_loss returns a scalar that keeps as much memory as its input
     losses = {name: loss.detach().clone() for name, loss in output.losses.items()}
     return LayerOutput(detach(output.s), output.t.detach(), losses)
@@ -117,6 +118,12 @@ def _autocast(
 
 def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _drop_gradients(parameters: list[nn.Parameter]) -> None:
+    # as zero_grad does, without its hooks: on a small layer those cost as much as its loss
+    for parameter in parameters:
+        parameter.grad = None
 
 
 def _explain(output: LayerOutput, key: StepKey, what: str = "loss") -> str:

@@ -17,7 +17,8 @@ from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.families import resolved
 from associated_learning.experiments.inputs import load_data, training_batches
 from associated_learning.experiments.plots import plot_curves
-from associated_learning.experiments.run import RunResult, open_run, read_history, train_run
+from associated_learning.experiments.result import RunResult, read_history
+from associated_learning.experiments.run import open_run, train_run
 from associated_learning.memory import keep_freed_memory, peak_memory
 from associated_learning.network import Network
 from associated_learning.optim import make_optimizers

@@ -18,8 +18,8 @@ from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.families import resolved
 from associated_learning.experiments.ledger import append_row, make_row
+from associated_learning.experiments.result import RunResult
 from associated_learning.experiments.run import (
-    RunResult,
     default_folder,
     open_run,
     read_config,

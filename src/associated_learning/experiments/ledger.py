@@ -10,7 +10,7 @@ from typing import Any
 
 from associated_learning.errors import CheckpointError
 from associated_learning.experiments.config import RunConfig
-from associated_learning.experiments.run import RunResult
+from associated_learning.experiments.result import RunResult
 
 __all__ = ["LedgerRow", "append_row", "make_row", "read_rows"]
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiplicativeLR
 
 from associated_learning.callbacks import Callback, JsonLines
 from associated_learning.checkpoint import Checkpoints
 from associated_learning.data import DataSet, Preprocessor, preprocessor_from_dict
-from associated_learning.errors import CheckpointError, InputError
+from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.description import (
     Description,
@@ -30,31 +27,20 @@ from associated_learning.experiments.inputs import (
     load_word_vectors,
     training_batches,
 )
-from associated_learning.experiments.origin import Origin, find_origin
+from associated_learning.experiments.origin import find_origin
 from associated_learning.experiments.plots import plot_curves
-from associated_learning.files import read_json, write_json
-from associated_learning.history import EpochRecord, TrainingState
-from associated_learning.inference import Evaluation, evaluate
+from associated_learning.experiments.result import (
+    RunResult,
+    make_result,
+    read_result,
+    write_result,
+)
+from associated_learning.experiments.training import choose_device, make_trainer
+from associated_learning.files import read_json
+from associated_learning.inference import evaluate
 from associated_learning.network import Network
-from associated_learning.trainer import Trainer
 
-__all__ = [
-    "OpenRun",
-    "RunResult",
-    "default_folder",
-    "make_trainer",
-    "open_run",
-    "read_config",
-    "read_history",
-    "train_run",
-]
-
-_OPTIMIZERS: dict[str, type[Optimizer]] = {
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "sgd": torch.optim.SGD,
-    "rmsprop": torch.optim.RMSprop,
-}
+__all__ = ["OpenRun", "default_folder", "open_run", "read_config", "train_run"]
 
 
 class OpenRun(NamedTuple):
@@ -73,34 +59,6 @@ class OpenRun(NamedTuple):
     label_names: tuple[str, ...]
     preprocessor: Preprocessor
     net: Network
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunResult:
-    """What came out of a finished run.
-
-    Attributes:
-        test_scores: Test accuracy at depth 1, 2, ..., L, of the best epoch on validation.
-        validation_scores: Validation accuracy at every depth in that epoch.
-        best_epoch: That epoch, from 1.
-        epochs: Number of epochs trained.
-        seconds: Time of all training, without validation.
-        vector_coverage: Share of the vocabulary that the word vectors know; None without.
-        commit: Commit of the code it was trained by (see `Origin`).
-        torch: Version of torch.
-        hardware: Processor and number of threads, or GPU.
-    """
-
-    test_scores: list[float]
-    validation_scores: list[float]
-    best_epoch: int
-    epochs: int
-    seconds: float
-    vector_coverage: float | None
-    # runs that were finished before these were kept do not tell them
-    commit: str = "unknown"
-    torch: str = "unknown"
-    hardware: str = "unknown"
 
 
 def default_folder(config: RunConfig) -> Path:
@@ -131,11 +89,12 @@ def train_run(
     """
     config = resolved(config)
     _check_same(config, folder)
-    if (folder / "result.json").exists():
-        return _read_result(folder / "result.json")
+    finished = read_result(folder)
+    if finished is not None:
+        return finished
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    device = _device(config.device)
+    device = choose_device(config.device)
     # now, not when it ends: the code on the disk may change while it trains
     origin = find_origin(config.device)
     data = load_data(config) if data is None else data
@@ -153,9 +112,9 @@ def train_run(
         checkpoints=Checkpoints(folder / "checkpoints"),
     )
     test = evaluate(net, evaluation_batches(config, data, "test").epoch(0))
-    result = _result(state, test, None if vectors is None else vectors.coverage, origin)
+    result = make_result(state, test, None if vectors is None else vectors.coverage, origin)
     plot_curves({config.method.upper(): state.records}, folder / "plots" / "curves.png")
-    write_json(folder / "result.json", asdict(result))
+    write_result(folder, result)
     return result
 
 
@@ -166,7 +125,7 @@ def open_run(folder: Path) -> OpenRun:
         CheckpointError: It is no run, or a file of it is truncated or foreign.
     """
     config, spec, label_names = read_description(folder)
-    net = build_network(config, spec).to(_device(config.device))
+    net = build_network(config, spec).to(choose_device("auto"))  # not where it was trained
     checkpoints = Checkpoints(folder / "checkpoints")
     checkpoints.load_best(net)
     preprocessor = preprocessor_from_dict(read_json(folder / "preprocessing.json"))
@@ -177,87 +136,6 @@ def open_run(folder: Path) -> OpenRun:
 def read_config(folder: Path) -> RunConfig:
     """Return the settings of the run in a folder. Raises CheckpointError if it is no run."""
     return read_description(folder).config
-
-
-def read_history(folder: Path) -> list[EpochRecord]:
-    """Return the finished epochs of the run in a folder.
-
-    Raises:
-        CheckpointError: The metrics are missing or foreign; names the line.
-    """
-    path = folder / "metrics.jsonl"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); name another run.") from error
-    return [_record(f"{path}, line {number}", line) for number, line in enumerate(lines, start=1)]
-
-
-def make_trainer(config: RunConfig, batches: int) -> Trainer:
-    """Make the trainer of resolved settings.
-
-    Args:
-        config: The settings.
-        batches: Number of batches of an epoch, for the schedule.
-    """
-    epochs = config.epochs or 1
-    optimizer = _OPTIMIZERS[config.optimizer]
-    return Trainer(
-        epochs=epochs,
-        optimizer=optimizer,
-        lr=1e-3 if config.lr is None else config.lr,
-        optimizer_options={"weight_decay": config.weight_decay},
-        schedule=_schedule(config.schedule or "constant", epochs * batches),
-        schedule_every="step",
-        clip=config.clip or None,
-        precision=torch.bfloat16 if config.precision == "bf16" else None,
-        compile=config.compile,
-        patience=config.patience or None,
-        seed=config.seed,
-        save_every=config.save_every,
-    )
-
-
-def _read_result(path: Path) -> RunResult:
-    try:
-        return RunResult(**read_json(path))
-    except TypeError as error:
-        raise CheckpointError(
-            f"{path} is no result of a run of this library ({error}); name another folder."
-        ) from error
-
-
-def _record(where: str, line: str) -> EpochRecord:
-    try:
-        return EpochRecord(**json.loads(line))
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(
-            f"{where} is no epoch of a run of this library ({error}); name another run."
-        ) from error
-
-
-def _schedule(name: str, steps: int) -> Callable[[Optimizer], LRScheduler] | None:
-    if name == "cosine":
-        return lambda optimizer: CosineAnnealingLR(optimizer, steps)
-    if name == "milestones":
-        # the released image code: a tenth at 40, 60 and 80 %, a half at 90 % of the epochs
-        factors = {int(steps * at): factor for at, factor in
-                   ((0.4, 0.1), (0.6, 0.1), (0.8, 0.1), (0.9, 0.5))}  # fmt: skip
-        return lambda optimizer: MultiplicativeLR(optimizer, lambda step: factors.get(step, 1.0))
-    return None
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()  # "meta" makes tensors, but computes nothing
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"--device {name} cannot be used here ({str(error).splitlines()[0]}); use auto or cpu."
-        ) from error
-    return device
 
 
 def _check_same(config: RunConfig, folder: Path) -> None:
@@ -280,17 +158,3 @@ def _check_same(config: RunConfig, folder: Path) -> None:
             "there). Name another --run-folder, or resume that run with its own settings: "
             f"al train --resume {folder}"
         )
-
-
-def _result(
-    state: TrainingState, test: Evaluation, coverage: float | None, origin: Origin
-) -> RunResult:
-    return RunResult(
-        test_scores=list(test.scores),
-        validation_scores=state.records[state.best_epoch - 1].scores,
-        best_epoch=state.best_epoch,
-        epochs=state.epoch,
-        seconds=sum(record.seconds for record in state.records),
-        vector_coverage=coverage,
-        **origin._asdict(),
-    )

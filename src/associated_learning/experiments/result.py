@@ -1,0 +1,110 @@
+"""What came out of a run, and the epochs it went through, as its folder keeps them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from associated_learning.errors import CheckpointError
+from associated_learning.experiments.origin import Origin
+from associated_learning.files import read_json, write_json
+from associated_learning.history import EpochRecord, TrainingState
+from associated_learning.inference import Evaluation
+
+__all__ = ["RunResult", "make_result", "read_history", "read_result", "write_result"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What came out of a finished run.
+
+    Attributes:
+        test_scores: Test accuracy at depth 1, 2, ..., L, of the best epoch on validation.
+        validation_scores: Validation accuracy at every depth in that epoch.
+        best_epoch: That epoch, from 1.
+        epochs: Number of epochs trained.
+        seconds: Time of all training, without validation.
+        vector_coverage: Share of the vocabulary that the word vectors know; None without.
+        commit: Commit of the code it was trained by (see `Origin`).
+        torch: Version of torch.
+        hardware: Processor and number of threads, or GPU.
+    """
+
+    test_scores: list[float]
+    validation_scores: list[float]
+    best_epoch: int
+    epochs: int
+    seconds: float
+    vector_coverage: float | None
+    # runs that were finished before these were kept do not tell them
+    commit: str = "unknown"
+    torch: str = "unknown"
+    hardware: str = "unknown"
+
+
+def make_result(
+    state: TrainingState, test: Evaluation, coverage: float | None, origin: Origin
+) -> RunResult:
+    """Put together the result of a run.
+
+    Args:
+        state: Where training ended.
+        test: Scores on the test set, with the weights of the best epoch.
+        coverage: Share of the vocabulary that the word vectors know; None without.
+        origin: By what code and on what machine it was trained.
+    """
+    return RunResult(
+        test_scores=list(test.scores),
+        validation_scores=state.records[state.best_epoch - 1].scores,
+        best_epoch=state.best_epoch,
+        epochs=state.epoch,
+        seconds=sum(record.seconds for record in state.records),
+        vector_coverage=coverage,
+        **origin._asdict(),
+    )
+
+
+def write_result(folder: Path, result: RunResult) -> None:
+    """Write the result into the run's folder."""
+    write_json(folder / "result.json", asdict(result))
+
+
+def read_result(folder: Path) -> RunResult | None:
+    """Read the result of a run; None if it is not finished.
+
+    Raises:
+        CheckpointError: The file is foreign.
+    """
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    try:
+        return RunResult(**read_json(path))
+    except TypeError as error:
+        raise CheckpointError(
+            f"{path} is no result of a run of this library ({error}); name another folder."
+        ) from error
+
+
+def read_history(folder: Path) -> list[EpochRecord]:
+    """Return the finished epochs of the run in a folder.
+
+    Raises:
+        CheckpointError: The metrics are missing or foreign; names the line.
+    """
+    path = folder / "metrics.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); name another run.") from error
+    return [_record(f"{path}, line {number}", line) for number, line in enumerate(lines, start=1)]
+
+
+def _record(where: str, line: str) -> EpochRecord:
+    try:
+        return EpochRecord(**json.loads(line))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{where} is no epoch of a run of this library ({error}); name another run."
+        ) from error
