@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from associated_learning.cli.tables import console, exit_names
+from associated_learning.cli.tables import command, console, exit_names
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.families import resolved
 from associated_learning.experiments.inputs import load_data, training_batches
@@ -61,15 +61,15 @@ def demo(
     histories = {NAMES[m]: read_history(home / m) for m in NAMES}
     picture = Path(folder) / "curves.png"
     plot_curves(histories, picture)
-    run = escape(str(home / "al"))
     console.print(_table(finished))
+    al, run = escape(command()), escape(str(home / "al"))
     console.print(
         f"Curves: {escape(str(picture))}\n"
-        f"Every depth of the AL network is a model: al evaluate {run} --depth all\n"
-        f"What it is made of:                       al info {run}\n"
-        "Your own data:      al train --data FILE.csv --text-column ... --label-column ... "
+        f"Every depth of the AL network is a model: {al} evaluate {run} --depth all\n"
+        f"What it is made of: {al} info {run}\n"
+        f"Your own data: {al} train --data FILE.csv --text-column ... --label-column ... "
         "--model bilstm\n"
-        "All settings:       al train --help",
+        f"All settings: {al} train --help",
         soft_wrap=True,
         highlight=False,
     )

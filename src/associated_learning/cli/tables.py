@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -10,9 +14,18 @@ from rich.table import Table
 from associated_learning.network import Network
 from associated_learning.parameters import count_parameters
 
-__all__ = ["console", "exit_names", "scores_table"]
+__all__ = ["command", "console", "exit_names", "scores_table"]
 
 console = Console(emoji=False)  # texts of users may hold :words: between colons
+
+
+def command() -> str:
+    """Return how the user can call this program: "al", or its path where that finds another."""
+    program = Path(sys.argv[0])
+    on_path = shutil.which("al")
+    if program.name != "al" or (on_path is not None and Path(on_path).samefile(program)):
+        return "al"
+    return os.path.relpath(program)
 
 
 def exit_names(net: Network) -> list[str]:

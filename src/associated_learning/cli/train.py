@@ -13,7 +13,7 @@ from rich.markup import escape
 from associated_learning.callbacks import Callback, TensorBoard
 from associated_learning.checkpoint import Checkpoints
 from associated_learning.cli.options import with_run_options
-from associated_learning.cli.tables import console, scores_table
+from associated_learning.cli.tables import command, console, scores_table
 from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.families import resolved
@@ -128,7 +128,8 @@ def _options(names: Iterable[str]) -> str:
 
 def _show_interrupted(folder: Path) -> None:
     if Checkpoints(folder / "checkpoints").has("last"):
-        line = f"the run is saved. Go on with:\n  al train --resume {escape(str(folder))}"
+        resume = f"{command()} train --resume {folder}"
+        line = f"the run is saved. Go on with:\n  {escape(resume)}"
     else:
         line = "nothing of the run was saved yet. Start it again by the same command."
     console.print(f"\nInterrupted; {line}", soft_wrap=True)
@@ -158,9 +159,9 @@ def _show(folder: Path, config: RunConfig, result: RunResult) -> None:
     columns = {"validation": result.validation_scores, "test": result.test_scores}
     console.print(title, soft_wrap=True)
     console.print(scores_table(open_run(folder).net, columns))
-    run = escape(str(folder))
+    al, run = escape(command()), escape(str(folder))
     console.print(
-        f"The run is in {run}. Next: al evaluate {run} --depth all, al predict {run} ..., "
-        f"al info {run}",
+        f"The run is in {run}. Next: {al} evaluate {run} --depth all, {al} predict {run} ..., "
+        f"{al} info {run}",
         soft_wrap=True,
     )
