@@ -45,22 +45,19 @@ def info(run: RunFolder) -> None:
 
 def _layers(net: ALNetwork, opened: OpenRun) -> Table:
     table = Table(title="Layers", title_justify="left")
-    for heading in ("layer", "encoder f", "s", "readout", "bridge b", "t", "parameters"):
+    for heading in ("layer", "encoder f", "s", "readout", "bridge b", "parameters"):
         table.add_column(heading)
     s = to_device(opened.spec.example(), device_of(net))
     with torch.no_grad():
         for i, layer in enumerate(net.al_layers(), start=1):
             s = layer.f(s)
-            width = layer.readout(s).shape[1]
-            latent = layer.bridge(s).shape[1]
             table.add_row(
                 str(i),
                 type(layer.f).__name__,
-                _shape(s),
-                f"{type(layer.readout).__name__} [B, {width}]",
-                f"{width} → {latent}",
-                f"[B, {latent}]",
-                f"{_count(layer):,} (f {_count(layer.f):,}, b {_count(layer.b):,})",
+                escape(_shape(s)),
+                type(layer.readout).__name__,
+                f"{layer.readout(s).shape[1]} → {layer.bridge(s).shape[1]}",
+                f"{_count(layer):,}",
             )
     return table
 
