@@ -17,8 +17,8 @@ def scores_table(rows: Sequence[LedgerRow]) -> str:
     """
     depths = max((len(row.test) for row in rows), default=1)
     exits = [f"depth {depth}" for depth in range(1, depths)]
-    heading = ["data", "model", "method", *exits, "full", "validation", "best epoch", "minutes"]
-    lines = [heading, ["---"] * 3 + ["---:"] * (depths + 3)]
+    heading = ["data", "model", "method", *exits, "full", "validation", "best epoch"]
+    lines = [heading, ["---"] * 3 + ["---:"] * (depths + 2)]
     lines += [_cells(row, depths) for row in rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
@@ -34,5 +34,4 @@ def _cells(row: LedgerRow, depths: int) -> list[str]:
         f"{100 * row.test[-1]:.2f}",
         f"{100 * row.validation[-1]:.2f}",
         f"{row.best_epoch} of {row.epochs}",
-        f"{row.seconds / 60:.0f}",
     ]
