@@ -7,7 +7,6 @@ Nothing is pickled, and nothing is ever overwritten in place: a checkpoint is a 
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -223,16 +222,13 @@ def _to_json(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.item()
     if isinstance(value, dict):
-        pairs = [[key, _to_json(item)] for key, item in value.items()]
-        return {"counts" if isinstance(value, Counter) else "pairs": pairs}
+        return {"pairs": [[key, _to_json(item)] for key, item in value.items()]}
     return [_to_json(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _from_json(value: Any) -> Any:
     if isinstance(value, dict):
-        ((kind, pairs),) = value.items()
-        items = {key: _from_json(item) for key, item in pairs}
-        return Counter(items) if kind == "counts" else items
+        return {key: _from_json(item) for key, item in value["pairs"]}
     return [_from_json(item) for item in value] if isinstance(value, list) else value
 
 
