@@ -168,14 +168,13 @@ def faults():
         [torch.ones(2_000_000) for _ in range(3)]
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-faults()
-plain = faults()
 took = keep_freed_memory()
 faults()
-print(took, plain, faults())
+print(took, faults())
 """
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
-    took, plain, kept = printed.stdout.split()
-    assert took == "False" or int(kept) < int(plain) / 10
+    took, kept = printed.stdout.split()
+    # 20 times 3 tensors of 2,000 pages; as the system has it, most processes fault on most of them
+    assert took == "False" or int(kept) < 2_000
