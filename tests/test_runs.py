@@ -383,6 +383,16 @@ def test_a_ledger_that_is_a_folder_is_named(tmp_path: Path) -> None:
         append_row(tmp_path, row)
 
 
+def test_a_ledger_row_keeps_no_path() -> None:
+    config = RunConfig(
+        data="/mine/reviews.csv",
+        test_data="/mine/test.csv",
+        data_root="/mine/sets",
+        vectors="/v/g.txt",
+    )
+    assert "/" not in json.dumps(vars(make_row(config, RESULT, experiment="test")))
+
+
 def test_a_malformed_ledger_row_is_named(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     path.write_text('{"experiment": "x"}\n')

@@ -179,29 +179,24 @@ def _vgg(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredM
 
 
 def _bilstm(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
-    return BiLSTM(
-        vocabulary_size=spec.vocabulary_size,
-        embedding_dim=spec.embedding_dim,
-        out_features=spec.num_classes,
-        hidden=config.hidden or 300,
-        num_layers=config.num_layers or 2,
-        dropout=config.dropout or 0.0,
-        embedding_dropout=config.embedding_dropout or 0.0,
-        weights=vectors,
-    )
+    return BiLSTM(hidden=config.hidden or 300, **_of_texts(config, spec, vectors))
 
 
 def _transformer(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
-    return Transformer(
-        vocabulary_size=spec.vocabulary_size,
-        embedding_dim=spec.embedding_dim,
-        out_features=spec.num_classes,
-        feedforward=config.hidden or 256,
-        num_layers=config.num_layers or 2,
-        dropout=config.dropout or 0.0,
-        embedding_dropout=config.embedding_dropout or 0.0,
-        weights=vectors,
-    )
+    return Transformer(feedforward=config.hidden or 256, **_of_texts(config, spec, vectors))
+
+
+def _of_texts(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> dict[str, Any]:
+    """Return the arguments that all models of texts take."""
+    return {
+        "vocabulary_size": spec.vocabulary_size,
+        "embedding_dim": spec.embedding_dim,
+        "out_features": spec.num_classes,
+        "num_layers": config.num_layers or 2,
+        "dropout": config.dropout or 0.0,
+        "embedding_dropout": config.embedding_dropout or 0.0,
+        "weights": vectors,
+    }
 
 
 _MODELS = {

@@ -59,7 +59,7 @@ def make_row(
 ) -> LedgerRow:
     """Make the row of a finished run; ``config`` should be resolved. No path is kept."""
     settings = config.to_json()
-    for name in ("data_root", "vectors", "test_data"):
+    for name in ("data", "data_root", "vectors", "test_data"):
         settings[name] = None if settings[name] is None else Path(settings[name]).name
     return LedgerRow(
         experiment=experiment,
