@@ -96,7 +96,16 @@ def test_no_drawers() -> None:
 
 def test_importing_is_light() -> None:
     """Data sets, plots and logs cost import time only when they are used."""
-    heavy = ["datasets", "sklearn", "kornia", "matplotlib", "tensorboard", "pandas", "rich"]
+    heavy = [
+        "datasets",
+        "sklearn",
+        "kornia",
+        "matplotlib",
+        "tensorboard",
+        "pandas",
+        "rich",
+        "transformers",
+    ]
     code = f"import sys, associated_learning; print([m for m in {heavy} if m in sys.modules])"
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
