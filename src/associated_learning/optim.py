@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from associated_learning.encoders import encoders_in
 from associated_learning.errors import InputError
 
 __all__ = ["Schedule", "make_optimizers", "make_schedulers"]
@@ -26,6 +27,7 @@ def make_optimizers(
     optimizer: type[Optimizer] | Sequence[type[Optimizer]] = torch.optim.Adam,
     *,
     lr: float | Sequence[float] = 1e-3,
+    encoder_lr: float | Sequence[float] | None = None,
     **options: Any,
 ) -> list[Optimizer | None]:
     """Make one optimizer for each block; None where a block has nothing to train.
@@ -34,18 +36,23 @@ def make_optimizers(
         blocks: `Network.blocks`, from the input up.
         optimizer: Any class of ``torch.optim`` (or of the same interface), or one a block.
         lr: One learning rate for all blocks, or one for each.
+        encoder_lr: That of the encoders (see `encoders_in`) where it is another than that of
+            the parts beside them, as when the encoders are pretrained and b, g and h are not;
+            one for all blocks, or one for each. They become a second parameter group.
         options: Passed on to the optimizer. Where the class has a fused kernel it is used
             unless ``fused=False`` or ``foreach=True`` is given: on large embeddings it is
             several times faster.
 
     Raises:
-        InputError: The number of learning rates is not the number of blocks.
+        InputError: The number of learning rates is not the number of blocks, or a block does
+            not tell its encoders.
     """
     kinds = one_a_block("optimizers", optimizer, len(blocks))
     rates = one_a_block("learning rates", lr, len(blocks))
+    encoder_rates = one_a_block("learning rates of encoders", encoder_lr, len(blocks))
     return [
-        _make(kind, block, rate, options)
-        for kind, block, rate in zip(kinds, blocks, rates, strict=True)
+        _make(kind, block, rate, encoder_rate, options)
+        for kind, block, rate, encoder_rate in zip(kinds, blocks, rates, encoder_rates, strict=True)
     ]
 
 
@@ -62,10 +69,14 @@ def one_a_block(what: str, value: T | Sequence[T], count: int) -> list[T]:
 
 
 def _make(
-    kind: type[Optimizer], block: nn.Module, lr: float, options: dict[str, Any]
+    kind: type[Optimizer],
+    block: nn.Module,
+    lr: float,
+    encoder_lr: float | None,
+    options: dict[str, Any],
 ) -> Optimizer | None:
-    trainable = [parameter for parameter in block.parameters() if parameter.requires_grad]
-    if not trainable:
+    groups = _groups(block, lr, encoder_lr)
+    if not groups:
         return None
     if inspect.signature(kind.step).parameters["closure"].default is inspect.Parameter.empty:
         raise InputError(
@@ -74,12 +85,32 @@ def _make(
     if kind in _FUSED and not {"foreach", "differentiable"} & options.keys():
         options = {"fused": True, **options}
     try:
-        return kind(trainable, lr=lr, **options)  # type: ignore[call-arg]
+        return kind(groups, lr=lr, **options)  # type: ignore[call-arg]
     except (ValueError, TypeError, RuntimeError) as error:
+        rates = [group["lr"] for group in groups]
         raise InputError(
-            f"{kind.__name__} cannot be made for {type(block).__name__} with learning rate {lr} "
-            f"and {options}: {error}"
+            f"{kind.__name__} cannot be made for {type(block).__name__} with learning rate "
+            f"{', '.join(map(str, rates))} and {options}: {error}"
         ) from error
+
+
+def _groups(block: nn.Module, lr: float, encoder_lr: float | None) -> list[dict[str, Any]]:
+    """Return the parameter groups of a block: what is beside the encoders first."""
+    trainable = [parameter for parameter in block.parameters() if parameter.requires_grad]
+    if encoder_lr is None:
+        return [{"params": trainable, "lr": lr}] if trainable else []
+    encoders = encoders_in(block)
+    if not encoders:
+        raise InputError(
+            f"encoder_lr={encoder_lr} came for {type(block).__name__}, which does not tell its "
+            "encoders from its head; make the model a LayeredModel(layers, readout, head)."
+        )
+    own = {id(parameter) for f in encoders for parameter in f.parameters()}
+    groups = [
+        {"params": [p for p in trainable if id(p) not in own], "lr": lr},
+        {"params": [p for p in trainable if id(p) in own], "lr": encoder_lr},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def make_schedulers(

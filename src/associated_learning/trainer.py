@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from associated_learning.callbacks import Callback, Callbacks
 from associated_learning.checkpoint import Checkpoints, copy_weights
+from associated_learning.encoders import frozen, lowest_encoders
 from associated_learning.errors import InputError, NonFiniteLossError
 from associated_learning.history import EpochRecord, TrainingState
 from associated_learning.inference import check_batch, device_of, evaluate
@@ -45,6 +46,10 @@ class Trainer:
         optimizer: Any class of ``torch.optim``, or one for each block; every block gets an
             optimizer of its own.
         lr: One learning rate, or one for each block.
+        encoder_lr: That of the encoders where it is another, or one for each block; see
+            `make_optimizers`.
+        freeze: Number of lowest encoders that are left as they are: no gradient, no dropout,
+            no new statistics. What is beside them, b, g and h or the head, trains.
         optimizer_options: Passed on to the optimizer.
         schedule: Makes a learning-rate scheduler of an optimizer, or one for each block; None
             for a constant rate.
@@ -72,6 +77,8 @@ class Trainer:
     epochs: int
     optimizer: type[Optimizer] | Sequence[type[Optimizer]] = torch.optim.Adam
     lr: float | Sequence[float] = 1e-3
+    encoder_lr: float | Sequence[float] | None = None
+    freeze: int = 0
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     schedule: Schedule | Sequence[Schedule | None] | None = None
     schedule_every: str = "epoch"
@@ -134,19 +141,12 @@ class Trainer:
                 )
         if len(train) == 0:
             raise InputError("the training data hold no batch; expected at least one sample.")
-        run = _Run(self, net, checkpoints)
-        if checkpoints is not None and checkpoints.has("last"):
-            run.resume()
-        listener = Callbacks(callbacks)
-        try:
-            listener.started(run.state, epochs=self.epochs, batches=len(train))
-            with deferred_interrupts() as interrupt:
-                while not run.state.stopped and run.state.epoch < self.epochs:
-                    run.train_epoch(train, listener, interrupt)
-                    run.end_epoch(validation, listener)
-        finally:
-            listener.ended(run.state)
-        run.restore_best()
+        with frozen(lowest_encoders(net, self.freeze)):
+            run = _Run(self, net, checkpoints)
+            if checkpoints is not None and checkpoints.has("last"):
+                run.resume()
+            run.train(train, validation, Callbacks(callbacks))
+            run.restore_best()
         return run.state
 
 
@@ -160,7 +160,11 @@ class _Run:
         self.device = device_of(net)
         self.blocks = net.blocks()
         self.optimizers = make_optimizers(
-            self.blocks, settings.optimizer, lr=settings.lr, **settings.optimizer_options
+            self.blocks,
+            settings.optimizer,
+            lr=settings.lr,
+            encoder_lr=settings.encoder_lr,
+            **settings.optimizer_options,
         )
         self.schedulers = make_schedulers(self.optimizers, settings.schedule)
         self.state = TrainingState()
@@ -175,8 +179,21 @@ class _Run:
         self.state = TrainingState.from_json(progress)
         self.state.stopped = self.out_of_patience()  # this trainer's patience, not the saved one's
 
+    def train(self, train: BatchSource, validation: BatchSource | None, listener: Callback) -> None:
+        epochs, state = self.settings.epochs, self.state
+        try:
+            listener.started(state, epochs=epochs, batches=len(train))
+            with deferred_interrupts() as interrupt:
+                while not state.stopped and state.epoch < epochs:
+                    self.train_epoch(train, listener, interrupt)
+                    self.end_epoch(validation, listener)
+        finally:
+            listener.ended(state)
+
     def train_epoch(self, train: BatchSource, listener: Callback, interrupt: Interrupt) -> None:
         self.net.train()
+        for f in lowest_encoders(self.net, self.settings.freeze):
+            f.eval()
         state, settings = self.state, self.settings
         begin = time.perf_counter()
         for x, y in train.epoch(state.epoch, start=state.batch):

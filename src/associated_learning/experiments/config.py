@@ -135,6 +135,19 @@ class RunConfig:
     epochs: int | None = _setting(None, "Training", "Largest number of epochs.", least=1)
     batch_size: int | None = _setting(None, "Training", "Samples in a minibatch.", least=1)
     lr: float | None = _setting(None, "Training", "Learning rate.", least=0)
+    encoder_lr: float | None = _setting(
+        None,
+        "Training",
+        "Learning rate of the encoders f (bp: of all but the head), where they are pretrained and "
+        "the parts beside them (b, g, h; bp: the head) are fresh and take --lr.",
+        least=0,
+    )
+    freeze: int = _setting(
+        0,
+        "Training",
+        "Leave the encoders of this many lowest layers as they are; what is beside them trains.",
+        least=0,
+    )
     optimizer: str = _setting(
         "adam", "Training", "Optimizer of every layer.", choices=("adam", "adamw", "sgd", "rmsprop")
     )
@@ -143,7 +156,13 @@ class RunConfig:
         None,
         "Training",
         "Learning rate over time; milestones is the released image code's.",
-        choices=("constant", "cosine", "milestones"),
+        choices=("constant", "linear", "cosine", "milestones"),
+    )
+    warmup: float = _setting(
+        0.0,
+        "Training",
+        "Updates in which the learning rate rises from 0; below 1: their share of all updates.",
+        least=0,
     )
     clip: float | None = _setting(
         None, "Training", "Largest gradient norm of a layer; 0 for none.", least=0

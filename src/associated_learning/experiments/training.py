@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiplicativeLR
 
 from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
+from associated_learning.schedules import make_schedule
 from associated_learning.trainer import Trainer
 
 __all__ = ["choose_device", "make_trainer"]
@@ -35,8 +33,14 @@ def make_trainer(config: RunConfig, batches: int) -> Trainer:
         epochs=epochs,
         optimizer=optimizer,
         lr=1e-3 if config.lr is None else config.lr,
+        encoder_lr=config.encoder_lr,
+        freeze=config.freeze,
         optimizer_options={"weight_decay": config.weight_decay},
-        schedule=_schedule(config.schedule or "constant", epochs * batches),
+        schedule=make_schedule(
+            config.schedule or "constant",  # type: ignore[arg-type]
+            steps=epochs * batches,
+            warmup=config.warmup,
+        ),
         schedule_every="step",
         clip=config.clip or None,
         precision=torch.bfloat16 if config.precision == "bf16" else None,
@@ -45,17 +49,6 @@ def make_trainer(config: RunConfig, batches: int) -> Trainer:
         seed=config.seed,
         save_every=config.save_every,
     )
-
-
-def _schedule(name: str, steps: int) -> Callable[[Optimizer], LRScheduler] | None:
-    if name == "cosine":
-        return lambda optimizer: CosineAnnealingLR(optimizer, steps)
-    if name == "milestones":
-        # the released image code: a tenth at 40, 60 and 80 %, a half at 90 % of the epochs
-        factors = {int(steps * at): factor for at, factor in
-                   ((0.4, 0.1), (0.6, 0.1), (0.8, 0.1), (0.9, 0.5))}  # fmt: skip
-        return lambda optimizer: MultiplicativeLR(optimizer, lambda step: factors.get(step, 1.0))
-    return None
 
 
 def choose_device(name: str) -> torch.device:
