@@ -1,0 +1,108 @@
+"""Does conversion work on other people's architectures, and do its promises hold on each?
+
+Run: ``python benchmarks/zoo/main.py``. See README.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from collections import Counter
+from typing import NamedTuple
+
+import torch
+import transformers
+from architecture import Architecture
+from architectures import ZOO
+from checks import CHECKS, Setting
+from separate import LayerProcesses
+from specimen import convert
+
+_COLUMNS = ("convert", *CHECKS)
+_ROW = "{:<20} {:<7}{:>7}{:>12}  " + "{:>10}" * len(_COLUMNS) + "{:>8}"
+
+
+class Failure(NamedTuple):
+    """A check that an architecture did not pass, and why."""
+
+    name: str
+    check: str
+    reason: str
+
+
+class Result(NamedTuple):
+    """One row of the table."""
+
+    entry: Architecture
+    layers: int
+    parameters: int
+    convert_seconds: float
+    seconds: float
+    failures: list[Failure]
+
+
+def examine(entry: Architecture, setting: Setting) -> Result:
+    """Convert an architecture and run all checks; what they raise is written down."""
+    begin = time.perf_counter()
+    try:
+        specimen = convert(entry)
+    except Exception as error:  # every architecture gets its row, whatever happens to one
+        seconds = time.perf_counter() - begin
+        return Result(entry, 0, 0, seconds, seconds, [_failure(entry, "convert", error)])
+    converted = time.perf_counter()
+    failures = []
+    for name, check in CHECKS.items():
+        try:
+            check(specimen, setting)
+        except Exception as error:
+            failures.append(_failure(entry, name, error))
+    parameters = sum(parameter.numel() for parameter in specimen.original.parameters())
+    layers, ended = specimen.net.num_layers, time.perf_counter()
+    return Result(entry, layers, parameters, converted - begin, ended - begin, failures)
+
+
+def _failure(entry: Architecture, check: str, error: Exception) -> Failure:
+    return Failure(entry.name, check, f"{type(error).__name__}: {error}")
+
+
+def show(result: Result) -> None:
+    """Print a row, and below it why a check failed."""
+    failed = {failure.check for failure in result.failures}
+    convert = "FAIL" if "convert" in failed else f"{result.convert_seconds:.2f} s"
+    marks = ["FAIL" if name in failed else "ok" if result.layers else "-" for name in CHECKS]
+    cells = [result.entry.name, result.entry.kind, result.layers, f"{result.parameters:,}"]
+    print(_ROW.format(*cells, convert, *marks, f"{result.seconds:.1f} s"), flush=True)
+    for failure in result.failures:
+        print(f"    {failure.check}: {failure.reason}", flush=True)
+
+
+def main() -> None:
+    """Print a row for each architecture, and as the last line what failed, in JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=ZOO, nargs="+", default=list(ZOO), metavar="NAME")
+    parser.add_argument("--steps", type=int, default=20, help="training steps on the fixed batch")
+    parser.add_argument("--lr", type=float, default=1e-3, help="learning rate of Adam")
+    parser.add_argument("--threads", type=int, default=1, help="intra-op threads of torch")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    transformers.logging.set_verbosity_error()
+    warnings.filterwarnings("ignore", "The PyTorch API of nested tensors")
+    processes = LayerProcesses(arguments.threads)
+    setting = Setting(steps=arguments.steps, lr=arguments.lr, processes=processes)
+    print(_ROW.format("architecture", "kind", "layers", "parameters", *_COLUMNS, "all"))
+    results = []
+    for name in arguments.only:
+        results.append(examine(ZOO[name], setting))
+        show(results[-1])
+    processes.close()
+    failed = [failure._asdict() for result in results for failure in result.failures]
+    share = sum(not result.failures for result in results) / len(results)
+    kinds = dict(Counter(result.entry.kind for result in results))
+    found = {"models": len(results), "share": round(share, 4), "failed": failed, "kinds": kinds}
+    print(json.dumps({**found, "steps": arguments.steps, "lr": arguments.lr}))
+
+
+if __name__ == "__main__":
+    main()
