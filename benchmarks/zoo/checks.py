@@ -56,10 +56,9 @@ def isolation(specimen: Specimen, setting: Setting) -> None:
 
 def _gradients(loss: Tensor, parameters: dict[str, nn.Parameter]) -> dict[str, Tensor]:
     """Return the gradients of the parameters that autograd connects with the loss."""
-    found = torch.autograd.grad(
-        loss, list(parameters.values()), retain_graph=True, allow_unused=True
-    )
-    named = zip(parameters, found, strict=True)
+    trained = {name: p for name, p in parameters.items() if p.requires_grad}
+    found = torch.autograd.grad(loss, list(trained.values()), retain_graph=True, allow_unused=True)
+    named = zip(trained, found, strict=True)
     return {name: gradient for name, gradient in named if gradient is not None}
 
 
