@@ -16,6 +16,7 @@ from associated_learning.data.samples import (
     TableSamples,
     TextSamples,
 )
+from associated_learning.data.subword import SubwordPreprocessor
 from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.text import tokenize
 from associated_learning.data.text_preprocessor import TextPreprocessor
@@ -36,6 +37,7 @@ __all__ = [
     "Kind",
     "Preprocessor",
     "Samples",
+    "SubwordPreprocessor",
     "TablePreprocessor",
     "TableSamples",
     "TextPreprocessor",

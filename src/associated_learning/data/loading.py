@@ -46,6 +46,7 @@ def load(
     remove_stop_words: bool = False,
     image_size: tuple[int, int] | None = None,
     label_noise: float = 0.0,
+    preprocessor: Preprocessor | None = None,
 ) -> DataSet:
     """Return a data set by its name, or the user's own by the path of a file or folder.
 
@@ -72,9 +73,12 @@ def load(
         image_size: (height, width) to resize to; needed where sizes differ.
         label_noise: Share of training labels drawn anew (`noisy_labels`); validation and test
             stay clean.
+        preprocessor: Takes the place of one that is fitted here, as the tokenizer of a
+            pretrained model does (`SubwordPreprocessor`).
 
     Raises:
-        InputError: The data cannot be found or read, holds faults, or has one class only.
+        InputError: The data cannot be found or read, holds faults, or has one class only; or
+            the preprocessor is for data of another kind.
 
     Example:
         >>> from associated_learning.data import load
@@ -93,10 +97,12 @@ def load(
         label_column=label_column,
         feature_columns=feature_columns,
     )
+    _check_kind(raw, preprocessor)
     raw = _with_test(raw, test_fraction, mix(seed, _TEST))
     fraction = None if official_validation and "validation" in raw.splits else validation_fraction
     raw = _prepared(raw, fraction, limit_train, image_size, seed)
-    preprocessor = _fitted(raw, vocabulary_size, max_length, remove_stop_words)
+    if preprocessor is None:
+        preprocessor = _fitted(raw, vocabulary_size, max_length, remove_stop_words)
     samples = {
         key: preprocessor.samples(split.inputs, split.labels) for key, split in raw.splits.items()
     }
@@ -142,6 +148,15 @@ def _read(
         feature_columns=feature_columns,
         cache_dir=cache_dir,
     )
+
+
+def _check_kind(raw: RawSet, preprocessor: Preprocessor | None) -> None:
+    reads = None if preprocessor is None else preprocessor.kind.replace("subword", "text")
+    if reads not in (None, raw.kind):
+        raise InputError(
+            f"data of kind {raw.kind} came for a preprocessor that reads {reads}; expected data"
+            f" of kind {reads}"
+        )
 
 
 def _with_test(raw: RawSet, fraction: float, seed: int) -> RawSet:

@@ -9,6 +9,7 @@ from typing_extensions import Self
 
 from associated_learning.data.image_preprocessor import ImagePreprocessor
 from associated_learning.data.samples import Input, Samples
+from associated_learning.data.subword import SubwordPreprocessor
 from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.text_preprocessor import TextPreprocessor
 from associated_learning.errors import InputError
@@ -43,6 +44,7 @@ _BY_KIND: dict[str, type[Preprocessor]] = {
     "image": ImagePreprocessor,
     "table": TablePreprocessor,
     "text": TextPreprocessor,
+    "subword": SubwordPreprocessor,
 }
 
 

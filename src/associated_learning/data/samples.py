@@ -110,6 +110,7 @@ class TextSamples:
         tokens: All ids, text after text (int32).
         offsets: ``[N + 1]`` (int64); text ``i`` is ``tokens[offsets[i]:offsets[i + 1]]``.
         labels: ``[N]`` (int64).
+        padding: Token id that fills the end of the shorter texts of a batch.
 
     Example:
         >>> import torch
@@ -124,6 +125,7 @@ class TextSamples:
     tokens: Tensor
     offsets: Tensor
     labels: Tensor
+    padding: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -134,13 +136,13 @@ class TextSamples:
         return self.offsets.diff()
 
     def gather(self, indices: Tensor) -> Sequence:
-        """Return ids ``[B, T]`` (int64), zero at padding, ``T`` the longest of the batch."""
+        """Return ids ``[B, T]`` (int64), ``T`` the longest of the batch."""
         starts = self.offsets[indices]
         lengths = self.offsets[indices + 1] - starts
         positions = torch.arange(int(lengths.max()))
         places = (starts.unsqueeze(1) + positions).clamp_(max=len(self.tokens) - 1)
-        padding = positions >= lengths.unsqueeze(1)
-        return Sequence(self.tokens[places].long().masked_fill_(padding, 0), lengths)
+        beyond = positions >= lengths.unsqueeze(1)
+        return Sequence(self.tokens[places].long().masked_fill_(beyond, self.padding), lengths)
 
     def standardise(self, x: Input) -> Sequence:
         """Return ``x``: ids need no treatment."""

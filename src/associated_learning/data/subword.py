@@ -1,0 +1,198 @@
+"""Texts to the token ids of a pretrained model's own tokenizer."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterable
+from collections.abc import Sequence as Listing
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from associated_learning.data.samples import TextSamples
+from associated_learning.errors import InputError
+from associated_learning.sequence import Sequence
+
+__all__ = ["SubwordPreprocessor"]
+
+_CHUNK = 4096  # texts at a time, so that their encodings never hold a whole set in memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubwordPreprocessor:
+    """Tokenises as the model's own tokenizer does, special tokens added.
+
+    Attributes:
+        tokenizer: The tokenizer in the JSON of the library `tokenizers`, so that a run's folder
+            suffices to rebuild it.
+        max_length: Most tokens a text keeps, special ones among them; None keeps all.
+        padding: Token id of the padding on the right.
+
+    Example:
+        >>> from tokenizers import Tokenizer, models, pre_tokenizers
+        >>> own = Tokenizer(models.WordLevel({"[UNK]": 0, "good": 1, "film": 2}, "[UNK]"))
+        >>> own.pre_tokenizer = pre_tokenizers.Whitespace()
+        >>> preprocessor = SubwordPreprocessor(tokenizer=own.to_str())
+        >>> preprocessor(["good film", "film"]).values.tolist()
+        [[1, 2], [2, 0]]
+    """
+
+    kind: ClassVar[str] = "subword"
+    tokenizer: str = field(repr=False)  # half a million characters are nothing to show
+    max_length: int | None = None
+    padding: int = 0
+
+    def __post_init__(self) -> None:
+        special = self._own.num_special_tokens_to_add(False)
+        if self.max_length is not None and self.max_length <= special:
+            raise InputError(
+                f"max_length is {self.max_length}: expected more than the {special} special "
+                "tokens that the tokenizer adds to a text"
+            )
+
+    @classmethod
+    def load(cls, place: str | Path, *, max_length: int | None = None) -> SubwordPreprocessor:
+        """Read the tokenizer in a folder, or of a name on the Hugging Face hub.
+
+        Args:
+            place: Folder with the files of a tokenizer, or a name on the hub.
+            max_length: Most tokens of a text; None takes the tokenizer's own limit.
+
+        Raises:
+            InputError: There is no tokenizer, or none that the library `tokenizers` can hold.
+        """
+        loaded = _load(place)
+        own = json.loads(loaded.backend_tokenizer.to_str())
+        limits = [loaded.model_max_length, (own["truncation"] or {}).get("max_length")]
+        # transformers writes 10^30 where a tokenizer knows no limit
+        limit = min((n for n in limits if n is not None and n < 10**9), default=None)
+        own["truncation"] = own["padding"] = None
+        return cls(
+            tokenizer=json.dumps(own),
+            max_length=limit if max_length is None else max_length,
+            padding=loaded.pad_token_id or 0,
+        )
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids, added ones among them."""
+        size: int = self._own.get_vocab_size()
+        return size
+
+    def samples(self, inputs: Iterable[str], labels: Tensor) -> TextSamples:
+        """Return texts and labels in memory.
+
+        A text without any token is kept as a single unknown one, so that no sample of a data
+        set is lost; at prediction the same text is an error.
+        """
+        texts, tokens, lengths = list(inputs), array("i"), array("q")
+        nothing = [self.padding if self._unknown is None else self._unknown]
+        for start in range(0, len(texts), _CHUNK):
+            for encoding in self._own.encode_batch(texts[start : start + _CHUNK]):
+                ids = encoding.ids or nothing
+                tokens.extend(ids)
+                lengths.append(len(ids))
+        offsets = np.concatenate([[0], np.cumsum(np.asarray(lengths))])
+        return TextSamples(
+            tokens=torch.from_numpy(np.array(tokens, dtype=np.int32)),
+            offsets=torch.from_numpy(offsets.astype(np.int64)),
+            labels=labels,
+            padding=self.padding,
+        )
+
+    def __call__(self, inputs: Listing[str]) -> Sequence:
+        """Return texts as ids ``[B, T]`` with their lengths.
+
+        Raises:
+            InputError: No text, something that is no text, or a text without a known token.
+        """
+        if isinstance(inputs, str) or not inputs:
+            raise InputError("expected a list of one or more texts")
+        for i, text in enumerate(inputs):
+            self._check(text, i)
+        samples = self.samples(inputs, torch.zeros(len(inputs), dtype=torch.int64))
+        return samples.take(torch.arange(len(inputs)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything to rebuild this, as values that JSON can hold."""
+        return {
+            "kind": self.kind,
+            "max_length": self.max_length,
+            "padding": self.padding,
+            "tokenizer": json.loads(self.tokenizer),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SubwordPreprocessor:
+        """Rebuild what `to_dict` gave."""
+        return cls(
+            tokenizer=json.dumps(values["tokenizer"]),
+            max_length=values["max_length"],
+            padding=values["padding"],
+        )
+
+    @cached_property
+    def _own(self) -> Any:
+        try:
+            from tokenizers import Tokenizer
+        except ImportError as error:
+            raise _missing("tokenizers") from error
+        try:
+            own = Tokenizer.from_str(self.tokenizer)
+        except Exception as error:  # the library raises nothing more special
+            raise InputError(
+                f"the tokenizer cannot be read ({error}); expected the JSON of the library "
+                "tokenizers, of a version not newer than the one here"
+            ) from error
+        if self.max_length is not None:
+            own.enable_truncation(self.max_length)
+        return own
+
+    @cached_property
+    def _unknown(self) -> int | None:
+        model = json.loads(self.tokenizer)["model"]
+        token = model.get("unk_token")
+        found: int | None = model.get("unk_id") if token is None else self._own.token_to_id(token)
+        return found
+
+    def _check(self, text: object, i: int) -> None:
+        if not isinstance(text, str):
+            raise InputError(f"input {i} is {type(text).__name__}: expected a text")
+        ids = self._own.encode(text, add_special_tokens=False).ids
+        if all(token == self._unknown for token in ids):
+            what = "no known token" if text.strip() else "no word at all"
+            raise InputError(f"text {i} has {what} ({text[:40]!r}): leave it out")
+
+
+def _load(place: str | Path) -> Any:
+    """Return a tokenizer of transformers that is backed by the library `tokenizers`."""
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise _missing("transformers") from error
+    try:
+        loaded = AutoTokenizer.from_pretrained(str(place))
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        raise InputError(
+            f"{place} holds no tokenizer that can be read ({error}); expected its files, such as "
+            "tokenizer.json"
+        ) from error
+    if getattr(loaded, "backend_tokenizer", None) is None:
+        raise InputError(
+            f"the tokenizer in {place} ({type(loaded).__name__}) is written in Python; expected "
+            "one that the library tokenizers can hold, with a tokenizer.json"
+        )
+    return loaded
+
+
+def _missing(package: str) -> InputError:
+    return InputError(
+        f"the tokenizer of a pretrained model needs the package {package}, which is not "
+        "installed; pip install 'associated-learning[hf]'"
+    )
