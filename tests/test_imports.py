@@ -19,7 +19,7 @@ ORDER = [
     {"network"},
     {"backprop", "encoders", "parameters", "memory", "loader", "history", "inference", "optim"},
     {"interrupt"},
-    {"convert", "step", "checkpoint", "callbacks", "schedules"},
+    {"conversion", "step", "checkpoint", "callbacks", "schedules"},
     {"progress", "trainer"},
     {"experiments"},
     {"cli"},

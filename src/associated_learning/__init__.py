@@ -8,10 +8,19 @@ own; no gradient crosses from one layer to another. See `ALLayer` for the layer 
 
 from associated_learning.backprop import BPNetwork
 from associated_learning.checkpoint import Checkpoints, load_weights, save_weights
-from associated_learning.convert import al_form
+from associated_learning.conversion import (
+    ConvertedNetwork,
+    Plan,
+    al_form,
+    convert,
+    opaque,
+    plan,
+    register_readout,
+)
 from associated_learning.errors import (
     AssociatedLearningError,
     CheckpointError,
+    ConversionError,
     InputError,
     NonFiniteLossError,
 )
@@ -35,19 +44,26 @@ __all__ = [
     "CheckpointError",
     "Checkpoints",
     "Classes",
+    "ConversionError",
+    "ConvertedNetwork",
     "InputError",
     "LoaderBatches",
     "MultiLabel",
     "Network",
     "NonFiniteLossError",
+    "Plan",
     "Regression",
     "Sequence",
     "Trainer",
     "al_form",
+    "convert",
     "count_parameters",
     "evaluate",
     "load_weights",
+    "opaque",
+    "plan",
     "predict_batches",
+    "register_readout",
     "save_weights",
     "update_layer",
     "update_network",

@@ -1,8 +1,15 @@
 """The errors this library raises; every message says what came, what was expected, what to do."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 __all__ = [
     "AssociatedLearningError",
     "CheckpointError",
+    "ConversionError",
+    "Fault",
     "InputError",
     "NonFiniteLossError",
 ]
@@ -14,6 +21,38 @@ class AssociatedLearningError(Exception):
 
 class InputError(AssociatedLearningError, ValueError):
     """A value handed in by the user does not fit: data, labels, shapes, names or settings."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One reason why a model cannot be cut into layers.
+
+    Attributes:
+        place: Name of the cut, or of a module.
+        what: What is wrong.
+        remedy: What to do about it.
+    """
+
+    place: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.what}. {self.remedy}"
+
+
+class ConversionError(InputError):
+    """A model cannot be converted as asked.
+
+    Attributes:
+        faults: All reasons that were found, not only the first.
+    """
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        reasons = "1 reason" if len(self.faults) == 1 else f"{len(self.faults)} reasons"
+        lines = "".join(f"\n  - {fault}" for fault in self.faults)
+        super().__init__(f"the model cannot be converted, for {reasons}:{lines}")
 
 
 class CheckpointError(AssociatedLearningError, RuntimeError):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from associated_learning.backprop import BPNetwork
-from associated_learning.convert import al_form
+from associated_learning.conversion import al_form
 from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.idle import check_idle

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from associated_learning.convert.partners import (
+from associated_learning.conversion.partners import (
     BridgeKind,
     choose_readout,
     make_bridge,
@@ -22,7 +22,7 @@ from associated_learning.models.activations import Activation
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
 
-__all__ = ["al_form"]
+__all__ = ["al_form", "al_layers"]
 
 T = TypeVar("T")
 
@@ -81,6 +81,43 @@ def al_form(
         >>> net.num_layers, net(torch.randn(5, 4), depth=1).shape
         (2, torch.Size([5, 3]))
     """
+    layers = al_layers(
+        encoders,
+        example,
+        target,
+        latent=latent,
+        readout=readout,
+        bridge=bridge,
+        bridge_hidden=bridge_hidden,
+        activation=activation,
+        decoder_activation=decoder_activation,
+        linear_decoders=linear_decoders,
+        bias=bias,
+        detach_target=detach_target,
+        stop_gradients=stop_gradients,
+        use_associated=use_associated,
+    )
+    return ALNetwork(layers, target)
+
+
+def al_layers(
+    encoders: Iterable[nn.Module],
+    example: Any,
+    target: Target,
+    *,
+    latent: int | Sequence[int],
+    readout: nn.Module | Sequence[nn.Module] | None,
+    bridge: BridgeKind,
+    bridge_hidden: int,
+    activation: Activation,
+    decoder_activation: Activation | None,
+    linear_decoders: bool,
+    bias: bool,
+    detach_target: bool,
+    stop_gradients: bool | Sequence[bool] = True,
+    use_associated: bool | Sequence[bool] = True,
+) -> list[ALLayer]:
+    """Return the layers that `al_form` makes a network of; the arguments are its own."""
     encoders = list(encoders)
     if not encoders:
         raise InputError("no encoders came to convert; expected at least one module.")
@@ -117,7 +154,7 @@ def al_form(
     ]
     for layer in layers:
         layer.to(device_of(layer.f))
-    return ALNetwork(layers, target)
+    return layers
 
 
 def _decoder_activations(

@@ -1,0 +1,116 @@
+"""Which cuts make layers of about equal cost."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from associated_learning.conversion.cuts import Body, Cut
+from associated_learning.errors import InputError
+
+__all__ = ["Balance", "Costs", "best_cuts"]
+
+Balance = Literal["time", "parameters", "flops"]
+_GOOD_ENOUGH = 1.5  # the costliest layer over the mean: then modules need not be taken apart more
+
+
+class Costs:
+    """The cost of the body of a model, from any event to any other.
+
+    Args:
+        body: The body.
+        balance: What counts: measured "time", "parameters" or "flops".
+    """
+
+    def __init__(self, body: Body, balance: Balance) -> None:
+        if balance not in get_args(Balance):
+            known = ", ".join(get_args(Balance))
+            raise InputError(f"balance={balance!r} came; expected one of {known}.")
+        marks = _parameter_marks(body) if balance == "parameters" else _call_marks(body, balance)
+        marks.sort()
+        self._times = [time for time, _ in marks]
+        self._sums = [0.0, *itertools.accumulate(cost for _, cost in marks)]
+
+    def between(self, begin: int, end: int) -> float:
+        """Return the cost of what happens from ``begin`` on, before ``end``."""
+        first, last = (bisect.bisect_left(self._times, time) for time in (begin, end))
+        return self._sums[last] - self._sums[first]
+
+    def shares(self, times: Sequence[int]) -> list[float]:
+        """Return each layer's share of the cost of all, for layers that end at ``times``."""
+        costs = [self.between(a, b) for a, b in itertools.pairwise([-1, *times])]
+        total = sum(costs)
+        return [cost / total if total else 1 / len(costs) for cost in costs]
+
+
+def _parameter_marks(body: Body) -> list[tuple[int, float]]:
+    return [
+        (value.uses[0].time, float(value.tensor.numel()))
+        for value in body.flow.parameters()
+        if value.uses
+    ]
+
+
+def _call_marks(body: Body, balance: Balance) -> list[tuple[int, float]]:
+    return [
+        (call.begin, call.seconds if balance == "time" else float(call.flops))
+        for call in body.flow.recording.root.walk()
+        if not call.children
+    ]
+
+
+def best_cuts(body: Body, found: Sequence[Cut], costs: Costs, num_layers: int) -> list[Cut]:
+    """Return the cuts whose costliest layer costs least, ``num_layers - 1`` or as many as fit.
+
+    Of cuts at several depths of the tree of modules the shallow ones are taken, as long as they
+    balance well.
+    """
+    best: tuple[float, list[Cut]] | None = None
+    for depth in sorted({_depth(cut) for cut in found}):
+        level = [cut for cut in found if _depth(cut) <= depth]
+        for count in range(min(num_layers - 1, len(level)), 0, -1):
+            worst, cuts = _partition(body, level, costs, count)
+            if not cuts:
+                continue
+            # fewer layers than asked for only where no more are possible
+            badness = worst * (count + 1) + 100.0 * (num_layers - 1 - count)
+            if best is None or badness < 0.8 * best[0]:
+                best = badness, cuts
+            break
+        if best is not None and best[0] <= _GOOD_ENOUGH:
+            break
+    return [] if best is None else best[1]
+
+
+def _depth(cut: Cut) -> int:
+    return cut.name.count(".")
+
+
+def _partition(
+    body: Body, cuts: Sequence[Cut], costs: Costs, count: int
+) -> tuple[float, list[Cut]]:
+    """Return the largest share and the cuts, by dynamic programming over the places."""
+    times = [-1, *(cut.time for cut in cuts), body.end]
+    holds = [value.uses[0].time for value in body.flow.parameters() if value.uses]
+    total = costs.between(-1, body.end) or 1.0
+
+    def cost(a: int, b: int) -> float:
+        begin, end = times[a], times[b]
+        trains = any(begin <= time < end for time in holds)
+        return costs.between(begin, end) / total if trains else float("inf")
+
+    last = len(times) - 1
+    table = {(b, 0): (cost(0, b), 0) for b in range(1, last + 1)}
+    for k in range(1, count + 1):
+        for b in range(k + 1, last + 1):
+            options = ((max(table[a, k - 1][0], cost(a, b)), a) for a in range(k, b))
+            table[b, k] = min(options)
+    if table[last, count][0] == float("inf"):
+        return float("inf"), []
+    chosen, b = [], last
+    for k in range(count, 0, -1):
+        b = table[b, k][1]
+        chosen.append(cuts[b - 1])
+    return table[last, count][0], chosen[::-1]

@@ -1,0 +1,210 @@
+"""Where a recorded model can be cut into layers, and why not elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from associated_learning.conversion.flow import Flow, Use, Value, depends, is_activation
+from associated_learning.conversion.record import Call, leaves
+from associated_learning.errors import ConversionError, Fault
+
+__all__ = ["Body", "Cut", "activation_at", "candidates", "faults_at", "find_body", "opened"]
+
+
+class Cut(NamedTuple):
+    """A place between two layers.
+
+    Attributes:
+        name: The module before or after whose call the cut is made.
+        time: The event's time.
+        s: The one activation that flows over it.
+    """
+
+    name: str
+    time: int
+    s: Value
+
+
+class Body(NamedTuple):
+    """The part of a model that becomes layers.
+
+    Attributes:
+        flow: The model's data flow.
+        end: Time at which the head begins, which is dropped.
+        features: What the head takes: the last layer's activation.
+        spans: Every activation with the time of its last use in the body.
+    """
+
+    flow: Flow
+    end: int
+    features: Value
+    spans: tuple[tuple[Value, int], ...]
+
+
+def find_body(flow: Flow, end: int) -> Body:
+    """Return the body of a model whose head begins at ``end``.
+
+    Raises:
+        ConversionError: No activation, or several, go into the head.
+    """
+    after = flow.recording.root.end + 1
+    found = [value for value in flow.live(end, after) if is_activation(value)]
+    whole = end == flow.recording.root.end
+    if len(found) == 1 or (whole and found):  # of several outputs the first counts
+        spans = ((value, value.last_use(end)) for value in flow.values.values())
+        used = ((v, use.time) for v, use in spans if use is not None and is_activation(v))
+        return Body(flow, end, _first_output(flow, found) if whole else found[0], tuple(used))
+    raise ConversionError([_headless(found)])
+
+
+def _headless(found: Sequence[Value]) -> Fault:
+    """Return why there are no features for a head to take."""
+    made = ", ".join(_place(value.maker) for value in found if value.maker is not None)
+    return Fault(
+        "the head",
+        f"it takes {len(found)} activations ({made}), and an AL network has one"
+        if found
+        else "no tensor that depends on both the data and a parameter comes out of the model",
+        "Name the modules of the head by head=[...], such that one activation flows into the "
+        "first of them, or let the model return a tensor.",
+    )
+
+
+def candidates(body: Body) -> list[Cut]:
+    """Return every place before a module's call where a cut has no fault.
+
+    Of several modules that begin with the same activation, the outermost counts.
+    """
+    found: dict[int, Cut] = {}
+    for call in body.flow.recording.root.walk():
+        if call.module is None or not call.path or call.begin >= body.end:
+            continue
+        s = activation_at(body, call.begin)
+        if s is not None and not faults_at(body, call.path, call.begin):
+            found.setdefault(id(s.tensor), Cut(call.path, call.begin, s))
+    return list(found.values())
+
+
+def activation_at(body: Body, time: int) -> Value | None:
+    """Return the one activation that flows over a place; None if there is none or several."""
+    found = _activations(body, time)
+    return found[0] if len(found) == 1 else None
+
+
+def _activations(body: Body, time: int) -> list[Value]:
+    return [value for value, last in body.spans if value.born < time <= last]
+
+
+def _first_output(flow: Flow, found: Sequence[Value]) -> Value:
+    known = {id(value.tensor): value for value in found}
+    outputs = (known.get(id(leaf)) for leaf in leaves(flow.recording.root.output))
+    return next(value for value in outputs if value is not None)
+
+
+def faults_at(body: Body, name: str, time: int) -> list[Fault]:
+    """Return all that forbids a cut.
+
+    Args:
+        body: What is cut.
+        name: What to call the place.
+        time: Its time.
+    """
+    return [
+        *_jumps(body, name, time),
+        *_shared(body.flow, name, time, body.end),
+        *_untrained(body, name, time),
+        *_reads(body.flow, time, body.end),
+    ]
+
+
+def _jumps(body: Body, name: str, time: int) -> Iterator[Fault]:
+    found = _activations(body, time)
+    if not found:
+        yield Fault(
+            name,
+            "no activation flows over this cut: nothing before it both holds parameters and "
+            "sees the data",
+            "Cut later.",
+        )
+    main = max(found, key=lambda value: value.born, default=None)
+    for value in found:
+        if value is main:
+            continue
+        user = value.first_use(time)
+        assert value.maker is not None
+        assert user is not None
+        maker, consumer = _place(value.maker), _place(user.call)
+        shape = list(value.tensor.shape)
+        yield Fault(
+            name,
+            f"a connection jumps over this cut: what {maker} makes, {shape}, is used by {consumer}",
+            f"Cut before {maker} or after {consumer}, so that both ends are in one layer.",
+        )
+
+
+def _shared(flow: Flow, name: str, time: int, until: int) -> Iterator[Fault]:
+    owners: dict[tuple[str, str], list[str]] = {}
+    for key, value in flow.state.items():
+        if not value.sources:
+            continue
+        before, after = value.last_use(time), _within(value, time, until)
+        if before is not None and after is not None:
+            users = _place(before.call), _place(after.call)
+            owners.setdefault(users, []).append(flow.names[key])
+    for (before_name, after_name), names in owners.items():
+        weights = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+        yield Fault(
+            name,
+            f"{weights} would belong to the layers on both sides: used by {before_name} before "
+            f"this cut and by {after_name} after it (shared or tied weights)",
+            "Cut where all uses are on one side, or give each layer a copy of its own "
+            "(copy.deepcopy of the module, which unties them).",
+        )
+
+
+def _untrained(body: Body, name: str, time: int) -> Iterator[Fault]:
+    """What acts only on side inputs below a cut gets no gradient from the loss below it."""
+    found = _activations(body, time)
+    for key, value in body.flow.state.items():
+        if not depends(body.features, value) or value.last_use(time) is None:
+            continue
+        if found and not any(depends(activation, value) for activation in found):
+            yield Fault(
+                name,
+                f"{body.flow.names[key]} is used before this cut, but acts only on what is used "
+                "after it, so that no layer would train it",
+                "Cut after the first module that uses what it makes.",
+            )
+
+
+def _within(value: Value, time: int, until: int) -> Use | None:
+    use = value.first_use(time)
+    return use if use is not None and use.time < until else None
+
+
+def _reads(flow: Flow, time: int, until: int) -> Iterator[Fault]:
+    """The modules around a cut are taken apart; what they do themselves must be repeatable."""
+    for call in opened(flow.recording.root, [time]):
+        for child in call.children:
+            if child.begin < until and flow.reads_data(child):
+                function = getattr(child.target, "__name__", "a function")
+                yield Fault(
+                    call.path or "the model",
+                    f"its forward depends on the content of a tensor ({function} makes a Python "
+                    "value of it), so that it cannot be taken apart",
+                    "Cut inside or outside of this module only where its forward need not be "
+                    "split, or put that part into a function marked with al.opaque.",
+                )
+
+
+def opened(root: Call, times: Sequence[int]) -> list[Call]:
+    """Return the calls that a cut at one of the times falls into, from the model inwards."""
+    return [call for call in root.walk() if any(call.begin < time <= call.end for time in times)]
+
+
+def _place(call: Call) -> str:
+    """Return the name of the innermost module that a call is part of."""
+    if call.module is not None and call.path:
+        return call.path
+    return next((parent.path for parent in call.ancestors() if parent.path), "the model itself")

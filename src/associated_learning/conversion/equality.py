@@ -1,0 +1,62 @@
+"""Law 5, checked at every conversion: the chained encoders give the model's own features."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from associated_learning.conversion.arguments import Arguments
+from associated_learning.conversion.cuts import Body, find_body
+from associated_learning.conversion.flow import Flow
+from associated_learning.conversion.record import record
+from associated_learning.conversion.slice import Slice
+from associated_learning.errors import ConversionError, Fault
+from associated_learning.inference import evaluating
+
+__all__ = ["check_same_features"]
+
+
+def check_same_features(
+    model: nn.Module,
+    arguments: Arguments,
+    inputs: dict[str, Tensor],
+    body: Body,
+    slices: list[Slice],
+) -> None:
+    """Compare with the model itself, on the example and on one sample less (law 5)."""
+    if any(value.is_meta for value in inputs.values()):
+        return
+    count = min(value.shape[0] for value in inputs.values())
+    for size in (count, count - 1):
+        batch = {name: value[:size] for name, value in inputs.items()}
+        expected = _features(model, arguments, batch, body)
+        try:
+            with evaluating(nn.ModuleList(slices)):
+                s: Any = batch
+                for encoder in slices:
+                    s = encoder(s)
+            same = torch.equal(s.values, expected)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise ConversionError([_not_repeatable(size, str(error))]) from error
+        if not same:
+            raise ConversionError([_not_repeatable(size, "its features are others")])
+
+
+def _features(
+    model: nn.Module, arguments: Arguments, batch: dict[str, Tensor], body: Body
+) -> Tensor:
+    args, kwargs = arguments.call(batch)
+    again = record(model, args, kwargs, batch)
+    flow = Flow(again, arguments.data(batch))
+    return find_body(flow, body.end).features.tensor
+
+
+def _not_repeatable(size: int, why: str) -> Fault:
+    return Fault(
+        "the model itself",
+        f"cut into layers it does not compute the same on {size} samples ({why}): its forward "
+        "depends on more than the tensors and sizes that were seen",
+        "Cut elsewhere, so that the module whose forward does so is in one layer as a whole.",
+    )

@@ -1,0 +1,153 @@
+"""What flows where in a recorded run: when each tensor is made and used, and what it depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from associated_learning.conversion.record import Call, Recording, leaves
+
+__all__ = ["Flow", "Use", "Value", "depends", "is_activation"]
+
+
+@dataclass(frozen=True)
+class Use:
+    """A use of a tensor: the event's time, and the call that uses it."""
+
+    time: int
+    call: Call
+
+
+@dataclass(eq=False)
+class Value:
+    """A tensor of the run.
+
+    Attributes:
+        tensor: The tensor; it is held, so that its id stays its own.
+        born: Time at which it was made; -1 for what was there before the run.
+        maker: The call that made it; None for what was there before.
+        sources: One bit for each parameter that it depends on, and one for the data.
+        uses: Its uses, by time.
+    """
+
+    tensor: Tensor
+    born: int
+    maker: Call | None
+    sources: int
+    uses: list[Use] = field(default_factory=list)
+
+    def last_use(self, until: int) -> Use | None:
+        """Return the last use before ``until``."""
+        return next((use for use in reversed(self.uses) if use.time < until), None)
+
+    def first_use(self, since: int) -> Use | None:
+        """Return the first use at or after ``since``."""
+        return next((use for use in self.uses if use.time >= since), None)
+
+
+class Flow:
+    """The data flow of a recording, tensor by tensor.
+
+    Args:
+        recording: The run.
+        data: Names of the inputs that carry the data, unlike masks and positions.
+
+    Attributes:
+        values: Every tensor that the run was given or made, by id.
+        state: Every parameter and buffer, by id, with its uses.
+        names: Name of each parameter and buffer, by id; of a tied one, the first.
+    """
+
+    def __init__(self, recording: Recording, data: set[str]) -> None:
+        self.recording = recording
+        self.values: dict[int, Value] = {}
+        self.state: dict[int, Value] = {}
+        self.names: dict[int, str] = {}
+        self._sources: dict[int, int] = {}
+        for name, parameter in recording.model.named_parameters():
+            self._add_state(name, parameter, 2 << len(self.state))
+        for name, buffer in recording.model.named_buffers():
+            self._add_state(name, buffer, 0)
+        for name, tensor in recording.inputs.items():
+            self.values[id(tensor)] = Value(tensor, -1, None, int(name in data))
+        self._visit(recording.root)
+        for leaf in leaves(recording.root.output):
+            if isinstance(leaf, Tensor):
+                self._use(leaf, recording.root.end, recording.root)
+
+    def _add_state(self, name: str, tensor: Tensor, source: int) -> None:
+        self.state[id(tensor)] = Value(tensor, -1, None, source)
+        self.names[id(tensor)] = name
+
+    def _visit(self, call: Call) -> None:
+        for child in call.children:
+            self._visit(child)
+        if call.children:
+            self._hand_through(call)
+        else:
+            self._compute(call)
+
+    def _hand_through(self, call: Call) -> None:
+        """A module that returns its own argument makes an alias of it at its end."""
+        for leaf in leaves(call.output):
+            source = self.recording.aliases.get(id(leaf))
+            if isinstance(leaf, Tensor) and source is not None and id(leaf) not in self.values:
+                sources = self._use(source, call.end, call)
+                self.values[id(leaf)] = Value(leaf, call.end, call, sources)
+
+    def _compute(self, call: Call) -> None:
+        sources = 0
+        for tensor in self._taken(call):
+            sources |= self._use(tensor, call.begin, call)
+        if call.module is None and call.sealed:
+            sources = 0  # of an opaque function: a mask, which takes activations for their shape
+        self._sources[id(call)] = sources
+        for tensor in call.mutated:
+            if id(tensor) in self.values:
+                self.values[id(tensor)].sources |= sources
+        for leaf in leaves(call.output):
+            if isinstance(leaf, Tensor) and id(leaf) not in self.values:
+                self.values[id(leaf)] = Value(leaf, call.end, call, sources)
+
+    def _taken(self, call: Call) -> Iterator[Tensor]:
+        yield from call.tensors()
+        if call.module is not None:
+            yield from call.module.parameters()
+            yield from call.module.buffers()
+
+    def _use(self, tensor: Tensor, time: int, call: Call) -> int:
+        """Note a use and return the tensor's sources."""
+        value = self.values.get(id(tensor)) or self.state.get(id(tensor))
+        if value is None:  # a constant that a module keeps
+            return 0
+        value.uses.append(Use(time, call))
+        return value.sources
+
+    def reads_data(self, call: Call) -> bool:
+        """Whether a call made a Python value of what depends on the data or on parameters."""
+        return call.reads_data and bool(self._sources[id(call)])
+
+    def live(self, time: int, until: int) -> list[Value]:
+        """Return what was made before a time and is used from it on, before ``until``."""
+        found = []
+        for value in self.values.values():
+            last = value.last_use(until)
+            if value.born < time and last is not None and last.time >= time:
+                found.append(value)
+        return found
+
+    def parameters(self) -> list[Value]:
+        """Return the parameters."""
+        return [value for value in self.state.values() if value.sources]
+
+
+def is_activation(value: Value) -> bool:
+    """Whether a tensor depends on a parameter and on the data; a mask or position bias does not."""
+    return bool(value.sources & 1) and value.sources > 1
+
+
+def depends(value: Value, parameter: Value) -> bool:
+    """Whether a tensor depends on a parameter."""
+    return bool(value.sources & parameter.sources)

@@ -1,0 +1,81 @@
+"""The classifier on top of a model, which its AL form replaces by bridges and decoders."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from associated_learning.conversion.record import Call, Recording, leaves
+from associated_learning.errors import InputError
+
+__all__ = ["Head", "head_begins"]
+
+Head = Literal["auto"] | None | Sequence[str]
+
+
+def head_begins(recording: Recording, head: Head) -> int:
+    """Return the time at which the head begins; what is made before and used after are features.
+
+    Args:
+        recording: The model's run.
+        head: Names of the head's modules; None for a model without one; "auto" takes what
+            stands around the base model of transformers, else a linear map that gives the
+            output.
+
+    Raises:
+        InputError: A name is not that of a module that was called.
+    """
+    root = recording.root
+    if head is None:
+        return root.end
+    if head == "auto":
+        return _around_base_model(recording) or _last_linear(root) or root.end
+    calls = {call.path: call for call in reversed(list(root.walk())) if call.path}
+    for name in head:
+        if name not in calls:
+            raise InputError(unknown_module(name, calls))
+    return min(calls[name].begin for name in head)
+
+
+def unknown_module(name: str, called: object) -> str:
+    """Return the message for a name that no called module has, with the nearest one."""
+    known = [str(path) for path in called]  # type: ignore[attr-defined]
+    inside = [path for path in known if path.startswith(f"{name}.")]
+    close = inside[:1] or difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    what = "is only a container, which is not called itself" if inside else "was not called"
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"module {name!r} came, but it {what} when the model ran on the example.{hint}"
+
+
+def _around_base_model(recording: Recording) -> int | None:
+    prefix = getattr(recording.model, "base_model_prefix", None)
+    base = getattr(recording.model, prefix, None) if isinstance(prefix, str) and prefix else None
+    if not isinstance(base, nn.Module):
+        return None
+    call = next((call for call in recording.root.walk() if call.target is base), None)
+    heads = [child for child in recording.root.children if call and child.begin > call.end]
+    holds = any(c.module is not None and any(True for _ in c.module.parameters()) for c in heads)
+    return None if call is None or not holds else call.end + 1
+
+
+def _last_linear(root: Call) -> int | None:
+    """A linear map whose ``[B, C]`` is the model's output, but for functions without weights."""
+    output = next((leaf for leaf in leaves(root.output) if isinstance(leaf, Tensor)), None)
+    holders = [
+        call
+        for call in root.walk()
+        if not call.children and call.module is not None and _holds_parameters(call.module)
+    ]
+    if output is None or output.dim() != 2 or not holders:
+        return None
+    last = holders[-1]
+    whole = isinstance(last.output, Tensor) and last.output.shape == output.shape
+    return last.begin if isinstance(last.module, nn.Linear) and whole else None
+
+
+def _holds_parameters(module: nn.Module) -> bool:
+    return any(isinstance(parameter, torch.Tensor) for parameter in module.parameters())

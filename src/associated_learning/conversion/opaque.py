@@ -1,0 +1,55 @@
+"""Functions that a recording takes as one piece, such as those that make attention masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import nn
+
+__all__ = ["opaque", "opaque_functions"]
+
+_MARK = "_associated_learning_opaque"
+# They look at the content of the mask (is anything padded at all?), which a recording of what
+# they did once could not repeat.
+_MODULES = ("transformers.masking_utils", "transformers.modeling_attn_mask_utils")
+
+
+def opaque(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a function that makes masks or the like: conversion calls it and never looks inside.
+
+    For functions that depend on the content of tensors (``if mask.all():``) and are called
+    between the blocks of a model, by their name in the file where the model's class stands. What
+    they return counts as a side input, not as an activation: no gradient is asked of it.
+
+    Example:
+        >>> import associated_learning as al
+        >>> @al.opaque
+        ... def without_padding(mask):
+        ...     return None if mask.all() else mask
+    """
+    setattr(function, _MARK, True)
+    return function
+
+
+def opaque_functions(
+    model: nn.Module,
+) -> Iterator[tuple[dict[str, Any], str, Callable[..., Any]]]:
+    """Yield the opaque functions that a model's classes can see: namespace, name, function."""
+    seen: set[int] = set()
+    for module in model.modules():
+        for base in type(module).__mro__:
+            namespace = getattr(base.__dict__.get("forward"), "__globals__", None)
+            if namespace is None or id(namespace) in seen:
+                continue
+            seen.add(id(namespace))
+            for name, value in list(namespace.items()):
+                if callable(value) and _is_opaque(value):
+                    yield namespace, name, value
+
+
+def _is_opaque(value: Any) -> bool:
+    if isinstance(value, type):
+        return False
+    marked = getattr(value, "__dict__", {}).get(_MARK, False)
+    return bool(marked) or getattr(value, "__module__", None) in _MODULES

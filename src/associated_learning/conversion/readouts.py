@@ -1,0 +1,217 @@
+"""How a converted layer's activation becomes the bridge's vector: rules, and a user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+from torch import Tensor, nn
+
+from associated_learning.conversion.arguments import KEEP_MASKS, PADDING_MASKS
+from associated_learning.conversion.slice import Stream
+from associated_learning.errors import InputError
+from associated_learning.models.readouts import PooledFlatten
+
+__all__ = ["Activation", "Readout", "StreamReadout", "choose", "find_mask", "register_readout"]
+
+# A bridge of 128 latents stays below this many inputs times 128, a quarter of a million weights.
+LARGEST_WIDTH = 2048
+T = TypeVar("T", bound=Callable[..., nn.Module])
+
+
+class Activation(NamedTuple):
+    """What a readout is chosen by.
+
+    Attributes:
+        s: An example of the activation.
+        axis: The axis of its channels or features.
+        module: The module that made it, or None.
+        mask: Name of the side input that tells real positions from padding, or None.
+    """
+
+    s: Tensor
+    axis: int
+    module: nn.Module | None
+    mask: str | None
+
+
+class Readout(NamedTuple):
+    """A readout and the reason for it.
+
+    Attributes:
+        module: From `Stream` to a vector ``[B, W]``.
+        reason: What it does and why, in words.
+    """
+
+    module: nn.Module
+    reason: str
+
+
+_registered: dict[type[nn.Module], Callable[[Activation], nn.Module]] = {}
+
+
+def register_readout(*kinds: type[nn.Module]) -> Callable[[T], T]:
+    """Choose your own readout after modules of your own type.
+
+    The decorated function gets an `Activation` and returns a module that maps the activation,
+    a tensor, to a vector ``[B, W]`` a sample. It is used wherever a layer's activation was made
+    by a module of one of ``kinds``; the latest registration counts.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> class Tokens(nn.Linear):
+        ...     '''The first token sums up the others.'''
+        >>> class First(nn.Module):
+        ...     def forward(self, s):
+        ...         return s[:, 0]
+        >>> @al.register_readout(Tokens)
+        ... def first_token(activation):
+        ...     return First()
+        >>> model = nn.Sequential(Tokens(4, 4), Tokens(4, 4), nn.Flatten(), nn.Linear(12, 2))
+        >>> plan = al.plan(model, torch.randn(2, 3, 4), at=["1"])
+        >>> plan.layers[0].reason
+        'first_token, registered for Tokens'
+    """
+
+    def register(function: T) -> T:
+        for kind in kinds:
+            _registered[kind] = function
+        return function
+
+    return register
+
+
+def choose(activation: Activation) -> Readout:
+    """Choose the readout of a layer.
+
+    Raises:
+        InputError: The activation has no axis beside the batch, or a registered function
+            returned no module.
+    """
+    for kind in type(activation.module).__mro__:
+        if kind in _registered:
+            function = _registered[kind]
+            module = function(activation)
+            if not isinstance(module, nn.Module):
+                raise InputError(
+                    f"{function.__name__}, registered for {kind.__name__}, returned "
+                    f"{type(module).__name__}; expected a module that maps s to [B, W]."
+                )
+            reason = f"{function.__name__}, registered for {kind.__name__}"
+            return Readout(StreamReadout(module), reason)
+    return _by_shape(activation)
+
+
+def _by_shape(activation: Activation) -> Readout:
+    s, axis, _, mask = activation
+    if s.dim() < 2:
+        raise InputError(
+            f"an activation of shape {list(s.shape)} came; expected the batch and at least one "
+            "more axis."
+        )
+    if s.dim() == 2:
+        return Readout(StreamReadout(nn.Identity()), "as it is: a vector")
+    if s.dim() == 3:
+        if mask is not None and axis == 2:
+            return Readout(MaskedAverage(mask), f"mean over positions, without padding ({mask})")
+        return Readout(StreamReadout(Average(axis)), "mean over positions")
+    if s.dim() == 4:
+        return _of_image(s, axis)
+    return Readout(StreamReadout(Average(axis)), f"mean over {s.dim() - 2} axes of positions")
+
+
+def _of_image(s: Tensor, axis: int) -> Readout:
+    channels = s.shape[axis]
+    sides = [size for i, size in enumerate(s.shape) if i not in (0, axis)]
+    fitting = [n for n in (4, 2) if channels * n * n <= LARGEST_WIDTH and n <= min(sides)]
+    if not fitting:
+        return Readout(StreamReadout(Average(axis)), "mean over the image: one cell is enough here")
+    grid: nn.Module = PooledFlatten(fitting[0])
+    if axis != 1:
+        grid = nn.Sequential(ChannelsFirst(axis), grid)
+    flat = s[0].numel()
+    reason = f"means of a {fitting[0]} x {fitting[0]} grid: {channels * fitting[0] ** 2} numbers"
+    return Readout(StreamReadout(grid), f"{reason} instead of {flat}")
+
+
+class StreamReadout(nn.Module):
+    """Applies a readout to the activation of a `Stream`; the result is in float32.
+
+    Bridges and coders of a converted model are in float32, also where the model is not.
+    """
+
+    def __init__(self, readout: nn.Module) -> None:
+        super().__init__()
+        self.readout = readout
+
+    def forward(self, s: Stream) -> Tensor:
+        """Return ``[B, W]``."""
+        vector: Tensor = self.readout(s.values)
+        return vector.float()
+
+
+class Average(nn.Module):
+    """The mean over all axes but the batch and that of the features.
+
+    Example:
+        >>> import torch
+        >>> Average(2)(torch.ones(2, 5, 3)).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, s: Tensor) -> Tensor:
+        """Return ``[B, D]``."""
+        positions = [i for i in range(1, s.dim()) if i != self.axis]
+        return s.mean(positions) if positions else s
+
+    def extra_repr(self) -> str:
+        """Return the axis for printing."""
+        return f"axis={self.axis}"
+
+
+class ChannelsFirst(nn.Module):
+    """Moves the axis of the channels behind the batch."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, s: Tensor) -> Tensor:
+        """Return ``[B, C, ...]``."""
+        return s.movedim(self.axis, 1)
+
+
+class MaskedAverage(nn.Module):
+    """The mean over the positions that a mask keeps: a `Stream` of ``[B, T, D]`` to ``[B, D]``."""
+
+    def __init__(self, mask: str) -> None:
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, s: Stream) -> Tensor:
+        """Return ``[B, D]``, in float32."""
+        keep = s.side[self.mask]
+        keep = keep.bool() if self.mask in KEEP_MASKS else ~keep.bool()
+        # masked_fill, not a product: NaN times zero is NaN, and padding must not matter
+        kept = s.values.masked_fill(~keep.unsqueeze(2), 0.0).float()
+        mean: Tensor = kept.sum(1) / keep.sum(1, keepdim=True).clamp(min=1)
+        return mean
+
+    def extra_repr(self) -> str:
+        """Return the mask's name for printing."""
+        return f"mask={self.mask}"
+
+
+def find_mask(s: Tensor, inputs: dict[str, Any]) -> str | None:
+    """Return the name of the input that masks the positions of ``s``, ``[B, T, D]``, if any."""
+    for name in KEEP_MASKS + PADDING_MASKS:
+        mask = inputs.get(name)
+        if isinstance(mask, Tensor) and s.dim() == 3 and mask.shape == s.shape[:2]:
+            return name
+    return None

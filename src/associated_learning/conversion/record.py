@@ -1,0 +1,350 @@
+"""One run of a model, written down: which module called which function on which tensors."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from associated_learning.conversion.opaque import opaque_functions
+from associated_learning.conversion.sizes import Size, TracedInt
+from associated_learning.inference import evaluating
+
+__all__ = ["Call", "Recording", "leaves", "record"]
+
+
+@dataclass(eq=False)
+class Call:
+    """A call of a module, of an opaque function, or of a torch function.
+
+    Attributes:
+        target: What was called.
+        path: Name of the module in the model; empty for a function and for the model itself.
+        parent: The call within which this one was made; None for the model.
+        begin: Time of the call, counted in events.
+        end: Time of the return.
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+        output: What it returned.
+        mutated: Tensors whose content it changed.
+        reads_data: Whether it made a Python value of a tensor's content.
+        sealed: Whether nothing was recorded inside, because it is never cut.
+        seconds: Time of a call without recorded calls inside.
+        flops: Floating-point operations of such a call, if they were counted.
+        children: Calls made within, in order.
+    """
+
+    target: Any
+    path: str
+    parent: Call | None
+    begin: int
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    end: int = 0
+    output: Any = None
+    mutated: list[Tensor] = field(default_factory=list)
+    reads_data: bool = False
+    sealed: bool = False
+    seconds: float = 0.0
+    flops: int = 0
+    children: list[Call] = field(default_factory=list)
+
+    @property
+    def module(self) -> nn.Module | None:
+        """The module that was called, if it was one."""
+        return self.target if isinstance(self.target, nn.Module) else None
+
+    def ancestors(self) -> Iterator[Call]:
+        """Yield the calls that this one was made within, the innermost first."""
+        call = self.parent
+        while call is not None:
+            yield call
+            call = call.parent
+
+    def walk(self) -> Iterator[Call]:
+        """Yield this call and all within it, by the time they began."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Yield the tensors among the arguments."""
+        for leaf in leaves((self.args, self.kwargs)):
+            if isinstance(leaf, Tensor):
+                yield leaf
+
+
+@dataclass(eq=False)
+class Recording:
+    """A model's run on an example.
+
+    Attributes:
+        model: The model.
+        root: The call of the model.
+        inputs: The example's tensors by the names of the model's arguments.
+        aliases: By id of a tensor: the tensor which a module returned as it had got it.
+        length: Number of events.
+    """
+
+    model: nn.Module
+    root: Call
+    inputs: dict[str, Tensor]
+    aliases: dict[int, Tensor]
+    length: int
+
+
+def leaves(structure: Any) -> Iterator[Tensor | int]:
+    """Yield the tensors and whole numbers in a structure, depth first; skip all else."""
+    if isinstance(structure, (Tensor, int, torch.SymInt)) and not isinstance(structure, bool):
+        yield structure  # type: ignore[misc]
+    elif isinstance(structure, Mapping):
+        for value in structure.values():
+            yield from leaves(value)
+    elif isinstance(structure, (tuple, list)):
+        for value in structure:
+            yield from leaves(value)
+    elif isinstance(structure, slice):
+        yield from leaves((structure.start, structure.stop, structure.step))
+    elif hasattr(structure, "__dataclass_fields__") and not isinstance(structure, type):
+        for name in structure.__dataclass_fields__:
+            yield from leaves(getattr(structure, name, None))
+
+
+def record(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    inputs: dict[str, Tensor],
+    *,
+    count_flops: bool = False,
+) -> Recording:
+    """Run a model once, in evaluation mode and without gradients, and write down its calls.
+
+    Args:
+        model: The model; it and its mode are left as they were.
+        args: Positional arguments of the model.
+        kwargs: Keyword arguments of the model.
+        inputs: The tensors among them, by name.
+        count_flops: Whether to count floating-point operations, which takes time.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(evaluating(model))
+        counter = stack.enter_context(FlopCounterMode(display=False)) if count_flops else None
+        recorder = _Recorder(model, counter)
+        stack.enter_context(recorder.patched())
+        stack.enter_context(recorder)
+        model(*args, **kwargs)
+    (root,) = recorder.roots
+    return Recording(model, root, inputs, recorder.aliases, next(recorder.clock))
+
+
+_SIZES = {"size", "numel", "nelement", "__len__"}
+_PROPERTIES = {
+    "T", "mT", "H", "mH", "data", "real", "imag", "shape", "dtype", "device", "layout", "ndim",
+    "is_cuda", "is_meta", "requires_grad", "names", "grad", "grad_fn", "is_leaf", "itemsize",
+    "nbytes", "is_sparse", "is_quantized", "is_nested", "_version",
+}  # fmt: skip
+_READS = {
+    "__bool__", "__int__", "__float__", "__index__", "__complex__", "__contains__", "item",
+    "tolist", "numpy", "__array__", "equal", "allclose", "is_nonzero",
+}  # fmt: skip
+_CONTAINERS = (
+    nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.TransformerEncoder, nn.TransformerDecoder,
+    nn.Transformer,
+)  # fmt: skip
+
+
+class _Recorder(TorchFunctionMode):
+    """Sees every torch function, and, through a patch, every module and opaque function."""
+
+    def __init__(self, model: nn.Module, flops: FlopCounterMode | None) -> None:
+        super().__init__()
+        self.names = {id(module): name for name, module in model.named_modules()}
+        self.model = model
+        self.flops = flops
+        self.clock = itertools.count()
+        self.stack: list[Call] = []
+        self.roots: list[Call] = []
+        self.aliases: dict[int, Tensor] = {}
+
+    @contextmanager
+    def patched(self) -> Iterator[None]:
+        """Hear of every call of a module or an opaque function."""
+        original = nn.Module.__call__
+        recorder = self
+
+        def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+            path = recorder.names.get(id(module))
+            if path is None or recorder.is_sealed:
+                return original(module, *args, **kwargs)
+            sealed = _is_atomic(module)
+            return recorder.run(module, path, sealed, args, kwargs, original, (module,))
+
+        with ExitStack() as stack:
+            stack.enter_context(mock.patch.object(nn.Module, "__call__", call))
+            for namespace, name, function in opaque_functions(self.model):
+                stack.enter_context(mock.patch.dict(namespace, {name: self.wrap(function)}))
+            yield
+
+    def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if self.is_sealed:
+                return function(*args, **kwargs)
+            return self.run(function, "", True, args, kwargs, function, ())
+
+        return call
+
+    @property
+    def is_sealed(self) -> bool:
+        return bool(self.stack) and self.stack[-1].sealed
+
+    def run(
+        self,
+        target: Any,
+        path: str,
+        sealed: bool,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        function: Callable[..., Any],
+        bound: tuple[Any, ...],
+    ) -> Any:
+        """Record a call of a module or an opaque function while it runs."""
+        call = self.open(target, path, args, kwargs)
+        call.sealed = sealed
+        versions, before = _versions(call.tensors()), self.meter()
+        self.stack.append(call)
+        try:
+            output = function(*bound, *args, **kwargs)
+        finally:
+            self.stack.pop()
+        if sealed:
+            self.charge(call, before)
+            call.mutated = _changed(versions)
+        call.output = self.distinct(output, call)
+        call.end = next(self.clock)
+        return call.output
+
+    def open(self, target: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        parent = self.stack[-1] if self.stack else None
+        call = Call(target, path, parent, next(self.clock), args, kwargs)
+        (self.roots if parent is None else parent.children).append(call)
+        return call
+
+    def meter(self) -> tuple[float, int]:
+        """Return the time and the floating-point operations so far."""
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            torch.cuda.synchronize()
+        return time.perf_counter(), 0 if self.flops is None else self.flops.get_total_flops()
+
+    def charge(self, call: Call, before: tuple[float, int]) -> None:
+        seconds, flops = self.meter()
+        call.seconds, call.flops = seconds - before[0], flops - before[1]
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: Iterable[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        args, kwargs = tuple(args), kwargs or {}
+        if not self.stack or self.stack[-1].sealed:
+            return func(*args, **kwargs)
+        name = _name(func)
+        if name in _SIZES or name == "shape":
+            return _traced_size(func(*args, **kwargs), name, args, kwargs)
+        if name in _PROPERTIES and name not in {"T", "mT", "H", "mH", "data", "real", "imag"}:
+            return func(*args, **kwargs)
+        return self.run_function(func, name, args, kwargs)
+
+    def run_function(
+        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        call = self.open(func, "", args, kwargs)
+        versions, before = _versions(call.tensors()), self.meter()
+        output = func(*args, **kwargs)
+        self.charge(call, before)
+        call.mutated = _changed(versions)
+        call.reads_data = name in _READS
+        call.output = output if call.mutated else self.distinct(output, call)
+        call.end = next(self.clock)
+        return call.output
+
+    def distinct(self, output: Any, call: Call) -> Any:
+        """Give a tensor that was returned as it came an identity of its own.
+
+        In evaluation mode dropout returns its input itself; in training it does not. What is
+        used after it must be told apart from what is used beside it.
+        """
+        given = {id(tensor) for tensor in call.tensors()}
+        if not any(id(leaf) in given for leaf in leaves(output)):
+            return output
+
+        def again(tensor: Tensor) -> Tensor:
+            if id(tensor) not in given:
+                return tensor
+            with torch._C.DisableTorchFunction():
+                alias = tensor.view_as(tensor)
+            self.aliases[id(alias)] = tensor
+            return alias
+
+        return _map(again, output)
+
+
+def _name(func: Any) -> str:
+    """Return a torch function's name; of a property's getter, the property's."""
+    name: str = getattr(func, "__name__", type(func).__name__)
+    if name == "__get__":
+        return str(func.__self__.__name__)
+    return name
+
+
+def _is_atomic(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("torch.nn.") and not isinstance(module, _CONTAINERS)
+
+
+def _versions(tensors: Iterable[Tensor]) -> list[tuple[Tensor, int]]:
+    with torch._C.DisableTorchFunction():
+        return [(tensor, tensor._version) for tensor in tensors]
+
+
+def _changed(versions: list[tuple[Tensor, int]]) -> list[Tensor]:
+    with torch._C.DisableTorchFunction():
+        return [tensor for tensor, version in versions if tensor._version != version]
+
+
+def _traced_size(value: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    tensor = args[0]
+    if isinstance(value, torch.Size):
+        return torch.Size(TracedInt.of(n, Size(tensor, i)) for i, n in enumerate(value))
+    if name == "size":
+        dim = args[1] if len(args) > 1 else kwargs["dim"]
+        return TracedInt.of(value, Size(tensor, dim))
+    return TracedInt.of(value, Size(tensor, 0 if name == "__len__" else None))
+
+
+def _map(function: Callable[[Tensor], Tensor], structure: Any) -> Any:
+    """Apply a function to the tensors of tuples, lists and mappings; leave the rest alone."""
+    if isinstance(structure, Tensor):
+        return function(structure)
+    if isinstance(structure, (tuple, list)):
+        values = [_map(function, value) for value in structure]
+        return (
+            type(structure)(*values) if hasattr(structure, "_fields") else type(structure)(values)
+        )
+    if isinstance(structure, dict) and hasattr(structure, "__dataclass_fields__"):
+        for name, value in list(structure.items()):  # transformers' outputs, both at once
+            structure[name] = _map(function, value)
+        return structure
+    if isinstance(structure, dict):
+        return type(structure)({key: _map(function, value) for key, value in structure.items()})
+    return structure

@@ -1,0 +1,110 @@
+"""Which cuts: those that the user names, or those that balance the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from associated_learning.conversion.balance import Costs, best_cuts
+from associated_learning.conversion.cuts import Body, Cut, activation_at, candidates, faults_at
+from associated_learning.conversion.head import unknown_module
+from associated_learning.conversion.record import Call
+from associated_learning.errors import ConversionError, Fault, InputError
+
+__all__ = ["At", "choose_cuts"]
+
+At = Literal["auto"] | int | Sequence[str] | Mapping[str, Any]
+AUTO_LAYERS = 4
+
+
+def choose_cuts(body: Body, at: At, costs: Costs) -> list[Cut]:
+    """Return the cuts between the layers."""
+    if at == "auto":
+        return _balanced(body, AUTO_LAYERS, costs, exact=False)
+    if isinstance(at, str):
+        raise InputError(f"at={at!r} came; expected 'auto', a number, or a list: [{at!r}].")
+    if isinstance(at, int):
+        return _balanced(body, at, costs, exact=True)
+    return _named(body, at)
+
+
+def _balanced(body: Body, num_layers: int, costs: Costs, *, exact: bool) -> list[Cut]:
+    if num_layers < 2:
+        raise InputError(
+            f"{num_layers} layers came; expected two or more: with one layer there is nothing to "
+            "train in isolation."
+        )
+    found = candidates(body)
+    cuts = best_cuts(body, found, costs, num_layers)
+    if not cuts or (exact and len(cuts) < num_layers - 1):
+        raise ConversionError(_why_not(body, num_layers, len(cuts) + 1))
+    return cuts
+
+
+def _why_not(body: Body, wanted: int, possible: int) -> list[Fault]:
+    """Return why there are not enough cuts: what forbids them at the shallowest modules."""
+    faults = [
+        Fault(
+            "the model itself",
+            f"it can be cut into {possible} layer{'s' * (possible > 1)}, {wanted} were asked for",
+            "Ask for fewer, or change the model as the other reasons say.",
+        )
+    ]
+    for call in body.flow.recording.root.walk():
+        if call.module is None or call.path.count(".") > 1 or not call.path:
+            continue
+        if call.begin < body.end:
+            faults += [f for f in faults_at(body, call.path, call.begin) if f not in faults]
+    return faults[:12]
+
+
+def _named(body: Body, at: Sequence[str] | Mapping[str, Any]) -> list[Cut]:
+    sides = dict(at.items()) if isinstance(at, Mapping) else dict.fromkeys(at, "beginning")
+    if not sides:
+        raise InputError("no names came to cut at; expected at least one: one layer is no network.")
+    calls: dict[str, Call] = {}
+    for call in body.flow.recording.root.walk():
+        if call.path:
+            calls.setdefault(call.path, call)
+    unknown = [unknown_module(name, calls) for name in sides if name not in calls]
+    if unknown:
+        raise InputError(" ".join(unknown))
+    times = [_time(calls[name], side) for name, side in sides.items()]
+    faults = _order_faults(list(sides), times, body.end)
+    for name, time in zip(sides, times, strict=True):
+        faults += [fault for fault in faults_at(body, name, time) if fault not in faults]
+    if faults:
+        raise ConversionError(faults)
+    return [
+        Cut(name, time, s)
+        for name, time in zip(sides, times, strict=True)
+        if (s := activation_at(body, time)) is not None
+    ]
+
+
+def _time(call: Call, side: Any) -> int:
+    name = getattr(side, "name", str(side)).lower()  # also an enum, such as SplitPoint.END
+    if name not in ("beginning", "end"):
+        raise InputError(f"{call.path}: {side!r} came; expected 'beginning' or 'end'.")
+    return call.begin if name == "beginning" else call.end + 1
+
+
+def _order_faults(names: list[str], times: list[int], end: int) -> list[Fault]:
+    faults = []
+    for (a, first), (b, second) in zip(
+        zip(names, times, strict=True), zip(names[1:], times[1:], strict=True), strict=False
+    ):
+        if second <= first:
+            faults.append(
+                Fault(b, f"it runs before {a}, but was named after it", "Name them in order.")
+            )
+    for name, time in zip(names, times, strict=True):
+        if time >= end:
+            faults.append(
+                Fault(
+                    name,
+                    "it is part of the head, which is dropped",
+                    "Cut below it, or say by head= which modules are the head.",
+                )
+            )
+    return faults
