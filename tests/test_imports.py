@@ -20,7 +20,7 @@ ORDER = [
     {"backprop", "encoders", "parameters", "memory", "loader", "history", "inference", "optim"},
     {"interrupt"},
     {"conversion", "step", "checkpoint", "callbacks", "schedules"},
-    {"progress", "trainer"},
+    {"progress", "trainer", "verification"},
     {"experiments"},
     {"cli"},
 ]

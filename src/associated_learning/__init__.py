@@ -23,6 +23,7 @@ from associated_learning.errors import (
     ConversionError,
     InputError,
     NonFiniteLossError,
+    VerificationError,
 )
 from associated_learning.inference import evaluate, predict_batches
 from associated_learning.layer import ALLayer
@@ -33,6 +34,7 @@ from associated_learning.sequence import Sequence
 from associated_learning.step import update_layer, update_network
 from associated_learning.targets import Classes, MultiLabel, Regression
 from associated_learning.trainer import Trainer
+from associated_learning.verification import verify
 
 __version__ = "0.1.0"
 
@@ -55,6 +57,7 @@ __all__ = [
     "Regression",
     "Sequence",
     "Trainer",
+    "VerificationError",
     "al_form",
     "convert",
     "count_parameters",
@@ -67,4 +70,5 @@ __all__ = [
     "save_weights",
     "update_layer",
     "update_network",
+    "verify",
 ]

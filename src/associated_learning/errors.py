@@ -12,6 +12,7 @@ __all__ = [
     "Fault",
     "InputError",
     "NonFiniteLossError",
+    "VerificationError",
 ]
 
 
@@ -61,3 +62,7 @@ class CheckpointError(AssociatedLearningError, RuntimeError):
 
 class NonFiniteLossError(AssociatedLearningError, ArithmeticError):
     """The loss of a layer became NaN or infinite; names the layer and the batch."""
+
+
+class VerificationError(AssociatedLearningError, AssertionError):
+    """A network does not keep what AL promises; shows everything that was checked."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
+from associated_learning.conversion.arguments import Arguments
 from associated_learning.conversion.balance import Balance
 from associated_learning.conversion.build import al_layers
+from associated_learning.conversion.equality import features
 from associated_learning.conversion.head import Head
 from associated_learning.conversion.partners import BridgeKind
 from associated_learning.conversion.planned import Plan
@@ -23,6 +25,20 @@ from associated_learning.targets import Target
 __all__ = ["ConvertedNetwork", "convert"]
 
 
+class Source(NamedTuple):
+    """Where a network came from; a tuple, so that the model is no submodule of the network.
+
+    Attributes:
+        model: The model, whose parameters are the layers' already.
+        arguments: How a batch becomes its arguments.
+        head: Where its features end.
+    """
+
+    model: nn.Module
+    arguments: Arguments
+    head: Head
+
+
 class ConvertedNetwork(ALNetwork):
     """An AL network whose encoders are slices of a user's model; see `convert`.
 
@@ -31,21 +47,28 @@ class ConvertedNetwork(ALNetwork):
     """
 
     def __init__(
-        self, layers: Iterable[ALLayer], target: Target, model: nn.Module, plan: Plan
+        self, layers: Iterable[ALLayer], target: Target, plan: Plan, source: Source
     ) -> None:
         super().__init__(layers, target)
         self.plan = plan
-        # in a tuple, so that the model is no submodule: its parameters are the layers' already
-        self._model = (model,)
+        self._source = source
 
     def backbone(self) -> nn.Module:
         """Return the model that was converted, with the weights that the layers have now.
 
-        Its old classifier is as it was: no layer holds it. Layers that were copied, by pickling
-        or ``copy.deepcopy``, do not share their parameters with it any more: load their weights
+        Its old classifier is as it was: no layer holds it. Layers that were sent away, pickled
+        or copied one by one, do not share their parameters with it any more: load their weights
         into the network first.
         """
-        return self._model[0]
+        return self._source.model
+
+    def backbone_features(self, x: Any) -> Tensor:
+        """Return what the old classifier would get, by running the original model itself.
+
+        It runs in evaluation mode and without gradients.
+        """
+        model, arguments, head = self._source
+        return features(model, arguments, arguments.bind(x), head)
 
 
 def convert(
@@ -99,7 +122,7 @@ def convert(
 
     Example:
         >>> import torch
-        >>> from torch import nn
+        >>> from torch import Tensor, nn
         >>> import associated_learning as al
         >>> model = nn.Sequential(
         ...     nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)
@@ -111,7 +134,7 @@ def convert(
     """
     if copy_model:
         model = copy.deepcopy(model)
-    plan, encoders = make_encoders(
+    plan, encoders, arguments = make_encoders(
         model, example_inputs, at=at, balance=balance, head=head, latent=latent
     )
     layers = al_layers(
@@ -128,4 +151,4 @@ def convert(
         bias=bias,
         detach_target=detach_target,
     )
-    return ConvertedNetwork(layers, target, model, plan)
+    return ConvertedNetwork(layers, target, plan, Source(model, arguments, head))

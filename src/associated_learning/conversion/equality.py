@@ -8,30 +8,42 @@ import torch
 from torch import Tensor, nn
 
 from associated_learning.conversion.arguments import Arguments
-from associated_learning.conversion.cuts import Body, find_body
+from associated_learning.conversion.cuts import find_body
 from associated_learning.conversion.flow import Flow
+from associated_learning.conversion.head import Head, head_begins
 from associated_learning.conversion.record import record
 from associated_learning.conversion.slice import Slice
 from associated_learning.errors import ConversionError, Fault
 from associated_learning.inference import evaluating
 
-__all__ = ["check_same_features"]
+__all__ = ["check_same_features", "features"]
 
 
 def check_same_features(
     model: nn.Module,
     arguments: Arguments,
     inputs: dict[str, Tensor],
-    body: Body,
+    head: Head,
     slices: list[Slice],
 ) -> None:
-    """Compare with the model itself, on the example and on one sample less (law 5)."""
+    """Compare with the model itself, on the example and on one sample less.
+
+    Args:
+        model: The model.
+        arguments: How a batch becomes its arguments.
+        inputs: The example.
+        head: Where its features end.
+        slices: The encoders.
+
+    Raises:
+        ConversionError: They differ in any bit.
+    """
     if any(value.is_meta for value in inputs.values()):
         return
     count = min(value.shape[0] for value in inputs.values())
     for size in (count, count - 1):
         batch = {name: value[:size] for name, value in inputs.items()}
-        expected = _features(model, arguments, batch, body)
+        expected = features(model, arguments, batch, head)
         try:
             with evaluating(nn.ModuleList(slices)):
                 s: Any = batch
@@ -44,13 +56,14 @@ def check_same_features(
             raise ConversionError([_not_repeatable(size, "its features are others")])
 
 
-def _features(
-    model: nn.Module, arguments: Arguments, batch: dict[str, Tensor], body: Body
+def features(
+    model: nn.Module, arguments: Arguments, inputs: dict[str, Tensor], head: Head
 ) -> Tensor:
-    args, kwargs = arguments.call(batch)
-    again = record(model, args, kwargs, batch)
-    flow = Flow(again, arguments.data(batch))
-    return find_body(flow, body.end).features.tensor
+    """Return what goes into a model's head, by a run of the model itself in evaluation mode."""
+    args, kwargs = arguments.call(inputs)
+    recording = record(model, args, kwargs, inputs)
+    body = find_body(Flow(recording, arguments.data(inputs)), head_begins(recording, head))
+    return body.features.tensor
 
 
 def _not_repeatable(size: int, why: str) -> Fault:

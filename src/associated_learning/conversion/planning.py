@@ -69,7 +69,7 @@ def plan(
         >>> [layer.modules for layer in plan.layers], plan.dropped
         ([('0', '1'), ('2', '3')], ('4',))
     """
-    found, _ = make_encoders(
+    found, _, _ = make_encoders(
         model, example_inputs, at=at, balance=balance, head=head, latent=latent
     )
     return found
@@ -83,8 +83,8 @@ def make_encoders(
     balance: Balance,
     head: Head,
     latent: int | Sequence[int],
-) -> tuple[Plan, list[Slice]]:
-    """Return the plan and the layers' encoders, which share their parameters with the model."""
+) -> tuple[Plan, list[Slice], Arguments]:
+    """Return the plan, the encoders, and how a batch becomes the model's arguments."""
     _check_model(model)
     arguments = Arguments.of(model, example_inputs)
     inputs = arguments.bind(example_inputs)
@@ -99,7 +99,7 @@ def make_encoders(
         raise ConversionError(script.faults)
     allow_pickling(model)
     slices = make_slices(script, cuts, arguments)
-    check_same_features(model, arguments, inputs, body, slices)
+    check_same_features(model, arguments, inputs, head, slices)
     layers = _layers(script, cuts, slices, costs, inputs, latent)
     dropped = _dropped(model, slices)
     notes = _notes(layers, dropped)
@@ -110,7 +110,7 @@ def make_encoders(
         balance=balance,
         notes=tuple(notes),
     )
-    return plan, slices
+    return plan, slices, arguments
 
 
 def _check_model(model: Any) -> None:
