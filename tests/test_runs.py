@@ -14,7 +14,8 @@ import associated_learning as al
 from associated_learning.callbacks import Callback, Callbacks, JsonLines
 from associated_learning.data import DataSet
 from associated_learning.experiments.config import RunConfig
-from associated_learning.experiments.families import InputSpec, build_network, resolved
+from associated_learning.experiments.families import build_network, resolved
+from associated_learning.experiments.input_spec import InputSpec
 from associated_learning.experiments.inputs import load_data, training_batches
 from associated_learning.experiments.ledger import append_row, make_row, read_rows
 from associated_learning.experiments.result import RunResult, read_history

@@ -96,7 +96,7 @@ def _compare(specimen: Specimen, model: nn.Module) -> None:
     for n, number in _BATCHES:
         x = specimen.entry.batch(n, number)
         with torch.no_grad():
-            expected = original_features(model, x, net.plan.head)
+            expected = original_features(model, x, net.plan.dropped)
             found = chained_features(net, x)
         if torch.equal(expected, expected[:1].expand_as(expected)):
             raise CheckError("the features of all samples are the same: equality shows nothing")
@@ -165,8 +165,8 @@ def _mean_losses(net: Any, x: Batch, y: Tensor) -> list[float]:
 
 
 CHECKS: dict[str, Callable[[Specimen, Setting], None]] = {
+    "features": features,  # the first: in training mode, BatchNorm's statistics change
     "isolation": isolation,
-    "features": features,
     "depths": depths,
     "processes": processes,
     "training": training,

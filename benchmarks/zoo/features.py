@@ -24,13 +24,10 @@ def original_features(model: nn.Module, x: Batch, heads: Iterable[str]) -> Tenso
     Args:
         model: The model as torch runs it.
         x: A batch.
-        heads: Names of the modules that conversion drops; none if the output itself are the
-            features.
-
-    Raises:
-        RuntimeError: None of the modules was called.
+        heads: Names of the modules that conversion drops. If the model calls none of them, its
+            output itself are the features.
     """
-    heads, inputs = list(heads), list[Tensor]()
+    inputs: list[Tensor] = []
 
     def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         inputs.extend(v for v in (*args, *kwargs.values()) if isinstance(v, Tensor))
@@ -42,11 +39,7 @@ def original_features(model: nn.Module, x: Batch, heads: Iterable[str]) -> Tenso
     output = call(model, x)
     for hook in hooks:
         hook.remove()
-    if not heads:
-        return _first_tensor(output)
-    if not inputs:
-        raise RuntimeError(f"none of the dropped modules {heads} was called by the model")
-    return inputs[0]
+    return inputs[0] if inputs else _first_tensor(output)
 
 
 def _first_tensor(output: Any) -> Tensor:

@@ -10,11 +10,13 @@ from associated_learning.backprop import BPNetwork
 from associated_learning.checkpoint import Checkpoints, load_weights, save_weights
 from associated_learning.conversion import (
     ConvertedNetwork,
+    Partners,
     Plan,
     al_form,
     convert,
     opaque,
     plan,
+    register_partners,
     register_readout,
 )
 from associated_learning.errors import (
@@ -53,6 +55,7 @@ __all__ = [
     "MultiLabel",
     "Network",
     "NonFiniteLossError",
+    "Partners",
     "Plan",
     "Regression",
     "Sequence",
@@ -66,6 +69,7 @@ __all__ = [
     "opaque",
     "plan",
     "predict_batches",
+    "register_partners",
     "register_readout",
     "save_weights",
     "update_layer",

@@ -146,5 +146,5 @@ def test_data_are_loaded_by_a_tokenizer(tmp_path: Path) -> None:
     assert (data.kind, data.preprocessor) == ("text", preprocessor)
     ids = data.train.take(torch.tensor([0])).values[0].tolist()
     assert ids in ([2, 4, 5, 7, 3], [2, 4, 6, 7, 3])
-    with pytest.raises(InputError, match="kind image came for a preprocessor that reads text"):
+    with pytest.raises(InputError, match="kind image came for a model whose"):
         load("digits", preprocessor=preprocessor)

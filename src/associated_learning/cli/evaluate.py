@@ -56,7 +56,7 @@ def evaluate(
     moved = {"data": data, "test_data": test_data, "data_root": data_root}
     places = {name: place for name, place in moved.items() if place is not None}
     config = replace(opened.config, **places)  # type: ignore[arg-type]
-    loaded = load_data(config)
+    loaded = load_data(config, opened.preprocessor)
     check_data(Path(run), loaded)
     batches = evaluation_batches(config, loaded, split)
     result = evaluate_network(opened.net, batches.epoch(0))

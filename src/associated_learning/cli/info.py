@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console
+from associated_learning.conversion import ConvertedNetwork
 from associated_learning.experiments.run import OpenRun, open_run
 from associated_learning.inference import device_of
 from associated_learning.network import ALNetwork
 from associated_learning.parameters import count_parameters
-from associated_learning.sequence import Sequence
 from associated_learning.structure import to_device
 
 __all__ = ["info"]
@@ -31,8 +31,9 @@ def info(run: RunFolder) -> None:
     """
     opened = open_run(Path(run))
     config = opened.config
+    model, data = escape(config.model_name), escape(config.data)
     console.print(
-        f"[bold]{config.model}[/] by {config.method.upper()} on {escape(config.data)}: "
+        f"[bold]{model}[/] by {config.method.upper()} on {data}: "
         f"{opened.spec.num_classes} classes, kind {opened.spec.kind}, seed {config.seed}"
     )
     net = opened.net
@@ -53,20 +54,29 @@ def _layers(net: ALNetwork, opened: OpenRun) -> Table:
             s = layer.f(s)
             table.add_row(
                 str(i),
-                type(layer.f).__name__,
-                escape(_shape(s)),
-                type(layer.readout).__name__,
+                escape(_encoder(net, i)),
+                escape(_shape(s, opened.spec.kind)),
+                type(getattr(layer.readout, "readout", layer.readout)).__name__,
                 f"{layer.readout(s).shape[1]} → {layer.bridge(s).shape[1]}",
                 f"{_count(layer):,}",
             )
     return table
 
 
-def _shape(s: Any) -> str:
-    if isinstance(s, Sequence):
-        return f"[B, T, {s.values.shape[-1]}]"
-    assert isinstance(s, Tensor)
-    return "[" + ", ".join(["B", *map(str, s.shape[1:])]) + "]"
+def _encoder(net: ALNetwork, number: int) -> str:
+    """Return what the encoder of a layer is: the modules of a converted model, or its type."""
+    if not isinstance(net, ConvertedNetwork):
+        return type(net.al_layers()[number - 1].f).__name__
+    modules = net.plan.layers[number - 1].modules
+    return modules[0] if len(modules) == 1 else f"{modules[0]} ... {modules[-1]}"
+
+
+def _shape(s: Any, kind: str) -> str:
+    values = s if isinstance(s, Tensor) else s.values
+    sizes = [str(size) for size in values.shape[1:]]
+    if kind == "text" and len(sizes) == 2:
+        sizes[0] = "T"
+    return "[" + ", ".join(["B", *sizes]) + "]"
 
 
 def _count(module: nn.Module) -> int:

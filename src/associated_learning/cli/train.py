@@ -152,9 +152,10 @@ def _callbacks(config: RunConfig, folder: Path, tensorboard: bool, quiet: bool) 
 
 
 def _show(folder: Path, config: RunConfig, result: RunResult) -> None:
+    data, model = escape(config.data), escape(config.model_name)
     title = (
-        f"{escape(config.data)}, {config.model} by {config.method.upper()}: accuracy in the best "
-        f"epoch, {result.best_epoch} of {result.epochs}; {result.seconds:.0f} s of training"
+        f"{data}, {model} by {config.method.upper()}: accuracy in the best epoch, "
+        f"{result.best_epoch} of {result.epochs}; {result.seconds:.0f} s of training"
     )
     columns = {"validation": result.validation_scores, "test": result.test_scores}
     console.print(title, soft_wrap=True)

@@ -3,7 +3,7 @@
 from associated_learning.conversion.build import al_form
 from associated_learning.conversion.converted import ConvertedNetwork, convert
 from associated_learning.conversion.opaque import opaque
-from associated_learning.conversion.partners import make_bridge
+from associated_learning.conversion.partners import Partners, make_bridge, register_partners
 from associated_learning.conversion.planned import Plan
 from associated_learning.conversion.planning import plan
 from associated_learning.conversion.readouts import register_readout
@@ -11,6 +11,7 @@ from associated_learning.conversion.slice import Stream
 
 __all__ = [
     "ConvertedNetwork",
+    "Partners",
     "Plan",
     "Stream",
     "al_form",
@@ -18,5 +19,6 @@ __all__ = [
     "make_bridge",
     "opaque",
     "plan",
+    "register_partners",
     "register_readout",
 ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import statistics
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from associated_learning.conversion.cuts import Body, Cut
+from associated_learning.conversion.record import Call
 from associated_learning.errors import InputError
 
 __all__ = ["Balance", "Costs", "best_cuts"]
@@ -28,6 +30,7 @@ class Costs:
         if balance not in get_args(Balance):
             known = ", ".join(get_args(Balance))
             raise InputError(f"balance={balance!r} came; expected one of {known}.")
+        self.balance = balance
         marks = _parameter_marks(body) if balance == "parameters" else _call_marks(body, balance)
         marks.sort()
         self._times = [time for time, _ in marks]
@@ -54,11 +57,21 @@ def _parameter_marks(body: Body) -> list[tuple[int, float]]:
 
 
 def _call_marks(body: Body, balance: Balance) -> list[tuple[int, float]]:
-    return [
-        (call.begin, call.seconds if balance == "time" else float(call.flops))
-        for call in body.flow.recording.root.walk()
-        if not call.children
-    ]
+    calls = [call for call in body.flow.recording.root.walk() if not call.children]
+    if balance == "flops":
+        return [(call.begin, float(call.flops)) for call in calls]
+    # equal blocks cost the same, whatever else the machine did meanwhile
+    alike: dict[Any, list[float]] = {}
+    for call in calls:
+        alike.setdefault(_likeness(call), []).append(call.seconds)
+    return [(call.begin, statistics.median(alike[_likeness(call)])) for call in calls]
+
+
+def _likeness(call: Call) -> tuple[Any, ...]:
+    module = call.module
+    weights = () if module is None else tuple(tuple(p.shape) for p in module.parameters())
+    what = getattr(call.target, "__name__", type(call.target).__name__)
+    return what, weights, tuple(tuple(tensor.shape) for tensor in call.tensors())
 
 
 def best_cuts(body: Body, found: Sequence[Cut], costs: Costs, num_layers: int) -> list[Cut]:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from associated_learning.conversion.partners import (
     BridgeKind,
+    MakePartners,
+    Partners,
     choose_readout,
     make_bridge,
     make_coder,
@@ -22,7 +24,7 @@ from associated_learning.models.activations import Activation
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
 
-__all__ = ["al_form", "al_layers"]
+__all__ = ["al_form", "al_layers", "measured_width", "one_a_layer"]
 
 T = TypeVar("T")
 
@@ -116,24 +118,28 @@ def al_layers(
     detach_target: bool,
     stop_gradients: bool | Sequence[bool] = True,
     use_associated: bool | Sequence[bool] = True,
+    partners: Sequence[MakePartners | None] | None = None,
 ) -> list[ALLayer]:
-    """Return the layers that `al_form` makes a network of; the arguments are its own."""
+    """Return the layers that `al_form` makes a network of.
+
+    Its arguments are those of `al_form`; ``partners`` holds, for each layer, what makes b, g and h
+    instead, or None.
+    """
     encoders = list(encoders)
     if not encoders:
         raise InputError("no encoders came to convert; expected at least one module.")
     count = len(encoders)
-    widths = [target.size, *_each("latent", latent, count)]
-    stops = _each("stop_gradients", stop_gradients, count)
-    associated = _each("use_associated", use_associated, count)
+    widths = [target.size, *one_a_layer("latent", latent, count)]
+    stops = one_a_layer("stop_gradients", stop_gradients, count)
+    associated = one_a_layer("use_associated", use_associated, count)
     if not all(isinstance(width, int) and width > 0 for width in widths):
         raise InputError(f"latent widths {widths[1:]} came; expected whole numbers above 0.")
     readouts, read_widths = _readouts(encoders, example, readout)
     h_activations = _decoder_activations(
         count, target, decoder_activation or activation, linear_decoders
     )
-    layers = [
-        ALLayer(
-            f,
+    made = [
+        Partners(
             make_bridge(
                 read_widths[i],
                 widths[i + 1],
@@ -144,6 +150,15 @@ def al_layers(
             ),
             make_coder(widths[i], widths[i + 1], activation, bias=bias),
             make_coder(widths[i + 1], widths[i], h_activations[i], bias=bias),
+        )
+        if make is None
+        else make(read_widths[i], widths[i], widths[i + 1])
+        for i, make in enumerate(partners or [None] * count)
+    ]
+    layers = [
+        ALLayer(
+            f,
+            *made[i],
             readout=readouts[i],
             reconstruction=target.loss if i == 0 else autoencoder_loss,
             detach_target=detach_target,
@@ -166,7 +181,8 @@ def _decoder_activations(
     return [first] + [above] * (count - 1)
 
 
-def _each(name: str, value: T | Sequence[T], count: int) -> list[T]:
+def one_a_layer(name: str, value: T | Sequence[T], count: int) -> list[T]:
+    """Return ``count`` values: those of a list, or one value for all."""
     if not isinstance(value, (list, tuple)):
         return [value] * count  # type: ignore[list-item]
     if len(value) != count:
@@ -179,7 +195,7 @@ def _readouts(
 ) -> tuple[list[nn.Module], list[int]]:
     """Return each layer's readout and the width it gives, measured on the example."""
     check_finite(example, "example")
-    given = _each("readout", readout, len(encoders))
+    given = one_a_layer("readout", readout, len(encoders))
     readouts, widths, s = [], [], example
     for i, (f, module) in enumerate(zip(encoders, given, strict=True), start=1):
         with evaluating(f):
@@ -188,13 +204,22 @@ def _readouts(
             except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
                 raise InputError(f"encoder {i} ({type(f).__name__}) fails: {error}") from error
         chosen = choose_readout(s) if module is None else module
-        with torch.no_grad():
-            read = chosen(s)
-        if not isinstance(read, Tensor) or read.dim() != 2:
-            shape = list(read.shape) if isinstance(read, Tensor) else type(read).__name__
-            raise InputError(
-                f"the readout of layer {i} returns {shape}; expected a vector a sample, [B, W]."
-            )
         readouts.append(chosen)
-        widths.append(read.shape[1])
+        widths.append(measured_width(i, chosen, s))
     return readouts, widths
+
+
+def measured_width(i: int, readout: nn.Module, s: Any) -> int:
+    """Return the width W of what a layer's readout gives.
+
+    Raises:
+        InputError: It is no vector a sample.
+    """
+    with torch.no_grad():
+        read = readout(s)
+    if not isinstance(read, Tensor) or read.dim() != 2:
+        shape = list(read.shape) if isinstance(read, Tensor) else type(read).__name__
+        raise InputError(
+            f"the readout of layer {i} returns {shape}; expected a vector a sample, [B, W]."
+        )
+    return read.shape[1]

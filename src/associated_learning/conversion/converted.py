@@ -14,7 +14,7 @@ from associated_learning.conversion.build import al_layers
 from associated_learning.conversion.equality import features
 from associated_learning.conversion.head import Head
 from associated_learning.conversion.partners import BridgeKind
-from associated_learning.conversion.planned import Plan
+from associated_learning.conversion.planned import PartnerSettings, Plan
 from associated_learning.conversion.planning import make_encoders
 from associated_learning.conversion.selection import At
 from associated_learning.layer import ALLayer
@@ -135,14 +135,19 @@ def convert(
     if copy_model:
         model = copy.deepcopy(model)
     plan, encoders, arguments = make_encoders(
-        model, example_inputs, at=at, balance=balance, head=head, latent=latent
+        model,
+        example_inputs,
+        at=at,
+        balance=balance,
+        head=head,
+        settings=PartnerSettings(latent, bridge, bridge_hidden, readout),
     )
     layers = al_layers(
         encoders,
         example_inputs,
         target,
         latent=latent,
-        readout=[layer.readout for layer in plan.layers] if readout is None else readout,
+        readout=[layer.readout for layer in plan.layers],
         bridge=bridge,
         bridge_hidden=bridge_hidden,
         activation=activation,
@@ -150,5 +155,6 @@ def convert(
         linear_decoders=linear_decoders,
         bias=bias,
         detach_target=detach_target,
+        partners=[layer.partners for layer in plan.layers],
     )
     return ConvertedNetwork(layers, target, plan, Source(model, arguments, head))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
+import torch
 from torch import Tensor, nn
 
 from associated_learning.errors import InputError
@@ -11,9 +13,86 @@ from associated_learning.models.activations import Activation, make_activation
 from associated_learning.models.readouts import GlobalAverage, MaskedMean
 from associated_learning.sequence import Sequence
 
-__all__ = ["BridgeKind", "choose_readout", "make_bridge", "make_coder"]
+__all__ = [
+    "BridgeKind",
+    "MakePartners",
+    "Partners",
+    "bridge_size",
+    "choose_readout",
+    "make_bridge",
+    "make_coder",
+    "partners_for",
+    "register_partners",
+]
 
 BridgeKind = Literal["linear", "activated", "mlp"]
+
+
+class Partners(NamedTuple):
+    """What Algorithm 1 adds to an encoder, for widths W of the readout and D of the latents.
+
+    Attributes:
+        b: Bridge, ``[B, W] -> [B, D_i]``.
+        g: Encoder of the target, ``[B, D_{i-1}] -> [B, D_i]``.
+        h: Decoder of the target, ``[B, D_i] -> [B, D_{i-1}]``.
+    """
+
+    b: nn.Module
+    g: nn.Module
+    h: nn.Module
+
+
+MakePartners = Callable[[int, int, int], Partners]
+T = TypeVar("T", bound=MakePartners)
+_registered: dict[type[nn.Module], MakePartners] = {}
+
+
+def register_partners(*kinds: type[nn.Module]) -> Callable[[T], T]:
+    """Make your own b, g and h beside modules of your own type.
+
+    The decorated function gets the width of the readout, ``D_{i-1}`` and ``D_i``, and returns
+    `Partners`. `convert` calls it for every layer whose activation was made by a module of one of
+    ``kinds``; the latest registration counts.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> class Wide(nn.Linear):
+        ...     pass
+        >>> @al.register_partners(Wide)
+        ... def with_dropout(width, below, latent):
+        ...     b = nn.Sequential(nn.Dropout(0.1), nn.Linear(width, latent))
+        ...     return al.Partners(b, nn.Linear(below, latent), nn.Linear(latent, below))
+        >>> model = nn.Sequential(Wide(4, 8), nn.Linear(8, 8), nn.Linear(8, 2))
+        >>> net = al.convert(model, torch.randn(2, 4), target=al.Classes(2), at=["1"])
+        >>> type(net.layers[0].b).__name__, type(net.layers[1].b).__name__
+        ('Sequential', 'Linear')
+    """
+
+    def register(function: T) -> T:
+        for kind in kinds:
+            _registered[kind] = function
+        return function
+
+    return register
+
+
+def partners_for(module: nn.Module | None) -> MakePartners | None:
+    """Return the function registered for a module's type or the nearest type above it."""
+    return next((_registered[kind] for kind in type(module).__mro__ if kind in _registered), None)
+
+
+def bridge_size(
+    width: int, latent: int, kind: BridgeKind, hidden: int, make: MakePartners | None
+) -> int:
+    """Return the number of parameters that a bridge will have."""
+    with torch.device("meta"):
+        if make is not None:
+            b = make(width, latent, latent).b
+        else:
+            b = make_bridge(width, latent, kind=kind, hidden=hidden)
+    return sum(parameter.numel() for parameter in b.parameters())
 
 
 def make_bridge(

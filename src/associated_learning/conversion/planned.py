@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
-from associated_learning.conversion.balance import Balance
+from associated_learning.conversion.balance import Balance, Costs
+from associated_learning.conversion.build import measured_width, one_a_layer
+from associated_learning.conversion.cuts import Cut
+from associated_learning.conversion.layout import feature_axis
+from associated_learning.conversion.partners import (
+    BridgeKind,
+    MakePartners,
+    bridge_size,
+    partners_for,
+)
+from associated_learning.conversion.readouts import Activation, Readout, choose, find_mask
+from associated_learning.conversion.slice import Slice
+from associated_learning.conversion.slicing import Script
 from associated_learning.conversion.table import text_table
+from associated_learning.inference import evaluating
 
-__all__ = ["Plan", "PlannedLayer"]
+__all__ = ["PartnerSettings", "Plan", "PlannedLayer", "make_plan"]
+
+
+class PartnerSettings(NamedTuple):
+    """What a user wishes for readouts and bridges; the arguments of `plan`."""
+
+    latent: int | Sequence[int]
+    bridge: BridgeKind
+    bridge_hidden: int
+    readout: nn.Module | Sequence[nn.Module] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +49,8 @@ class PlannedLayer:
         width: Width of that vector.
         parameters: Number of parameters of f.
         frozen: How many of them have ``requires_grad=False``, and stay frozen.
-        bridge_parameters: Number of parameters of b, if it is linear.
+        partners: Makes b, g and h, if a function is registered for the module that made s.
+        bridge_parameters: Number of parameters of b.
         share: Share of the cost of all layers, of what the plan was balanced by.
     """
 
@@ -37,6 +62,7 @@ class PlannedLayer:
     width: int
     parameters: int
     frozen: int
+    partners: MakePartners | None
     bridge_parameters: int
     share: float
 
@@ -75,6 +101,121 @@ class Plan:
         ]
         title = f"{self.model} in {len(self.layers)} layers"
         return "\n".join([title, text_table(header, rows), *self.notes])
+
+
+def make_plan(
+    script: Script,
+    cuts: Sequence[Cut],
+    slices: list[Slice],
+    costs: Costs,
+    inputs: dict[str, Tensor],
+    settings: PartnerSettings,
+) -> Plan:
+    """Describe what was cut, and choose readouts and partners."""
+    model = script.recording.model
+    layers = _layers(script, cuts, slices, costs, inputs, settings)
+    dropped = _dropped(model, slices)
+    return Plan(
+        model=type(model).__name__,
+        layers=tuple(layers),
+        dropped=dropped,
+        balance=costs.balance,
+        notes=tuple(_notes(layers, dropped)),
+    )
+
+
+def _layers(
+    script: Script,
+    cuts: Sequence[Cut],
+    slices: list[Slice],
+    costs: Costs,
+    inputs: dict[str, Tensor],
+    settings: PartnerSettings,
+) -> list[PlannedLayer]:
+    shares = costs.shares([cut.time for cut in cuts])
+    latents = one_a_layer("latent", settings.latent, len(cuts))
+    given = one_a_layer("readout", settings.readout, len(cuts))
+    found, streams = [], _streams(slices, inputs)
+    for i, (cut, encoder) in enumerate(zip(cuts, slices, strict=True)):
+        own_readout = given[i]
+        readout = (
+            _readout(script, cut, inputs)
+            if own_readout is None
+            else Readout(own_readout, "as given")
+        )
+        width = measured_width(i + 1, readout.module, streams[i])
+        make = partners_for(_maker(script, cut))
+        own = list(encoder.parameters())
+        found.append(
+            PlannedLayer(
+                begins=cuts[i - 1].name if i else "",
+                modules=_modules(encoder),
+                shape=tuple(cut.s.tensor.shape),
+                readout=readout.module,
+                reason=readout.reason,
+                width=width,
+                parameters=sum(p.numel() for p in own),
+                frozen=sum(p.numel() for p in own if not p.requires_grad),
+                partners=make,
+                bridge_parameters=bridge_size(
+                    width, latents[i], settings.bridge, settings.bridge_hidden, make
+                ),
+                share=shares[i],
+            )
+        )
+    return found
+
+
+def _streams(slices: list[Slice], inputs: dict[str, Tensor]) -> list[Any]:
+    found, s = [], inputs
+    for encoder in slices:
+        with evaluating(encoder):
+            s = encoder(s)
+        found.append(s)
+    return found
+
+
+def _readout(script: Script, cut: Cut, inputs: dict[str, Tensor]) -> Readout:
+    tensor = cut.s.tensor
+    axis = feature_axis(script.flow, tensor)
+    module = _maker(script, cut)
+    return choose(Activation(tensor, axis, module, find_mask(tensor, dict(inputs))))
+
+
+def _maker(script: Script, cut: Cut) -> nn.Module | None:
+    """Return the outermost module of the layer that made its activation, if a module did."""
+    maker = cut.s.maker
+    around = () if maker is None else (maker, *maker.ancestors())
+    return next((call.module for call in around if id(call) in script.numbers), None)
+
+
+def _modules(encoder: Slice) -> tuple[str, ...]:
+    names = (step.target for step in encoder.recipe.steps if isinstance(step.target, str))
+    return tuple(dict.fromkeys(names))
+
+
+def _dropped(model: nn.Module, slices: list[Slice]) -> tuple[str, ...]:
+    """Return the outermost modules with parameters of which none is in a layer."""
+    kept = {id(parameter) for encoder in slices for parameter in encoder.parameters()}
+    dropped: list[str] = []
+    for name, module in model.named_modules():
+        own = [id(parameter) for parameter in module.parameters()]
+        inside = any(name.startswith(f"{other}.") for other in dropped)
+        if name and own and not inside and not kept & set(own):
+            dropped.append(name)
+    return tuple(dropped)
+
+
+def _notes(layers: list[PlannedLayer], dropped: tuple[str, ...]) -> list[str]:
+    notes = []
+    if dropped:
+        notes.append(
+            f"dropped, because bridges and decoders take their place: {', '.join(dropped)}"
+        )
+    frozen = sum(layer.frozen for layer in layers)
+    if frozen:
+        notes.append(f"{frozen:,} parameters are frozen (requires_grad=False) and stay so")
+    return notes
 
 
 def _shortened(names: tuple[str, ...]) -> str:

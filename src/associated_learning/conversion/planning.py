@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from associated_learning.conversion.arguments import KEEP_MASKS, Arguments
@@ -15,14 +14,13 @@ from associated_learning.conversion.cuts import Cut, find_body
 from associated_learning.conversion.equality import check_same_features
 from associated_learning.conversion.flow import Flow
 from associated_learning.conversion.head import Head, head_begins
-from associated_learning.conversion.layout import feature_axis
 from associated_learning.conversion.parametrized import allow_pickling
-from associated_learning.conversion.planned import Plan, PlannedLayer
-from associated_learning.conversion.readouts import Activation, Readout, choose, find_mask
+from associated_learning.conversion.partners import BridgeKind
+from associated_learning.conversion.planned import PartnerSettings, Plan, make_plan
 from associated_learning.conversion.record import Recording, record
 from associated_learning.conversion.selection import At, choose_cuts
 from associated_learning.conversion.slice import Slice
-from associated_learning.conversion.slicing import Script, make_slices, write_script
+from associated_learning.conversion.slicing import make_slices, write_script
 from associated_learning.errors import ConversionError, InputError
 from associated_learning.inference import check_finite, evaluating
 from associated_learning.network import Network
@@ -38,6 +36,9 @@ def plan(
     balance: Balance = "time",
     head: Head = "auto",
     latent: int | Sequence[int] = 128,
+    readout: nn.Module | Sequence[nn.Module] | None = None,
+    bridge: BridgeKind = "linear",
+    bridge_hidden: int = 1280,
 ) -> Plan:
     """Look at how a model would be cut into layers, without converting it.
 
@@ -52,7 +53,10 @@ def plan(
             "flops".
         head: Names of the modules of the old classifier, which is dropped; None if the model has
             none; "auto" finds it.
-        latent: Widths of the latents; only for the bridges' sizes.
+        latent: Widths of the latents, from which the bridges' sizes follow.
+        readout: See `convert`.
+        bridge: See `make_bridge`.
+        bridge_hidden: See `make_bridge`.
 
     Raises:
         ConversionError: The model cannot be cut there; it holds all reasons.
@@ -70,7 +74,12 @@ def plan(
         ([('0', '1'), ('2', '3')], ('4',))
     """
     found, _, _ = make_encoders(
-        model, example_inputs, at=at, balance=balance, head=head, latent=latent
+        model,
+        example_inputs,
+        at=at,
+        balance=balance,
+        head=head,
+        settings=PartnerSettings(latent, bridge, bridge_hidden, readout),
     )
     return found
 
@@ -82,7 +91,7 @@ def make_encoders(
     at: At,
     balance: Balance,
     head: Head,
-    latent: int | Sequence[int],
+    settings: PartnerSettings,
 ) -> tuple[Plan, list[Slice], Arguments]:
     """Return the plan, the encoders, and how a batch becomes the model's arguments."""
     _check_model(model)
@@ -100,16 +109,7 @@ def make_encoders(
     allow_pickling(model)
     slices = make_slices(script, cuts, arguments)
     check_same_features(model, arguments, inputs, head, slices)
-    layers = _layers(script, cuts, slices, costs, inputs, latent)
-    dropped = _dropped(model, slices)
-    notes = _notes(layers, dropped)
-    plan = Plan(
-        model=type(model).__name__,
-        layers=tuple(layers),
-        dropped=dropped,
-        balance=balance,
-        notes=tuple(notes),
-    )
+    plan = make_plan(script, cuts, slices, costs, inputs, settings)
     return plan, slices, arguments
 
 
@@ -171,83 +171,3 @@ def _with_padding(name: str, value: Tensor) -> Tensor:
     padded = value.clone()
     padded[0, -1] = 0
     return padded
-
-
-def _layers(
-    script: Script,
-    cuts: Sequence[Cut],
-    slices: list[Slice],
-    costs: Costs,
-    inputs: dict[str, Tensor],
-    latent: int | Sequence[int],
-) -> list[PlannedLayer]:
-    shares = costs.shares([cut.time for cut in cuts])
-    latents = [latent] * len(cuts) if isinstance(latent, int) else list(latent)
-    found, s = [], _streams(slices, inputs)
-    for i, (cut, encoder) in enumerate(zip(cuts, slices, strict=True)):
-        readout = _readout(script, cut, inputs)
-        with torch.no_grad():
-            width = readout.module(s[i]).shape[1]
-        own = list(encoder.parameters())
-        found.append(
-            PlannedLayer(
-                begins=cuts[i - 1].name if i else "",
-                modules=_modules(encoder),
-                shape=tuple(cut.s.tensor.shape),
-                readout=readout.module,
-                reason=readout.reason,
-                width=width,
-                parameters=sum(p.numel() for p in own),
-                frozen=sum(p.numel() for p in own if not p.requires_grad),
-                bridge_parameters=(width + 1) * latents[i],
-                share=shares[i],
-            )
-        )
-    return found
-
-
-def _streams(slices: list[Slice], inputs: dict[str, Tensor]) -> list[Any]:
-    found, s = [], inputs
-    for encoder in slices:
-        with evaluating(encoder):
-            s = encoder(s)
-        found.append(s)
-    return found
-
-
-def _readout(script: Script, cut: Cut, inputs: dict[str, Tensor]) -> Readout:
-    tensor = cut.s.tensor
-    axis = feature_axis(script.flow, tensor)
-    maker = cut.s.maker
-    around = (call for call in (maker, *(maker.ancestors() if maker else ())) if call is not None)
-    module = next((call.module for call in around if id(call) in script.numbers), None)
-    return choose(Activation(tensor, axis, module, find_mask(tensor, dict(inputs))))
-
-
-def _modules(encoder: Slice) -> tuple[str, ...]:
-    names = (step.target for step in encoder.recipe.steps if isinstance(step.target, str))
-    return tuple(dict.fromkeys(names))
-
-
-def _dropped(model: nn.Module, slices: list[Slice]) -> tuple[str, ...]:
-    """Return the outermost modules with parameters of which none is in a layer."""
-    kept = {id(parameter) for encoder in slices for parameter in encoder.parameters()}
-    dropped: list[str] = []
-    for name, module in model.named_modules():
-        own = [id(parameter) for parameter in module.parameters()]
-        inside = any(name.startswith(f"{other}.") for other in dropped)
-        if name and own and not inside and not kept & set(own):
-            dropped.append(name)
-    return tuple(dropped)
-
-
-def _notes(layers: list[PlannedLayer], dropped: tuple[str, ...]) -> list[str]:
-    notes = []
-    if dropped:
-        notes.append(
-            f"dropped, because bridges and decoders take their place: {', '.join(dropped)}"
-        )
-    frozen = sum(layer.frozen for layer in layers)
-    if frozen:
-        notes.append(f"{frozen:,} parameters are frozen (requires_grad=False) and stay so")
-    return notes

@@ -184,8 +184,11 @@ def make_slices(script: Script, cuts: Sequence[Cut], arguments: Arguments) -> li
     """
     ends = [script.reference(cut.s.tensor, script.recording.root) for cut in cuts]
     needed = _needed(script, ends)
-    masks = {name: Given(name) for name in arguments.names if name in KEEP_MASKS + PADDING_MASKS}
-    outgoing: dict[str, Ref] = dict(masks)
+    # for the readouts, whether or not a module uses them
+    masks: dict[str, Ref] = {
+        name: Given(name) for name in arguments.names if name in KEEP_MASKS + PADDING_MASKS
+    }
+    outgoing = masks
     slices: list[Slice] = []
     taken: set[int] = set()
     recipes = []
@@ -197,8 +200,7 @@ def make_slices(script: Script, cuts: Sequence[Cut], arguments: Arguments) -> li
             if begin <= call.begin < cuts[i].time and step.number in needed
         ]
         s_in = ends[i - 1] if i else None
-        incoming = {} if i == 0 else _incoming(script, steps, (ends[i], outgoing), s_in)
-        incoming = {**incoming, **(masks if i else {})}
+        incoming = _incoming(steps, (ends[i], outgoing), s_in, masks) if i else {}
         recipes.append(
             Recipe(
                 steps=_freeing(steps, (ends[i], outgoing)),
@@ -228,10 +230,12 @@ def _needed(script: Script, ends: Sequence[Ref]) -> set[int]:
     return needed
 
 
-def _incoming(script: Script, steps: list[Step], leaving: Any, s_in: Ref | None) -> dict[str, Ref]:
+def _incoming(
+    steps: list[Step], leaving: Any, s_in: Ref | None, masks: dict[str, Ref]
+) -> dict[str, Ref]:
     """Return what a layer needs of the layers below beside the activation, by name."""
     own = {step.number for step in steps}
-    found: dict[str, Ref] = {}
+    found = dict(masks)
 
     def need(template: Any, name: str) -> None:
         for ref in _outside(template, own, s_in):

@@ -154,8 +154,8 @@ def _check_kind(raw: RawSet, preprocessor: Preprocessor | None) -> None:
     reads = None if preprocessor is None else preprocessor.kind.replace("subword", "text")
     if reads not in (None, raw.kind):
         raise InputError(
-            f"data of kind {raw.kind} came for a preprocessor that reads {reads}; expected data"
-            f" of kind {reads}"
+            f"data of kind {raw.kind} came for a model whose preprocessor reads {reads}; expected"
+            f" data of kind {reads}, or another model"
         )
 
 

@@ -6,11 +6,14 @@ import difflib
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from associated_learning.errors import CheckpointError, InputError
 
-__all__ = ["RunConfig", "nearest"]
+__all__ = ["HUB", "RunConfig", "nearest"]
+
+HUB = "hf:"  # how the names of models of transformers begin
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -26,9 +29,17 @@ def _setting(
     choices: tuple[str, ...] = (),
     least: float | None = None,
     most: float | None = None,
+    prefix: str = "",
 ) -> Any:
     """Return a field with its help text, its place in the help, and what values it takes."""
-    metadata = {"panel": panel, "help": text, "choices": choices, "least": least, "most": most}
+    metadata = {
+        "panel": panel,
+        "help": text,
+        "choices": choices,
+        "least": least,
+        "most": most,
+        "prefix": prefix,  # what begins so is taken beside the choices
+    }
     return field(default=default, metadata=metadata)
 
 
@@ -80,11 +91,30 @@ class RunConfig:
     model: str = _setting(
         "mlp",
         "Model",
-        "Network family.",
+        "Network family; or hf: and a folder with a model of transformers (config.json, maybe "
+        "model.safetensors and a tokenizer), a config.json, a type such as hf:bert or hf:vit (a "
+        "small fresh model), or a name on the Hugging Face hub.",
         choices=("mlp", "cnn", "vgg", "bilstm", "transformer"),
+        prefix=HUB,
     )
     num_layers: int | None = _setting(
-        None, "Model", "Number of layers (mlp) or of layers above the embedding (text).", least=1
+        None,
+        "Model",
+        "Number of layers (mlp, hf:...) or of layers above the embedding (bilstm, transformer).",
+        least=1,
+    )
+    at: str | None = _setting(
+        None,
+        "Model",
+        "hf:... Where layers begin: names of modules with commas between them, a number of "
+        "layers, or auto, for four or fewer of about the same cost.",
+    )
+    balance: str | None = _setting(
+        None,
+        "Model",
+        "hf:... What makes layers of the same cost: flops if not given; time is measured, and "
+        "may differ from run to run.",
+        choices=("flops", "parameters", "time"),
     )
     hidden: int | None = _setting(
         None, "Model", "Width of a layer: mlp, LSTM state, or Transformer feed-forward.", least=1
@@ -185,6 +215,19 @@ class RunConfig:
         for setting in fields(self):
             _check(setting.name, getattr(self, setting.name), setting.metadata)
 
+    @property
+    def family(self) -> str:
+        """The network family: the model, or "hf" for all models of transformers."""
+        return "hf" if self.model.startswith(HUB) else self.model
+
+    @property
+    def model_name(self) -> str:
+        """The model's name without the path of a folder, such as ``hf:minilm``."""
+        if self.family != "hf":
+            return self.model
+        path = Path(self.model.removeprefix(HUB))
+        return HUB + (path.parent.name if path.name == "config.json" else path.name)
+
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON-able values."""
         return asdict(self)
@@ -209,10 +252,14 @@ def _check(name: str, value: Any, metadata: Any) -> None:
     option = "--" + name.replace("_", "-")
     if value is None:
         return
-    if metadata["choices"] and value not in metadata["choices"]:
+    prefix = metadata["prefix"]
+    named = prefix and str(value).startswith(prefix) and value != prefix
+    if metadata["choices"] and value not in metadata["choices"] and not named:
         known = metadata["choices"]
+        more = f", or {prefix}NAME" if prefix else ""
         raise InputError(
-            f"{option} {value} came; expected one of {', '.join(known)}.{nearest(value, known)}"
+            f"{option} {value} came; expected one of {', '.join(known)}{more}."
+            f"{nearest(value, known)}"
         )
     least, most = metadata["least"], metadata["most"]
     # "not at least" instead of "less than", because NaN is neither

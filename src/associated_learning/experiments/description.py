@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from associated_learning.data import DataSet
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.experiments.config import RunConfig
-from associated_learning.experiments.families import InputSpec
+from associated_learning.experiments.converted import Backbone
+from associated_learning.experiments.input_spec import InputSpec
 from associated_learning.files import read_json, write_json
 
 __all__ = ["Description", "check_data", "keep_description", "read_description"]
@@ -24,11 +25,13 @@ class Description(NamedTuple):
         config: Its settings, resolved.
         spec: What its data look like.
         label_names: Name of each class.
+        backbone: The model of transformers, where the settings name one.
     """
 
     config: RunConfig
     spec: InputSpec
     label_names: tuple[str, ...]
+    backbone: Backbone | None = None
 
 
 def read_description(folder: Path) -> Description:
@@ -47,7 +50,8 @@ def read_description(folder: Path) -> Description:
         inputs = described["inputs"]
         spec = InputSpec(**{**inputs, "shape": tuple(inputs["shape"])})
         config = RunConfig.from_json(described["config"])
-        return Description(config, spec, tuple(described["label_names"]))
+        names = tuple(described["label_names"])
+        return Description(config, spec, names, _backbone(described.get("backbone")))
     except (TypeError, KeyError) as error:
         raise CheckpointError(
             f"{path} does not describe a run of this library ({error}); expected config, inputs "
@@ -73,7 +77,15 @@ def keep_description(folder: Path, description: Description, data: DataSet) -> N
         "inputs": asdict(description.spec),
         "label_names": list(description.label_names),
     }
+    if description.backbone is not None:
+        described["backbone"] = asdict(description.backbone)
     write_json(folder / "config.json", described)
+
+
+def _backbone(values: dict[str, Any] | None) -> Backbone | None:
+    if values is None:
+        return None
+    return Backbone(config=dict(values["config"]), cuts=tuple(values["cuts"]))
 
 
 def check_data(folder: Path, data: DataSet) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Sequence as Items
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +14,9 @@ from associated_learning.backprop import BPNetwork
 from associated_learning.conversion import al_form
 from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
+from associated_learning.experiments.converted import Backbone, build_converted
 from associated_learning.experiments.idle import check_idle
+from associated_learning.experiments.input_spec import InputSpec
 from associated_learning.keyed import seeded
 from associated_learning.models import (
     CNN,
@@ -32,38 +34,12 @@ from associated_learning.models import (
     Transformer,
 )
 from associated_learning.network import Network
-from associated_learning.sequence import Sequence
 from associated_learning.targets import Classes
 
-__all__ = ["InputSpec", "build_network", "resolved"]
+__all__ = ["build_network", "resolved"]
 
 TEXT_MODELS = ("bilstm", "transformer")
 IMAGE_MODELS = ("cnn", "vgg")
-
-
-@dataclass(frozen=True, kw_only=True)
-class InputSpec:
-    """What a network must know of its data.
-
-    Attributes:
-        kind: "image", "table" or "text".
-        num_classes: Number of classes.
-        shape: Shape of one input without the batch: ``[C, H, W]`` or ``[F]``; empty for text.
-        vocabulary_size: Number of rows of the embedding; 0 unless text.
-        embedding_dim: Width of the embedding; 0 unless text.
-    """
-
-    kind: str
-    num_classes: int
-    shape: tuple[int, ...] = ()
-    vocabulary_size: int = 0
-    embedding_dim: int = 0
-
-    def example(self) -> Any:
-        """Return a small batch of this form, of zeros (token ids of ones)."""
-        if self.kind == "text":
-            return Sequence(torch.ones(2, 3, dtype=torch.int64), torch.tensor([3, 2]))
-        return torch.zeros(2, *self.shape)
 
 
 # Learning rates, batches, clipping: Tables 7 and 8, section 6.6. Widths: the BP network's; the
@@ -76,6 +52,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "bilstm": {"hidden": 350, "num_layers": 2, "lr": 1e-4, "batch_size": 64, "epochs": 50,
                "clip": 5.0},
     "transformer": {"hidden": 512, "num_layers": 2, "lr": 2.5e-4, "batch_size": 128, "epochs": 50},
+    "hf": {"lr": 1e-4, "batch_size": 32, "epochs": 10, "clip": 1.0, "dropout": None,
+           "embedding_dropout": None},
 }  # fmt: skip
 _AL_DEFAULTS: dict[str, dict[str, Any]] = {
     "mlp": {"latent": 128, "coder_activation": "tanh"},
@@ -83,6 +61,7 @@ _AL_DEFAULTS: dict[str, dict[str, Any]] = {
     "vgg": {"latent": 300, "coder_activation": "tanh", "readout": "pooled"},
     "bilstm": {"latent": 128, "coder_activation": "tanh", "hidden": 300, "readout": "state-sum"},
     "transformer": {"latent": 128, "coder_activation": "tanh", "hidden": 256, "readout": "mean"},
+    "hf": {"latent": 128, "coder_activation": "tanh"},
 }
 _SHARED = {"dropout": 0.1, "embedding_dropout": 0.0, "schedule": "constant", "clip": 0.0,
            "patience": 5, "bridge": "linear"}  # fmt: skip
@@ -94,27 +73,39 @@ def resolved(config: RunConfig) -> RunConfig:
     Raises:
         InputError: A setting came that the model or the method would not read.
     """
-    own = _AL_DEFAULTS[config.model] if config.method == "al" else {}
-    defaults = {**_SHARED, **_DEFAULTS[config.model], **own}
+    own = _AL_DEFAULTS[config.family] if config.method == "al" else {}
+    defaults = {**_SHARED, **_DEFAULTS[config.family], **own}
     check_idle(config, defaults)
     given = config.to_json()
     return replace(config, **{k: v for k, v in defaults.items() if given[k] is None})
 
 
-def build_network(config: RunConfig, spec: InputSpec, vectors: Tensor | None = None) -> Network:
+def build_network(
+    config: RunConfig,
+    spec: InputSpec,
+    vectors: Tensor | None = None,
+    *,
+    backbone: Backbone | None = None,
+    pretrained: bool = False,
+) -> Network:
     """Build the network of a run; the weights are keyed by its seed.
 
     Args:
         config: The settings, `resolved`.
         spec: What the data look like.
         vectors: Word vectors ``[vocabulary_size, embedding_dim]`` for the embedding.
+        backbone: A model of transformers, where the settings name one.
+        pretrained: Whether to read its weights, if it has any.
 
     Raises:
         InputError: The model does not fit the kind of data.
     """
-    _check_kind(config.model, spec)
     mse = config.method == "al" and config.first_loss == "mse"
     target = Classes(spec.num_classes, "mse" if mse else "ce")
+    if backbone is not None:
+        with seeded(config.seed, "weights"):
+            return build_converted(config, spec, backbone, target, pretrained=pretrained)
+    _check_kind(config.model, spec)
     with seeded(config.seed, "weights"):
         model = _MODELS[config.model](config, spec, vectors)
         if config.method == "bp":

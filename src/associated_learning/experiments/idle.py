@@ -17,6 +17,9 @@ _AL_ONLY = (
 )  # fmt: skip
 _SIZES = ("num_layers", "hidden", "dropout")
 _WORDS = ("embedding_dim", "embedding_dropout")
+_CUTS = ("at", "balance")
+_NOT_HUB = ("hidden", "dropout", *_WORDS, "vectors")
+_NOT_CONVERTED = ("readout", "stop_gradients", "lower_associated")
 
 
 def check_idle(config: RunConfig, filled: Mapping[str, Any]) -> None:
@@ -42,6 +45,11 @@ def check_idle(config: RunConfig, filled: Mapping[str, Any]) -> None:
         _refuse(config, filled, _SIZES, f"the layers of --model {config.model} are fixed")
     if config.model in ("mlp", "cnn", "vgg"):
         _refuse(config, filled, _WORDS, f"--model {config.model} has no word embedding")
+    if config.family == "hf":
+        _refuse(config, filled, _NOT_HUB, f"the configuration of {config.model} tells it")
+        _refuse(config, filled, _NOT_CONVERTED, "a converted model has one way only")
+    else:
+        _refuse(config, filled, _CUTS, f"--model {config.model} is made of layers already")
 
 
 def _refuse(config: RunConfig, filled: Mapping[str, Any], names: tuple[str, ...], why: str) -> None:

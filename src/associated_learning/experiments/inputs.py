@@ -7,6 +7,8 @@ from associated_learning.data import (
     Batches,
     DataSet,
     ImagePreprocessor,
+    Preprocessor,
+    SubwordPreprocessor,
     TextPreprocessor,
     Vectors,
     load,
@@ -14,19 +16,27 @@ from associated_learning.data import (
 )
 from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
-from associated_learning.experiments.families import InputSpec
+from associated_learning.experiments.input_spec import InputSpec
 
 __all__ = ["evaluation_batches", "input_spec", "load_data", "load_word_vectors", "training_batches"]
 
 DEFAULT_EMBEDDING_DIM = 300  # Tables 7 and 8
 
 
-def load_data(config: RunConfig) -> DataSet:
+def load_data(config: RunConfig, preprocessor: Preprocessor | None = None) -> DataSet:
     """Load the data that the settings name.
+
+    Args:
+        config: The settings.
+        preprocessor: That of the run, where there is one: a tokenizer is taken from it, and
+            the most tokens of a text. All else is fitted again, which shows changed data.
 
     Raises:
         InputError: They cannot be loaded, or not be brought to the size asked for.
     """
+    tokenizer = preprocessor if isinstance(preprocessor, SubwordPreprocessor) else None
+    if tokenizer is not None:
+        _check_own_words(config)
     data = load(
         config.data,
         data_root=config.data_root,
@@ -37,10 +47,11 @@ def load_data(config: RunConfig) -> DataSet:
         limit_train=config.limit_train,
         seed=config.data_seed,
         vocabulary_size=config.vocabulary_size,
-        max_length=config.max_length,
+        max_length=getattr(preprocessor, "max_length", config.max_length),
         remove_stop_words=config.remove_stop_words,
         image_size=None if config.image_size is None else (config.image_size,) * 2,
         label_noise=config.label_noise,
+        preprocessor=tokenizer,
     )
     _check_image_size(config.image_size, data)
     return data
@@ -67,12 +78,15 @@ def evaluation_batches(config: RunConfig, data: DataSet, split: str) -> Batches:
 
 def input_spec(config: RunConfig, data: DataSet, vectors: Vectors | None) -> InputSpec:
     """Return what a network must know of the data."""
+    if isinstance(data.preprocessor, SubwordPreprocessor):
+        size = data.preprocessor.vocabulary_size
+        return InputSpec(kind="text", num_classes=data.num_classes, vocabulary_size=size)
     if isinstance(data.preprocessor, TextPreprocessor):
         return InputSpec(
             kind="text",
             num_classes=data.num_classes,
             vocabulary_size=len(data.preprocessor.vocabulary),
-            embedding_dim=_embedding_dim(config, vectors),
+            embedding_dim=0 if config.family == "hf" else _embedding_dim(config, vectors),
         )
     x, _ = next(evaluation_batches(config, data, "validation").epoch(0))
     assert not isinstance(x, tuple)
@@ -86,6 +100,17 @@ def load_word_vectors(config: RunConfig, data: DataSet) -> Vectors | None:
     if not isinstance(data.preprocessor, TextPreprocessor):
         raise InputError(f"--vectors came for data of kind {data.kind}; they are for text.")
     return load_vectors(config.vectors, data.preprocessor.vocabulary, seed=config.seed)
+
+
+def _check_own_words(config: RunConfig) -> None:
+    """Raise InputError for what our own vocabulary would have taken."""
+    for name in ("vocabulary_size", "remove_stop_words"):
+        if getattr(config, name) != getattr(RunConfig, name):
+            option = "--" + name.replace("_", "-")
+            raise InputError(
+                f"{option} {getattr(config, name)} came, but the texts are split by the tokenizer "
+                f"of {config.model}; leave it out."
+            )
 
 
 def _check_image_size(side: int | None, data: DataSet) -> None:

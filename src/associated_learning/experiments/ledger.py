@@ -61,10 +61,11 @@ def make_row(
     settings = config.to_json()
     for name in ("data", "data_root", "vectors", "test_data"):
         settings[name] = None if settings[name] is None else Path(settings[name]).name
+    settings["model"] = config.model_name
     return LedgerRow(
         experiment=experiment,
         data=Path(config.data).name,
-        model=config.model,
+        model=config.model_name,
         method=config.method,
         variant=variant,
         seed=config.seed,

@@ -14,12 +14,15 @@ from associated_learning.checkpoint import Checkpoints
 from associated_learning.data import DataSet, Preprocessor, preprocessor_from_dict
 from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
+from associated_learning.experiments.converted import Backbone, find_backbone
 from associated_learning.experiments.description import (
     Description,
     keep_description,
     read_description,
 )
-from associated_learning.experiments.families import InputSpec, build_network, resolved
+from associated_learning.experiments.families import build_network, resolved
+from associated_learning.experiments.hub_model import find_model
+from associated_learning.experiments.input_spec import InputSpec
 from associated_learning.experiments.inputs import (
     evaluation_batches,
     input_spec,
@@ -63,7 +66,8 @@ class OpenRun(NamedTuple):
 
 def default_folder(config: RunConfig) -> Path:
     """Return ``runs/DATA-MODEL-METHOD-SEED``."""
-    return Path("runs") / f"{Path(config.data).stem}-{config.model}-{config.method}-{config.seed}"
+    model = config.model_name.replace(":", "-")
+    return Path("runs") / f"{Path(config.data).stem}-{model}-{config.method}-{config.seed}"
 
 
 def train_run(
@@ -97,19 +101,27 @@ def train_run(
     device = choose_device(config.device)
     # now, not when it ends: the code on the disk may change while it trains
     origin = find_origin(config.device)
-    data = load_data(config) if data is None else data
+    data = _load_data(config, folder) if data is None else data
     vectors = load_word_vectors(config, data)
     spec = input_spec(config, data, vectors)
-    net = build_network(config, spec, None if vectors is None else vectors.weights)
+    backbone = _backbone(config, folder, spec, data)
+    checkpoints = Checkpoints(folder / "checkpoints")
+    net = build_network(
+        config,
+        spec,
+        None if vectors is None else vectors.weights,
+        backbone=backbone,
+        pretrained=not checkpoints.has("last"),
+    )
     net = net.to(device)
     train = training_batches(config, data)
-    keep_description(folder, Description(config, spec, data.label_names), data)
+    keep_description(folder, Description(config, spec, data.label_names, backbone), data)
     state = make_trainer(config, len(train)).fit(
         net,
         train,
         evaluation_batches(config, data, "validation"),
         callbacks=[JsonLines(folder / "metrics.jsonl"), *callbacks],
-        checkpoints=Checkpoints(folder / "checkpoints"),
+        checkpoints=checkpoints,
     )
     test = evaluate(net, evaluation_batches(config, data, "test").epoch(0))
     result = make_result(state, test, None if vectors is None else vectors.coverage, origin)
@@ -124,13 +136,35 @@ def open_run(folder: Path) -> OpenRun:
     Raises:
         CheckpointError: It is no run, or a file of it is truncated or foreign.
     """
-    config, spec, label_names = read_description(folder)
-    net = build_network(config, spec).to(choose_device("auto"))  # not where it was trained
+    config, spec, label_names, backbone = read_description(folder)
+    net = build_network(config, spec, backbone=backbone)
+    net = net.to(choose_device("auto"))  # not where it was trained
     checkpoints = Checkpoints(folder / "checkpoints")
     checkpoints.load_best(net)
     preprocessor = preprocessor_from_dict(read_json(folder / "preprocessing.json"))
     net.eval()
     return OpenRun(config, spec, label_names, preprocessor, net)
+
+
+def _load_data(config: RunConfig, folder: Path) -> DataSet:
+    """Load the data of a run; texts as its folder says, or else the model that it starts from."""
+    if (folder / "config.json").exists():
+        return load_data(config, preprocessor_from_dict(read_json(folder / "preprocessing.json")))
+    if config.family != "hf":
+        return load_data(config)
+    model = find_model(config.model)
+    length = model.length(config.max_length)
+    return load_data(replace(config, max_length=length), model.preprocessor(config.max_length))
+
+
+def _backbone(config: RunConfig, folder: Path, spec: InputSpec, data: DataSet) -> Backbone | None:
+    """Return the model of transformers that the run started from, or starts from now, if any."""
+    if config.family != "hf":
+        return None
+    if (folder / "config.json").exists():
+        return read_description(folder).backbone
+    some = torch.arange(min(len(data.train), 8))
+    return find_backbone(config, spec, data.train.take(some))
 
 
 def read_config(folder: Path) -> RunConfig:
