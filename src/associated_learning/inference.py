@@ -126,7 +126,9 @@ def predict_batches(net: Network, inputs: Iterable[Any], depth: int | None = Non
 def check_finite(x: Any, what: str) -> None:
     """Raise InputError if a tensor of ``x`` holds NaN or infinity."""
     for tensor in tensors_in(x):
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if tensor.is_meta or not tensor.is_floating_point():
+            continue
+        if not bool(torch.isfinite(tensor).all()):
             bad = int((~torch.isfinite(tensor)).sum())
             raise InputError(
                 f"{bad} NaN or infinite values came in the {what} of shape "

@@ -9,7 +9,16 @@ from associated_learning.conversion.flow import Flow, Use, Value, depends, is_ac
 from associated_learning.conversion.record import Call, leaves
 from associated_learning.errors import ConversionError, Fault
 
-__all__ = ["Body", "Cut", "activation_at", "candidates", "faults_at", "find_body", "opened"]
+__all__ = [
+    "Body",
+    "Cut",
+    "activation_at",
+    "candidates",
+    "faults_at",
+    "find_body",
+    "is_reached",
+    "opened",
+]
 
 
 class Cut(NamedTuple):
@@ -92,6 +101,11 @@ def activation_at(body: Body, time: int) -> Value | None:
     return found[0] if len(found) == 1 else None
 
 
+def is_reached(body: Body, time: int) -> bool:
+    """Whether an activation flows over a place at all: not before the first parameters."""
+    return bool(_activations(body, time))
+
+
 def _activations(body: Body, time: int) -> list[Value]:
     return [value for value, last in body.spans if value.born < time <= last]
 
@@ -113,8 +127,9 @@ def faults_at(body: Body, name: str, time: int) -> list[Fault]:
     return [
         *_jumps(body, name, time),
         *_shared(body.flow, name, time, body.end),
+        *_updated(body.flow, name, time, body.end),
         *_untrained(body, name, time),
-        *_reads(body.flow, time, body.end),
+        *_unrepeatable(body.flow, time, body.end),
     ]
 
 
@@ -134,7 +149,7 @@ def _jumps(body: Body, name: str, time: int) -> Iterator[Fault]:
         user = value.first_use(time)
         assert value.maker is not None
         assert user is not None
-        maker, consumer = _place(value.maker), _place(user.call)
+        maker, consumer = _place(value.maker), _place(user.call, after=True)
         shape = list(value.tensor.shape)
         yield Fault(
             name,
@@ -163,6 +178,20 @@ def _shared(flow: Flow, name: str, time: int, until: int) -> Iterator[Fault]:
         )
 
 
+def _updated(flow: Flow, name: str, time: int, until: int) -> Iterator[Fault]:
+    for key, value in flow.state.items():
+        if value.sources or key not in flow.updated:
+            continue
+        before, after = value.last_use(time), _within(value, time, until)
+        if before is not None and after is not None:
+            yield Fault(
+                name,
+                f"the buffer {flow.names[key]} is updated across this cut: used by "
+                f"{_place(before.call)} before it and by {_place(after.call)} after it",
+                "Cut where all uses are on one side.",
+            )
+
+
 def _untrained(body: Body, name: str, time: int) -> Iterator[Fault]:
     """What acts only on side inputs below a cut gets no gradient from the loss below it."""
     found = _activations(body, time)
@@ -183,18 +212,26 @@ def _within(value: Value, time: int, until: int) -> Use | None:
     return use if use is not None and use.time < until else None
 
 
-def _reads(flow: Flow, time: int, until: int) -> Iterator[Fault]:
+def _unrepeatable(flow: Flow, time: int, until: int) -> Iterator[Fault]:
     """The modules around a cut are taken apart; what they do themselves must be repeatable."""
     for call in opened(flow.recording.root, [time]):
+        place = call.path or "the model itself"
+        attribute = flow.recording.assigned.get(id(call.target))
+        if attribute is not None:
+            yield Fault(
+                place,
+                f"its forward assigns self.{attribute}, which the layers could not share",
+                "Cut so that this module is in one layer as a whole, or pass the value on.",
+            )
         for child in call.children:
             if child.begin < until and flow.reads_data(child):
                 function = getattr(child.target, "__name__", "a function")
                 yield Fault(
-                    call.path or "the model",
-                    f"its forward depends on the content of a tensor ({function} makes a Python "
-                    "value of it), so that it cannot be taken apart",
-                    "Cut inside or outside of this module only where its forward need not be "
-                    "split, or put that part into a function marked with al.opaque.",
+                    place,
+                    "its forward depends on the content of a tensor (data-dependent control flow: "
+                    f"{function} makes a Python value of it), so that it cannot be taken apart",
+                    "Cut so that this module is in one layer as a whole, or move that part into "
+                    "a function marked with al.opaque.",
                 )
 
 
@@ -203,8 +240,17 @@ def opened(root: Call, times: Sequence[int]) -> list[Call]:
     return [call for call in root.walk() if any(call.begin < time <= call.end for time in times)]
 
 
-def _place(call: Call) -> str:
-    """Return the name of the innermost module that a call is part of."""
+def _place(call: Call, *, after: bool = False) -> str:
+    """Return the name of the module that a call is, or is part of.
+
+    A function that the forward of a taken-apart module calls is named by the module called just
+    before it, or just after it.
+    """
     if call.module is not None and call.path:
         return call.path
-    return next((parent.path for parent in call.ancestors() if parent.path), "the model itself")
+    if call.parent is None:
+        return "the model itself"
+    beside = [c.path for c in call.parent.children if c.path and (c.begin > call.begin) is after]
+    if call.parent.path or not beside:
+        return call.parent.path or "the model itself"
+    return beside[0] if after else beside[-1]

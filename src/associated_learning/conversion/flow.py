@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from torch import Tensor
 
-from associated_learning.conversion.record import Call, Recording, leaves
+from associated_learning.conversion.record import Call, Recording, changed_in_training, leaves
 
 __all__ = ["Flow", "Use", "Value", "depends", "is_activation"]
 
@@ -58,6 +59,7 @@ class Flow:
         values: Every tensor that the run was given or made, by id.
         state: Every parameter and buffer, by id, with its uses.
         names: Name of each parameter and buffer, by id; of a tied one, the first.
+        updated: Ids of the buffers that training changes.
     """
 
     def __init__(self, recording: Recording, data: set[str]) -> None:
@@ -76,6 +78,11 @@ class Flow:
         for leaf in leaves(recording.root.output):
             if isinstance(leaf, Tensor):
                 self._use(leaf, recording.root.end, recording.root)
+
+    @cached_property
+    def updated(self) -> set[int]:
+        several = [v.tensor for v in self.state.values() if not v.sources and len(v.uses) > 1]
+        return changed_in_training(self.recording, several) if several else set()
 
     def _add_state(self, name: str, tensor: Tensor, source: int) -> None:
         self.state[id(tensor)] = Value(tensor, -1, None, source)

@@ -22,7 +22,7 @@ from associated_learning.conversion.selection import At, choose_cuts
 from associated_learning.conversion.slice import Slice
 from associated_learning.conversion.slicing import make_slices, write_script
 from associated_learning.errors import ConversionError, InputError
-from associated_learning.inference import check_finite, evaluating
+from associated_learning.inference import check_finite, device_of, evaluating
 from associated_learning.network import Network
 
 __all__ = ["make_encoders", "plan"]
@@ -97,7 +97,9 @@ def make_encoders(
     _check_model(model)
     arguments = Arguments.of(model, example_inputs)
     inputs = arguments.bind(example_inputs)
-    _check_batch(inputs)
+    _check_batch(model, inputs)
+    if balance == "time" and any(value.is_meta for value in inputs.values()):
+        balance = "flops"  # nothing is computed there, so that nothing takes time
     recording = _record(model, arguments, inputs, balance)
     flow = Flow(recording, arguments.data(inputs))
     body = find_body(flow, head_begins(recording, head))
@@ -121,8 +123,15 @@ def _check_model(model: Any) -> None:
         )
 
 
-def _check_batch(inputs: dict[str, Tensor]) -> None:
+def _check_batch(model: nn.Module, inputs: dict[str, Tensor]) -> None:
     check_finite(inputs, "example")
+    device = device_of(model)
+    elsewhere = [name for name, value in inputs.items() if value.device != device]
+    if elsewhere:
+        raise InputError(
+            f"the example's {', '.join(elsewhere)} came on {inputs[elsewhere[0]].device}, the "
+            f"model is on {device}; move the example there: x.to({str(device)!r})."
+        )
     sizes = {name: value.shape[0] for name, value in inputs.items() if value.dim()}
     if not sizes or min(sizes.values()) < 2:
         raise InputError(

@@ -19,7 +19,7 @@ from associated_learning.conversion.opaque import opaque_functions
 from associated_learning.conversion.sizes import Size, TracedInt
 from associated_learning.inference import evaluating
 
-__all__ = ["Call", "Recording", "leaves", "record"]
+__all__ = ["Call", "Recording", "changed_in_training", "leaves", "record"]
 
 
 @dataclass(eq=False)
@@ -92,14 +92,14 @@ class Recording:
         root: The call of the model.
         inputs: The example's tensors by the names of the model's arguments.
         aliases: By id of a tensor: the tensor which a module returned as it had got it.
-        length: Number of events.
+        assigned: By id of a module: an attribute that its forward assigned.
     """
 
     model: nn.Module
     root: Call
     inputs: dict[str, Tensor]
     aliases: dict[int, Tensor]
-    length: int
+    assigned: dict[int, str]
 
 
 def leaves(structure: Any) -> Iterator[Tensor | int]:
@@ -142,9 +142,34 @@ def record(
         recorder = _Recorder(model, counter)
         stack.enter_context(recorder.patched())
         stack.enter_context(recorder)
+        before = _attributes(model)
         model(*args, **kwargs)
+        assigned = _assigned(model, before)
     (root,) = recorder.roots
-    return Recording(model, root, inputs, recorder.aliases, next(recorder.clock))
+    return Recording(model, root, inputs, recorder.aliases, assigned)
+
+
+def changed_in_training(recording: Recording, buffers: list[Tensor]) -> set[int]:
+    """Return the ids of the buffers that a run in training mode changes; it is undone.
+
+    All of them, if the model cannot run in training mode on the example.
+    """
+    model, root = recording.model, recording.root
+    kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    modes = {part: part.training for part in model.modules()}
+    versions = [(buffer, buffer._version) for buffer in buffers]
+    model.train()
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            model(*root.args, **root.kwargs)
+        return {id(buffer) for buffer, version in versions if buffer._version != version}
+    except (RuntimeError, ValueError):
+        return {id(buffer) for buffer in buffers}
+    finally:
+        for part, training in modes.items():
+            part.training = training
+        for buffer, value in kept:
+            buffer.data.copy_(value)
 
 
 _SIZES = {"size", "numel", "nelement", "__len__"}
@@ -298,6 +323,22 @@ class _Recorder(TorchFunctionMode):
             return alias
 
         return _map(again, output)
+
+
+def _attributes(model: nn.Module) -> dict[int, dict[str, int]]:
+    return {
+        id(module): {key: id(value) for key, value in {**vars(module), **module._buffers}.items()}
+        for module in model.modules()
+    }
+
+
+def _assigned(model: nn.Module, before: dict[int, dict[str, int]]) -> dict[int, str]:
+    return {
+        key: name
+        for key, attributes in _attributes(model).items()
+        for name, value in attributes.items()
+        if before.get(key, {}).get(name) != value
+    }
 
 
 def _name(func: Any) -> str:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from associated_learning.conversion.balance import Costs, best_cuts
-from associated_learning.conversion.cuts import Body, Cut, activation_at, candidates, faults_at
+from associated_learning.conversion.cuts import (
+    Body,
+    Cut,
+    activation_at,
+    candidates,
+    faults_at,
+    is_reached,
+)
 from associated_learning.conversion.head import unknown_module
 from associated_learning.conversion.record import Call
 from associated_learning.errors import ConversionError, Fault, InputError
@@ -23,8 +30,10 @@ def choose_cuts(body: Body, at: At, costs: Costs) -> list[Cut]:
         return _balanced(body, AUTO_LAYERS, costs, exact=False)
     if isinstance(at, str):
         raise InputError(f"at={at!r} came; expected 'auto', a number, or a list: [{at!r}].")
-    if isinstance(at, int):
+    if isinstance(at, int) and not isinstance(at, bool):
         return _balanced(body, at, costs, exact=True)
+    if not isinstance(at, Iterable):
+        raise InputError(f"at={at!r} came; expected 'auto', a number of layers, or names.")
     return _named(body, at)
 
 
@@ -53,7 +62,7 @@ def _why_not(body: Body, wanted: int, possible: int) -> list[Fault]:
     for call in body.flow.recording.root.walk():
         if call.module is None or call.path.count(".") > 1 or not call.path:
             continue
-        if call.begin < body.end:
+        if call.begin < body.end and is_reached(body, call.begin):
             faults += [f for f in faults_at(body, call.path, call.begin) if f not in faults]
     return faults[:12]
 
