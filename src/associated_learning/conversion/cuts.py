@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from associated_learning.conversion.flow import Flow, Use, Value, depends, is_activation
-from associated_learning.conversion.record import Call, leaves
+from associated_learning.conversion.record import Call
 from associated_learning.errors import ConversionError, Fault
 
 __all__ = [
@@ -59,11 +59,10 @@ def find_body(flow: Flow, end: int) -> Body:
     """
     after = flow.recording.root.end + 1
     found = [value for value in flow.live(end, after) if is_activation(value)]
-    whole = end == flow.recording.root.end
-    if len(found) == 1 or (whole and found):  # of several outputs the first counts
+    if len(found) == 1:
         spans = ((value, value.last_use(end)) for value in flow.values.values())
         used = ((v, use.time) for v, use in spans if use is not None and is_activation(v))
-        return Body(flow, end, _first_output(flow, found) if whole else found[0], tuple(used))
+        return Body(flow, end, found[0], tuple(used))
     raise ConversionError([_headless(found)])
 
 
@@ -81,7 +80,7 @@ def _headless(found: Sequence[Value]) -> Fault:
 
 
 def candidates(body: Body) -> list[Cut]:
-    """Return every place before a module's call where a cut has no fault.
+    """Return every place before the call of a module with parameters where a cut has no fault.
 
     Of several modules that begin with the same activation, the outermost counts.
     """
@@ -89,10 +88,28 @@ def candidates(body: Body) -> list[Cut]:
     for call in body.flow.recording.root.walk():
         if call.module is None or not call.path or call.begin >= body.end:
             continue
-        s = activation_at(body, call.begin)
-        if s is not None and not faults_at(body, call.path, call.begin):
-            found.setdefault(id(s.tensor), Cut(call.path, call.begin, s))
+        if next(call.module.parameters(), None) is None:
+            continue  # an activation function belongs to the map before it
+        time = best_time(body, call)
+        s = activation_at(body, time)
+        if s is not None and not faults_at(body, call.path, time):
+            found.setdefault(id(s.tensor), Cut(call.path, time, s))
     return list(found.values())
+
+
+def best_time(body: Body, call: Call) -> int:
+    """Return the time of a cut before a call: before what prepares its arguments, if need be.
+
+    In ``x = x + conv(pad(x))`` two activations flow between pad and conv, one before both.
+    """
+    siblings = call.parent.children if call.parent is not None else []
+    before = [sibling for sibling in siblings if sibling.begin < call.begin]
+    for earlier in (call, *reversed(before)):
+        if earlier is not call and earlier.module is not None:
+            break
+        if activation_at(body, earlier.begin) is not None:
+            return earlier.begin
+    return call.begin
 
 
 def activation_at(body: Body, time: int) -> Value | None:
@@ -108,12 +125,6 @@ def is_reached(body: Body, time: int) -> bool:
 
 def _activations(body: Body, time: int) -> list[Value]:
     return [value for value, last in body.spans if value.born < time <= last]
-
-
-def _first_output(flow: Flow, found: Sequence[Value]) -> Value:
-    known = {id(value.tensor): value for value in found}
-    outputs = (known.get(id(leaf)) for leaf in leaves(flow.recording.root.output))
-    return next(value for value in outputs if value is not None)
 
 
 def faults_at(body: Body, name: str, time: int) -> list[Fault]:

@@ -11,12 +11,12 @@ from associated_learning.conversion.arguments import Arguments
 from associated_learning.conversion.cuts import find_body
 from associated_learning.conversion.flow import Flow
 from associated_learning.conversion.head import Head, head_begins
-from associated_learning.conversion.record import record
+from associated_learning.conversion.record import Recording, leaves, record
 from associated_learning.conversion.slice import Slice
 from associated_learning.errors import ConversionError, Fault
 from associated_learning.inference import evaluating
 
-__all__ = ["check_same_features", "features"]
+__all__ = ["check_same_features", "check_seen", "features"]
 
 
 def check_same_features(
@@ -54,6 +54,34 @@ def check_same_features(
             raise ConversionError([_not_repeatable(size, str(error))]) from error
         if not same:
             raise ConversionError([_not_repeatable(size, "its features are others")])
+
+
+def check_seen(plain: Any, recording: Recording) -> None:
+    """Raise ConversionError if a model answers otherwise when its run is recorded.
+
+    Args:
+        plain: What it returned when nobody looked.
+        recording: The run that was recorded.
+    """
+    outputs = (plain, recording.root.output)
+    first = [next((x for x in leaves(o) if isinstance(x, Tensor)), None) for o in outputs]
+    if any(x is None or x.is_meta for x in first) or _same(*first):
+        return
+    raise ConversionError(
+        [
+            Fault(
+                "the model itself",
+                "its answer changes in some bits when its run is recorded: a fused path is taken "
+                "only when no one looks, in evaluation (nn.TransformerEncoder packs padded "
+                "batches, for example), so that training and evaluation are two models",
+                "Turn that path off: nn.TransformerEncoder(..., enable_nested_tensor=False).",
+            )
+        ]
+    )
+
+
+def _same(a: Any, b: Any) -> bool:
+    return torch.equal(torch.nan_to_num(a), torch.nan_to_num(b))
 
 
 def features(

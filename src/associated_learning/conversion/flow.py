@@ -75,9 +75,10 @@ class Flow:
         for name, tensor in recording.inputs.items():
             self.values[id(tensor)] = Value(tensor, -1, None, int(name in data))
         self._visit(recording.root)
-        for leaf in leaves(recording.root.output):
-            if isinstance(leaf, Tensor):
-                self._use(leaf, recording.root.end, recording.root)
+        # caches and hidden states may come out too; what counts is the first, the model's answer
+        first = next((x for x in leaves(recording.root.output) if isinstance(x, Tensor)), None)
+        if first is not None:
+            self._use(first, recording.root.end, recording.root)
 
     @cached_property
     def updated(self) -> set[int]:

@@ -22,9 +22,9 @@ def head_begins(recording: Recording, head: Head) -> int:
 
     Args:
         recording: The model's run.
-        head: Names of the head's modules; None for a model without one; "auto" takes what
-            stands around the base model of transformers, else a linear map that gives the
-            output.
+        head: Names of the head's modules; None for a model without one; "auto" takes the
+            modules with parameters after the base model of transformers, else a linear map that
+            gives the output.
 
     Raises:
         InputError: A name is not that of a module that was called.
@@ -57,9 +57,10 @@ def _around_base_model(recording: Recording) -> int | None:
     if not isinstance(base, nn.Module):
         return None
     call = next((call for call in recording.root.walk() if call.target is base), None)
-    heads = [child for child in recording.root.children if call and child.begin > call.end]
-    holds = any(c.module is not None and any(True for _ in c.module.parameters()) for c in heads)
-    return None if call is None or not holds else call.end + 1
+    if call is None:
+        return None
+    after = (other for other in recording.root.walk() if other.begin > call.end)
+    return next((c.begin for c in after if c.module and _holds_parameters(c.module)), None)
 
 
 def _last_linear(root: Call) -> int | None:

@@ -7,11 +7,12 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["opaque", "opaque_functions"]
+__all__ = ["WARNINGS", "opaque", "opaque_functions"]
 
 _MARK = "_associated_learning_opaque"
 # They look at the content of the mask (is anything padded at all?), which a recording of what
 # they did once could not repeat.
+WARNINGS = ("warn_if_padding_and_no_attention_mask",)  # methods that look at data, to warn
 _MODULES = ("transformers.masking_utils", "transformers.modeling_attn_mask_utils")
 
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from associated_learning.conversion.arguments import KEEP_MASKS, Arguments
 from associated_learning.conversion.balance import Balance, Costs
 from associated_learning.conversion.cuts import Cut, find_body
-from associated_learning.conversion.equality import check_same_features
+from associated_learning.conversion.equality import check_same_features, check_seen
 from associated_learning.conversion.flow import Flow
 from associated_learning.conversion.head import Head, head_begins
-from associated_learning.conversion.parametrized import allow_pickling
 from associated_learning.conversion.partners import BridgeKind
+from associated_learning.conversion.pickling import allow_pickling
 from associated_learning.conversion.planned import PartnerSettings, Plan, make_plan
 from associated_learning.conversion.record import Recording, record
 from associated_learning.conversion.selection import At, choose_cuts
@@ -148,13 +148,14 @@ def _record(
     args, kwargs = arguments.call(example)
     with evaluating(model):
         try:
-            model(*args, **kwargs)
+            plain = model(*args, **kwargs)
         except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, KeyError) as error:
             shapes = ", ".join(f"{n} {list(v.shape)} {v.dtype}" for n, v in inputs.items())
             raise InputError(
                 f"{type(model).__name__} fails on the example ({shapes}): {error}"
             ) from error
     recording = record(model, args, kwargs, example, count_flops=balance == "flops")
+    check_seen(plain, recording)
     if balance == "time":
         _measure_again(recording, lambda: record(model, args, kwargs, example))
     return recording

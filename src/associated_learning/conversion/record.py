@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from associated_learning.conversion.opaque import opaque_functions
+from associated_learning.conversion.opaque import WARNINGS, opaque_functions
 from associated_learning.conversion.sizes import Size, TracedInt
 from associated_learning.inference import evaluating
 
@@ -218,6 +218,9 @@ class _Recorder(TorchFunctionMode):
             stack.enter_context(mock.patch.object(nn.Module, "__call__", call))
             for namespace, name, function in opaque_functions(self.model):
                 stack.enter_context(mock.patch.dict(namespace, {name: self.wrap(function)}))
+            for method in WARNINGS:
+                if hasattr(type(self.model), method):
+                    stack.enter_context(mock.patch.object(type(self.model), method))
             yield
 
     def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -248,7 +251,9 @@ class _Recorder(TorchFunctionMode):
         versions, before = _versions(call.tensors()), self.meter()
         self.stack.append(call)
         try:
-            output = function(*bound, *args, **kwargs)
+            # what is not looked into runs as ever: torch's fused paths ask whether they are seen
+            with torch._C.DisableTorchFunction() if sealed else nullcontext():
+                output = function(*bound, *args, **kwargs)
         finally:
             self.stack.pop()
         if sealed:

@@ -10,6 +10,7 @@ from associated_learning.conversion.cuts import (
     Body,
     Cut,
     activation_at,
+    best_time,
     candidates,
     faults_at,
     is_reached,
@@ -78,7 +79,7 @@ def _named(body: Body, at: Sequence[str] | Mapping[str, Any]) -> list[Cut]:
     unknown = [unknown_module(name, calls) for name in sides if name not in calls]
     if unknown:
         raise InputError(" ".join(unknown))
-    times = [_time(calls[name], side) for name, side in sides.items()]
+    times = [_time(body, calls[name], side) for name, side in sides.items()]
     faults = _order_faults(list(sides), times, body.end)
     for name, time in zip(sides, times, strict=True):
         faults += [fault for fault in faults_at(body, name, time) if fault not in faults]
@@ -91,11 +92,11 @@ def _named(body: Body, at: Sequence[str] | Mapping[str, Any]) -> list[Cut]:
     ]
 
 
-def _time(call: Call, side: Any) -> int:
+def _time(body: Body, call: Call, side: Any) -> int:
     name = getattr(side, "name", str(side)).lower()  # also an enum, such as SplitPoint.END
     if name not in ("beginning", "end"):
         raise InputError(f"{call.path}: {side!r} came; expected 'beginning' or 'end'.")
-    return call.begin if name == "beginning" else call.end + 1
+    return best_time(body, call) if name == "beginning" else call.end + 1
 
 
 def _order_faults(names: list[str], times: list[int], end: int) -> list[Fault]:
