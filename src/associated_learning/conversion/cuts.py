@@ -140,6 +140,7 @@ def faults_at(body: Body, name: str, time: int) -> list[Fault]:
         *_shared(body.flow, name, time, body.end),
         *_updated(body.flow, name, time, body.end),
         *_untrained(body, name, time),
+        *_unbatched(body, name, time),
         *_unrepeatable(body.flow, time, body.end),
     ]
 
@@ -216,6 +217,19 @@ def _untrained(body: Body, name: str, time: int) -> Iterator[Fault]:
                 "after it, so that no layer would train it",
                 "Cut after the first module that uses what it makes.",
             )
+
+
+def _unbatched(body: Body, name: str, time: int) -> Iterator[Fault]:
+    """A bridge answers for each sample, so that samples must be told apart."""
+    s = activation_at(body, time)
+    batch = next(iter(body.flow.recording.inputs.values())).shape[0]
+    if s is not None and batch not in s.tensor.shape:
+        yield Fault(
+            name,
+            f"the activation here, {list(s.tensor.shape)}, has no axis for the {batch} samples of "
+            "the example (samples are folded into another axis, windows for example)",
+            "Cut before or after the module that folds them.",
+        )
 
 
 def _within(value: Value, time: int, until: int) -> Use | None:

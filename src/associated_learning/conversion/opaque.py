@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["WARNINGS", "opaque", "opaque_functions"]
+__all__ = ["opaque", "opaque_functions", "warning_methods"]
 
 _MARK = "_associated_learning_opaque"
 # They look at the content of the mask (is anything padded at all?), which a recording of what
 # they did once could not repeat.
-WARNINGS = ("warn_if_padding_and_no_attention_mask",)  # methods that look at data, to warn
+_WARNINGS = ("warn_if_padding_and_no_attention_mask",)  # methods that look at data, to warn
 _MODULES = ("transformers.masking_utils", "transformers.modeling_attn_mask_utils")
 
 
@@ -47,6 +47,12 @@ def opaque_functions(
             for name, value in list(namespace.items()):
                 if callable(value) and _is_opaque(value):
                     yield namespace, name, value
+
+
+def warning_methods(model: nn.Module) -> set[tuple[type, str]]:
+    """Return the methods of a model's classes that look at tensors only to warn: class, name."""
+    kinds = {base for module in model.modules() for base in type(module).__mro__}
+    return {(kind, name) for kind in kinds for name in _WARNINGS if name in vars(kind)}
 
 
 def _is_opaque(value: Any) -> bool:

@@ -136,10 +136,11 @@ def _layers(
     latents = one_a_layer("latent", settings.latent, len(cuts))
     given = one_a_layer("readout", settings.readout, len(cuts))
     found, streams = [], _streams(slices, inputs)
+    fewer = _streams(slices, {name: value[:-1] for name, value in inputs.items()})
     for i, (cut, encoder) in enumerate(zip(cuts, slices, strict=True)):
         own_readout = given[i]
         readout = (
-            _readout(script, cut, inputs)
+            _readout(script, cut, inputs, _batch_axis(streams[i].values, fewer[i].values))
             if own_readout is None
             else Readout(own_readout, "as given")
         )
@@ -175,11 +176,18 @@ def _streams(slices: list[Slice], inputs: dict[str, Tensor]) -> list[Any]:
     return found
 
 
-def _readout(script: Script, cut: Cut, inputs: dict[str, Tensor]) -> Readout:
+def _batch_axis(s: Tensor, fewer: Tensor) -> int:
+    """Return the axis of the samples: the one that is shorter with a sample less."""
+    sizes = enumerate(zip(s.shape, fewer.shape, strict=True))
+    return next((i for i, (size, less) in sizes if size != less), 0)
+
+
+def _readout(script: Script, cut: Cut, inputs: dict[str, Tensor], batch_axis: int) -> Readout:
     tensor = cut.s.tensor
     axis = feature_axis(script.flow, tensor)
     module = _maker(script, cut)
-    return choose(Activation(tensor, axis, module, find_mask(tensor, dict(inputs))))
+    mask = find_mask(tensor, batch_axis, dict(inputs))
+    return choose(Activation(tensor, axis, module, mask, batch_axis))
 
 
 def _maker(script: Script, cut: Cut) -> nn.Module | None:

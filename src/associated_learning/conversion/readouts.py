@@ -27,12 +27,14 @@ class Activation(NamedTuple):
         axis: The axis of its channels or features.
         module: The module that made it, or None.
         mask: Name of the side input that tells real positions from padding, or None.
+        batch_axis: The axis of the samples.
     """
 
     s: Tensor
     axis: int
     module: nn.Module | None
     mask: str | None
+    batch_axis: int = 0
 
 
 class Readout(NamedTuple):
@@ -101,11 +103,24 @@ def choose(activation: Activation) -> Readout:
                 )
             reason = f"{function.__name__}, registered for {kind.__name__}"
             return Readout(StreamReadout(module), reason)
-    return _by_shape(activation)
+    if activation.batch_axis == 0:
+        return _by_shape(activation)
+    return _batch_first(activation)
+
+
+def _batch_first(activation: Activation) -> Readout:
+    """Choose for an activation whose samples are not its first axis, ``[T, B, D]`` say."""
+    s, axis, module, mask, batch_axis = activation
+    order = [batch_axis, *(i for i in range(s.dim()) if i != batch_axis)]
+    moved = Activation(s.permute(order), order.index(axis), module, mask)
+    readout = _by_shape(moved)
+    return Readout(
+        BatchFirst(order, readout.module), f"{readout.reason}; samples are axis {batch_axis}"
+    )
 
 
 def _by_shape(activation: Activation) -> Readout:
-    s, axis, _, mask = activation
+    s, axis, _, mask, _ = activation
     if s.dim() < 2:
         raise InputError(
             f"an activation of shape {list(s.shape)} came; expected the batch and at least one "
@@ -150,6 +165,20 @@ class StreamReadout(nn.Module):
         """Return ``[B, W]``."""
         vector: Tensor = self.readout(s.values)
         return vector.float()
+
+
+class BatchFirst(nn.Module):
+    """Puts the samples of a `Stream` first, before a readout."""
+
+    def __init__(self, order: list[int], readout: nn.Module) -> None:
+        super().__init__()
+        self.order = order
+        self.readout = readout
+
+    def forward(self, s: Stream) -> Tensor:
+        """Return ``[B, W]``."""
+        vector: Tensor = self.readout(Stream(s.values.permute(self.order), s.side))
+        return vector
 
 
 class Average(nn.Module):
@@ -208,10 +237,11 @@ class MaskedAverage(nn.Module):
         return f"mask={self.mask}"
 
 
-def find_mask(s: Tensor, inputs: dict[str, Any]) -> str | None:
+def find_mask(s: Tensor, batch_axis: int, inputs: dict[str, Any]) -> str | None:
     """Return the name of the input that masks the positions of ``s``, ``[B, T, D]``, if any."""
+    positions = s.movedim(batch_axis, 0).shape[:2]
     for name in KEEP_MASKS + PADDING_MASKS:
         mask = inputs.get(name)
-        if isinstance(mask, Tensor) and s.dim() == 3 and mask.shape == s.shape[:2]:
+        if isinstance(mask, Tensor) and s.dim() == 3 and mask.shape == positions:
             return name
     return None

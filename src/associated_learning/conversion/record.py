@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from associated_learning.conversion.opaque import WARNINGS, opaque_functions
+from associated_learning.conversion.opaque import opaque_functions, warning_methods
 from associated_learning.conversion.sizes import Size, TracedInt
 from associated_learning.inference import evaluating
 
@@ -218,9 +218,8 @@ class _Recorder(TorchFunctionMode):
             stack.enter_context(mock.patch.object(nn.Module, "__call__", call))
             for namespace, name, function in opaque_functions(self.model):
                 stack.enter_context(mock.patch.dict(namespace, {name: self.wrap(function)}))
-            for method in WARNINGS:
-                if hasattr(type(self.model), method):
-                    stack.enter_context(mock.patch.object(type(self.model), method))
+            for kind, method in warning_methods(self.model):
+                stack.enter_context(mock.patch.object(kind, method))
             yield
 
     def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
