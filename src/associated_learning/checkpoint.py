@@ -146,7 +146,8 @@ class Checkpoints:
 
 
 def save_weights(net: Network, folder: Path) -> None:
-    """Write every part of a network to ``folder/NAME.safetensors``."""
+    """Write every part of a network to ``folder/NAME.safetensors``; the folder is made."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name, part in net.parts().items():
         tensors = {key: _packed(tensor) for key, tensor in part.state_dict().items()}
         save_file(tensors, folder / f"{name}.safetensors")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
 from associated_learning.conversion import ConvertedNetwork
 from associated_learning.conversion.table import text_table
@@ -116,13 +117,19 @@ def _isolation(net: ALNetwork, x: Any, y: Tensor) -> list[Check]:
         for i, block in enumerate(blocks, start=1):
             output: LayerOutput = block(s, t)
             loss = torch.stack(list(output.losses.values())).sum()
-            gradients = torch.autograd.grad(loss, trained, allow_unused=True, retain_graph=True)
-            reached = [p for p, g in zip(trained, gradients, strict=True) if g is not None]
+            reached = _reached(loss, trained)
             foreign = [names[id(p)] for p in reached if owners[id(p)] != i]
             own = sum(owners[id(p)] == i for p in trained)
             checks.append(_isolated(i, len(reached), own, foreign, len(trained) - own))
             s, t, _ = output
     return checks
+
+
+def _reached(loss: Tensor, parameters: list[Parameter]) -> list[Parameter]:
+    if not loss.requires_grad:
+        return []
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
+    return [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None]
 
 
 def _isolated(i: int, reached: int, own: int, foreign: list[str], others: int) -> Check:

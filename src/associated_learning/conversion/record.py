@@ -157,12 +157,13 @@ def changed_in_training(recording: Recording, buffers: list[Tensor]) -> set[int]
     model, root = recording.model, recording.root
     kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
     modes = {part: part.training for part in model.modules()}
-    versions = [(buffer, buffer._version) for buffer in buffers]
+    before = [buffer.clone() for buffer in buffers]
     model.train()
     try:
         with torch.no_grad(), torch.random.fork_rng():
             model(*root.args, **root.kwargs)
-        return {id(buffer) for buffer, version in versions if buffer._version != version}
+        pairs = zip(buffers, before, strict=True)
+        return {id(now) for now, then in pairs if not torch.equal(now, then)}
     except (RuntimeError, ValueError):
         return {id(buffer) for buffer in buffers}
     finally:
