@@ -56,14 +56,15 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_help_names_every_command_and_setting(capsys: pytest.CaptureFixture[str]) -> None:
     os.environ["COLUMNS"] = "200"
+    names = ("demo", "plan", "train", "evaluate", "predict", "info")
     try:
         _, out, _ = al("--help", capsys=capsys)
-        assert all(name in out for name in ("demo", "train", "evaluate", "predict", "info"))
+        assert all(name in out for name in names)
         _, out, _ = al("train", "--help", capsys=capsys)
     finally:
         del os.environ["COLUMNS"]
     assert all("--" + f.name.replace("_", "-") in out for f in fields(RunConfig))
-    assert len(app.registered_commands) == 5
+    assert len(app.registered_commands) == 6
 
 
 def test_training_shows_a_table_and_names_the_next_step(

@@ -48,7 +48,7 @@ def _encoder(net: ALNetwork, number: int) -> str:
     if not isinstance(net, ConvertedNetwork):
         return type(net.al_layers()[number - 1].f).__name__
     modules = net.plan.layers[number - 1].modules
-    return modules[0] if len(modules) == 1 else f"{modules[0]} ... {modules[-1]}"
+    return modules[0] if len(modules) == 1 else " ... ".join([*modules[:1], *modules[-1:]])
 
 
 def _shape(s: Any, kind: str) -> str:

@@ -11,6 +11,7 @@ from rich.markup import escape
 from associated_learning.cli.demo import demo
 from associated_learning.cli.evaluate import evaluate
 from associated_learning.cli.info import info
+from associated_learning.cli.plan import plan
 from associated_learning.cli.predict import predict
 from associated_learning.cli.train import train
 from associated_learning.errors import AssociatedLearningError
@@ -26,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, train, evaluate, info):
+for command in (demo, plan, train, evaluate, info):
     app.command()(command)
 # so that rows may start with a negative number; predict itself refuses unknown options
 app.command(context_settings={"ignore_unknown_options": True})(predict)

@@ -11,8 +11,9 @@ from typing import Any
 
 from associated_learning.errors import CheckpointError, InputError
 
-__all__ = ["HUB", "RunConfig", "nearest"]
+__all__ = ["FAMILIES", "HUB", "RunConfig", "nearest"]
 
+FAMILIES = ("mlp", "cnn", "vgg", "bilstm", "transformer")
 HUB = "hf:"  # how the names of models of transformers begin
 
 
@@ -94,7 +95,7 @@ class RunConfig:
         "Network family; or hf: and a folder with a model of transformers (config.json, maybe "
         "model.safetensors and a tokenizer), a config.json, a type such as hf:bert or hf:vit (a "
         "small fresh model), or a name on the Hugging Face hub.",
-        choices=("mlp", "cnn", "vgg", "bilstm", "transformer"),
+        choices=FAMILIES,
         prefix=HUB,
     )
     num_layers: int | None = _setting(

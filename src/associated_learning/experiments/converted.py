@@ -108,6 +108,8 @@ def cut_names(at: str | None, num_layers: int | None) -> Sequence[str] | int | L
         ['encoder.layer.2', 'encoder.layer.4']
         >>> cut_names("4", None), cut_names(None, 3), cut_names(None, None)
         (4, 3, 'auto')
+        >>> cut_names("4,", None)  # the module of that name, as in nn.Sequential
+        ['4']
     """
     if at is not None and num_layers is not None:
         raise InputError(
@@ -118,7 +120,7 @@ def cut_names(at: str | None, num_layers: int | None) -> Sequence[str] | int | L
         return "auto" if num_layers is None else num_layers
     if at == "auto":
         return "auto"
-    return int(at) if at.isdecimal() else [name.strip() for name in at.split(",")]
+    return int(at) if at.isdecimal() else [name.strip() for name in at.split(",") if name.strip()]
 
 
 def _balance(config: RunConfig) -> Literal["time", "parameters", "flops"]:

@@ -103,12 +103,11 @@ def small_config(kind: str) -> Any:
     with quiet_transformers():
         default = library.AutoConfig.for_model(kind)
         sizes = {name: size for name in SMALL if (size := _small(default, name)) is not None}
-        if "depths" in sizes:  # the stages say these
-            sizes = {
-                name: size
-                for name, size in sizes.items()
-                if name not in ("hidden_size", "num_hidden_layers")
-            }
+        # the stages tell the sizes of the whole, and heads must divide the width of their stage
+        told = {"hidden_size", "num_hidden_layers"} if "depths" in sizes else set()
+        if "embed_dim" not in sizes:
+            told.add("num_heads")
+        sizes = {name: size for name, size in sizes.items() if name not in told}
         return library.AutoConfig.for_model(kind, **sizes)
 
 

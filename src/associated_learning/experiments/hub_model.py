@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from associated_learning.data import SubwordPreprocessor
@@ -60,6 +61,13 @@ class HubModel(NamedTuple):
             return None
         # RoBERTa and its kin, whose padding is token 1, count positions from 2
         return positions - 2 if getattr(self.config, "pad_token_id", None) == 1 else positions
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the images it was made for, ``[C, H, W]``."""
+        side = getattr(self.config, "image_size", 224)
+        height, width = side if isinstance(side, (list, tuple)) else (side, side)
+        return getattr(self.config, "num_channels", 3), height, width
 
     def length(self, asked: int | None) -> int | None:
         """Return the most tokens of a text: what was asked for, or what the model can take.
@@ -123,7 +131,7 @@ class HubModel(NamedTuple):
                 model, report = model_class(config).from_pretrained(
                     self.weights, config=config, use_safetensors=True, output_loading_info=True
                 )
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, SafetensorError) as error:
             raise InputError(
                 f"the weights of {self.name} cannot be read ({error}); expected a "
                 "model.safetensors of that configuration."

@@ -16,6 +16,7 @@ from associated_learning.data import (
 )
 from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
+from associated_learning.experiments.hub_model import find_model
 from associated_learning.experiments.input_spec import InputSpec
 
 __all__ = ["evaluation_batches", "input_spec", "load_data", "load_word_vectors", "training_batches"]
@@ -30,10 +31,15 @@ def load_data(config: RunConfig, preprocessor: Preprocessor | None = None) -> Da
         config: The settings.
         preprocessor: That of the run, where there is one: a tokenizer is taken from it, and
             the most tokens of a text. All else is fitted again, which shows changed data.
+            Without it a model of transformers brings its own tokenizer.
 
     Raises:
         InputError: They cannot be loaded, or not be brought to the size asked for.
     """
+    length = getattr(preprocessor, "max_length", config.max_length)
+    if preprocessor is None and config.family == "hf":
+        model = find_model(config.model)
+        length, preprocessor = model.length(length), model.preprocessor(length)
     tokenizer = preprocessor if isinstance(preprocessor, SubwordPreprocessor) else None
     if tokenizer is not None:
         _check_own_words(config)
@@ -47,7 +53,7 @@ def load_data(config: RunConfig, preprocessor: Preprocessor | None = None) -> Da
         limit_train=config.limit_train,
         seed=config.data_seed,
         vocabulary_size=config.vocabulary_size,
-        max_length=getattr(preprocessor, "max_length", config.max_length),
+        max_length=length,
         remove_stop_words=config.remove_stop_words,
         image_size=None if config.image_size is None else (config.image_size,) * 2,
         label_noise=config.label_noise,

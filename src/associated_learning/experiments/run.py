@@ -21,7 +21,6 @@ from associated_learning.experiments.description import (
     read_description,
 )
 from associated_learning.experiments.families import build_network, resolved
-from associated_learning.experiments.hub_model import find_model
 from associated_learning.experiments.input_spec import InputSpec
 from associated_learning.experiments.inputs import (
     evaluation_batches,
@@ -147,14 +146,9 @@ def open_run(folder: Path) -> OpenRun:
 
 
 def _load_data(config: RunConfig, folder: Path) -> DataSet:
-    """Load the data of a run; texts as its folder says, or else the model that it starts from."""
-    if (folder / "config.json").exists():
-        return load_data(config, preprocessor_from_dict(read_json(folder / "preprocessing.json")))
-    if config.family != "hf":
+    if not (folder / "config.json").exists():
         return load_data(config)
-    model = find_model(config.model)
-    length = model.length(config.max_length)
-    return load_data(replace(config, max_length=length), model.preprocessor(config.max_length))
+    return load_data(config, preprocessor_from_dict(read_json(folder / "preprocessing.json")))
 
 
 def _backbone(config: RunConfig, folder: Path, spec: InputSpec, data: DataSet) -> Backbone | None:
