@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
+import functools
+import operator
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +14,12 @@ from torch import Tensor
 from associated_learning.conversion.record import Call, Recording, changed_in_training, leaves
 
 __all__ = ["Flow", "Use", "Value", "depends", "is_activation"]
+
+_LIKE = {
+    "new_ones", "new_zeros", "new_full", "new_empty", "ones_like", "zeros_like", "full_like",
+    "empty_like", "rand_like", "randn_like",
+}  # fmt: skip
+_AS = {"type_as", "view_as", "expand_as", "reshape_as"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,7 @@ class Flow:
         self.state: dict[int, Value] = {}
         self.names: dict[int, str] = {}
         self._sources: dict[int, int] = {}
+        self._handed: list[tuple[Value, Value, Call]] = []
         for name, parameter in recording.model.named_parameters():
             self._add_state(name, parameter, 2 << len(self.state))
         for name, buffer in recording.model.named_buffers():
@@ -79,6 +89,9 @@ class Flow:
         first = next((x for x in leaves(recording.root.output) if isinstance(x, Tensor)), None)
         if first is not None:
             self._use(first, recording.root.end, recording.root)
+        for alias, source, call in reversed(self._handed):
+            if alias.uses:  # an output that nothing takes up is no use of what it is an alias of
+                bisect.insort(source.uses, Use(call.end, call), key=lambda use: use.time)
 
     @cached_property
     def updated(self) -> set[int]:
@@ -102,15 +115,13 @@ class Flow:
         for leaf in leaves(call.output):
             source = self.recording.aliases.get(id(leaf))
             if isinstance(leaf, Tensor) and source is not None and id(leaf) not in self.values:
-                sources = self._use(source, call.end, call)
-                self.values[id(leaf)] = Value(leaf, call.end, call, sources)
+                origin = self._value(source) or Value(source, -1, None, 0)
+                self.values[id(leaf)] = Value(leaf, call.end, call, origin.sources)
+                self._handed.append((self.values[id(leaf)], origin, call))
 
     def _compute(self, call: Call) -> None:
-        sources = 0
-        for tensor in self._taken(call):
-            sources |= self._use(tensor, call.begin, call)
-        if call.module is None and call.sealed:
-            sources = 0  # of an opaque function: a mask, which takes activations for their shape
+        found = [self._use(tensor, call.begin, call) for tensor in self._taken(call)]
+        sources = functools.reduce(operator.or_, found[: _read_for_content(call)], 0)
         self._sources[id(call)] = sources
         for tensor in call.mutated:
             if id(tensor) in self.values:
@@ -127,11 +138,14 @@ class Flow:
 
     def _use(self, tensor: Tensor, time: int, call: Call) -> int:
         """Note a use and return the tensor's sources."""
-        value = self.values.get(id(tensor)) or self.state.get(id(tensor))
+        value = self._value(tensor)
         if value is None:  # a constant that a module keeps
             return 0
         value.uses.append(Use(time, call))
         return value.sources
+
+    def _value(self, tensor: Tensor) -> Value | None:
+        return self.values.get(id(tensor)) or self.state.get(id(tensor))
 
     def reads_data(self, call: Call) -> bool:
         """Whether a call made a Python value of what depends on the data or on parameters."""
@@ -149,6 +163,14 @@ class Flow:
     def parameters(self) -> list[Value]:
         """Return the parameters."""
         return [value for value in self.state.values() if value.sources]
+
+
+def _read_for_content(call: Call) -> int | None:
+    """Return how many of a call's tensors count by their content, not their shape; None: all."""
+    name = getattr(call.target, "__name__", "")
+    if name in _LIKE or (call.module is None and call.sealed):  # sealed: a maker of masks
+        return 0
+    return 1 if name in _AS else None
 
 
 def is_activation(value: Value) -> bool:
