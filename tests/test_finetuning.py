@@ -82,6 +82,24 @@ def test_rates_of_encoders_may_differ_by_layer() -> None:
     optimizers = make_optimizers(dense_network(3).blocks(), lr=0.1, encoder_lr=rates)
     found = [[group["lr"] for group in o.param_groups] for o in optimizers if o is not None]
     assert found == [[0.1, rate] for rate in rates]
+    net = bp_network()
+    (optimizer,) = make_optimizers(net.blocks(), lr=0.1, encoder_lr=rates)
+    assert optimizer is not None
+    groups = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+    assert [groups[id(f[0].weight)] for f in net.model.layers] == rates
+    assert groups[id(net.model.head.weight)] == 0.1
+
+
+def test_as_many_rates_as_encoders_are_expected() -> None:
+    for net in (dense_network(3), bp_network()):
+        with pytest.raises(al.InputError, match="2 learning rates of encoders came for 3 encoders"):
+            make_optimizers(net.blocks(), encoder_lr=[0.1, 0.2])
+
+
+def test_no_rate_may_be_negative() -> None:
+    for rates in ({"lr": -0.1}, {"encoder_lr": -0.1}, {"encoder_lr": [0.1, -0.1, 0.1]}):
+        with pytest.raises(al.InputError, match="Invalid learning rate"):
+            make_optimizers(dense_network(3).blocks(), **rates)  # type: ignore[arg-type]
 
 
 def test_joint_layers_tell_their_encoders() -> None:
@@ -92,7 +110,7 @@ def test_joint_layers_tell_their_encoders() -> None:
 
 def test_a_model_that_does_not_tell_its_head_is_named() -> None:
     net = al.BPNetwork(nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 4)), al.Classes(4))
-    with pytest.raises(al.InputError, match=r"does not tell its encoders from its head; make"):
+    with pytest.raises(al.InputError, match=r"does not tell its encoders from its head; make it"):
         make_optimizers(net.blocks(), encoder_lr=1e-4)
     with pytest.raises(al.InputError, match="freeze=1 came for a network of 0 encoders"):
         al.Trainer(epochs=1, freeze=1).fit(net, al.LoaderBatches(batches_of(1)))
@@ -144,6 +162,98 @@ def test_above_frozen_encoders_training_is_that_on_their_features() -> None:
 
 
 @pytest.mark.parametrize("method", ["al", "bp"])
+def test_modules_of_encoders_are_frozen_by_name(method: str) -> None:
+    """All encoders of the test's networks are ``Linear, Tanh``: "0" is every Linear."""
+    net = network(method)
+    before = weights(net)
+    al.Trainer(epochs=1, lr=0.05, freeze=["0"]).fit(net, al.LoaderBatches(batches_of(4)))
+    frozen = {id(p) for f in encoders_in(net) for p in f[0].parameters()}
+    for name, parameter in net.named_parameters():
+        assert torch.equal(parameter, before[name]) == (id(parameter) in frozen), name
+    with pytest.raises(
+        al.InputError, match=r"freeze=2 came, but no encoder has a module of that name"
+    ):
+        al.Trainer(epochs=1, freeze=["2"]).fit(net, al.LoaderBatches(batches_of(1)))
+
+
+def warmed_by_hand(net: al.ALNetwork, t0: Tensor, steps: int) -> list[float]:
+    """Plain PyTorch: every pair of coders on its own, on what the pair below makes of targets."""
+    layers = net.al_layers()
+    optimizers = [
+        torch.optim.Adam([*layer.g.parameters(), *layer.h.parameters()], lr=1e-3)
+        for layer in layers
+    ]
+    losses = []
+    for _ in range(steps):
+        t, losses = t0, []
+        for i, (layer, optimizer) in enumerate(zip(layers, optimizers, strict=True)):
+            up = layer.g(t)
+            back = layer.h(up)
+            loss = nn.functional.cross_entropy(back, t) if i == 0 else (back - t).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            t = up.detach()
+            losses.append(loss.item())
+    return losses
+
+
+def test_targets_are_warmed_as_by_hand() -> None:
+    net, plain = network("al"), network("al")
+    assert isinstance(net, al.ALNetwork)
+    assert isinstance(plain, al.ALNetwork)
+    losses = al.warm_targets(net, steps=20)
+    assert losses == pytest.approx(warmed_by_hand(plain, torch.eye(4), 20), rel=1e-4)
+    torch.testing.assert_close(net.state_dict(), plain.state_dict())
+
+
+def test_only_coders_are_warmed() -> None:
+    net = network("al")
+    before = weights(net)
+    al.warm_targets(net, steps=3)
+    changed = {name for name, p in net.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == {name for name in before if name.split(".")[2] in ("g", "h")}
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_frozen_coders_are_not_warmed() -> None:
+    net = network("al")
+    assert isinstance(net, al.ALNetwork)
+    for part in (net.layers[0].g, net.layers[0].h):
+        part.requires_grad_(False)
+    before = weights(net.layers[0])
+    al.warm_targets(net, steps=3)
+    assert all(torch.equal(v, before[k]) for k, v in net.layers[0].state_dict().items())
+
+
+def test_other_targets_are_warmed_on_a_sample() -> None:
+    encoders = [nn.Linear(6, 8), nn.Linear(8, 8)]
+    net = al.al_form(encoders, torch.randn(2, 6), al.Regression(2), latent=5)
+    with pytest.raises(al.InputError, match="no targets came for Regression; expected y"):
+        al.warm_targets(net)
+    y = torch.randn(16, 2)
+    first, last = al.warm_targets(net, y, steps=1), al.warm_targets(net, y, steps=200)
+    assert max(b / a for a, b in zip(first, last, strict=True)) < 0.5
+    al.Trainer(epochs=1, target_warmup=5).fit(net, al.LoaderBatches([(torch.randn(16, 6), y)]))
+
+
+def test_what_cannot_be_warmed_is_named() -> None:
+    with pytest.raises(al.InputError, match="a BPNetwork came, which has no target autoencoders"):
+        al.warm_targets(bp_network())
+    with pytest.raises(al.InputError, match="steps=0 came; expected at least 1"):
+        al.warm_targets(network("al"), steps=0)
+
+
+def test_the_trainer_warms_targets_once_and_first() -> None:
+    one, two = network("al"), network("al")
+    al.Trainer(epochs=2, lr=0.05, target_warmup=7, seed=3).fit(one, al.LoaderBatches(batches_of(3)))
+    al.warm_targets(two, steps=7, seed=3)
+    al.Trainer(epochs=2, lr=0.05, seed=3).fit(two, al.LoaderBatches(batches_of(3)))
+    for key, value in one.state_dict().items():
+        assert torch.equal(two.state_dict()[key], value), key
+
+
+@pytest.mark.parametrize("method", ["al", "bp"])
 @pytest.mark.parametrize("step", [2, 7, 11])
 def test_a_killed_run_with_all_of_it_ends_like_one_that_was_not(
     method: str, step: int, tmp_path: Path
@@ -152,7 +262,8 @@ def test_a_killed_run_with_all_of_it_ends_like_one_that_was_not(
         with seeded(3):
             net: al.Network = noisy_network(3) if method == "al" else bp_network()
         trainer = al.Trainer(
-            epochs=3, lr=0.05, encoder_lr=0.01, freeze=1, clip=1.0, save_every=1, seed=9,
+            epochs=3, lr=0.05, encoder_lr=[0.01, 0.02, 0.03], freeze=1, clip=1.0, save_every=1,
+            seed=9, target_warmup=4 if method == "al" else 0,
             optimizer=torch.optim.AdamW, optimizer_options={"weight_decay": 0.01},
             schedule=make_schedule("cosine", steps=18, warmup=0.4), schedule_every="step",
         )  # fmt: skip

@@ -22,6 +22,7 @@ from associated_learning.experiments.inputs import input_spec, load_data
 from associated_learning.experiments.ledger import make_row
 from associated_learning.experiments.result import read_history
 from associated_learning.experiments.run import default_folder, open_run, train_run
+from associated_learning.experiments.training import make_trainer
 from associated_learning.models import LayeredModel
 from associated_learning.network import Network
 from hub_folders import write_config, write_films, write_model, write_tokenizer
@@ -164,7 +165,7 @@ def test_a_killed_run_goes_on_without_the_models_folder(
     method: str, step: int, films: RunConfig, tmp_path: Path
 ) -> None:
     config = replace(
-        films, method=method, latent=8 if method == "al" else None, save_every=1, freeze=1,
+        films, method=method, latent=8 if method == "al" else None, save_every=1, freeze="1",
         encoder_lr=1e-3, lr=1e-2, warmup=2, schedule="cosine",
     )  # fmt: skip
     whole = train_run(config, tmp_path / "whole")
@@ -181,7 +182,7 @@ def test_a_killed_run_goes_on_without_the_models_folder(
 
 
 def test_frozen_encoders_keep_the_pretrained_weights(films: RunConfig, tmp_path: Path) -> None:
-    train_run(replace(films, freeze=2, lr=0.01), tmp_path / "run")
+    train_run(replace(films, freeze="2", lr=0.01), tmp_path / "run")
     stored = load_file(tmp_path / "bert" / "model.safetensors")
     net = open_run(tmp_path / "run").net
     changed = []
@@ -190,6 +191,33 @@ def test_frozen_encoders_keep_the_pretrained_weights(films: RunConfig, tmp_path:
         assert own
         changed.append(any(not torch.equal(v, stored[f"bert.{k}"]) for k, v in own))
     assert changed == [False, False, True]
+
+
+def test_modules_are_frozen_by_name(films: RunConfig, tmp_path: Path) -> None:
+    train_run(replace(films, freeze="embeddings, encoder.layer.2.output"), tmp_path / "run")
+    stored = load_file(tmp_path / "bert" / "model.safetensors")
+    weights = dict(item for f in encoders_in(open_run(tmp_path / "run").net) for item in
+                   f.named_parameters())  # fmt: skip
+    kept = {name for name, weight in weights.items() if torch.equal(weight, stored[f"bert.{name}"])}
+    asked = {n for n in weights if n.startswith(("embeddings.", "encoder.layer.2.output."))}
+    assert kept == asked
+    assert len(asked) == 5 + 4
+
+
+def test_rates_fall_from_encoder_to_encoder(films: RunConfig) -> None:
+    config = resolved(replace(films, encoder_lr=0.8, encoder_lr_decay=0.5, lr=0.1))
+    assert make_trainer(config, 10, 3).encoder_lr == [0.2, 0.4, 0.8]
+    without = resolved(replace(films, encoder_lr_decay=0.5, lr=0.1))
+    assert make_trainer(without, 10, 3).encoder_lr == pytest.approx([0.025, 0.05, 0.1])
+
+
+def test_bridges_of_two_maps_have_the_width_asked_for(films: RunConfig) -> None:
+    net, _ = start(replace(films, bridge="mlp", bridge_hidden=24))
+    assert isinstance(net, al.ALNetwork)
+    shapes = [
+        [m.weight.shape for m in layer.b if hasattr(m, "weight")] for layer in net.al_layers()
+    ]
+    assert shapes == [[(24, 16), (8, 24)]] * 3
 
 
 def test_cuts_are_found_once(films: RunConfig, tmp_path: Path) -> None:
@@ -239,7 +267,9 @@ def test_texts_are_cut_to_what_the_model_can_count(films: RunConfig, tmp_path: P
         ({"data": "digits", "text_column": None}, "data of kind image came for a model whose"),
         ({"num_layers": 99}, "the model cannot be converted, for"),
         ({"num_layers": None, "at": "encoder.layr.1"}, r"Did you mean 'encoder\.layer\.1'"),
-        ({"freeze": 4}, "freeze=4 came for a network of 3 encoders"),
+        ({"freeze": "embeding"}, r"freeze=embeding came, .* Did you mean 'embeddings'"),
+        ({"bridge_hidden": 9}, "--bridge-hidden 9 came, but only --bridge mlp has a width"),
+        ({"freeze": "4"}, "freeze=4 came for a network of 3 encoders"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(

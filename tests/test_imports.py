@@ -19,7 +19,7 @@ ORDER = [
     {"network"},
     {"backprop", "encoders", "parameters", "memory", "loader", "history", "inference", "optim"},
     {"interrupt"},
-    {"conversion", "step", "checkpoint", "callbacks", "schedules"},
+    {"conversion", "step", "checkpoint", "callbacks", "schedules", "target_warmup"},
     {"progress", "trainer", "verification"},
     {"experiments"},
     {"cli"},

@@ -262,6 +262,8 @@ def test_settings_out_of_range_are_named(settings: dict[str, object], message: s
         ({"method": "bp", "latent": 64}, "--latent 64 came, but --method bp has no associated"),
         ({"method": "bp", "readout": "mean"}, "--readout mean came, but --method bp"),
         ({"method": "bp", "bridge": "mlp"}, "--bridge mlp came, but --method bp"),
+        ({"method": "bp", "target_warmup": 9}, "--target-warmup 9 came, but --method bp"),
+        ({"bridge_hidden": 9}, "--bridge-hidden 9 came, but only --bridge mlp has a width"),
         ({"method": "bp", "coder_activation": "elu"}, "--coder-activation elu came, but"),
         ({"method": "bp", "first_loss": "mse"}, "--first-loss mse came, but --method bp"),
         ({"method": "bp", "detach_target": False}, "--detach-target False came, but"),

@@ -34,6 +34,7 @@ from associated_learning.network import ALNetwork, Network
 from associated_learning.parameters import count_parameters
 from associated_learning.sequence import Sequence
 from associated_learning.step import update_layer, update_network
+from associated_learning.target_warmup import warm_targets
 from associated_learning.targets import Classes, MultiLabel, Regression
 from associated_learning.trainer import Trainer
 from associated_learning.verification import verify
@@ -75,4 +76,5 @@ __all__ = [
     "update_layer",
     "update_network",
     "verify",
+    "warm_targets",
 ]

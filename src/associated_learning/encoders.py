@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from torch import nn
@@ -11,7 +12,7 @@ from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
 from associated_learning.models import LayeredModel
 
-__all__ = ["encoders_in", "frozen", "lowest_encoders"]
+__all__ = ["encoders_in", "frozen", "frozen_parts"]
 
 
 def encoders_in(module: nn.Module) -> list[nn.Module]:
@@ -35,19 +36,33 @@ def encoders_in(module: nn.Module) -> list[nn.Module]:
     return [f for child in module.children() for f in encoders_in(child)]
 
 
-def lowest_encoders(net: nn.Module, count: int) -> list[nn.Module]:
-    """Return the ``count`` encoders nearest to the input.
+def frozen_parts(net: nn.Module, freeze: int | Sequence[str]) -> list[nn.Module]:
+    """Return what is to be left as it is: the lowest encoders, or modules of encoders by name.
+
+    Args:
+        net: A network of either method.
+        freeze: Number of encoders, from the input up; or names of modules inside of encoders,
+            such as ``["embeddings"]``.
 
     Raises:
-        InputError: There are not as many.
+        InputError: There are not as many encoders, or no module of a name.
     """
     encoders = encoders_in(net)
-    if not 0 <= count <= len(encoders):
-        raise InputError(
-            f"freeze={count} came for a network of {len(encoders)} encoders; expected 0 to "
-            f"{len(encoders)}, the number of lowest encoders to leave as they are."
-        )
-    return encoders[:count]
+    if isinstance(freeze, int):
+        if not 0 <= freeze <= len(encoders):
+            raise InputError(
+                f"freeze={freeze} came for a network of {len(encoders)} encoders; expected 0 to "
+                f"{len(encoders)}, the number of lowest encoders to leave as they are."
+            )
+        return encoders[:freeze]
+    modules = [(name, module) for f in encoders for name, module in f.named_modules()]
+    for name in freeze:
+        known = [other for other, _ in modules if other]
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise InputError(f"freeze={name} came, but no encoder has a module of that name.{hint}")
+    return [module for name, module in modules if name in freeze]
 
 
 @contextmanager

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from associated_learning.encoders import encoders_in
 from associated_learning.errors import InputError
+from associated_learning.history import EpochRecord
 
-__all__ = ["Schedule", "make_optimizers", "make_schedulers"]
+__all__ = ["Schedule", "advance", "make_optimizers", "make_schedulers"]
 
 T = TypeVar("T")
 Schedule = Callable[[Optimizer], LRScheduler]
@@ -38,22 +39,44 @@ def make_optimizers(
         lr: One learning rate for all blocks, or one for each.
         encoder_lr: That of the encoders (see `encoders_in`) where it is another than that of
             the parts beside them, as when the encoders are pretrained and b, g and h are not;
-            one for all blocks, or one for each. They become a second parameter group.
+            one for all encoders, or one for each, from the input up. Encoders become parameter
+            groups of their own, after that of the other parts.
         options: Passed on to the optimizer. Where the class has a fused kernel it is used
             unless ``fused=False`` or ``foreach=True`` is given: on large embeddings it is
             several times faster.
 
     Raises:
-        InputError: The number of learning rates is not the number of blocks, or a block does
-            not tell its encoders.
+        InputError: The number of learning rates is not the number of blocks or encoders, or a
+            block does not tell its encoders.
     """
     kinds = one_a_block("optimizers", optimizer, len(blocks))
     rates = one_a_block("learning rates", lr, len(blocks))
-    encoder_rates = one_a_block("learning rates of encoders", encoder_lr, len(blocks))
+    encoders = [encoders_in(block) for block in blocks]
+    own_rates = iter(_encoder_rates(encoders, encoder_lr))
     return [
-        _make(kind, block, rate, encoder_rate, options)
-        for kind, block, rate, encoder_rate in zip(kinds, blocks, rates, encoder_rates, strict=True)
+        _make(kind, _groups(block, rate, [(f, next(own_rates)) for f in own]), block, options)
+        for kind, block, rate, own in zip(kinds, blocks, rates, encoders, strict=True)
     ]
+
+
+def _encoder_rates(
+    encoders: list[list[nn.Module]], rates: float | Sequence[float] | None
+) -> list[float | None]:
+    """Return one learning rate for each encoder of all blocks; None for that of its block."""
+    count = sum(map(len, encoders))
+    if rates is not None and not all(encoders):
+        raise InputError(
+            f"encoder_lr={rates} came for a model that does not tell its encoders from its head; "
+            "make it a LayeredModel(layers, readout, head)."
+        )
+    if not isinstance(rates, (list, tuple)):
+        return [rates] * count  # type: ignore[list-item]
+    if len(rates) != count:
+        raise InputError(
+            f"{len(rates)} learning rates of encoders came for {count} encoders; expected one for "
+            "each, or a single one for all."
+        )
+    return list(rates)
 
 
 def one_a_block(what: str, value: T | Sequence[T], count: int) -> list[T]:
@@ -69,13 +92,8 @@ def one_a_block(what: str, value: T | Sequence[T], count: int) -> list[T]:
 
 
 def _make(
-    kind: type[Optimizer],
-    block: nn.Module,
-    lr: float,
-    encoder_lr: float | None,
-    options: dict[str, Any],
+    kind: type[Optimizer], groups: list[dict[str, Any]], block: nn.Module, options: dict[str, Any]
 ) -> Optimizer | None:
-    groups = _groups(block, lr, encoder_lr)
     if not groups:
         return None
     if inspect.signature(kind.step).parameters["closure"].default is inspect.Parameter.empty:
@@ -85,32 +103,30 @@ def _make(
     if kind in _FUSED and not {"foreach", "differentiable"} & options.keys():
         options = {"fused": True, **options}
     try:
-        return kind(groups, lr=lr, **options)  # type: ignore[call-arg]
+        # classes of torch check this rate, but not those of the groups
+        return kind(groups, lr=min(group["lr"] for group in groups), **options)  # type: ignore[call-arg]
     except (ValueError, TypeError, RuntimeError) as error:
-        rates = [group["lr"] for group in groups]
+        rates = ", ".join(str(group["lr"]) for group in groups)
         raise InputError(
             f"{kind.__name__} cannot be made for {type(block).__name__} with learning rate "
-            f"{', '.join(map(str, rates))} and {options}: {error}"
+            f"{rates} and {options}: {error}"
         ) from error
 
 
-def _groups(block: nn.Module, lr: float, encoder_lr: float | None) -> list[dict[str, Any]]:
-    """Return the parameter groups of a block: what is beside the encoders first."""
-    trainable = [parameter for parameter in block.parameters() if parameter.requires_grad]
-    if encoder_lr is None:
-        return [{"params": trainable, "lr": lr}] if trainable else []
-    encoders = encoders_in(block)
-    if not encoders:
-        raise InputError(
-            f"encoder_lr={encoder_lr} came for {type(block).__name__}, which does not tell its "
-            "encoders from its head; make the model a LayeredModel(layers, readout, head)."
-        )
-    own = {id(parameter) for f in encoders for parameter in f.parameters()}
-    groups = [
-        {"params": [p for p in trainable if id(p) not in own], "lr": lr},
-        {"params": [p for p in trainable if id(p) in own], "lr": encoder_lr},
+def _groups(
+    block: nn.Module, lr: float, encoders: list[tuple[nn.Module, float | None]]
+) -> list[dict[str, Any]]:
+    """Return the parameter groups of a block: what has its own rate, then encoders by theirs."""
+    rates = {id(p): rate for f, rate in encoders if rate is not None for p in f.parameters()}
+    by_rate: dict[float | None, list[nn.Parameter]] = {None: []}
+    for parameter in block.parameters():
+        if parameter.requires_grad:
+            by_rate.setdefault(rates.get(id(parameter)), []).append(parameter)
+    return [
+        {"params": parameters, "lr": lr if rate is None else rate}
+        for rate, parameters in by_rate.items()
+        if parameters
     ]
-    return [group for group in groups if group["params"]]
 
 
 def make_schedulers(
@@ -130,3 +146,15 @@ def make_schedulers(
         None if optimizer is None or make is None else make(optimizer)
         for optimizer, make in zip(optimizers, schedules, strict=True)
     ]
+
+
+def advance(schedulers: Sequence[LRScheduler | None], record: EpochRecord | None) -> None:
+    """Advance every schedule; one that waits for a plateau sees the full depth's validation."""
+    for scheduler in schedulers:
+        if isinstance(scheduler, ReduceLROnPlateau):
+            if record is None or not record.scores:
+                raise InputError("ReduceLROnPlateau needs validation data and whole epochs.")
+            falling = scheduler.mode == "min"
+            scheduler.step(record.validation_losses[-1] if falling else record.scores[-1])
+        elif scheduler is not None:
+            scheduler.step()

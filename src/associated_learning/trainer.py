@@ -10,19 +10,20 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from associated_learning.callbacks import Callback, Callbacks
 from associated_learning.checkpoint import Checkpoints, copy_weights
-from associated_learning.encoders import frozen, lowest_encoders
+from associated_learning.encoders import frozen, frozen_parts
 from associated_learning.errors import InputError, NonFiniteLossError
 from associated_learning.history import EpochRecord, TrainingState
 from associated_learning.inference import check_batch, device_of, evaluate
 from associated_learning.interrupt import Interrupt, deferred_interrupts
 from associated_learning.network import Network
-from associated_learning.optim import Schedule, make_optimizers, make_schedulers
+from associated_learning.optim import Schedule, advance, make_optimizers, make_schedulers
 from associated_learning.step import update_network
 from associated_learning.structure import to_device
+from associated_learning.target_warmup import warm_targets
+from associated_learning.targets import Classes
 
 __all__ = ["BatchSource", "Trainer"]
 
@@ -46,10 +47,11 @@ class Trainer:
         optimizer: Any class of ``torch.optim``, or one for each block; every block gets an
             optimizer of its own.
         lr: One learning rate, or one for each block.
-        encoder_lr: That of the encoders where it is another, or one for each block; see
+        encoder_lr: That of the encoders where it is another, or one for each encoder; see
             `make_optimizers`.
-        freeze: Number of lowest encoders that are left as they are: no gradient, no dropout,
-            no new statistics. What is beside them, b, g and h or the head, trains.
+        freeze: Number of lowest encoders, or names of modules in encoders, that are left as
+            they are: no gradient, no dropout, no new statistics. What is beside them trains.
+        target_warmup: Number of updates of g and h ahead of all others; see `warm_targets`.
         optimizer_options: Passed on to the optimizer.
         schedule: Makes a learning-rate scheduler of an optimizer, or one for each block; None
             for a constant rate.
@@ -78,7 +80,8 @@ class Trainer:
     optimizer: type[Optimizer] | Sequence[type[Optimizer]] = torch.optim.Adam
     lr: float | Sequence[float] = 1e-3
     encoder_lr: float | Sequence[float] | None = None
-    freeze: int = 0
+    freeze: int | Sequence[str] = 0
+    target_warmup: int = 0
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     schedule: Schedule | Sequence[Schedule | None] | None = None
     schedule_every: str = "epoch"
@@ -141,7 +144,7 @@ class Trainer:
                 )
         if len(train) == 0:
             raise InputError("the training data hold no batch; expected at least one sample.")
-        with frozen(lowest_encoders(net, self.freeze)):
+        with frozen(frozen_parts(net, self.freeze)):
             run = _Run(self, net, checkpoints)
             if checkpoints is not None and checkpoints.has("last"):
                 run.resume()
@@ -183,6 +186,8 @@ class _Run:
         epochs, state = self.settings.epochs, self.state
         try:
             listener.started(state, epochs=epochs, batches=len(train))
+            if state.step == 0 and self.settings.target_warmup:
+                self.warm_targets(train)
             with deferred_interrupts() as interrupt:
                 while not state.stopped and state.epoch < epochs:
                     self.train_epoch(train, listener, interrupt)
@@ -190,10 +195,18 @@ class _Run:
         finally:
             listener.ended(state)
 
+    def warm_targets(self, train: BatchSource) -> None:
+        begin = time.perf_counter()
+        classes = isinstance(self.net.target, Classes)
+        y = None if classes else next(iter(train.epoch(0)))[1]
+        settings = self.settings
+        warm_targets(self.net, y, steps=settings.target_warmup, seed=settings.seed)
+        self.state.seconds += time.perf_counter() - begin
+
     def train_epoch(self, train: BatchSource, listener: Callback, interrupt: Interrupt) -> None:
         self.net.train()
-        for f in lowest_encoders(self.net, self.settings.freeze):
-            f.eval()
+        for part in frozen_parts(self.net, self.settings.freeze):
+            part.eval()
         state, settings = self.state, self.settings
         begin = time.perf_counter()
         for x, y in train.epoch(state.epoch, start=state.batch):
@@ -222,7 +235,7 @@ class _Run:
             precision=self.settings.precision,
         )
         if self.settings.schedule_every == "step":
-            _advance(self.schedulers, None)
+            advance(self.schedulers, None)
         return [{name: float(value) for name, value in terms.items()} for terms in losses]
 
     def end_epoch(self, validation: BatchSource | None, listener: Callback) -> None:
@@ -239,7 +252,7 @@ class _Run:
             validation_seconds=time.perf_counter() - begin,
         )
         if self.settings.schedule_every == "epoch":
-            _advance(self.schedulers, record)
+            advance(self.schedulers, record)
         if self.state.finish_epoch(record):
             self.keep_best()
         self.state.stopped = self.out_of_patience()
@@ -281,15 +294,3 @@ class _Run:
             self.checkpoints.load_best(self.net)
         elif self.best is not None:
             self.net.load_state_dict(self.best)
-
-
-def _advance(schedulers: Sequence[LRScheduler | None], record: EpochRecord | None) -> None:
-    """Advance every schedule; one that waits for a plateau sees the full depth's validation."""
-    for scheduler in schedulers:
-        if isinstance(scheduler, ReduceLROnPlateau):
-            if record is None or not record.scores:
-                raise InputError("ReduceLROnPlateau needs validation data and whole epochs.")
-            falling = scheduler.mode == "min"
-            scheduler.step(record.validation_losses[-1] if falling else record.scores[-1])
-        elif scheduler is not None:
-            scheduler.step()

@@ -147,6 +147,9 @@ class RunConfig:
         "AL: linear (the paper), activated or mlp (the released code).",
         choices=("linear", "activated", "mlp"),
     )
+    bridge_hidden: int | None = _setting(
+        None, "Method", "AL: width between the two maps of an mlp bridge.", least=1
+    )
     coder_activation: str | None = _setting(
         None, "Method", "AL: activation of g and h, such as tanh or sigmoid."
     )
@@ -173,10 +176,25 @@ class RunConfig:
         "the parts beside them (b, g, h; bp: the head) are fresh and take --lr.",
         least=0,
     )
-    freeze: int = _setting(
+    encoder_lr_decay: float | None = _setting(
+        None,
+        "Training",
+        "Each encoder's learning rate as a share of that of the encoder above it; the last one has "
+        "--encoder-lr, or --lr.",
+        least=0,
+        most=1,
+    )
+    freeze: str | None = _setting(
+        None,
+        "Training",
+        "What stays as it is while all beside it trains: the encoders of this many lowest layers, "
+        "or modules inside of encoders by name, with commas between them.",
+    )
+    target_warmup: int = _setting(
         0,
         "Training",
-        "Leave the encoders of this many lowest layers as they are; what is beside them trains.",
+        "AL: updates of the target's autoencoders g and h by labels alone, ahead of all others. "
+        "Some hundreds take a second or two and help where pretrained encoders are tuned shortly.",
         least=0,
     )
     optimizer: str = _setting(

@@ -20,7 +20,9 @@ from associated_learning.models import LayeredModel
 from associated_learning.network import Network
 from associated_learning.targets import Target
 
-__all__ = ["Backbone", "build_converted", "cut_names", "find_backbone"]
+__all__ = ["BRIDGE_HIDDEN", "Backbone", "build_converted", "cut_names", "find_backbone"]
+
+BRIDGE_HIDDEN = 1280  # the released TensorFlow code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,7 @@ def build_converted(
         head=None,
         latent=config.latent or 128,
         bridge="linear" if config.bridge is None else config.bridge,  # type: ignore[arg-type]
+        bridge_hidden=config.bridge_hidden or BRIDGE_HIDDEN,
         activation="tanh" if config.coder_activation is None else config.coder_activation,
         detach_target=config.detach_target,
     )

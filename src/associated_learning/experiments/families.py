@@ -14,7 +14,7 @@ from associated_learning.backprop import BPNetwork
 from associated_learning.conversion import al_form
 from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
-from associated_learning.experiments.converted import Backbone, build_converted
+from associated_learning.experiments.converted import BRIDGE_HIDDEN, Backbone, build_converted
 from associated_learning.experiments.idle import check_idle
 from associated_learning.experiments.input_spec import InputSpec
 from associated_learning.keyed import seeded
@@ -118,6 +118,7 @@ def build_network(
             latent=config.latent or 128,
             readout=_readouts(config, count),
             bridge=config.bridge,  # type: ignore[arg-type]
+            bridge_hidden=config.bridge_hidden or BRIDGE_HIDDEN,
             activation="tanh" if config.coder_activation is None else config.coder_activation,
             detach_target=config.detach_target,
             stop_gradients=[True] + [config.stop_gradients] * (count - 1),

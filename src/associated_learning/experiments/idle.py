@@ -12,8 +12,8 @@ from associated_learning.experiments.config import RunConfig
 __all__ = ["check_idle"]
 
 _AL_ONLY = (
-    "latent", "readout", "bridge", "coder_activation", "first_loss", "detach_target",
-    "stop_gradients", "lower_associated",
+    "latent", "readout", "bridge", "bridge_hidden", "coder_activation", "first_loss",
+    "detach_target", "stop_gradients", "lower_associated", "target_warmup",
 )  # fmt: skip
 _SIZES = ("num_layers", "hidden", "dropout")
 _WORDS = ("embedding_dim", "embedding_dropout")
@@ -41,6 +41,8 @@ def check_idle(config: RunConfig, filled: Mapping[str, Any]) -> None:
     """
     if config.method == "bp":
         _refuse(config, filled, _AL_ONLY, "--method bp has no associated layers")
+    if config.bridge != "mlp":
+        _refuse(config, filled, ("bridge_hidden",), "only --bridge mlp has a width between")
     if config.model in ("cnn", "vgg"):
         _refuse(config, filled, _SIZES, f"the layers of --model {config.model} are fixed")
     if config.model in ("mlp", "cnn", "vgg"):

@@ -12,6 +12,7 @@ import torch
 from associated_learning.callbacks import Callback, JsonLines
 from associated_learning.checkpoint import Checkpoints
 from associated_learning.data import DataSet, Preprocessor, preprocessor_from_dict
+from associated_learning.encoders import encoders_in
 from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.converted import Backbone, find_backbone
@@ -115,7 +116,7 @@ def train_run(
     net = net.to(device)
     train = training_batches(config, data)
     keep_description(folder, Description(config, spec, data.label_names, backbone), data)
-    state = make_trainer(config, len(train)).fit(
+    state = make_trainer(config, len(train), len(encoders_in(net))).fit(
         net,
         train,
         evaluation_batches(config, data, "validation"),

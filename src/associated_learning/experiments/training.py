@@ -20,12 +20,13 @@ _OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 
-def make_trainer(config: RunConfig, batches: int) -> Trainer:
+def make_trainer(config: RunConfig, batches: int, encoders: int) -> Trainer:
     """Make the trainer of resolved settings.
 
     Args:
         config: The settings.
         batches: Number of batches of an epoch, for the schedule.
+        encoders: Number of encoders of the network, for their learning rates.
     """
     epochs = config.epochs or 1
     optimizer = _OPTIMIZERS[config.optimizer]
@@ -33,8 +34,9 @@ def make_trainer(config: RunConfig, batches: int) -> Trainer:
         epochs=epochs,
         optimizer=optimizer,
         lr=1e-3 if config.lr is None else config.lr,
-        encoder_lr=config.encoder_lr,
-        freeze=config.freeze,
+        encoder_lr=_encoder_rates(config, encoders),
+        freeze=_frozen(config.freeze),
+        target_warmup=config.target_warmup,
         optimizer_options={"weight_decay": config.weight_decay},
         schedule=make_schedule(
             config.schedule or "constant",  # type: ignore[arg-type]
@@ -49,6 +51,22 @@ def make_trainer(config: RunConfig, batches: int) -> Trainer:
         seed=config.seed,
         save_every=config.save_every,
     )
+
+
+def _encoder_rates(config: RunConfig, count: int) -> float | list[float] | None:
+    """Return the learning rates of the encoders, from the input up."""
+    if config.encoder_lr_decay is None:
+        return config.encoder_lr
+    top = config.lr if config.encoder_lr is None else config.encoder_lr
+    assert top is not None  # the settings are resolved
+    return [top * config.encoder_lr_decay ** (count - i) for i in range(1, count + 1)]
+
+
+def _frozen(text: str | None) -> int | list[str]:
+    """Return what to freeze: a number of encoders, or names of modules."""
+    if text is None or text.isdecimal():
+        return int(text or 0)
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def choose_device(name: str) -> torch.device:
