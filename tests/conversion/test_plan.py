@@ -95,7 +95,7 @@ def test_a_plan_prints_as_a_table() -> None:
     assert lines[0] == "Sequential in 3 layers"
     assert [word in lines[1] for word in ("modules", "readout", "bridge", "time")] == [True] * 4
     assert lines[3].split()[:3] == ["1", "0,", "1"]
-    assert "2 x 8 x 8 x 8" in lines[3]
+    assert "B x 8 x 8 x 8" in lines[3]
     assert "128 numbers instead of 512" in lines[3]
     assert f"{129 * 128:,}" in lines[3]
     assert lines[-1].endswith("take their place: 7")

@@ -86,6 +86,19 @@ class Arguments:
         args = tuple(value for _, value in by_name[: self.positional])
         return args, {**dict(by_name[self.positional :]), **self.constants}
 
+    def count(self, inputs: Mapping[str, Tensor]) -> int:
+        """Return the number of samples."""
+        first = inputs[self.names[0]]
+        return first.shape[0] if first.dim() else 0
+
+    def fewer(self, inputs: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
+        """Return the first ``count`` samples; what is not one row a sample stays whole."""
+        size = self.count(inputs)
+        return {
+            name: value[:count] if value.dim() and value.shape[0] == size else value
+            for name, value in inputs.items()
+        }
+
     def data(self, inputs: Mapping[str, Tensor]) -> set[str]:
         """Return the names of the inputs that carry the data, not a mask or positions."""
         floats = {

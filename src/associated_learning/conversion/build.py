@@ -119,11 +119,12 @@ def al_layers(
     stop_gradients: bool | Sequence[bool] = True,
     use_associated: bool | Sequence[bool] = True,
     partners: Sequence[MakePartners | None] | None = None,
+    read: tuple[list[nn.Module], list[int]] | None = None,
 ) -> list[ALLayer]:
     """Return the layers that `al_form` makes a network of.
 
     Its arguments are those of `al_form`; ``partners`` holds, for each layer, what makes b, g and h
-    instead, or None.
+    instead, or None; ``read`` the layers' readouts and their widths, if they are known.
     """
     encoders = list(encoders)
     if not encoders:
@@ -134,7 +135,7 @@ def al_layers(
     associated = one_a_layer("use_associated", use_associated, count)
     if not all(isinstance(width, int) and width > 0 for width in widths):
         raise InputError(f"latent widths {widths[1:]} came; expected whole numbers above 0.")
-    readouts, read_widths = _readouts(encoders, example, readout)
+    readouts, read_widths = read or _readouts(encoders, example, readout)
     h_activations = _decoder_activations(
         count, target, decoder_activation or activation, linear_decoders
     )

@@ -147,7 +147,7 @@ def convert(
         example_inputs,
         target,
         latent=latent,
-        readout=[layer.readout for layer in plan.layers],
+        readout=None,
         bridge=bridge,
         bridge_hidden=bridge_hidden,
         activation=activation,
@@ -156,5 +156,6 @@ def convert(
         bias=bias,
         detach_target=detach_target,
         partners=[layer.partners for layer in plan.layers],
+        read=([layer.readout for layer in plan.layers], [layer.width for layer in plan.layers]),
     )
     return ConvertedNetwork(layers, target, plan, Source(model, arguments, head))

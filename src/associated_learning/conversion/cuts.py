@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from associated_learning.conversion.flow import Flow, Use, Value, depends, is_activation
+from associated_learning.conversion.flow import Flow, Value, is_activation
 from associated_learning.conversion.record import Call
 from associated_learning.errors import ConversionError, Fault
 
@@ -173,12 +173,8 @@ def _jumps(body: Body, name: str, time: int) -> Iterator[Fault]:
 def _shared(flow: Flow, name: str, time: int, until: int) -> Iterator[Fault]:
     owners: dict[tuple[str, str], list[str]] = {}
     for key, value in flow.state.items():
-        if not value.sources:
-            continue
-        before, after = value.last_use(time), _within(value, time, until)
-        if before is not None and after is not None:
-            users = _place(before.call), _place(after.call)
-            owners.setdefault(users, []).append(flow.names[key])
+        if value.sources and value.crosses(time, until):
+            owners.setdefault(_users(value, time), []).append(flow.names[key])
     for (before_name, after_name), names in owners.items():
         weights = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
         yield Fault(
@@ -192,25 +188,25 @@ def _shared(flow: Flow, name: str, time: int, until: int) -> Iterator[Fault]:
 
 def _updated(flow: Flow, name: str, time: int, until: int) -> Iterator[Fault]:
     for key, value in flow.state.items():
-        if value.sources or key not in flow.updated:
+        if value.sources or not value.crosses(time, until) or key not in flow.updated:
             continue
-        before, after = value.last_use(time), _within(value, time, until)
-        if before is not None and after is not None:
-            yield Fault(
-                name,
-                f"the buffer {flow.names[key]} is updated across this cut: used by "
-                f"{_place(before.call)} before it and by {_place(after.call)} after it",
-                "Cut where all uses are on one side.",
-            )
+        before, after = _users(value, time)
+        yield Fault(
+            name,
+            f"the buffer {flow.names[key]} is updated across this cut: used by {before} before it "
+            f"and by {after} after it",
+            "Cut where all uses are on one side.",
+        )
 
 
 def _untrained(body: Body, name: str, time: int) -> Iterator[Fault]:
     """What acts only on side inputs below a cut gets no gradient from the loss below it."""
-    found = _activations(body, time)
+    reached = 0
+    for activation in _activations(body, time):
+        reached |= activation.sources
     for key, value in body.flow.state.items():
-        if not depends(body.features, value) or value.last_use(time) is None:
-            continue
-        if found and not any(depends(activation, value) for activation in found):
+        lost = value.sources & body.features.sources & ~reached
+        if reached and lost and value.last_use(time) is not None:
             yield Fault(
                 name,
                 f"{body.flow.names[key]} is used before this cut, but acts only on what is used "
@@ -232,9 +228,12 @@ def _unbatched(body: Body, name: str, time: int) -> Iterator[Fault]:
         )
 
 
-def _within(value: Value, time: int, until: int) -> Use | None:
-    use = value.first_use(time)
-    return use if use is not None and use.time < until else None
+def _users(value: Value, time: int) -> tuple[str, str]:
+    """Return the names of the modules that use a tensor last before a time and first after it."""
+    before, after = value.last_use(time), value.first_use(time)
+    assert before is not None
+    assert after is not None
+    return _place(before.call), _place(after.call)
 
 
 def _unrepeatable(flow: Flow, time: int, until: int) -> Iterator[Fault]:
@@ -260,9 +259,11 @@ def _unrepeatable(flow: Flow, time: int, until: int) -> Iterator[Fault]:
                 )
 
 
-def opened(root: Call, times: Sequence[int]) -> list[Call]:
-    """Return the calls that a cut at one of the times falls into, from the model inwards."""
-    return [call for call in root.walk() if any(call.begin < time <= call.end for time in times)]
+def opened(call: Call, times: Sequence[int]) -> list[Call]:
+    """Return the calls that a cut at one of the times falls into, from ``call`` inwards."""
+    if not any(call.begin < time <= call.end for time in times):
+        return []
+    return [call, *(inner for child in call.children for inner in opened(child, times))]
 
 
 def _place(call: Call, *, after: bool = False) -> str:

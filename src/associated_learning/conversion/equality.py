@@ -12,48 +12,35 @@ from associated_learning.conversion.cuts import find_body
 from associated_learning.conversion.flow import Flow
 from associated_learning.conversion.head import Head, head_begins
 from associated_learning.conversion.record import Recording, leaves, record
-from associated_learning.conversion.slice import Slice
+from associated_learning.conversion.slice import Slice, Stream
 from associated_learning.errors import ConversionError, Fault
 from associated_learning.inference import evaluating
 
-__all__ = ["check_same_features", "check_seen", "features"]
+__all__ = ["check_seen", "features", "same_streams"]
 
 
-def check_same_features(
-    model: nn.Module,
-    arguments: Arguments,
-    inputs: dict[str, Tensor],
-    head: Head,
-    slices: list[Slice],
-) -> None:
-    """Compare with the model itself, on the example and on one sample less.
+def same_streams(slices: list[Slice], inputs: dict[str, Tensor], expected: Tensor) -> list[Stream]:
+    """Run chained encoders and return what each gives.
 
     Args:
-        model: The model.
-        arguments: How a batch becomes its arguments.
-        inputs: The example.
-        head: Where its features end.
         slices: The encoders.
+        inputs: A batch, by the names of the model's arguments.
+        expected: The model's own features for it.
 
     Raises:
-        ConversionError: They differ in any bit.
+        ConversionError: The last gives other features, in any bit.
     """
-    if any(value.is_meta for value in inputs.values()):
-        return
-    count = min(value.shape[0] for value in inputs.values())
-    for size in (count, count - 1):
-        batch = {name: value[:size] for name, value in inputs.items()}
-        expected = features(model, arguments, batch, head)
-        try:
-            with evaluating(nn.ModuleList(slices)):
-                s: Any = batch
-                for encoder in slices:
-                    s = encoder(s)
-            same = torch.equal(s.values, expected)
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise ConversionError([_not_repeatable(size, str(error))]) from error
-        if not same:
-            raise ConversionError([_not_repeatable(size, "its features are others")])
+    found: list[Stream] = []
+    size = next(iter(inputs.values())).shape[0]
+    try:
+        with evaluating(nn.ModuleList(slices)):
+            for encoder in slices:
+                found.append(encoder(found[-1] if found else inputs))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise ConversionError([_not_repeatable(size, str(error))]) from error
+    if not expected.is_meta and not torch.equal(found[-1].values, expected):
+        raise ConversionError([_not_repeatable(size, "its features are others")])
+    return found
 
 
 def check_seen(plain: Any, recording: Recording) -> None:

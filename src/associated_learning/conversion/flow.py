@@ -13,7 +13,7 @@ from torch import Tensor
 
 from associated_learning.conversion.record import Call, Recording, changed_in_training, leaves
 
-__all__ = ["Flow", "Use", "Value", "depends", "is_activation"]
+__all__ = ["Flow", "Use", "Value", "is_activation"]
 
 _LIKE = {
     "new_ones", "new_zeros", "new_full", "new_empty", "ones_like", "zeros_like", "full_like",
@@ -51,6 +51,11 @@ class Value:
     def last_use(self, until: int) -> Use | None:
         """Return the last use before ``until``."""
         return next((use for use in reversed(self.uses) if use.time < until), None)
+
+    def crosses(self, time: int, until: int) -> bool:
+        """Whether it is used both before a time and from it on, before ``until``."""
+        last = self.last_use(until)
+        return last is not None and self.uses[0].time < time <= last.time
 
     def first_use(self, since: int) -> Use | None:
         """Return the first use at or after ``since``."""
@@ -176,8 +181,3 @@ def _read_for_content(call: Call) -> int | None:
 def is_activation(value: Value) -> bool:
     """Whether a tensor depends on a parameter and on the data; a mask or position bias does not."""
     return bool(value.sources & 1) and value.sources > 1
-
-
-def depends(value: Value, parameter: Value) -> bool:
-    """Whether a tensor depends on a parameter."""
-    return bool(value.sources & parameter.sources)

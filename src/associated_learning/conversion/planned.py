@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -19,10 +19,9 @@ from associated_learning.conversion.partners import (
     partners_for,
 )
 from associated_learning.conversion.readouts import Activation, Readout, choose, find_mask
-from associated_learning.conversion.slice import Slice
+from associated_learning.conversion.slice import Slice, Stream
 from associated_learning.conversion.slicing import Script
 from associated_learning.conversion.table import text_table
-from associated_learning.inference import evaluating
 
 __all__ = ["PartnerSettings", "Plan", "PlannedLayer", "make_plan"]
 
@@ -43,7 +42,8 @@ class PlannedLayer:
     Attributes:
         begins: Name of the module before or after which it begins; empty for the first.
         modules: Names of the modules in it, in the order of their calls.
-        shape: Shape of ``s_i`` on the example.
+        shape: Shape of ``s_i`` on the example's first samples.
+        batch_axis: Which of its axes is the batch.
         readout: From ``s_i`` to the bridge's vector.
         reason: Why this readout.
         width: Width of that vector.
@@ -57,6 +57,7 @@ class PlannedLayer:
     begins: str
     modules: tuple[str, ...]
     shape: tuple[int, ...]
+    batch_axis: int
     readout: nn.Module
     reason: str
     width: int
@@ -91,7 +92,7 @@ class Plan:
             (
                 str(i),
                 _shortened(layer.modules),
-                " x ".join(str(size) for size in layer.shape),
+                _written(layer.shape, layer.batch_axis),
                 layer.reason,
                 f"{layer.bridge_parameters:,}",
                 f"{layer.parameters:,}",
@@ -108,12 +109,23 @@ def make_plan(
     cuts: Sequence[Cut],
     slices: list[Slice],
     costs: Costs,
-    inputs: dict[str, Tensor],
     settings: PartnerSettings,
+    streams: list[Stream],
+    others: list[Stream],
 ) -> Plan:
-    """Describe what was cut, and choose readouts and partners."""
+    """Describe what was cut, and choose readouts and partners.
+
+    Args:
+        script: The steps of the run.
+        cuts: The cuts, the last at the head.
+        slices: The encoders.
+        costs: Their costs.
+        settings: What the user wishes.
+        streams: What each encoder gives on the example.
+        others: What it gives on fewer samples.
+    """
     model = script.recording.model
-    layers = _layers(script, cuts, slices, costs, inputs, settings)
+    layers = _layers(script, cuts, slices, costs, settings, streams, others)
     dropped = _dropped(model, slices)
     return Plan(
         model=type(model).__name__,
@@ -129,18 +141,19 @@ def _layers(
     cuts: Sequence[Cut],
     slices: list[Slice],
     costs: Costs,
-    inputs: dict[str, Tensor],
     settings: PartnerSettings,
+    streams: list[Stream],
+    others: list[Stream],
 ) -> list[PlannedLayer]:
     shares = costs.shares([cut.time for cut in cuts])
     latents = one_a_layer("latent", settings.latent, len(cuts))
     given = one_a_layer("readout", settings.readout, len(cuts))
-    found, streams = [], _streams(slices, inputs)
-    fewer = _streams(slices, {name: value[:-1] for name, value in inputs.items()})
+    found = []
     for i, (cut, encoder) in enumerate(zip(cuts, slices, strict=True)):
+        batch_axis = _batch_axis(streams[i].values, others[i].values)
         own_readout = given[i]
         readout = (
-            _readout(script, cut, inputs, _batch_axis(streams[i].values, fewer[i].values))
+            _readout(script, cut, batch_axis)
             if own_readout is None
             else Readout(own_readout, "as given")
         )
@@ -152,6 +165,7 @@ def _layers(
                 begins=cuts[i - 1].name if i else "",
                 modules=_modules(encoder),
                 shape=tuple(cut.s.tensor.shape),
+                batch_axis=batch_axis,
                 readout=readout.module,
                 reason=readout.reason,
                 width=width,
@@ -167,26 +181,17 @@ def _layers(
     return found
 
 
-def _streams(slices: list[Slice], inputs: dict[str, Tensor]) -> list[Any]:
-    found, s = [], inputs
-    for encoder in slices:
-        with evaluating(encoder):
-            s = encoder(s)
-        found.append(s)
-    return found
-
-
 def _batch_axis(s: Tensor, fewer: Tensor) -> int:
     """Return the axis of the samples: the one that is shorter with a sample less."""
     sizes = enumerate(zip(s.shape, fewer.shape, strict=True))
     return next((i for i, (size, less) in sizes if size != less), 0)
 
 
-def _readout(script: Script, cut: Cut, inputs: dict[str, Tensor], batch_axis: int) -> Readout:
+def _readout(script: Script, cut: Cut, batch_axis: int) -> Readout:
     tensor = cut.s.tensor
     axis = feature_axis(script.flow, tensor)
     module = _maker(script, cut)
-    mask = find_mask(tensor, batch_axis, dict(inputs))
+    mask = find_mask(tensor, batch_axis, script.recording.inputs)
     return choose(Activation(tensor, axis, module, mask, batch_axis))
 
 
@@ -224,6 +229,11 @@ def _notes(layers: list[PlannedLayer], dropped: tuple[str, ...]) -> list[str]:
     if frozen:
         notes.append(f"{frozen:,} parameters are frozen (requires_grad=False) and stay so")
     return notes
+
+
+def _written(shape: tuple[int, ...], batch_axis: int) -> str:
+    sizes = ["B" if axis == batch_axis else str(size) for axis, size in enumerate(shape)]
+    return " x ".join(sizes)
 
 
 def _shortened(names: tuple[str, ...]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from associated_learning.conversion.arguments import KEEP_MASKS, Arguments
 from associated_learning.conversion.balance import Balance, Costs
 from associated_learning.conversion.cuts import Cut, find_body
-from associated_learning.conversion.equality import check_same_features, check_seen
+from associated_learning.conversion.equality import check_seen, features, same_streams
 from associated_learning.conversion.flow import Flow
 from associated_learning.conversion.head import Head, head_begins
 from associated_learning.conversion.partners import BridgeKind
@@ -26,6 +25,8 @@ from associated_learning.inference import check_finite, device_of, evaluating
 from associated_learning.network import Network
 
 __all__ = ["make_encoders", "plan"]
+
+MOST_SAMPLES = 8
 
 
 def plan(
@@ -96,8 +97,7 @@ def make_encoders(
     """Return the plan, the encoders, and how a batch becomes the model's arguments."""
     _check_model(model)
     arguments = Arguments.of(model, example_inputs)
-    inputs = arguments.bind(example_inputs)
-    _check_batch(model, inputs)
+    inputs = _example(model, arguments, example_inputs)
     if balance == "time" and any(value.is_meta for value in inputs.values()):
         balance = "flops"  # nothing is computed there, so that nothing takes time
     recording = _record(model, arguments, inputs, balance)
@@ -110,8 +110,11 @@ def make_encoders(
         raise ConversionError(script.faults)
     allow_pickling(model)
     slices = make_slices(script, cuts, arguments)
-    check_same_features(model, arguments, inputs, head, slices)
-    plan = make_plan(script, cuts, slices, costs, inputs, settings)
+    # law 5, checked at every conversion; on another batch too, for what depends on its size
+    fewer = arguments.fewer(inputs, min(2, arguments.count(inputs) - 1))
+    streams = same_streams(slices, inputs, features(model, arguments, inputs, head))
+    others = same_streams(slices, fewer, features(model, arguments, fewer, head))
+    plan = make_plan(script, cuts, slices, costs, settings, streams, others)
     return plan, slices, arguments
 
 
@@ -123,7 +126,9 @@ def _check_model(model: Any) -> None:
         )
 
 
-def _check_batch(model: nn.Module, inputs: dict[str, Tensor]) -> None:
+def _example(model: nn.Module, arguments: Arguments, x: Any) -> dict[str, Tensor]:
+    """Return the first samples of the example by name: enough to see shapes and to take times."""
+    inputs = arguments.bind(x)
     check_finite(inputs, "example")
     device = device_of(model)
     elsewhere = [name for name, value in inputs.items() if value.device != device]
@@ -132,12 +137,13 @@ def _check_batch(model: nn.Module, inputs: dict[str, Tensor]) -> None:
             f"the example's {', '.join(elsewhere)} came on {inputs[elsewhere[0]].device}, the "
             f"model is on {device}; move the example there: x.to({str(device)!r})."
         )
-    sizes = {name: value.shape[0] for name, value in inputs.items() if value.dim()}
-    if not sizes or min(sizes.values()) < 2:
+    count = arguments.count(inputs)
+    if count < 2:
         raise InputError(
-            f"an example of {min(sizes.values(), default=0)} samples came; expected a batch of two "
-            "or more, which tells the batch apart from the other axes."
+            f"an example of {count} samples came; expected a batch of two or more, which tells "
+            "the batch apart from the other axes."
         )
+    return arguments.fewer(inputs, MOST_SAMPLES)
 
 
 def _record(
@@ -162,11 +168,9 @@ def _record(
 
 
 def _measure_again(recording: Recording, again: Callable[[], Recording]) -> None:
-    """Take the least of several times of every call, for at most half a second."""
-    until = time.perf_counter() + 0.5
-    for _ in range(4):
-        if time.perf_counter() > until:
-            return
+    """Take the least of several times of every call, for at most a third of a second."""
+    seconds = sum(call.seconds for call in recording.root.walk())
+    for _ in range(min(4, int(0.3 / seconds) if seconds else 0)):
         calls = zip(recording.root.walk(), again().root.walk(), strict=False)
         for call, other in calls:
             call.seconds = min(call.seconds, other.seconds)
