@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
@@ -12,7 +13,7 @@ from associated_learning.conversion.cuts import Body, Cut
 from associated_learning.conversion.record import Call
 from associated_learning.errors import InputError
 
-__all__ = ["Balance", "Costs", "best_cuts"]
+__all__ = ["Balance", "Costs", "best_cuts", "without_slivers"]
 
 Balance = Literal["time", "parameters", "flops"]
 _GOOD_ENOUGH = 1.5  # the costliest layer over the mean: then modules need not be taken apart more
@@ -83,28 +84,42 @@ def best_cuts(body: Body, found: Sequence[Cut], costs: Costs, num_layers: int) -
     best: tuple[float, list[Cut]] | None = None
     for depth in sorted({_depth(cut) for cut in found}):
         level = [cut for cut in found if _depth(cut) <= depth]
-        for count in range(min(num_layers - 1, len(level)), 0, -1):
-            worst, cuts = _partition(body, level, costs, count)
-            if not cuts:
-                continue
-            # fewer layers than asked for only where no more are possible
-            badness = worst * (count + 1) + 100.0 * (num_layers - 1 - count)
-            if best is None or badness < 0.8 * best[0]:
-                best = badness, cuts
-            break
-        if best is not None and best[0] <= _GOOD_ENOUGH:
+        partitions = _partitions(body, level, costs, num_layers - 1)
+        if not partitions:
+            continue
+        worst, cuts = partitions[-1]
+        # fewer layers than asked for only where no more are possible
+        badness = worst * (len(cuts) + 1) + 100.0 * (num_layers - 1 - len(cuts))
+        if best is None or badness < 0.8 * best[0]:
+            best = badness, cuts
+        if best[0] <= _GOOD_ENOUGH:
             break
     return [] if best is None else best[1]
+
+
+def without_slivers(body: Body, cuts: list[Cut], costs: Costs) -> list[Cut]:
+    """Return as few of the cuts as make the costliest layer about as small as all of them do.
+
+    Where one layer holds nearly everything, because it cannot be cut, more layers beside it only
+    add bridges.
+    """
+    partitions = _partitions(body, cuts, costs, len(cuts))
+    least = min((worst for worst, _ in partitions), default=0.0)
+    return next((few for worst, few in partitions if worst <= 1.05 * least), cuts)
 
 
 def _depth(cut: Cut) -> int:
     return cut.name.count(".")
 
 
-def _partition(
-    body: Body, cuts: Sequence[Cut], costs: Costs, count: int
-) -> tuple[float, list[Cut]]:
-    """Return the largest share and the cuts, by dynamic programming over the places."""
+def _partitions(
+    body: Body, cuts: Sequence[Cut], costs: Costs, most: int
+) -> list[tuple[float, list[Cut]]]:
+    """Return, for 1 to ``most`` cuts, the largest share and the best cuts, if there are any.
+
+    By dynamic programming over the places: ``table[b, k]`` is the largest share of the best k cuts
+    below place b, and the last of them.
+    """
     times = [-1, *(cut.time for cut in cuts), body.end]
     holds = [value.uses[0].time for value in body.flow.parameters() if value.uses]
     total = costs.between(-1, body.end) or 1.0
@@ -112,18 +127,23 @@ def _partition(
     def cost(a: int, b: int) -> float:
         begin, end = times[a], times[b]
         trains = any(begin <= time < end for time in holds)
-        return costs.between(begin, end) / total if trains else float("inf")
+        return costs.between(begin, end) / total if trains else math.inf
 
     last = len(times) - 1
     table = {(b, 0): (cost(0, b), 0) for b in range(1, last + 1)}
-    for k in range(1, count + 1):
+    for k in range(1, min(most, len(cuts)) + 1):
         for b in range(k + 1, last + 1):
             options = ((max(table[a, k - 1][0], cost(a, b)), a) for a in range(k, b))
             table[b, k] = min(options)
-    if table[last, count][0] == float("inf"):
-        return float("inf"), []
+    counts = (k for k in range(1, most + 1) if table.get((last, k), (math.inf, 0))[0] < math.inf)
+    return [(table[last, k][0], _traced_back(table, cuts, last, k)) for k in counts]
+
+
+def _traced_back(
+    table: dict[tuple[int, int], tuple[float, int]], cuts: Sequence[Cut], last: int, count: int
+) -> list[Cut]:
     chosen, b = [], last
     for k in range(count, 0, -1):
         b = table[b, k][1]
         chosen.append(cuts[b - 1])
-    return table[last, count][0], chosen[::-1]
+    return chosen[::-1]

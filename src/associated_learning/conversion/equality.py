@@ -54,16 +54,27 @@ def check_seen(plain: Any, recording: Recording) -> None:
     first = [next((x for x in leaves(o) if isinstance(x, Tensor)), None) for o in outputs]
     if any(x is None or x.is_meta for x in first) or _same(*first):
         return
-    raise ConversionError(
-        [
-            Fault(
-                "the model itself",
-                "its answer changes in some bits when its run is recorded: a fused path is taken "
-                "only when no one looks, in evaluation (nn.TransformerEncoder packs padded "
-                "batches, for example), so that training and evaluation are two models",
-                "Turn that path off: nn.TransformerEncoder(..., enable_nested_tensor=False).",
-            )
-        ]
+    packing = [
+        name
+        for name, module in recording.model.named_modules()
+        if isinstance(module, nn.TransformerEncoder) and module.use_nested_tensor
+    ]
+    raise ConversionError([_unseen(packing)])
+
+
+def _unseen(packing: list[str]) -> Fault:
+    if packing:
+        return Fault(
+            packing[0] or "the model itself",
+            "this nn.TransformerEncoder packs padded batches into nested tensors in evaluation, "
+            "but not in training, so that the two give different bits",
+            "Turn that off: nn.TransformerEncoder(..., enable_nested_tensor=False).",
+        )
+    return Fault(
+        "the model itself",
+        "its answer changes in some bits when its run is recorded: a fused path is taken only "
+        "when no one looks",
+        "Turn that path off, or cut so that the module with it is in one layer as a whole.",
     )
 
 

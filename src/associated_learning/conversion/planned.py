@@ -191,7 +191,7 @@ def _readout(script: Script, cut: Cut, batch_axis: int) -> Readout:
     tensor = cut.s.tensor
     axis = feature_axis(script.flow, tensor)
     module = _maker(script, cut)
-    mask = find_mask(tensor, batch_axis, script.recording.inputs)
+    mask = find_mask(tensor, batch_axis, axis, script.recording.inputs)
     return choose(Activation(tensor, axis, module, mask, batch_axis))
 
 
@@ -228,6 +228,12 @@ def _notes(layers: list[PlannedLayer], dropped: tuple[str, ...]) -> list[str]:
     frozen = sum(layer.frozen for layer in layers)
     if frozen:
         notes.append(f"{frozen:,} parameters are frozen (requires_grad=False) and stay so")
+    shares = [layer.share for layer in layers]
+    if max(shares) > 0.75:
+        notes.append(
+            f"layer {shares.index(max(shares)) + 1} holds {max(shares):.0%} of the cost: name cuts "
+            "inside it by at=[...] to see what forbids them"
+        )
     return notes
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
@@ -129,8 +129,9 @@ def _by_shape(activation: Activation) -> Readout:
     if s.dim() == 2:
         return Readout(StreamReadout(nn.Identity()), "as it is: a vector")
     if s.dim() == 3:
-        if mask is not None and axis == 2:
-            return Readout(MaskedAverage(mask), f"mean over positions, without padding ({mask})")
+        if mask is not None:
+            reason = f"mean over positions, without padding ({mask})"
+            return Readout(MaskedAverage(mask, axis), reason)
         return Readout(StreamReadout(Average(axis)), "mean over positions")
     if s.dim() == 4:
         return _of_image(s, axis)
@@ -217,31 +218,39 @@ class ChannelsFirst(nn.Module):
 
 
 class MaskedAverage(nn.Module):
-    """The mean over the positions that a mask keeps: a `Stream` of ``[B, T, D]`` to ``[B, D]``."""
+    """The mean over the positions that a mask keeps, of a `Stream` of ``[B, T, D]``.
 
-    def __init__(self, mask: str) -> None:
+    Args:
+        mask: Name of the side input, ``[B, T]``.
+        axis: The axis of the features, D: the last, or 1 for ``[B, D, T]``.
+    """
+
+    def __init__(self, mask: str, axis: int = 2) -> None:
         super().__init__()
         self.mask = mask
+        self.axis = axis
 
     def forward(self, s: Stream) -> Tensor:
         """Return ``[B, D]``, in float32."""
         keep = s.side[self.mask]
         keep = keep.bool() if self.mask in KEEP_MASKS else ~keep.bool()
+        positions = 3 - self.axis
         # masked_fill, not a product: NaN times zero is NaN, and padding must not matter
-        kept = s.values.masked_fill(~keep.unsqueeze(2), 0.0).float()
-        mean: Tensor = kept.sum(1) / keep.sum(1, keepdim=True).clamp(min=1)
+        kept = s.values.masked_fill(~keep.unsqueeze(self.axis), 0.0).float()
+        mean: Tensor = kept.sum(positions) / keep.sum(1, keepdim=True).clamp(min=1)
         return mean
 
     def extra_repr(self) -> str:
-        """Return the mask's name for printing."""
-        return f"mask={self.mask}"
+        """Return the mask's name and the axis for printing."""
+        return f"mask={self.mask}, axis={self.axis}"
 
 
-def find_mask(s: Tensor, batch_axis: int, inputs: dict[str, Any]) -> str | None:
-    """Return the name of the input that masks the positions of ``s``, ``[B, T, D]``, if any."""
-    positions = s.movedim(batch_axis, 0).shape[:2]
+def find_mask(s: Tensor, batch_axis: int, axis: int, inputs: Mapping[str, Tensor]) -> str | None:
+    """Return the name of the input that masks the positions of three-dimensional ``s``, if any."""
+    if s.dim() != 3 or axis == batch_axis:
+        return None
     for name in KEEP_MASKS + PADDING_MASKS:
-        mask = inputs.get(name)
-        if isinstance(mask, Tensor) and s.dim() == 3 and mask.shape == positions:
+        expected = (s.shape[batch_axis], s.shape[3 - batch_axis - axis])
+        if name in inputs and inputs[name].shape == expected:
             return name
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from associated_learning.conversion.balance import Costs, best_cuts
+from associated_learning.conversion.balance import Costs, best_cuts, without_slivers
 from associated_learning.conversion.cuts import (
     Body,
     Cut,
@@ -48,7 +48,7 @@ def _balanced(body: Body, num_layers: int, costs: Costs, *, exact: bool) -> list
     cuts = best_cuts(body, found, costs, num_layers)
     if not cuts or (exact and len(cuts) < num_layers - 1):
         raise ConversionError(_why_not(body, num_layers, len(cuts) + 1))
-    return cuts
+    return cuts if exact else without_slivers(body, cuts, costs)
 
 
 def _why_not(body: Body, wanted: int, possible: int) -> list[Fault]:
