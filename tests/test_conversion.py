@@ -8,7 +8,7 @@ from torch import nn
 
 import associated_learning as al
 from associated_learning.inference import evaluating
-from associated_learning.models import CNN, BiLSTM, Flatten, GlobalAverage, MaskedMean, Transformer
+from associated_learning.models import CNN, BiLSTM, Flatten, MaskedMean, PooledFlatten, Transformer
 from conftest import batches_of, dense_network
 
 
@@ -67,7 +67,7 @@ def test_readouts_follow_the_activation() -> None:
     assert {type(layer.readout) for layer in net.al_layers()} == {MaskedMean}
     image = CNN(in_channels=1, image_size=8)
     net = al.al_form(image.layers, torch.zeros(2, 1, 8, 8), al.Classes(10))
-    assert {type(layer.readout) for layer in net.al_layers()} == {GlobalAverage}
+    assert {type(layer.readout) for layer in net.al_layers()} == {PooledFlatten}
 
 
 def test_conversion_changes_neither_buffers_nor_mode_nor_generator() -> None:

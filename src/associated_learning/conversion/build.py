@@ -12,16 +12,18 @@ from associated_learning.conversion.partners import (
     BridgeKind,
     MakePartners,
     Partners,
-    choose_readout,
     make_bridge,
     make_coder,
 )
+from associated_learning.conversion.readouts import read_tensor
 from associated_learning.errors import InputError
 from associated_learning.inference import check_finite, device_of, evaluating
 from associated_learning.layer import ALLayer
 from associated_learning.losses import autoencoder_loss
 from associated_learning.models.activations import Activation
+from associated_learning.models.readouts import MaskedMean
 from associated_learning.network import ALNetwork
+from associated_learning.sequence import Sequence as Items
 from associated_learning.targets import Target
 
 __all__ = ["al_form", "al_layers", "measured_width", "one_a_layer"]
@@ -58,7 +60,7 @@ def al_form(
             all.
         readout: From each ``s_i`` to a vector: a module for each layer, or one for all (it
             must then hold no parameters). By default the masked mean for sequences (section
-            2.1.1) and the global average for images, so that bridges stay small.
+            2.1.1) and the means of a grid for images, so that bridges stay small.
         bridge: See `make_bridge`.
         bridge_hidden: Width between the two maps of an "mlp" bridge.
         activation: Nonlinearity of g and h, and of the bridges that have one (tanh in section
@@ -204,7 +206,7 @@ def _readouts(
                 s = f(s)
             except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
                 raise InputError(f"encoder {i} ({type(f).__name__}) fails: {error}") from error
-        chosen = choose_readout(s) if module is None else module
+        chosen = _choose_readout(s) if module is None else module
         readouts.append(chosen)
         widths.append(measured_width(i, chosen, s))
     return readouts, widths
@@ -224,3 +226,16 @@ def measured_width(i: int, readout: nn.Module, s: Any) -> int:
             f"the readout of layer {i} returns {shape}; expected a vector a sample, [B, W]."
         )
     return read.shape[1]
+
+
+def _choose_readout(s: Any) -> nn.Module:
+    """Choose how ``s_i`` becomes a vector: the masked mean of sequences, a grid of images."""
+    if isinstance(s, Items):
+        return MaskedMean()
+    if isinstance(s, Tensor) and s.dim() in (2, 4):
+        return read_tensor(s, axis=1).module
+    shape = list(s.shape) if isinstance(s, Tensor) else type(s).__name__
+    raise InputError(
+        f"no readout is known for an activation of {shape}; expected a Sequence, [B, C, H, W] or "
+        "[B, D]. Pass readout=, a module that returns a vector a sample."
+    )

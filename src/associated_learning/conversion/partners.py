@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, TypeVar, get_args
+from typing import Literal, NamedTuple, TypeVar, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from associated_learning.errors import InputError
 from associated_learning.models.activations import Activation, make_activation
-from associated_learning.models.readouts import GlobalAverage, MaskedMean
-from associated_learning.sequence import Sequence
 
 __all__ = [
     "BridgeKind",
     "MakePartners",
     "Partners",
     "bridge_size",
-    "choose_readout",
     "make_bridge",
     "make_coder",
     "partners_for",
@@ -137,22 +134,3 @@ def make_coder(
     """Make a ``g_i`` or ``h_i``: a linear map and a nonlinearity (section 2.1), if one is given."""
     linear = nn.Linear(in_features, out_features, bias=bias)
     return linear if activation is None else nn.Sequential(linear, make_activation(activation))
-
-
-def choose_readout(s: Any) -> nn.Module:
-    """Choose how ``s_i`` becomes a vector: masked mean for sequences, average for images.
-
-    Args:
-        s: An example of ``s_i``.
-    """
-    if isinstance(s, Sequence):
-        return MaskedMean()
-    if isinstance(s, Tensor) and s.dim() == 4:
-        return GlobalAverage()
-    if isinstance(s, Tensor) and s.dim() == 2:
-        return nn.Identity()
-    shape = list(s.shape) if isinstance(s, Tensor) else type(s).__name__
-    raise InputError(
-        f"no readout is known for an activation of {shape}; expected a Sequence, [B, C, H, W] or "
-        "[B, D]. Pass readout=, a module that returns a vector a sample."
-    )

@@ -12,7 +12,15 @@ from associated_learning.conversion.slice import Stream
 from associated_learning.errors import InputError
 from associated_learning.models.readouts import PooledFlatten
 
-__all__ = ["Activation", "Readout", "StreamReadout", "choose", "find_mask", "register_readout"]
+__all__ = [
+    "Activation",
+    "Readout",
+    "StreamReadout",
+    "choose",
+    "find_mask",
+    "read_tensor",
+    "register_readout",
+]
 
 # A bridge of 128 latents stays below this many inputs times 128, a quarter of a million weights.
 LARGEST_WIDTH = 2048
@@ -113,10 +121,8 @@ def _batch_first(activation: Activation) -> Readout:
     s, axis, module, mask, batch_axis = activation
     order = [batch_axis, *(i for i in range(s.dim()) if i != batch_axis)]
     moved = Activation(s.permute(order), order.index(axis), module, mask)
-    readout = _by_shape(moved)
-    return Readout(
-        BatchFirst(order, readout.module), f"{readout.reason}; samples are axis {batch_axis}"
-    )
+    chosen, reason = _by_shape(moved)
+    return Readout(BatchFirst(order, chosen), f"{reason}; samples are axis {batch_axis}")
 
 
 def _by_shape(activation: Activation) -> Readout:
@@ -126,30 +132,39 @@ def _by_shape(activation: Activation) -> Readout:
             f"an activation of shape {list(s.shape)} came; expected the batch and at least one "
             "more axis."
         )
+    if s.dim() == 3 and mask is not None:
+        reason = f"mean over positions, without padding ({mask})"
+        return Readout(MaskedAverage(mask, axis), reason)
+    chosen, reason = read_tensor(s, axis)
+    return Readout(StreamReadout(chosen), reason)
+
+
+def read_tensor(s: Tensor, axis: int) -> Readout:
+    """Choose how a tensor becomes a vector a sample, such that bridges stay small.
+
+    Args:
+        s: An example, ``[B, ...]``.
+        axis: The axis of its channels or features.
+    """
     if s.dim() == 2:
-        return Readout(StreamReadout(nn.Identity()), "as it is: a vector")
-    if s.dim() == 3:
-        if mask is not None:
-            reason = f"mean over positions, without padding ({mask})"
-            return Readout(MaskedAverage(mask, axis), reason)
-        return Readout(StreamReadout(Average(axis)), "mean over positions")
+        return Readout(nn.Identity(), "as it is: a vector")
     if s.dim() == 4:
-        return _of_image(s, axis)
-    return Readout(StreamReadout(Average(axis)), f"mean over {s.dim() - 2} axes of positions")
+        return _read_image(s, axis)
+    axes = "positions" if s.dim() == 3 else f"{s.dim() - 2} axes of positions"
+    return Readout(Average(axis), f"mean over {axes}")
 
 
-def _of_image(s: Tensor, axis: int) -> Readout:
+def _read_image(s: Tensor, axis: int) -> Readout:
     channels = s.shape[axis]
     sides = [size for i, size in enumerate(s.shape) if i not in (0, axis)]
     fitting = [n for n in (4, 2) if channels * n * n <= LARGEST_WIDTH and n <= min(sides)]
     if not fitting:
-        return Readout(StreamReadout(Average(axis)), "mean over the image: one cell is enough here")
+        return Readout(Average(axis), "mean over the image: more cells would make it too wide")
     grid: nn.Module = PooledFlatten(fitting[0])
     if axis != 1:
         grid = nn.Sequential(ChannelsFirst(axis), grid)
-    flat = s[0].numel()
-    reason = f"means of a {fitting[0]} x {fitting[0]} grid: {channels * fitting[0] ** 2} numbers"
-    return Readout(StreamReadout(grid), f"{reason} instead of {flat}")
+    numbers = f"{channels * fitting[0] ** 2} numbers instead of {s[0].numel()}"
+    return Readout(grid, f"means of a {fitting[0]} x {fitting[0]} grid: {numbers}")
 
 
 class StreamReadout(nn.Module):

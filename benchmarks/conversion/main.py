@@ -1,0 +1,98 @@
+"""What does conversion cost: once, and in every step after it?
+
+Run: ``python benchmarks/conversion/main.py``. See README.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py serves several benchmarks
+
+from networks import PAIRS, bert
+from timing import CLOCKS, Spread, alternate, ratios, spread
+
+import associated_learning as al
+from associated_learning.memory import keep_freed_memory
+from associated_learning.optim import make_optimizers
+
+
+def conversion_seconds(width: int, rounds: int) -> Spread:
+    """Return how long the conversion of a 12-block encoder takes, at="auto"."""
+    seconds = []
+    for _ in range(rounds):
+        model, x = bert(width=width)
+        begin = time.perf_counter()
+        al.convert(model, x, target=al.Classes(2))
+        seconds.append(time.perf_counter() - begin)
+    return spread(seconds)
+
+
+def training_step(net: al.ALNetwork, x: object, y: torch.Tensor) -> Callable[[], None]:
+    """Return a function that does one update of the whole network, as the trainer does it."""
+    blocks = net.blocks()
+    optimizers = make_optimizers(blocks, torch.optim.Adam, lr=1e-4)
+    t0 = net.target.encode(y)
+    step = 0
+
+    def update() -> None:
+        nonlocal step
+        al.update_network(blocks, optimizers, x, t0, seed=0, step=step)
+        step += 1
+
+    return update
+
+
+def step_ratio(name: str, rounds: int, clock: str) -> tuple[dict[str, Spread], Spread]:
+    """Return milliseconds a step of both networks, and the converted one's over the other's."""
+    torch.manual_seed(0)
+    pair = PAIRS[name]()
+    nets = {"converted": pair.converted, "by hand": pair.by_hand}
+    steps = {key: training_step(net.train(), pair.x, pair.y) for key, net in nets.items()}
+    seconds = alternate(steps, rounds=rounds, calls=3, clock=CLOCKS[clock])
+    spreads = {key: spread([1e3 * value for value in values]) for key, values in seconds.items()}
+    return spreads, ratios(seconds["converted"], seconds["by hand"])
+
+
+def main() -> None:
+    """Print two tables, and the medians as one line of JSON last."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=2, help="intra-op threads of torch")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
+    console = Console(width=100)
+    widths = (128, 768)
+    costs = {width: conversion_seconds(width, max(3, arguments.rounds // 3)) for width in widths}
+    table = Table("width", "seconds", "n", title="Conversion of a BERT of 12 blocks")
+    for width, cost in costs.items():
+        table.add_row(str(width), str(cost), str(cost.n))
+    console.print(table)
+    found = {name: step_ratio(name, arguments.rounds, arguments.clock) for name in PAIRS}
+    table = Table("network", "converted, ms", "by hand, ms", "ratio", "n", title="A training step")
+    for name, (spreads, ratio) in found.items():
+        by_hand = str(spreads["by hand"])
+        table.add_row(name, str(spreads["converted"]), by_hand, str(ratio), str(ratio.n))
+    console.print(table)
+    line = {
+        "conversion_seconds": {str(width): round(cost.median, 2) for width, cost in costs.items()},
+        "converted_over_by_hand": {
+            name: round(ratio.median, 3) for name, (_, ratio) in found.items()
+        },
+    }
+    print(json.dumps({**line, "n": arguments.rounds, "threads": arguments.threads}))
+
+
+if __name__ == "__main__":
+    main()
