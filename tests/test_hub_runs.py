@@ -28,6 +28,8 @@ from associated_learning.network import Network
 from hub_folders import write_config, write_films, write_model, write_tokenizer
 from test_runs import Kill
 
+OWN: dict[str, dict[str, Any]] = {"al": {}, "bp": {"latent": None, "target_warmup": None}}
+
 
 @pytest.fixture(autouse=True)
 def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,6 +44,7 @@ def films(tmp_path: Path) -> RunConfig:
     return RunConfig(
         data=str(write_films(tmp_path / "films.csv")), text_column="text",
         model=f"hf:{tmp_path / 'bert'}", num_layers=3, latent=8, epochs=2, batch_size=8, threads=1,
+        target_warmup=5,
     )  # fmt: skip
 
 
@@ -50,7 +53,7 @@ def digits(tmp_path: Path) -> RunConfig:
     write_model(tmp_path / "vit", "vit")
     return RunConfig(
         model=f"hf:{tmp_path / 'vit'}", num_layers=3, latent=8, epochs=1, limit_train=100,
-        threads=1,
+        threads=1, target_warmup=5,
     )  # fmt: skip
 
 
@@ -76,7 +79,7 @@ def test_a_run_starts_with_the_features_of_the_pretrained_model(
 ) -> None:
     from transformers import AutoModel
 
-    net, x = start(replace(films, method=method, latent=8 if method == "al" else None))
+    net, x = start(replace(films, method=method, **OWN[method]))
     assert len(encoders_in(net)) == 3
     published = AutoModel.from_pretrained(films.model.removeprefix("hf:")).eval()
     mask = x.mask().long()
@@ -105,7 +108,7 @@ def test_both_methods_start_with_the_same_encoders(
     kind: str, films: RunConfig, tmp_path: Path
 ) -> None:
     config = films if kind == "films" else digits(tmp_path)
-    (one, _), (two, _) = start(config), start(replace(config, method="bp", latent=None))
+    (one, _), (two, _) = start(config), start(replace(config, method="bp", **OWN["bp"]))
     weights = [
         {key: value for f in encoders_in(net) for key, value in f.state_dict().items()}
         for net in (one, two)
@@ -117,7 +120,7 @@ def test_both_methods_start_with_the_same_encoders(
 @pytest.mark.parametrize("method", ["al", "bp"])
 def test_fine_tuning_learns(method: str, films: RunConfig, tmp_path: Path) -> None:
     config = replace(
-        films, method=method, latent=8 if method == "al" else None, epochs=15, lr=1e-2,
+        films, method=method, **OWN[method], epochs=15, lr=1e-2,
         encoder_lr=3e-3, warmup=0.1, schedule="linear", patience=0,
     )  # fmt: skip
     result = train_run(config, tmp_path / "run")
@@ -137,7 +140,7 @@ def test_the_folder_of_a_run_suffices(
     if kind == "own words":
         folder = write_config(tmp_path / "plain")
         config = replace(config, model=f"hf:{folder / 'config.json'}")
-    config = replace(config, method=method, latent=8 if method == "al" else None)
+    config = replace(config, method=method, **OWN[method])
     result = train_run(config, tmp_path / "run")
     for name in ("bert", "vit", "plain"):
         shutil.rmtree(tmp_path / name, ignore_errors=True)
@@ -165,7 +168,7 @@ def test_a_killed_run_goes_on_without_the_models_folder(
     method: str, step: int, films: RunConfig, tmp_path: Path
 ) -> None:
     config = replace(
-        films, method=method, latent=8 if method == "al" else None, save_every=1, freeze="1",
+        films, method=method, **OWN[method], save_every=1, freeze="1",
         encoder_lr=1e-3, lr=1e-2, warmup=2, schedule="cosine",
     )  # fmt: skip
     whole = train_run(config, tmp_path / "whole")
@@ -207,8 +210,8 @@ def test_modules_are_frozen_by_name(films: RunConfig, tmp_path: Path) -> None:
 def test_rates_fall_from_encoder_to_encoder(films: RunConfig) -> None:
     config = resolved(replace(films, encoder_lr=0.8, encoder_lr_decay=0.5, lr=0.1))
     assert make_trainer(config, 10, 3).encoder_lr == [0.2, 0.4, 0.8]
-    without = resolved(replace(films, encoder_lr_decay=0.5, lr=0.1))
-    assert make_trainer(without, 10, 3).encoder_lr == pytest.approx([0.025, 0.05, 0.1])
+    ours = resolved(RunConfig(encoder_lr_decay=0.5, lr=0.1))
+    assert make_trainer(ours, 10, 3).encoder_lr == pytest.approx([0.025, 0.05, 0.1])
 
 
 def test_bridges_of_two_maps_have_the_width_asked_for(films: RunConfig) -> None:

@@ -281,7 +281,7 @@ def test_settings_without_effect_are_refused(settings: dict[str, object], messag
         resolved(RunConfig(**settings))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("model", ["mlp", "cnn", "vgg", "bilstm", "transformer"])
+@pytest.mark.parametrize("model", ["mlp", "cnn", "vgg", "bilstm", "transformer", "hf:bert"])
 @pytest.mark.parametrize("method", ["al", "bp"])
 def test_resolved_settings_resolve_to_themselves(model: str, method: str) -> None:
     config = resolved(RunConfig(model=model, method=method))

@@ -173,7 +173,8 @@ class RunConfig:
         None,
         "Training",
         "Learning rate of the encoders f (bp: of all but the head), where they are pretrained and "
-        "the parts beside them (b, g, h; bp: the head) are fresh and take --lr.",
+        "the parts beside them (b, g, h; bp: the head) are fresh and take --lr. hf:... has its own "
+        "default, for pretrained weights: fresh ones learn faster at 1e-3.",
         least=0,
     )
     encoder_lr_decay: float | None = _setting(
@@ -190,8 +191,8 @@ class RunConfig:
         "What stays as it is while all beside it trains: the encoders of this many lowest layers, "
         "or modules inside of encoders by name, with commas between them.",
     )
-    target_warmup: int = _setting(
-        0,
+    target_warmup: int | None = _setting(
+        None,
         "Training",
         "AL: updates of the target's autoencoders g and h by labels alone, ahead of all others. "
         "Some hundreds take a second or two and help where pretrained encoders are tuned shortly.",
@@ -207,8 +208,8 @@ class RunConfig:
         "Learning rate over time; milestones is the released image code's.",
         choices=("constant", "linear", "cosine", "milestones"),
     )
-    warmup: float = _setting(
-        0.0,
+    warmup: float | None = _setting(
+        None,
         "Training",
         "Updates in which the learning rate rises from 0; below 1: their share of all updates.",
         least=0,

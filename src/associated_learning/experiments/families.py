@@ -52,8 +52,9 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "bilstm": {"hidden": 350, "num_layers": 2, "lr": 1e-4, "batch_size": 64, "epochs": 50,
                "clip": 5.0},
     "transformer": {"hidden": 512, "num_layers": 2, "lr": 2.5e-4, "batch_size": 128, "epochs": 50},
-    "hf": {"lr": 1e-4, "batch_size": 32, "epochs": 10, "clip": 1.0, "dropout": None,
-           "embedding_dropout": None},
+    # for pretrained weights; fresh ones learn faster at --encoder-lr 1e-3
+    "hf": {"lr": 1e-3, "encoder_lr": 5e-5, "batch_size": 32, "epochs": 3, "clip": 1.0,
+           "schedule": "linear", "warmup": 0.1, "dropout": None, "embedding_dropout": None},
 }  # fmt: skip
 _AL_DEFAULTS: dict[str, dict[str, Any]] = {
     "mlp": {"latent": 128, "coder_activation": "tanh"},
@@ -61,7 +62,7 @@ _AL_DEFAULTS: dict[str, dict[str, Any]] = {
     "vgg": {"latent": 300, "coder_activation": "tanh", "readout": "pooled"},
     "bilstm": {"latent": 128, "coder_activation": "tanh", "hidden": 300, "readout": "state-sum"},
     "transformer": {"latent": 128, "coder_activation": "tanh", "hidden": 256, "readout": "mean"},
-    "hf": {"latent": 128, "coder_activation": "tanh"},
+    "hf": {"latent": 128, "coder_activation": "tanh", "encoder_lr": 2e-4, "target_warmup": 500},
 }
 _SHARED = {"dropout": 0.1, "embedding_dropout": 0.0, "schedule": "constant", "clip": 0.0,
            "patience": 5, "bridge": "linear"}  # fmt: skip

@@ -36,12 +36,12 @@ def make_trainer(config: RunConfig, batches: int, encoders: int) -> Trainer:
         lr=1e-3 if config.lr is None else config.lr,
         encoder_lr=_encoder_rates(config, encoders),
         freeze=_frozen(config.freeze),
-        target_warmup=config.target_warmup,
+        target_warmup=config.target_warmup or 0,
         optimizer_options={"weight_decay": config.weight_decay},
         schedule=make_schedule(
             config.schedule or "constant",  # type: ignore[arg-type]
             steps=epochs * batches,
-            warmup=config.warmup,
+            warmup=config.warmup or 0,
         ),
         schedule_every="step",
         clip=config.clip or None,
