@@ -9,8 +9,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
+from associated_learning.conversion.call import Call
 from associated_learning.conversion.cuts import Body, Cut
-from associated_learning.conversion.record import Call
 from associated_learning.errors import InputError
 
 __all__ = ["Balance", "Costs", "best_cuts", "without_slivers"]

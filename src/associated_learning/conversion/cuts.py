@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from associated_learning.conversion.call import Call
 from associated_learning.conversion.flow import Flow, Value, is_activation
-from associated_learning.conversion.record import Call
 from associated_learning.errors import ConversionError, Fault
 
 __all__ = [

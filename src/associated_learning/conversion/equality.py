@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from associated_learning.conversion.arguments import Arguments
+from associated_learning.conversion.call import Recording, leaves
 from associated_learning.conversion.cuts import find_body
 from associated_learning.conversion.flow import Flow
 from associated_learning.conversion.head import Head, head_begins
-from associated_learning.conversion.record import Recording, leaves, record
+from associated_learning.conversion.record import record
 from associated_learning.conversion.slice import Slice, Stream
 from associated_learning.errors import ConversionError, Fault
 from associated_learning.inference import evaluating

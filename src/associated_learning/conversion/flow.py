@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
-from associated_learning.conversion.record import Call, Recording, changed_in_training, leaves
+from associated_learning.conversion.call import Call, Recording, leaves
 
 __all__ = ["Flow", "Use", "Value", "is_activation"]
 
@@ -101,7 +102,7 @@ class Flow:
     @cached_property
     def updated(self) -> set[int]:
         several = [v.tensor for v in self.state.values() if not v.sources and len(v.uses) > 1]
-        return changed_in_training(self.recording, several) if several else set()
+        return _changed_in_training(self.recording, several) if several else set()
 
     def _add_state(self, name: str, tensor: Tensor, source: int) -> None:
         self.state[id(tensor)] = Value(tensor, -1, None, source)
@@ -181,3 +182,27 @@ def _read_for_content(call: Call) -> int | None:
 def is_activation(value: Value) -> bool:
     """Whether a tensor depends on a parameter and on the data; a mask or position bias does not."""
     return bool(value.sources & 1) and value.sources > 1
+
+
+def _changed_in_training(recording: Recording, buffers: list[Tensor]) -> set[int]:
+    """Return the ids of the buffers that a run in training mode changes; it is undone.
+
+    All of them, if the model cannot run in training mode on the example.
+    """
+    model, root = recording.model, recording.root
+    kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    modes = {part: part.training for part in model.modules()}
+    before = [buffer.clone() for buffer in buffers]
+    model.train()
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            model(*root.args, **root.kwargs)
+        pairs = zip(buffers, before, strict=True)
+        return {id(now) for now, then in pairs if not torch.equal(now, then)}
+    except (RuntimeError, ValueError):
+        return {id(buffer) for buffer in buffers}
+    finally:
+        for part, training in modes.items():
+            part.training = training
+        for buffer, value in kept:
+            buffer.data.copy_(value)

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from associated_learning.conversion.record import Call, Recording, leaves
+from associated_learning.conversion.call import Call, Recording, leaves
 from associated_learning.errors import InputError
 
 __all__ = ["Head", "head_begins"]

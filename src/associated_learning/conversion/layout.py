@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from associated_learning.conversion.call import Call
 from associated_learning.conversion.flow import Flow
-from associated_learning.conversion.record import Call
 
 __all__ = ["feature_axis"]
 

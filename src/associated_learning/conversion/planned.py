@@ -19,8 +19,8 @@ from associated_learning.conversion.partners import (
     partners_for,
 )
 from associated_learning.conversion.readouts import Activation, Readout, choose, find_mask
+from associated_learning.conversion.script import Script
 from associated_learning.conversion.slice import Slice, Stream
-from associated_learning.conversion.slicing import Script
 from associated_learning.conversion.table import text_table
 
 __all__ = ["PartnerSettings", "Plan", "PlannedLayer", "make_plan"]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from associated_learning.conversion.arguments import KEEP_MASKS, Arguments
 from associated_learning.conversion.balance import Balance, Costs
+from associated_learning.conversion.call import Recording
 from associated_learning.conversion.cuts import Cut, find_body
 from associated_learning.conversion.equality import check_seen, features, same_streams
 from associated_learning.conversion.flow import Flow
@@ -16,10 +17,11 @@ from associated_learning.conversion.head import Head, head_begins
 from associated_learning.conversion.partners import BridgeKind
 from associated_learning.conversion.pickling import allow_pickling
 from associated_learning.conversion.planned import PartnerSettings, Plan, make_plan
-from associated_learning.conversion.record import Recording, record
+from associated_learning.conversion.record import record
+from associated_learning.conversion.script import write_script
 from associated_learning.conversion.selection import At, choose_cuts
 from associated_learning.conversion.slice import Slice
-from associated_learning.conversion.slicing import make_slices, write_script
+from associated_learning.conversion.slicing import make_slices
 from associated_learning.errors import ConversionError, InputError
 from associated_learning.inference import check_finite, device_of, evaluating
 from associated_learning.network import Network

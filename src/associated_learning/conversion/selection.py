@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from associated_learning.conversion.balance import Costs, best_cuts, without_slivers
+from associated_learning.conversion.call import Call
 from associated_learning.conversion.cuts import (
     Body,
     Cut,
@@ -16,7 +17,6 @@ from associated_learning.conversion.cuts import (
     is_reached,
 )
 from associated_learning.conversion.head import unknown_module
-from associated_learning.conversion.record import Call
 from associated_learning.errors import ConversionError, Fault, InputError
 
 __all__ = ["At", "choose_cuts"]

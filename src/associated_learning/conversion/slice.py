@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from associated_learning.conversion.arguments import Arguments
-from associated_learning.conversion.record import leaves
+from associated_learning.conversion.call import leaves
 
 __all__ = [
     "Attribute", "Computed", "Device", "Given", "ModuleAt", "Recipe", "Ref", "Result", "SizeOf",
