@@ -5,12 +5,15 @@ from __future__ import annotations
 import copyreg
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
 __all__ = ["allow_pickling"]
 
+_LIBRARIES = ("torch", "transformers")
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_load_state_dict_pre_hooks")
+_FORMATS = ("contiguous_format", "channels_last", "channels_last_3d", "preserve_format")
 
 
 def allow_pickling(model: nn.Module) -> None:
@@ -29,7 +32,10 @@ def allow_pickling(model: nn.Module) -> None:
 
 
 def _is_local(hook: Any) -> bool:
-    return "<locals>" in getattr(getattr(hook, "hook", hook), "__qualname__", "")
+    """Whether a hook is a local function of a library; a user's own must not be lost silently."""
+    function = getattr(hook, "hook", hook)
+    library = str(getattr(function, "__module__", "")).partition(".")[0]
+    return "<locals>" in getattr(function, "__qualname__", "") and library in _LIBRARIES
 
 
 def _state(module: nn.Module) -> dict[str, Any]:
@@ -82,3 +88,16 @@ def _rebuild_parametrized(
             holder._parameters.update({last: value} if last in holder._parameters else {})
             holder._buffers.update({last: value} if last in holder._buffers else {})
     return module
+
+
+def _format(name: str) -> torch.memory_format:
+    found: torch.memory_format = getattr(torch, name)
+    return found
+
+
+def _reduce_format(value: torch.memory_format) -> tuple[Any, ...]:
+    return _format, (next(name for name in _FORMATS if getattr(torch, name) is value),)
+
+
+# torch.save, unlike pickle, cannot find a memory format, which many a recorded call takes
+copyreg.pickle(torch.memory_format, _reduce_format)

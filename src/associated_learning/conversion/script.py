@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
@@ -18,10 +18,12 @@ from associated_learning.conversion.flow import Flow
 from associated_learning.conversion.sizes import Arithmetic, Size, TracedInt
 from associated_learning.conversion.slice import (
     Attribute,
+    Built,
     Computed,
     Device,
     Given,
     ModuleAt,
+    Named,
     Ref,
     Result,
     SizeOf,
@@ -34,6 +36,8 @@ __all__ = ["Script", "write_script"]
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.memory_format,
           torch.layout, Enum, FunctionType, BuiltinFunctionType, type, type(Ellipsis))  # fmt: skip
+
+_CONTAINERS = (tuple, list, dict, torch.Size)
 
 
 class Script:
@@ -84,10 +88,10 @@ class Script:
             return Device() if value == self.device else value
         if isinstance(value, nn.Module):
             return ModuleAt(self.paths[id(value)])
+        if isinstance(value, (tuple, list, dict)) and type(value) not in _CONTAINERS:
+            return self._built(value, call)
         if isinstance(value, (tuple, list)):
             parts = [self._template(part, call) for part in value]
-            if hasattr(value, "_fields"):
-                return type(value)(*parts)
             return parts if isinstance(value, list) else tuple(parts)
         if isinstance(value, dict):
             return {key: self._template(part, call) for key, part in value.items()}
@@ -98,10 +102,19 @@ class Script:
             return value
         return self._foreign(value, call)
 
+    def _built(self, value: Any, call: Call) -> Built:
+        """Return how a container of a type of its own is made: PackedSequence, ModelOutput."""
+        if is_dataclass(value):
+            named = {f.name: getattr(value, f.name) for f in fields(value) if f.init}
+            return Built(type(value), (), self._template(named, call))
+        if hasattr(value, "_fields"):  # its own __new__ may take other arguments than its parts
+            return Built(type(value)._make, (self._template(tuple(value), call),), {})
+        plain = dict(value) if isinstance(value, dict) else list(value)
+        return Built(type(value), (self._template(plain, call),), {})
+
     def _foreign(self, value: Any, call: Call) -> Any:
         if is_dataclass(value) and not isinstance(value, type):
-            changes = {f.name: self._template(getattr(value, f.name), call) for f in fields(value)}
-            return replace(value, **changes)
+            return self._built(value, call)
         owner = next((parent for parent in call.ancestors()), call)
         self._fault(
             owner,
@@ -191,9 +204,14 @@ def _kept_objects(model: nn.Module) -> dict[int, str]:
 
 
 def _named(function: Any) -> Callable[..., Any]:
-    """Return a function that can be pickled; a property's getter cannot."""
-    if getattr(function, "__name__", "") == "__get__":
+    """Return a function that can be pickled; a property's getter or a nested one cannot."""
+    name: str = getattr(function, "__name__", "")
+    if name == "__get__":
         return operator.attrgetter(function.__self__.__name__)
+    if "<locals>" in getattr(function, "__qualname__", ""):  # torch's max_pool2d, for example
+        return Named(function.__module__, name)
+    if getattr(function, "__qualname__", "").startswith("TensorBase."):  # x ** 2, wrapped by torch
+        return getattr(Tensor, name)  # type: ignore[no-any-return]
     return function  # type: ignore[no-any-return]
 
 

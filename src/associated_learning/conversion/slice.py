@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -13,8 +14,8 @@ from associated_learning.conversion.arguments import Arguments
 from associated_learning.conversion.call import leaves
 
 __all__ = [
-    "Attribute", "Computed", "Device", "Given", "ModuleAt", "Recipe", "Ref", "Result", "SizeOf",
-    "Slice", "Step", "Stream", "Training", "references",
+    "Attribute", "Built", "Computed", "Device", "Given", "ModuleAt", "Named", "Recipe", "Ref",
+    "Result", "SizeOf", "Slice", "Step", "Stream", "Training", "parts", "references",
 ]  # fmt: skip
 
 
@@ -86,6 +87,27 @@ class Device:
 
 
 Ref = Given | Result | Attribute | ModuleAt | SizeOf | Computed | Training | Device
+
+
+@dataclass(frozen=True)
+class Built:
+    """An object that is made anew of its parts: how, and of what."""
+
+    make: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Named:
+    """A function by the name that its module gives it, where pickle looks for another."""
+
+    module: str
+    name: str
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        return getattr(sys.modules[self.module], self.name)(*args, **kwargs)
 
 
 @dataclass(frozen=True)
@@ -212,7 +234,7 @@ def references(template: Any) -> Iterator[Ref]:
     elif isinstance(template, Ref):
         yield template
     else:
-        for part in _parts(template):
+        for part in parts(template):
             yield from references(part)
 
 
@@ -233,26 +255,25 @@ def _place(root: nn.Module, path: str, member: nn.Module | Tensor) -> None:
         root.add_module(name, member)
 
 
-def _parts(template: Any) -> list[Any]:
+def parts(template: Any) -> list[Any]:
+    """Return what a template is directly made of."""
     if isinstance(template, (tuple, list)):
         return list(template)
     if isinstance(template, dict):
         return list(template.values())
     if isinstance(template, slice):
         return [template.start, template.stop, template.step]
-    if is_dataclass(template) and not isinstance(template, type):
-        return [getattr(template, f.name) for f in fields(template)]
-    return []
+    return [template.args, template.kwargs] if isinstance(template, Built) else []
 
 
 def _rebuild(template: Any, value: Callable[[Any], Any]) -> Any:
     if type(template) in (tuple, list, torch.Size):
         kind = tuple if isinstance(template, torch.Size) else type(template)
         return kind(value(part) for part in template)
-    if isinstance(template, tuple) and hasattr(template, "_fields"):
-        return type(template)(*(value(part) for part in template))
+    if isinstance(template, Built):
+        return template.make(*value(template.args), **value(template.kwargs))
     if isinstance(template, dict):
         return {key: value(part) for key, part in template.items()}
     if isinstance(template, slice):
-        return slice(*(value(part) for part in _parts(template)))
+        return slice(*(value(part) for part in parts(template)))
     return template

@@ -25,6 +25,7 @@ from associated_learning.conversion.slice import (
     Slice,
     Step,
     Training,
+    parts,
     references,
 )
 
@@ -126,18 +127,7 @@ def _outside(template: Any, own: set[int], s_in: Ref | None) -> list[Ref]:
         return [] if template.step in own else [template]
     if isinstance(template, (Attribute, ModuleAt, Training, Device)):
         return []
-    direct = _direct(template)
-    return [ref for part in direct for ref in _outside(part, own, s_in)]
-
-
-def _direct(template: Any) -> list[Any]:
-    if isinstance(template, (tuple, list)):
-        return list(template)
-    if isinstance(template, dict):
-        return list(template.values())
-    if isinstance(template, slice):
-        return [template.start, template.stop, template.step]
-    return []
+    return [ref for part in parts(template) for ref in _outside(part, own, s_in)]
 
 
 def _unused(name: str, taken: dict[str, Ref]) -> str:
