@@ -16,6 +16,7 @@ from associated_learning.errors import InputError
 __all__ = ["Balance", "Costs", "best_cuts", "without_slivers"]
 
 Balance = Literal["time", "parameters", "flops"]
+LEAST_SHARE = 0.05
 _GOOD_ENOUGH = 1.5  # the costliest layer over the mean: then modules need not be taken apart more
 
 
@@ -98,14 +99,15 @@ def best_cuts(body: Body, found: Sequence[Cut], costs: Costs, num_layers: int) -
 
 
 def without_slivers(body: Body, cuts: list[Cut], costs: Costs) -> list[Cut]:
-    """Return as few of the cuts as make the costliest layer about as small as all of them do.
+    """Return as many of the cuts as leave no layer with less than a twentieth of the cost.
 
-    Where one layer holds nearly everything, because it cannot be cut, more layers beside it only
-    add bridges.
+    Where one layer holds nearly everything, because it cannot be cut, slivers beside it would
+    only add bridges.
     """
-    partitions = _partitions(body, cuts, costs, len(cuts))
-    least = min((worst for worst, _ in partitions), default=0.0)
-    return next((few for worst, few in partitions if worst <= 1.05 * least), cuts)
+    for _, some in reversed(_partitions(body, cuts, costs, len(cuts))):
+        if min(costs.shares([*(cut.time for cut in some), body.end])) >= LEAST_SHARE:
+            return some
+    return cuts[:1]
 
 
 def _depth(cut: Cut) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from torch import nn
+
 from associated_learning.conversion.call import Call
 from associated_learning.conversion.flow import Flow, Value, is_activation
 from associated_learning.errors import ConversionError, Fault
@@ -80,21 +82,27 @@ def _headless(found: Sequence[Value]) -> Fault:
 
 
 def candidates(body: Body) -> list[Cut]:
-    """Return every place before the call of a module with parameters where a cut has no fault.
+    """Return every place before the call of a module with weights where a cut has no fault.
 
-    Of several modules that begin with the same activation, the outermost counts.
+    Of several modules that begin with the same activation, the outermost counts. Activation
+    functions and lone normalisations stay with what comes before them.
     """
     found: dict[int, Cut] = {}
     for call in body.flow.recording.root.walk():
         if call.module is None or not call.path or call.begin >= body.end:
             continue
-        if next(call.module.parameters(), None) is None:
-            continue  # an activation function belongs to the map before it
+        if not _begins_anew(call.module):
+            continue
         time = best_time(body, call)
         s = activation_at(body, time)
         if s is not None and not faults_at(body, call.path, time):
             found.setdefault(id(s.tensor), Cut(call.path, time, s))
     return list(found.values())
+
+
+def _begins_anew(module: nn.Module) -> bool:
+    lone_norm = "Norm" in type(module).__name__ and next(module.children(), None) is None
+    return next(module.parameters(), None) is not None and not lone_norm
 
 
 def best_time(body: Body, call: Call) -> int:
