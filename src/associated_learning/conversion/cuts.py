@@ -255,6 +255,15 @@ def _unrepeatable(flow: Flow, time: int, until: int) -> Iterator[Fault]:
                 f"its forward assigns self.{attribute}, which the layers could not share",
                 "Cut so that this module is in one layer as a whole, or pass the value on.",
             )
+        for found in flow.differences:
+            if found.owner is call and found.time < until:
+                yield Fault(
+                    place,
+                    f"its forward {found.what} on batches of two sizes, which does not follow "
+                    "from sizes by +, -, *, // and % alone, so that it cannot be taken apart",
+                    "Cut so that this module is in one layer as a whole, or move that part into "
+                    "a module of its own.",
+                )
         for child in call.children:
             if child.begin < until and flow.reads_data(child):
                 function = getattr(child.target, "__name__", "a function")

@@ -17,7 +17,7 @@ from associated_learning.conversion.slice import Slice, Stream
 from associated_learning.errors import ConversionError, Fault
 from associated_learning.inference import evaluating
 
-__all__ = ["check_seen", "features", "same_streams"]
+__all__ = ["check_seen", "features", "recorded_features", "same_streams"]
 
 
 def same_streams(slices: list[Slice], inputs: dict[str, Tensor], expected: Tensor) -> list[Stream]:
@@ -88,9 +88,13 @@ def features(
 ) -> Tensor:
     """Return what goes into a model's head, by a run of the model itself in evaluation mode."""
     args, kwargs = arguments.call(inputs)
-    recording = record(model, args, kwargs, inputs)
-    body = find_body(Flow(recording, arguments.data(inputs)), head_begins(recording, head))
-    return body.features.tensor
+    return recorded_features(record(model, args, kwargs, inputs), arguments, head)
+
+
+def recorded_features(recording: Recording, arguments: Arguments, head: Head) -> Tensor:
+    """Return what went into a model's head in a recorded run."""
+    flow = Flow(recording, arguments.data(recording.inputs))
+    return find_body(flow, head_begins(recording, head)).features.tensor
 
 
 def _not_repeatable(size: int, why: str) -> Fault:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import functools
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.conversion.call import Call, Recording, leaves
+from associated_learning.conversion.resizing import Difference
 
 __all__ = ["Flow", "Use", "Value", "is_activation"]
 
@@ -69,6 +70,7 @@ class Flow:
     Args:
         recording: The run.
         data: Names of the inputs that carry the data, unlike masks and positions.
+        differences: What a run on a batch of another size did differently.
 
     Attributes:
         values: Every tensor that the run was given or made, by id.
@@ -77,8 +79,11 @@ class Flow:
         updated: Ids of the buffers that training changes.
     """
 
-    def __init__(self, recording: Recording, data: set[str]) -> None:
+    def __init__(
+        self, recording: Recording, data: set[str], differences: Iterable[Difference] = ()
+    ) -> None:
         self.recording = recording
+        self.differences = list(differences)
         self.values: dict[int, Value] = {}
         self.state: dict[int, Value] = {}
         self.names: dict[int, str] = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["opaque", "opaque_functions", "warning_methods"]
+__all__ = ["namespaces", "opaque", "opaque_functions", "warning_methods"]
 
 _MARK = "_associated_learning_opaque"
 # They look at the content of the mask (is anything padded at all?), which a recording of what
@@ -37,16 +37,17 @@ def opaque_functions(
     model: nn.Module,
 ) -> Iterator[tuple[dict[str, Any], str, Callable[..., Any]]]:
     """Yield the opaque functions that a model's classes can see: namespace, name, function."""
-    seen: set[int] = set()
-    for module in model.modules():
-        for base in type(module).__mro__:
-            namespace = getattr(base.__dict__.get("forward"), "__globals__", None)
-            if namespace is None or id(namespace) in seen:
-                continue
-            seen.add(id(namespace))
-            for name, value in list(namespace.items()):
-                if callable(value) and _is_opaque(value):
-                    yield namespace, name, value
+    for namespace in namespaces(model):
+        for name, value in list(namespace.items()):
+            if callable(value) and _is_opaque(value):
+                yield namespace, name, value
+
+
+def namespaces(model: nn.Module) -> list[dict[str, Any]]:
+    """Return the global names that the forward functions of a model's modules see."""
+    kinds = {base for module in model.modules() for base in type(module).__mro__}
+    found = (getattr(vars(kind).get("forward"), "__globals__", None) for kind in kinds)
+    return list({id(namespace): namespace for namespace in found if namespace}.values())
 
 
 def warning_methods(model: nn.Module) -> set[tuple[type, str]]:

@@ -11,13 +11,19 @@ from associated_learning.conversion.arguments import KEEP_MASKS, Arguments
 from associated_learning.conversion.balance import Balance, Costs
 from associated_learning.conversion.call import Recording
 from associated_learning.conversion.cuts import Cut, find_body
-from associated_learning.conversion.equality import check_seen, features, same_streams
+from associated_learning.conversion.equality import (
+    check_seen,
+    features,
+    recorded_features,
+    same_streams,
+)
 from associated_learning.conversion.flow import Flow
 from associated_learning.conversion.head import Head, head_begins
 from associated_learning.conversion.partners import BridgeKind
 from associated_learning.conversion.pickling import allow_pickling
 from associated_learning.conversion.planned import PartnerSettings, Plan, make_plan
 from associated_learning.conversion.record import record
+from associated_learning.conversion.resizing import differences, record_smaller
 from associated_learning.conversion.script import write_script
 from associated_learning.conversion.selection import At, choose_cuts
 from associated_learning.conversion.slice import Slice
@@ -103,7 +109,9 @@ def make_encoders(
     if balance == "time" and any(value.is_meta for value in inputs.values()):
         balance = "flops"  # nothing is computed there, so that nothing takes time
     recording = _record(model, arguments, inputs, balance)
-    flow = Flow(recording, arguments.data(inputs))
+    smaller = record_smaller(model, arguments, inputs)
+    different = differences(recording.root, smaller.root)
+    flow = Flow(recording, arguments.data(inputs), different)
     body = find_body(flow, head_begins(recording, head))
     costs = Costs(body, balance)
     cuts = [*choose_cuts(body, at, costs), Cut("the head", body.end, body.features)]
@@ -112,9 +120,10 @@ def make_encoders(
         raise ConversionError(script.faults)
     allow_pickling(model)
     slices = make_slices(script, cuts, arguments)
-    # law 5, checked at every conversion; on another batch too, for what depends on its size
+    # law 5, checked at every conversion; on other batches too, for what depends on their size
     fewer = arguments.fewer(inputs, min(2, arguments.count(inputs) - 1))
-    streams = same_streams(slices, inputs, features(model, arguments, inputs, head))
+    streams = same_streams(slices, recording.inputs, body.features.tensor)
+    same_streams(slices, smaller.inputs, recorded_features(smaller, arguments, head))
     others = same_streams(slices, fewer, features(model, arguments, fewer, head))
     plan = make_plan(script, cuts, slices, costs, settings, streams, others)
     return plan, slices, arguments

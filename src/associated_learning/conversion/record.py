@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from associated_learning.conversion.call import Call, Recording, leaves
-from associated_learning.conversion.opaque import opaque_functions, warning_methods
+from associated_learning.conversion.opaque import namespaces, opaque_functions, warning_methods
 from associated_learning.conversion.sizes import Size, TracedInt
 from associated_learning.inference import evaluating
 
@@ -98,6 +98,8 @@ class _Recorder(TorchFunctionMode):
             stack.enter_context(mock.patch.object(nn.Module, "__call__", call))
             for namespace, name, function in opaque_functions(self.model):
                 stack.enter_context(mock.patch.dict(namespace, {name: self.wrap(function)}))
+            for namespace in namespaces(self.model):
+                stack.enter_context(mock.patch.dict(namespace, len=_length))
             for kind, method in warning_methods(self.model):
                 stack.enter_context(mock.patch.object(kind, method))
             yield
@@ -245,6 +247,11 @@ def _versions(tensors: Iterable[Tensor]) -> list[tuple[Tensor, int]]:
 def _changed(versions: list[tuple[Tensor, int]]) -> list[Tensor]:
     with torch._C.DisableTorchFunction():
         return [tensor for tensor, version in versions if tensor._version != version]
+
+
+def _length(value: Any) -> int:
+    """Stand in for ``len``, which would make a plain number of a tensor's size."""
+    return value.shape[0] if isinstance(value, Tensor) else len(value)
 
 
 def _traced_size(value: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

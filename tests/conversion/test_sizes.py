@@ -1,0 +1,121 @@
+"""Batches of other sizes than the example's: computed as the model does, or refused beforehand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import associated_learning as al
+
+LENGTHS: dict[str, Callable[[Tensor], int]] = {
+    "x.shape[1] // 2": lambda x: x.shape[1] // 2,
+    "x.size(1) - 3": lambda x: x.size(1) - 3,
+    "len(x[0]) % 4 + 1": lambda x: len(x[0]) % 4 + 1,
+}
+PLAIN: dict[str, Callable[[Tensor], int]] = {
+    "int(n / 2)": lambda x: int(x.shape[1] / 2),
+    "math.ceil(n * 0.5)": lambda x: math.ceil(x.shape[1] * 0.5),
+    "range(n)[-2]": lambda x: range(x.shape[1])[-2],
+}
+
+
+class Shortened(nn.Module):
+    """Keeps some of the positions; how many, the length says."""
+
+    def __init__(self, count: Callable[[Tensor], int]) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.count = count
+
+    def forward(self, x: Tensor) -> Tensor:
+        count = self.count(x)
+        s = self.second(self.first(x)[:, :count]).relu()
+        scores: Tensor = self.head(s.mean(1))
+        return scores
+
+
+class Inner(nn.Module):
+    """The same model as one part of another, which can be left whole."""
+
+    def __init__(self, count: Callable[[Tensor], int]) -> None:
+        super().__init__()
+        self.stem, self.inner, self.top = nn.Linear(4, 4), Shortened(count), nn.Linear(3, 3)
+        self.head = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.top(self.inner(self.stem(x))).relu())
+        return scores
+
+
+class Recurrent(nn.Module):
+    """A Python loop over the positions: as many calls as there are positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.top, self.head = nn.GRUCell(4, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = x.new_zeros(x.shape[0], 6)
+        for t in range(x.shape[1]):
+            state = self.cell(x[:, t], state)
+        scores: Tensor = self.head(self.top(state).relu())
+        return scores
+
+
+def features(model: nn.Module, x: Tensor) -> Tensor:
+    found: list[Tensor] = []
+    head = model.get_submodule("head")
+    hook = head.register_forward_pre_hook(lambda _, args: found.append(args[0]))
+    model.eval()(x)
+    hook.remove()
+    return found[0]
+
+
+def check(net: al.ConvertedNetwork, x: Tensor) -> None:
+    s: Any = x
+    for layer in net.eval().al_layers():
+        s = layer.f(s)
+    assert torch.equal(s.values, features(net.backbone(), x))
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_sizes_are_followed_through_arithmetic(name: str) -> None:
+    model = Shortened(LENGTHS[name])
+    net = al.convert(model, torch.randn(4, 10, 4), target=al.Classes(3), at=["second"])
+    for length in (5, 10, 17):
+        check(net, torch.randn(3, length, 4))
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_sizes_that_become_plain_numbers_are_a_fault_of_the_module_that_is_cut(name: str) -> None:
+    x = torch.randn(4, 10, 4)
+    with pytest.raises(al.ConversionError, match=r"the model itself: its forward passes \d+ and"):
+        al.plan(Shortened(PLAIN[name]), x, at=["second"])
+    with pytest.raises(al.ConversionError, match=r"inner: its forward passes \d+ and \d+ to"):
+        al.plan(Inner(PLAIN[name]), x, at=["inner.second"])
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_module_that_is_whole_may_do_with_sizes_what_it_wants(name: str) -> None:
+    net = al.convert(Inner(PLAIN[name]), torch.randn(4, 10, 4), target=al.Classes(3))
+    assert "inner.second" not in {layer.begins for layer in net.plan.layers}
+    for length in (5, 10, 17):
+        check(net, torch.randn(3, length, 4))
+
+
+def test_a_loop_over_positions_is_a_fault() -> None:
+    with pytest.raises(al.ConversionError, match="its forward makes other calls on batches of two"):
+        al.plan(Recurrent(), torch.randn(4, 10, 4), at=["top"])
+
+
+def test_a_model_that_takes_one_size_only_is_not_asked_for_another() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 3)
+    )
+    net = al.convert(model, torch.randn(3, 1, 8, 8), target=al.Classes(3), at=["2"])
+    assert net(torch.randn(5, 1, 8, 8)).shape == (5, 3)
