@@ -6,21 +6,62 @@ from pathlib import Path
 
 import pytest
 
+import associated_learning as al
 from associated_learning.experiments.config import RunConfig
+from associated_learning.experiments.families import build_network, resolved
+from associated_learning.experiments.input_spec import InputSpec
 from associated_learning.experiments.ledger import LedgerRow, read_rows
-from associated_learning.experiments.markdown import scores_table
+from associated_learning.experiments.markdown import scores_table, variants_table
 
 ROOT = Path(__file__).parents[1]
 
 
+def ledger(experiment: str) -> list[LedgerRow]:
+    rows = read_rows(ROOT / "results" / "ledger.jsonl")
+    return [row for row in rows if row.experiment == experiment]
+
+
 def first_runs() -> list[LedgerRow]:
-    rows = [r for r in read_rows(ROOT / "results" / "ledger.jsonl") if r.experiment == "first-runs"]
-    return sorted(rows, key=lambda row: (row.data, row.model, row.method))
+    return sorted(ledger("first-runs"), key=lambda row: (row.data, row.model, row.method))
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
 def test_the_table_of_first_runs_is_the_ledgers(page: str) -> None:
     assert scores_table(first_runs()) in (ROOT / page).read_text(encoding="utf-8")
+
+
+def test_the_table_of_readouts_is_the_ledgers() -> None:
+    page = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+    images = InputSpec(kind="image", num_classes=10, shape=(1, 28, 28))
+    rows, parameters = ledger("readout"), {}
+    for variant in ("pooled", "flatten", "average"):
+        of_variant = [row for row in rows if row.variant == variant]
+        assert [row.seed for row in of_variant] == [0, 1, 2]
+        net = build_network(resolved(RunConfig(**of_variant[0].config)), images)
+        parameters[variant] = al.count_parameters(net).training
+    assert variants_table(rows, parameters) in page
+    assert all(row.commit[:7] in page for row in rows)
+
+
+def test_a_table_of_variants_shows_mean_and_deviation_over_seeds() -> None:
+    scores = {
+        ("a", 0): [0.5, 0.7],
+        ("a", 1): [0.6, 0.7],
+        ("b", 0): [0.1, 0.2],
+        ("b", 1): [0.1, 0.4],
+    }
+    first = first_runs()[0]
+    rows = [
+        LedgerRow(**{**vars(first), "variant": variant, "seed": seed, "test": test})
+        for (variant, seed), test in scores.items()
+    ]
+    # of two numbers d apart the standard deviation is d / sqrt(2)
+    assert variants_table(rows, {"b": 12, "a": 3456}).splitlines() == [
+        "| variant | parameters | depth 1 | full |",
+        "| --- | ---: | ---: | ---: |",
+        "| b | 12 | 10.00 ± 0.00 | 30.00 ± 14.14 |",
+        "| a | 3,456 | 55.00 ± 7.07 | 70.00 ± 0.00 |",
+    ]
 
 
 def test_every_row_says_how_to_make_it_again() -> None:

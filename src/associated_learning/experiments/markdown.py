@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 
 from associated_learning.experiments.ledger import LedgerRow
 
-__all__ = ["scores_table"]
+__all__ = ["scores_table", "variants_table"]
 
 
 def scores_table(rows: Sequence[LedgerRow]) -> str:
@@ -21,6 +22,27 @@ def scores_table(rows: Sequence[LedgerRow]) -> str:
     lines = [heading, ["---"] * 3 + ["---:"] * (depths + 2)]
     lines += [_cells(row, depths) for row in rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def variants_table(rows: Sequence[LedgerRow], parameters: Mapping[str, int]) -> str:
+    """Return a table of test accuracies in percent, mean and standard deviation over seeds.
+
+    Args:
+        rows: The runs, of two seeds or more a variant.
+        parameters: How many parameters the network of each variant trains, in the order to show.
+    """
+    depths = len(rows[0].test)
+    heading = ["variant", "parameters", *[f"depth {depth}" for depth in range(1, depths)], "full"]
+    lines = [heading, ["---"] + ["---:"] * (depths + 1)]
+    for variant, count in parameters.items():
+        seeds = [row.test for row in rows if row.variant == variant]
+        lines.append([variant, f"{count:,}", *map(_spread, zip(*seeds, strict=True))])
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _spread(scores: Sequence[float]) -> str:
+    mean, deviation = statistics.mean(scores), statistics.stdev(scores)
+    return f"{100 * mean:.2f} ± {100 * deviation:.2f}"
 
 
 def _cells(row: LedgerRow, depths: int) -> list[str]:
