@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import io
+import itertools
 import re
 import runpy
 import shlex
@@ -20,24 +23,37 @@ from associated_learning.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "associated_learning"
-PAGES = ["README.md", "docs/idea.md", "docs/guide.md"]
+PAGES = ["README.md", "docs/idea.md", "docs/guide.md", "docs/convert.md"]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ROLE = re.compile(r"\{py:obj\}`(?:[^`<]*<|~)?([\w.]+)>?`")
 
 
 def blocks(page: str, *languages: str) -> list[str]:
-    """Return the code blocks of a page; lines before each keep the line numbers of the page."""
+    """Return the blocks of a page in some languages."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    return [
-        "\n" * text.count("\n", 0, match.start(2)) + match[2]
-        for match in FENCE.finditer(text)
-        if match[1] in languages
-    ]
+    return [match[2] for match in FENCE.finditer(text) if match[1] in languages]
+
+
+def scripts(page: str) -> Iterator[tuple[str, str | None]]:
+    """Yield the Python blocks of a page, each with the text that stands right below it, if any."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for fence, below in itertools.pairwise([*FENCE.finditer(text), None]):
+        if fence is None or fence[1] != "python":
+            continue
+        shown = None
+        if (
+            below is not None
+            and below[1] == "text"
+            and not text[fence.end() : below.start()].strip()
+        ):
+            shown = below[2]
+        # lines before the code keep the line numbers of the page
+        yield "\n" * text.count("\n", 0, fence.start(2)) + fence[2], shown
 
 
 def commands() -> Iterator[list[str]]:
     """Yield the words of every `al ...` in the shell blocks of the pages."""
-    for page in PAGES:
+    for page in [*PAGES, "docs/results.md"]:
         for block in blocks(page, "bash", "sh", "console"):
             for line in block.replace("\\\n", " ").splitlines():
                 words = shlex.split(line.removeprefix("$ "), comments=True)
@@ -74,13 +90,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("page", PAGES)
 def test_code_of_a_page_runs(page: str, folder: Path) -> None:
     namespace: dict[str, Any] = {"__name__": "page"}
-    for block in blocks(page, "python"):
-        exec(compile(block, str(ROOT / page), "exec"), namespace)
+    for code, shown in scripts(page):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, str(ROOT / page), "exec"), namespace)
+        assert shown is None or printed.getvalue() == shown
 
 
-def test_the_guide_and_the_idea_have_code() -> None:
-    assert len(blocks("docs/guide.md", "python")) > 10
-    assert len(blocks("docs/idea.md", "python")) >= 2
+def test_pages_have_code_and_show_what_it_prints() -> None:
+    assert len(list(scripts("docs/guide.md"))) > 10
+    assert len(list(scripts("docs/idea.md"))) >= 2
+    assert sum(shown is not None for _, shown in scripts("docs/convert.md")) > 5
 
 
 def test_commands_of_the_pages_parse() -> None:
