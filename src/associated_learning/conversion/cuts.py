@@ -81,17 +81,21 @@ def _headless(found: Sequence[Value]) -> Fault:
     )
 
 
-def candidates(body: Body) -> list[Cut]:
+def candidates(body: Body, *, anywhere: bool = False) -> list[Cut]:
     """Return every place before the call of a module with weights where a cut has no fault.
 
     Of several modules that begin with the same activation, the outermost counts. Activation
     functions and lone normalisations stay with what comes before them.
+
+    Args:
+        body: What is cut.
+        anywhere: Whether normalisations count too, where too few other modules do.
     """
     found: dict[int, Cut] = {}
     for call in body.flow.recording.root.walk():
         if call.module is None or not call.path or call.begin >= body.end:
             continue
-        if not _begins_anew(call.module):
+        if not (_begins_anew(call.module) or (anywhere and _holds_weights(call.module))):
             continue
         time = best_time(body, call)
         s = activation_at(body, time)
@@ -102,7 +106,11 @@ def candidates(body: Body) -> list[Cut]:
 
 def _begins_anew(module: nn.Module) -> bool:
     lone_norm = "Norm" in type(module).__name__ and next(module.children(), None) is None
-    return next(module.parameters(), None) is not None and not lone_norm
+    return _holds_weights(module) and not lone_norm
+
+
+def _holds_weights(module: nn.Module) -> bool:
+    return next(module.parameters(), None) is not None
 
 
 def best_time(body: Body, call: Call) -> int:
@@ -143,7 +151,7 @@ def faults_at(body: Body, name: str, time: int) -> list[Fault]:
         name: What to call the place.
         time: Its time.
     """
-    return [
+    found = [
         *_jumps(body, name, time),
         *_shared(body.flow, name, time, body.end),
         *_updated(body.flow, name, time, body.end),
@@ -151,6 +159,7 @@ def faults_at(body: Body, name: str, time: int) -> list[Fault]:
         *_unbatched(body, name, time),
         *_unrepeatable(body.flow, time, body.end),
     ]
+    return list(dict.fromkeys(found))
 
 
 def _jumps(body: Body, name: str, time: int) -> Iterator[Fault]:

@@ -44,8 +44,9 @@ def _balanced(body: Body, num_layers: int, costs: Costs, *, exact: bool) -> list
             f"{num_layers} layers came; expected two or more: with one layer there is nothing to "
             "train in isolation."
         )
-    found = candidates(body)
-    cuts = best_cuts(body, found, costs, num_layers)
+    cuts = best_cuts(body, candidates(body), costs, num_layers)
+    if not cuts or (exact and len(cuts) < num_layers - 1):
+        cuts = best_cuts(body, candidates(body, anywhere=True), costs, num_layers)
     if not cuts or (exact and len(cuts) < num_layers - 1):
         raise ConversionError(_why_not(body, num_layers, len(cuts) + 1))
     return cuts if exact else without_slivers(body, cuts, costs)
@@ -64,7 +65,8 @@ def _why_not(body: Body, wanted: int, possible: int) -> list[Fault]:
         if call.module is None or call.path.count(".") > 1 or not call.path:
             continue
         if call.begin < body.end and is_reached(body, call.begin):
-            faults += [f for f in faults_at(body, call.path, call.begin) if f not in faults]
+            found = faults_at(body, call.path, best_time(body, call))
+            faults += [fault for fault in found if fault not in faults]
     return faults[:12]
 
 
