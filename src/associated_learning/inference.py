@@ -21,6 +21,7 @@ __all__ = [
     "evaluate",
     "evaluating",
     "predict_batches",
+    "training",
 ]
 
 
@@ -56,6 +57,22 @@ def evaluating(module: nn.Module) -> Iterator[None]:
     finally:
         for part, training in modes.items():
             part.training = training
+
+
+@contextmanager
+def training(module: nn.Module) -> Iterator[None]:
+    """Put a module into training mode; restore its mode, its buffers and the random state after."""
+    modes = {part: part.training for part in module.modules()}
+    buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
+    module.train()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+        for buffer, value in buffers:
+            buffer.data.copy_(value)
 
 
 def evaluate(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,7 +12,7 @@ from torch.nn import Parameter
 from associated_learning.conversion import ConvertedNetwork
 from associated_learning.conversion.table import text_table
 from associated_learning.errors import VerificationError
-from associated_learning.inference import check_batch, device_of, evaluating
+from associated_learning.inference import check_batch, device_of, evaluating, training
 from associated_learning.layer import LayerOutput
 from associated_learning.network import ALNetwork
 from associated_learning.structure import map_tensors, to_device
@@ -91,28 +89,12 @@ def verify(net: ALNetwork, batch: tuple[Any, Tensor]) -> Verification:
     return report
 
 
-@contextmanager
-def _as_it_was(net: ALNetwork) -> Iterator[None]:
-    """Put a network into training mode, and restore mode, buffers and random state after it."""
-    buffers = {name: buffer.clone() for name, buffer in net.named_buffers()}
-    modes = {part: part.training for part in net.modules()}
-    net.train()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        for part, training in modes.items():
-            part.training = training
-        for name, buffer in net.named_buffers():
-            buffer.data.copy_(buffers[name])
-
-
 def _isolation(net: ALNetwork, x: Any, y: Tensor) -> list[Check]:
     blocks = net.blocks()
     names = {id(p): name for name, p in net.named_parameters()}
     owners = {id(p): i for i, block in enumerate(blocks, start=1) for p in block.parameters()}
     trained = [p for p in net.parameters() if p.requires_grad]
-    with _as_it_was(net):
+    with training(net):
         s, t, checks = x, net.target.encode(y), []
         for i, block in enumerate(blocks, start=1):
             output: LayerOutput = block(s, t)

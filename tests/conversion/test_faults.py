@@ -166,6 +166,41 @@ def test_a_network_in_al_form_is_refused() -> None:
         al.plan(nn.Sequential(net.layers[0].f, nn.Linear(8, 5)), X)
 
 
+def test_normalisations_are_cut_at_where_nothing_else_is() -> None:
+    class Weights(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = nn.ParameterList(torch.randn(6, 6) for _ in range(3))
+            self.norms = nn.ModuleList(nn.LayerNorm(6) for _ in range(3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for weight, norm in zip(self.weights, self.norms, strict=True):
+                x = norm(x) @ weight
+            return x
+
+    assert len(al.plan(Weights(), X).layers) == 3
+
+
+def test_a_branch_that_only_training_takes_is_told() -> None:
+    class Dropping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(6, 8), nn.Linear(8, 8)
+            self.head = nn.Linear(8, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = self.first(x)
+            if self.training:
+                h = h * torch.bernoulli(torch.full((len(h), 1), 0.9))
+            return self.head(self.second(h))
+
+    assert "in training, the forward of the model itself takes another way" in str(
+        al.plan(Dropping(), X, at=["second"])
+    )
+    whole = nn.Sequential(Dropping(), nn.Linear(5, 5), nn.Linear(5, 5))
+    assert "takes another way" not in str(al.plan(whole, X, at=["1"]))
+
+
 def test_more_layers_than_there_are_cuts() -> None:
     assert "it can be cut into 3 layers, 9 were asked for" in faults(dense(), X, 9)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from associated_learning.conversion.call import Call, Recording, leaves
 from associated_learning.conversion.resizing import Difference
+from associated_learning.inference import training
 
 __all__ = ["Flow", "Use", "Value", "is_activation"]
 
@@ -195,19 +196,11 @@ def _changed_in_training(recording: Recording, buffers: list[Tensor]) -> set[int
     All of them, if the model cannot run in training mode on the example.
     """
     model, root = recording.model, recording.root
-    kept = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    modes = {part: part.training for part in model.modules()}
     before = [buffer.clone() for buffer in buffers]
-    model.train()
-    try:
-        with torch.no_grad(), torch.random.fork_rng():
+    with training(model), torch.no_grad():
+        try:
             model(*root.args, **root.kwargs)
+        except (RuntimeError, ValueError):
+            return {id(buffer) for buffer in buffers}
         pairs = zip(buffers, before, strict=True)
         return {id(now) for now, then in pairs if not torch.equal(now, then)}
-    except (RuntimeError, ValueError):
-        return {id(buffer) for buffer in buffers}
-    finally:
-        for part, training in modes.items():
-            part.training = training
-        for buffer, value in kept:
-            buffer.data.copy_(value)

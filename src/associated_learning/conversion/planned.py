@@ -9,6 +9,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from associated_learning.conversion.balance import Balance, Costs
+from associated_learning.conversion.branches import training_branches
 from associated_learning.conversion.build import measured_width, one_a_layer
 from associated_learning.conversion.cuts import Cut
 from associated_learning.conversion.layout import feature_axis
@@ -132,7 +133,7 @@ def make_plan(
         layers=tuple(layers),
         dropped=dropped,
         balance=costs.balance,
-        notes=tuple(_notes(layers, dropped)),
+        notes=(*_notes(layers, dropped), *_branch_notes(script, cuts)),
     )
 
 
@@ -235,6 +236,16 @@ def _notes(layers: list[PlannedLayer], dropped: tuple[str, ...]) -> list[str]:
             "inside it by at=[...] to see what forbids them"
         )
     return notes
+
+
+def _branch_notes(script: Script, cuts: Sequence[Cut]) -> list[str]:
+    found = training_branches(script.recording, [cut.time for cut in cuts])
+    if not found:
+        return []
+    return [
+        f"in training, the forward of {', '.join(found)} takes another way (LayerDrop, stochastic "
+        "depth); the layers always take that of evaluation"
+    ]
 
 
 def _written(shape: tuple[int, ...], batch_axis: int) -> str:

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from associated_learning.conversion.call import Call, Recording, leaves
 from associated_learning.conversion.opaque import namespaces, opaque_functions, warning_methods
 from associated_learning.conversion.sizes import Size, TracedInt
-from associated_learning.inference import evaluating
+from associated_learning.inference import evaluating, training
 
 __all__ = ["record"]
 
@@ -29,8 +29,9 @@ def record(
     inputs: dict[str, Tensor],
     *,
     count_flops: bool = False,
+    in_training: bool = False,
 ) -> Recording:
-    """Run a model once, in evaluation mode and without gradients, and write down its calls.
+    """Run a model once, without gradients, and write down its calls.
 
     Args:
         model: The model; it and its mode are left as they were.
@@ -38,9 +39,11 @@ def record(
         kwargs: Keyword arguments of the model.
         inputs: The tensors among them, by name.
         count_flops: Whether to count floating-point operations, which takes time.
+        in_training: Whether to run it in training mode; in evaluation mode by default.
     """
     with ExitStack() as stack:
-        stack.enter_context(evaluating(model))
+        stack.enter_context(training(model) if in_training else evaluating(model))
+        stack.enter_context(torch.no_grad())
         counter = stack.enter_context(FlopCounterMode(display=False)) if count_flops else None
         recorder = _Recorder(model, counter)
         stack.enter_context(recorder.patched())
