@@ -67,6 +67,19 @@ class Recurrent(nn.Module):
         return scores
 
 
+class Window(nn.Module):
+    """Shrinks for good to the shortest input it has seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size, self.linear = 100, nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.size = min(self.size, x.shape[1])
+        windowed: Tensor = self.linear(x[:, : self.size])
+        return windowed
+
+
 def features(model: nn.Module, x: Tensor) -> Tensor:
     found: list[Tensor] = []
     head = model.get_submodule("head")
@@ -108,8 +121,17 @@ def test_a_module_that_is_whole_may_do_with_sizes_what_it_wants(name: str) -> No
         check(net, torch.randn(3, length, 4))
 
 
+def test_other_sizes_leave_no_traces_in_the_model() -> None:
+    window = Window()
+    model = nn.Sequential(window, nn.Linear(4, 4))
+    net = al.convert(model, torch.randn(4, 10, 4), target=al.Classes(3), at=["1"], head=None)
+    assert window.size == 10
+    s = net.eval().al_layers()[0].f(torch.randn(3, 10, 4))
+    assert s.values.shape == (3, 10, 4)
+
+
 def test_a_loop_over_positions_is_a_fault() -> None:
-    with pytest.raises(al.ConversionError, match="its forward makes other calls on batches of two"):
+    with pytest.raises(al.ConversionError, match=r"its forward makes other calls \(\w+ and top\)"):
         al.plan(Recurrent(), torch.randn(4, 10, 4), at=["top"])
 
 

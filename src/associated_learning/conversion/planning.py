@@ -23,7 +23,7 @@ from associated_learning.conversion.partners import BridgeKind
 from associated_learning.conversion.pickling import allow_pickling
 from associated_learning.conversion.planned import PartnerSettings, Plan, make_plan
 from associated_learning.conversion.record import record
-from associated_learning.conversion.resizing import differences, record_smaller
+from associated_learning.conversion.resizing import attributes_kept, differences, record_smaller
 from associated_learning.conversion.script import write_script
 from associated_learning.conversion.selection import At, choose_cuts
 from associated_learning.conversion.slice import Slice
@@ -123,7 +123,8 @@ def make_encoders(
     # law 5, checked at every conversion; on other batches too, for what depends on their size
     fewer = arguments.fewer(inputs, min(2, arguments.count(inputs) - 1))
     streams = same_streams(slices, recording.inputs, body.features.tensor)
-    same_streams(slices, smaller.inputs, recorded_features(smaller, arguments, head))
+    with attributes_kept(model):
+        same_streams(slices, smaller.inputs, recorded_features(smaller, arguments, head))
     others = same_streams(slices, fewer, features(model, arguments, fewer, head))
     plan = make_plan(script, cuts, slices, costs, settings, streams, others)
     return plan, slices, arguments

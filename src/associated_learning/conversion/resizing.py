@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from associated_learning.conversion.call import Call, Recording
 from associated_learning.conversion.record import record
 from associated_learning.conversion.sizes import TracedInt
 
-__all__ = ["Difference", "differences", "record_smaller"]
+__all__ = ["Difference", "attributes_kept", "differences", "record_smaller"]
 
 # By the number of axes of the data: which could be positions, that a model may take fewer of.
 _POSITIONS: dict[int, list[tuple[int, ...]]] = {
@@ -51,13 +52,27 @@ def record_smaller(
         batch = _halved(fewer, fewer[arguments.names[0]], axes)
         args, kwargs = arguments.call(batch)
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), attributes_kept(model):
                 warnings.simplefilter("ignore")
                 return record(model, args, kwargs, batch)
         except Exception:  # it does not take this size, for whatever reason
             continue
     args, kwargs = arguments.call(fewer)
     return record(model, args, kwargs, fewer)
+
+
+@contextmanager
+def attributes_kept(model: nn.Module) -> Iterator[None]:
+    """Restore what modules assign when they run: Swin's windows shrink to the images they see."""
+    kept = [(vars(m), dict(vars(m)), dict(m._buffers)) for m in model.modules()]
+    try:
+        yield
+    finally:
+        for now, before, buffers in kept:
+            now.clear()
+            now.update(before)
+            now["_buffers"].clear()
+            now["_buffers"].update(buffers)
 
 
 def _halved(inputs: Mapping[str, Tensor], data: Tensor, axes: tuple[int, ...]) -> dict[str, Tensor]:
@@ -84,14 +99,19 @@ def differences(call: Call, other: Call) -> Iterator[Difference]:
         time = call.end if child is None else child.begin
         if child is None or twin is None or child.target != twin.target:
             if not known:
-                yield Difference(call, time, "makes other calls")
+                made = " and ".join(_callee(c, "nothing") for c in (child, twin))
+                yield Difference(call, time, f"makes other calls ({made})")
             return
         passed = None if known else _passed_differently(child, twin)
         if passed is not None:
             known = True
-            name = getattr(child.target, "__name__", child.path)
-            yield Difference(call, time, f"passes {passed[0]} and {passed[1]} to {name}")
+            numbers = f"passes {passed[0]} and {passed[1]}"
+            yield Difference(call, time, f"{numbers} to {_callee(child)}")
         yield from differences(child, twin)
+
+
+def _callee(call: Call | None, nothing: str = "") -> str:
+    return nothing if call is None else call.path or getattr(call.target, "__name__", "a function")
 
 
 def _passed_differently(call: Call, other: Call) -> tuple[Any, Any] | None:
