@@ -88,7 +88,15 @@ class Plan:
     notes: tuple[str, ...]
 
     def __str__(self) -> str:
-        header = ("layer", "modules", "s", "readout", "bridge", "parameters", self.balance)
+        header = (
+            "layer",
+            "modules",
+            "s",
+            "readout",
+            "bridge",
+            "parameters",
+            f"share of {self.balance}",
+        )
         rows = [
             (
                 str(i),
