@@ -24,7 +24,7 @@ from associated_learning.conversion.pickling import allow_pickling
 from associated_learning.conversion.planned import PartnerSettings, Plan, make_plan
 from associated_learning.conversion.record import record
 from associated_learning.conversion.resizing import attributes_kept, differences, record_smaller
-from associated_learning.conversion.script import write_script
+from associated_learning.conversion.script import Script
 from associated_learning.conversion.selection import At, choose_cuts
 from associated_learning.conversion.slice import Slice
 from associated_learning.conversion.slicing import make_slices
@@ -115,7 +115,7 @@ def make_encoders(
     body = find_body(flow, head_begins(recording, head))
     costs = Costs(body, balance)
     cuts = [*choose_cuts(body, at, costs), Cut("the head", body.end, body.features)]
-    script = write_script(flow, [cut.time for cut in cuts])
+    script = Script(flow, [cut.time for cut in cuts])
     if script.faults:
         raise ConversionError(script.faults)
     allow_pickling(model)

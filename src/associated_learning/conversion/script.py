@@ -32,7 +32,7 @@ from associated_learning.conversion.slice import (
 )
 from associated_learning.errors import Fault
 
-__all__ = ["Script", "write_script"]
+__all__ = ["Script"]
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.memory_format,
           torch.layout, Enum, FunctionType, BuiltinFunctionType, type, type(Ellipsis))  # fmt: skip
@@ -41,7 +41,11 @@ _CONTAINERS = (tuple, list, dict, torch.Size)
 
 
 class Script:
-    """The calls between the first layer and the head as steps, with references for tensors.
+    """The calls between the input and the head as steps, with references for tensors.
+
+    Args:
+        flow: The data flow of the run.
+        times: The times of the cuts, the last of which is the head's.
 
     Attributes:
         steps: The steps, in order.
@@ -175,11 +179,6 @@ class Script:
         )
         if fault not in self.faults:
             self.faults.append(fault)
-
-
-def write_script(flow: Flow, times: Sequence[int]) -> Script:
-    """Write down the calls of a run that is cut at ``times``, the last of which is the head's."""
-    return Script(flow, times)
 
 
 def _position(call: Call, numbers: dict[int, int], leaf: Tensor | int) -> Result | None:

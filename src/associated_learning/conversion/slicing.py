@@ -58,7 +58,7 @@ def make_slices(script: Script, cuts: Sequence[Cut], arguments: Arguments) -> li
             if begin <= call.begin < cuts[i].time and step.number in needed
         ]
         s_in = ends[i - 1] if i else None
-        incoming = _incoming(steps, (ends[i], outgoing), s_in, masks) if i else {}
+        incoming = _incoming(script, steps, (ends[i], outgoing), s_in, masks) if i else {}
         recipes.append(
             Recipe(
                 steps=_freeing(steps, (ends[i], outgoing)),
@@ -89,27 +89,37 @@ def _needed(script: Script, ends: Sequence[Ref]) -> set[int]:
 
 
 def _incoming(
-    steps: list[Step], leaving: Any, s_in: Ref | None, masks: dict[str, Ref]
+    script: Script, steps: list[Step], leaving: Any, s_in: Ref | None, masks: dict[str, Ref]
 ) -> dict[str, Ref]:
     """Return what a layer needs of the layers below beside the activation, by name."""
     own = {step.number for step in steps}
     found = dict(masks)
 
-    def need(template: Any, name: str) -> None:
+    def need(template: Any, name: str | None = None) -> None:
         for ref in _outside(template, own, s_in):
             if ref not in found.values():
-                found[_unused(ref.name if isinstance(ref, Given) else name, found)] = ref
+                found[_unused(name or _name(script, ref), found)] = ref
 
     for step in steps:
         for key, arg in step.kwargs.items():
-            need(arg, key)
-        for arg in step.args:
-            need(arg, "side")
+            need(arg, None if isinstance(arg, Given) else key)
+        need(step.args)
     end, outgoing = leaving
-    need(end, "side")
+    need(end)
     for name, ref in outgoing.items():
         need(ref, name)
     return found
+
+
+def _name(script: Script, ref: Ref) -> str:
+    """Return what to call a side input that no keyword names: by what makes it."""
+    if isinstance(ref, Given):
+        return ref.name
+    if isinstance(ref, Result):
+        target = script.steps[ref.step].target
+        path = target if isinstance(target, str) else getattr(target, "__name__", "side")
+        return path.rpartition(".")[2]
+    return "size"
 
 
 def _outside(template: Any, own: set[int], s_in: Ref | None) -> list[Ref]:
