@@ -53,6 +53,18 @@ def test_flops_and_parameters_balance_differently() -> None:
     assert by_parameters.layers[1].modules == ("5",)
 
 
+def test_flops_of_fused_layers_are_counted() -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    wide = nn.TransformerEncoderLayer(8, 2, 64, batch_first=True)
+    model = nn.Sequential(nn.Linear(8, 8), layer, wide, nn.Flatten(), nn.Linear(40, 3))
+    plan = al.plan(model, torch.randn(4, 5, 8), at=["1", "2"], balance="flops")
+    tokens, samples = 20, 4
+    attention = 2 * tokens * 8 * (3 * 8 + 8) + 2 * 2 * samples * 25 * 8
+    expected = [2 * tokens * 64, *(attention + 2 * 2 * tokens * 8 * width for width in (16, 64))]
+    for found, count in zip(plan.layers, expected, strict=True):
+        assert found.share == pytest.approx(count / sum(expected))
+
+
 def test_time_is_measured() -> None:
     class Slow(nn.Linear):
         def forward(self, x: Tensor) -> Tensor:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from associated_learning.conversion.arguments import KEEP_MASKS, Arguments
 from associated_learning.conversion.balance import Balance, Costs
@@ -172,10 +174,12 @@ def _record(
             raise InputError(
                 f"{type(model).__name__} fails on the example ({shapes}): {error}"
             ) from error
-    recording = record(model, args, kwargs, example, count_flops=balance == "flops")
+    recording = record(model, args, kwargs, example)
     check_seen(plain, recording)
     if balance == "time":
         _measure_again(recording, lambda: record(model, args, kwargs, example))
+    if balance == "flops":
+        _count_flops(recording, lambda: record(model, args, kwargs, example, count_flops=True))
     return recording
 
 
@@ -186,6 +190,19 @@ def _measure_again(recording: Recording, again: Callable[[], Recording]) -> None
         calls = zip(recording.root.walk(), again().root.walk(), strict=False)
         for call, other in calls:
             call.seconds = min(call.seconds, other.seconds)
+
+
+def _count_flops(recording: Recording, again: Callable[[], Recording]) -> None:
+    """Note every call's floating-point operations, without fused kernels: those are not counted."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            counted = again()
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+    for call, other in zip(recording.root.walk(), counted.root.walk(), strict=False):
+        call.flops = other.flops
 
 
 def _with_padding(name: str, value: Tensor) -> Tensor:

@@ -159,7 +159,9 @@ def _read_image(s: Tensor, axis: int) -> Readout:
     sides = [size for i, size in enumerate(s.shape) if i not in (0, axis)]
     fitting = [n for n in (4, 2) if channels * n * n <= LARGEST_WIDTH and n <= min(sides)]
     if not fitting:
-        return Readout(Average(axis), "mean over the image: more cells would make it too wide")
+        small = min(sides) < 2
+        why = "a grid would not fit" if small else "a grid would make it too wide"
+        return Readout(Average(axis), f"mean over the image: {why}")
     grid: nn.Module = PooledFlatten(fitting[0])
     if axis != 1:
         grid = nn.Sequential(ChannelsFirst(axis), grid)
