@@ -11,7 +11,7 @@ from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.families import build_network, resolved
 from associated_learning.experiments.input_spec import InputSpec
 from associated_learning.experiments.ledger import LedgerRow, read_rows
-from associated_learning.experiments.markdown import scores_table, variants_table
+from associated_learning.experiments.markdown import depths_table, scores_table, variants_table
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,6 +41,26 @@ def test_the_table_of_readouts_is_the_ledgers() -> None:
         parameters[variant] = al.count_parameters(net).training
     assert variants_table(rows, parameters) in page
     assert all(row.commit[:7] in page for row in rows)
+
+
+def test_the_table_of_fine_tuning_is_the_ledgers() -> None:
+    page = (ROOT / "docs/convert.md").read_text(encoding="utf-8")
+    rows = ledger("minilm")
+    assert depths_table(rows, ["bp", "al-3", "al-6"]) in page
+    assert all(row.commit[:7] in page for row in rows)
+
+
+def test_a_table_of_depths_leaves_blank_what_a_variant_has_not() -> None:
+    first = first_runs()[0]
+    scores = {("a", 0): [0.5], ("a", 1): [0.7], ("b", 0): [0.1, 0.2], ("b", 1): [0.1, 0.4]}
+    rows = [
+        LedgerRow(**{**vars(first), "data": "d", "variant": v, "seed": seed, "test": test})
+        for (v, seed), test in scores.items()
+    ]
+    assert depths_table(rows, ["a", "b"]).splitlines()[2:] == [
+        "| d | a | 2 |  | 60.00 ± 14.14 |",
+        "| d | b | 2 | 10.00 ± 0.00 | 30.00 ± 14.14 |",
+    ]
 
 
 def test_a_table_of_variants_shows_mean_and_deviation_over_seeds() -> None:

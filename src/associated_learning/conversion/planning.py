@@ -36,7 +36,7 @@ from associated_learning.network import Network
 
 __all__ = ["make_encoders", "plan"]
 
-MOST_SAMPLES = 8
+MOST_SAMPLES = 4
 
 
 def plan(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from associated_learning.experiments.ledger import LedgerRow
 
-__all__ = ["scores_table", "variants_table"]
+__all__ = ["depths_table", "scores_table", "variants_table"]
 
 
 def scores_table(rows: Sequence[LedgerRow]) -> str:
@@ -37,6 +37,25 @@ def variants_table(rows: Sequence[LedgerRow], parameters: Mapping[str, int]) -> 
     for variant, count in parameters.items():
         seeds = [row.test for row in rows if row.variant == variant]
         lines.append([variant, f"{count:,}", *map(_spread, zip(*seeds, strict=True))])
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def depths_table(rows: Sequence[LedgerRow], variants: Sequence[str]) -> str:
+    """Return a table of test accuracies in percent at every depth, mean and deviation over seeds.
+
+    Args:
+        rows: The runs, of two seeds or more for each of the data sets and variants.
+        variants: The variants in the order to show; they may differ in depth.
+    """
+    depths = max(len(row.test) for row in rows)
+    heading = ["data", "variant", "n", *[f"depth {depth}" for depth in range(1, depths)], "full"]
+    lines = [heading, ["---"] * 2 + ["---:"] * (depths + 1)]
+    for data in dict.fromkeys(row.data for row in rows):
+        for variant in variants:
+            seeds = [row.test for row in rows if (row.data, row.variant) == (data, variant)]
+            *inner, full = map(_spread, zip(*seeds, strict=True))
+            blank = [""] * (depths - 1 - len(inner))
+            lines.append([data, variant, str(len(seeds)), *inner, *blank, full])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 

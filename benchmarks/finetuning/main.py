@@ -1,0 +1,103 @@
+"""What does a fine-tuning step of MiniLM cost by AL and by backpropagation: memory and time?
+
+Run: ``python benchmarks/finetuning/main.py``. See README.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py serves several benchmarks
+
+from timing import CLOCKS, alternate, ratios
+
+import associated_learning as al
+from associated_learning.memory import keep_freed_memory, peak_memory
+from associated_learning.models import LayeredModel
+from associated_learning.optim import make_optimizers
+
+CUTS = {6: (1, 2, 3, 4, 5), 3: (2, 4), 2: (3,)}
+CLASSES = 2
+
+
+def minilm() -> nn.Module:
+    """Return a network of MiniLM-L6's shape (its weights matter for neither memory nor time)."""
+    config = AutoConfig.for_model(
+        "bert", hidden_size=384, num_hidden_layers=6, num_attention_heads=12,
+        intermediate_size=1536, vocab_size=30522,
+    )  # fmt: skip
+    return AutoModel.from_config(config, add_pooling_layer=False)
+
+
+def converted(num_layers: int, x: dict[str, Tensor]) -> al.ConvertedNetwork:
+    """Return MiniLM by AL in so many layers, its embeddings frozen."""
+    model = minilm()
+    for parameter in model.embeddings.parameters():
+        parameter.requires_grad_(False)
+    names = [f"encoder.layer.{i}" for i in CUTS[num_layers]]
+    return al.convert(
+        model, x, target=al.Classes(CLASSES), at=names, bridge="mlp", bridge_hidden=384
+    )
+
+
+def backpropagated(x: dict[str, Tensor]) -> al.BPNetwork:
+    """Return the same encoders with a linear head, trained end to end."""
+    net = converted(2, x)
+    layers = net.al_layers()
+    model = LayeredModel([layer.f for layer in layers], layers[-1].readout, nn.Linear(384, CLASSES))
+    return al.BPNetwork(model, al.Classes(CLASSES))
+
+
+def training_step(net: al.Network, x: dict[str, Tensor], y: Tensor) -> Callable[[], object]:
+    """Return a function that does one update of the whole network, as the trainer does it."""
+    blocks, t0 = net.blocks(), net.target.encode(y)
+    optimizers = make_optimizers(blocks, torch.optim.AdamW, lr=1e-4)
+    return lambda: al.update_network(blocks, optimizers, x, t0, seed=0, step=0)
+
+
+def main() -> None:
+    """Print a table, and ratios to backpropagation as one line of JSON last."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--length", type=int, default=64, help="tokens of every text")
+    parser.add_argument("--threads", type=int, default=2, help="intra-op threads of torch")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    shape = (arguments.batch, arguments.length)
+    x = {"input_ids": torch.randint(1, 30000, shape), "attention_mask": torch.ones(shape).long()}
+    y = torch.randint(CLASSES, (arguments.batch,))
+    nets = {"BP": backpropagated(x), **{f"AL, {n} layers": converted(n, x) for n in CUTS}}
+    steps = {name: training_step(net.train(), x, y) for name, net in nets.items()}
+    peaks = {}
+    for name, step in steps.items():
+        step()  # makes the optimizer's state, which lives before the update that is measured
+        peaks[name] = peak_memory(step) / 2**20
+    keep_freed_memory()
+    rounds = arguments.rounds
+    seconds = alternate(steps, rounds=rounds, warmup=1, clock=CLOCKS[arguments.clock])
+    table = Table("method", "peak, MiB", "of BP's", "step, of BP's", "n")
+    line: dict[str, object] = {"batch": arguments.batch, "length": arguments.length, "n": rounds}
+    for name, peak in peaks.items():
+        ratio = ratios(seconds[name], seconds["BP"])
+        share = peak / peaks["BP"]
+        table.add_row(name, f"{peak:.1f}", f"{share:.3f}", str(ratio), str(ratio.n))
+        line[name] = {"memory": round(share, 3), "time": round(ratio.median, 3)}
+    Console(width=100).print(table)
+    print(json.dumps(line))
+
+
+if __name__ == "__main__":
+    main()
