@@ -93,7 +93,7 @@ def test_the_table_is_that_of_the_plan(capsys: pytest.CaptureFixture[str]) -> No
 def test_balance_and_head_are_handed_on(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("own_models:small", "--input-shape", "12", "--at", "2")
     out = planned(*arguments, "--balance", "parameters", "--head", "4, 5", capsys=capsys)
-    assert "parameters  parameters" in out.splitlines()[1]
+    assert "share of parameters" in out.splitlines()[1]
     assert out.splitlines()[-1].endswith(": 5")
     out = planned(*arguments, "--head", "none", capsys=capsys)
     assert "dropped" not in out

@@ -216,3 +216,109 @@ def test_inputs_other_than_the_examples() -> None:
 def test_an_unknown_balance() -> None:
     with pytest.raises(al.InputError, match="balance='memory' came; expected one of time"):
         al.plan(dense(), X, balance="memory")  # type: ignore[arg-type]
+
+
+class Masked(nn.Module):
+    """Takes ids and a mask of padding, and a factor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.first = nn.Embedding(9, 6), nn.Linear(6, 8)
+        self.second, self.head = nn.Linear(8, 8), nn.Linear(8, 5)
+
+    def forward(
+        self, ids: torch.Tensor, padding_mask: torch.Tensor, scale: float = 1.0
+    ) -> torch.Tensor:
+        h = self.first(self.embed(ids).masked_fill(padding_mask.unsqueeze(2), 0)) * scale
+        return self.head(self.second(h.tanh()).mean(1))
+
+
+def masked() -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randint(0, 9, (4, 7)), torch.arange(7) >= torch.tensor([[7], [3], [5], [1]])
+
+
+def test_a_sequence_is_refused_where_the_second_argument_is_no_mask_of_tokens() -> None:
+    ids, padding = masked()
+    net = al.convert(Masked(), (ids, padding), target=al.Classes(5), at=["second"])
+    with pytest.raises(al.InputError, match=r"a Sequence came, .* expected ids, padding_mask"):
+        net(al.Sequence(ids, (~padding).sum(1)))
+
+
+def test_an_argument_that_was_constant_cannot_change() -> None:
+    ids, padding = masked()
+    example = {"padding_mask": padding, "ids": ids, "scale": 2.0}  # in any order
+    net = al.convert(Masked(), example, target=al.Classes(5), at=["second"])
+    assert net(example).shape == (4, 5)
+    with pytest.raises(al.InputError, match=r"scale came as 50\.0; it was 2\.0"):
+        net({**example, "scale": 50.0})
+    with pytest.raises(al.InputError, match="scale came as a tensor"):
+        net({**example, "scale": torch.ones(4)})
+
+
+def test_labels_are_no_input() -> None:
+    ids, padding = masked()
+    example = {"ids": ids, "padding_mask": padding, "labels": torch.zeros(4)}
+    with pytest.raises(al.InputError, match="labels came among the example inputs"):
+        al.plan(Masked(), example)
+
+
+def test_gradients_turned_off_inside_a_taken_apart_forward() -> None:
+    class Frozen(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(6, 8), nn.Linear(8, 8)
+            self.head = nn.Linear(8, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.no_grad():
+                h = self.first(x)
+            return self.head(self.second(h).relu())
+
+    assert "turns gradients off" in faults(Frozen(), X, ["second"])
+
+
+def test_a_last_map_with_an_activation_after_it_is_a_layer() -> None:
+    features = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU())
+    assert al.plan(features, X, at=2).dropped == ()
+    scores = nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 5), nn.Softmax(1))
+    assert al.plan(scores, X, at=2).dropped == ("2",)
+
+
+def test_a_model_that_wants_labels_in_training_is_converted() -> None:
+    class Strict(Tied):
+        def forward(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+            assert not (self.training and labels is None)
+            return super().forward(x)
+
+    assert len(al.plan(Strict(), X, at=["again"]).layers) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model": nn.Linear}, "expected a model"),
+        ({"model": nn.DataParallel(dense())}, r"wraps a model; convert model\.module"),
+        ({"target": 3}, "target=3 came"),
+        ({"at": [2, 4]}, r"at=\[2, 4\] came; expected names"),
+        ({"head": "6"}, r"head='6' came; expected .* a list: \['6'\]"),
+        ({"readout": "mean"}, "readout 'mean' came for layer 1"),
+    ],
+)
+def test_arguments_of_a_wrong_kind(arguments: dict[str, Any], message: str) -> None:
+    given = {"model": dense(), "target": al.Classes(5), "at": 2, **arguments}
+    with pytest.raises(al.InputError, match=message):
+        al.convert(given.pop("model"), X, **given)
+
+
+def test_as_many_layers_as_said_can_be_made() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Linear(6, 6), nn.Linear(6, 6)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.two(self.one(x).tanh()).tanh()
+
+    model = nn.Sequential(Block(), Block(), Block(), nn.Linear(6, 5))
+    assert len(al.plan(model, X, at=6).layers) == 6
+    assert "it can be cut into 6 layers, 7 were asked for" in faults(model, X, 7)

@@ -160,7 +160,12 @@ def _of_hub(config: RunConfig, source: ExampleSource) -> tuple[nn.Module, Any, N
     if source.data is not None:
         spec, example = input_spec(config, source.data, None), source.of_data()
     elif found.kind == "text":
-        size = found.config.vocab_size
+        size = getattr(found.config, "vocab_size", None)
+        if size is None:
+            raise InputError(
+                f"{config.model} reads both texts and images, or neither; plan it from Python: "
+                "al.plan(model, example_inputs)."
+            )
         spec = InputSpec(kind="text", num_classes=2, vocabulary_size=size)
         example = source.texts()
     else:

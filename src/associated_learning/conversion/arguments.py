@@ -47,7 +47,9 @@ class Arguments:
             return cls(names=names, constants=constants, positional=0)
         if isinstance(example, Mapping):
             kept = {str(key): value for key, value in example.items()}
+            _check_no_labels(kept)
             tensors = tuple(key for key, value in kept.items() if isinstance(value, Tensor))
+            tensors = tuple(sorted(tensors, key=lambda key: key in KEEP_MASKS + PADDING_MASKS))
             _check_tensors(tensors, example)
             given = {key: value for key, value in kept.items() if key not in tensors}
             return cls(names=tensors, constants={**constants, **given}, positional=0)
@@ -65,8 +67,10 @@ class Arguments:
             InputError: It has other inputs than the example that the model was converted with.
         """
         if isinstance(x, Sequence):
-            given: dict[str, Any] = dict(zip(self.names, _ids_and_mask(x), strict=False))
+            self._check_takes_mask()
+            given: dict[str, Any] = dict(zip(self.names, _ids_and_mask(x), strict=True))
         elif isinstance(x, Mapping):
+            self._check_constants(x)
             given = {str(key): value for key, value in x.items() if key not in self.constants}
         else:
             values = x if isinstance(x, tuple) else (x,)
@@ -79,6 +83,23 @@ class Arguments:
                 "in the example that the model was converted with."
             )
         return {name: given[name] for name in self.names}
+
+    def _check_takes_mask(self) -> None:
+        if len(self.names) != 2 or self.names[1] not in KEEP_MASKS:
+            raise InputError(
+                f"a Sequence came, which is ids and a mask; expected {', '.join(self.names)}, as "
+                "in the example that the model was converted with."
+            )
+
+    def _check_constants(self, x: Mapping[Any, Any]) -> None:
+        for name, kept in self.constants.items():
+            value = x.get(name, kept)
+            if value is not kept and (isinstance(value, Tensor) or value != kept):
+                shown = "a tensor" if isinstance(value, Tensor) else repr(value)
+                raise InputError(
+                    f"{name} came as {shown}; it was {kept!r} when the model was converted, and "
+                    "stays so. Convert it with an example that has it."
+                )
 
     def call(self, inputs: Mapping[str, Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the positional and the keyword arguments that pass ``inputs`` to the model."""
@@ -136,6 +157,14 @@ def _of_sequence(model: nn.Module, parameters: list[str]) -> list[str]:
 
 def _ids_and_mask(x: Sequence) -> tuple[Tensor, Tensor]:
     return x.values, x.mask().to(torch.int64)
+
+
+def _check_no_labels(example: Mapping[str, Any]) -> None:
+    if "labels" in example:
+        raise InputError(
+            "labels came among the example inputs; leave them out: the targets are the network's "
+            "own, not the model's."
+        )
 
 
 def _check_tensors(names: tuple[str, ...], example: Any) -> None:

@@ -89,11 +89,11 @@ def best_cuts(body: Body, found: Sequence[Cut], costs: Costs, num_layers: int) -
         if not partitions:
             continue
         worst, cuts = partitions[-1]
-        # fewer layers than asked for only where no more are possible
-        badness = worst * (len(cuts) + 1) + 100.0 * (num_layers - 1 - len(cuts))
-        if best is None or badness < 0.8 * best[0]:
+        # the costliest layer over the mean; deeper cuts must make more layers, or balance better
+        badness = worst * (len(cuts) + 1)
+        if best is None or len(cuts) > len(best[1]) or badness < 0.8 * best[0]:
             best = badness, cuts
-        if best[0] <= _GOOD_ENOUGH:
+        if len(best[1]) == num_layers - 1 and best[0] <= _GOOD_ENOUGH:
             break
     return [] if best is None else best[1]
 

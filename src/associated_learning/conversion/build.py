@@ -218,6 +218,8 @@ def measured_width(i: int, readout: nn.Module, s: Any) -> int:
     Raises:
         InputError: It is no vector a sample.
     """
+    if not isinstance(readout, nn.Module):
+        raise InputError(f"readout {readout!r} came for layer {i}; expected a module.")
     with torch.no_grad():
         read = readout(s)
     if not isinstance(read, Tensor) or read.dim() != 2:

@@ -17,6 +17,7 @@ from associated_learning.conversion.partners import BridgeKind
 from associated_learning.conversion.planned import PartnerSettings, Plan
 from associated_learning.conversion.planning import make_encoders
 from associated_learning.conversion.selection import At
+from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
 from associated_learning.models.activations import Activation
 from associated_learning.network import ALNetwork
@@ -132,6 +133,8 @@ def convert(
         >>> net(x, depth=1).shape, net.backbone() is model
         (torch.Size([6, 3]), True)
     """
+    if not isinstance(target, Target):
+        raise InputError(f"target={target!r} came; expected what y is, such as al.Classes(10).")
     if copy_model:
         model = copy.deepcopy(model)
     plan, encoders, arguments = make_encoders(

@@ -274,6 +274,14 @@ def _unrepeatable(flow: Flow, time: int, until: int) -> Iterator[Fault]:
                     "a module of its own.",
                 )
         for child in call.children:
+            if child.begin < until and getattr(child.target, "__name__", "") == "_set_grad_enabled":
+                yield Fault(
+                    place,
+                    "its forward turns gradients off or on (torch.no_grad), which its layers "
+                    "would not",
+                    "Cut so that this module is in one layer as a whole, or freeze the parameters "
+                    "instead (requires_grad_(False)).",
+                )
             if child.begin < until and flow.reads_data(child):
                 function = getattr(child.target, "__name__", "a function")
                 yield Fault(

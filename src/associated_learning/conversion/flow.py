@@ -200,7 +200,7 @@ def _changed_in_training(recording: Recording, buffers: list[Tensor]) -> set[int
     with training(model), torch.no_grad():
         try:
             model(*root.args, **root.kwargs)
-        except (RuntimeError, ValueError):
+        except Exception:  # whatever the model's own forward raises without labels, say
             return {id(buffer) for buffer in buffers}
         pairs = zip(buffers, before, strict=True)
         return {id(now) for now, then in pairs if not torch.equal(now, then)}

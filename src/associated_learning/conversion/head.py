@@ -14,6 +14,11 @@ from associated_learning.errors import InputError
 
 __all__ = ["Head", "head_begins"]
 
+# what a classifier may do with its last map's output; any other function makes it a layer
+_SCORES = {
+    "softmax", "logsoftmax", "log_softmax", "sigmoid", "identity", "float", "to", "view", "reshape",
+    "clone", "contiguous",
+}  # fmt: skip
 Head = Literal["auto"] | None | Sequence[str]
 
 
@@ -35,6 +40,8 @@ def head_begins(recording: Recording, head: Head) -> int:
     if head == "auto":
         return _around_base_model(recording) or _last_linear(root) or root.end
     calls = {call.path: call for call in reversed(list(root.walk())) if call.path}
+    if isinstance(head, str):
+        raise InputError(f"head={head!r} came; expected 'auto', None, or a list: [{head!r}].")
     for name in head:
         if name not in calls:
             raise InputError(unknown_module(name, calls))
@@ -74,8 +81,15 @@ def _last_linear(root: Call) -> int | None:
     if output is None or output.dim() != 2 or not holders:
         return None
     last = holders[-1]
+    after = {_name(c) for c in root.walk() if not c.children and c.begin > last.end}
     whole = isinstance(last.output, Tensor) and last.output.shape == output.shape
-    return last.begin if isinstance(last.module, nn.Linear) and whole else None
+    ends = whole and after <= _SCORES
+    return last.begin if isinstance(last.module, nn.Linear) and ends else None
+
+
+def _name(call: Call) -> str:
+    kind = type(call.module).__name__ if call.module is not None else call.target.__name__
+    return str(kind).lower()
 
 
 def _holds_parameters(module: nn.Module) -> bool:

@@ -133,6 +133,13 @@ def make_encoders(
 
 
 def _check_model(model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{model!r} came; expected a model, an object of a class of nn.Module.")
+    inner = "module" if isinstance(model, nn.DataParallel) else "_orig_mod"
+    if isinstance(model, nn.DataParallel) or hasattr(model, inner):
+        raise InputError(
+            f"a {type(model).__name__} came, which wraps a model; convert model.{inner} instead."
+        )
     if isinstance(model, Network) or any(isinstance(part, Slice) for part in model.modules()):
         raise InputError(
             f"a {type(model).__name__} came, which is in AL form already; convert the model that "
@@ -169,7 +176,7 @@ def _record(
     with evaluating(model):
         try:
             plain = model(*args, **kwargs)
-        except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, KeyError) as error:
+        except Exception as error:  # whatever the user's own forward raises
             shapes = ", ".join(f"{n} {list(v.shape)} {v.dtype}" for n, v in inputs.items())
             raise InputError(
                 f"{type(model).__name__} fails on the example ({shapes}): {error}"

@@ -78,6 +78,9 @@ def _named(body: Body, at: Sequence[str] | Mapping[str, Any]) -> list[Cut]:
     for call in body.flow.recording.root.walk():
         if call.path:
             calls.setdefault(call.path, call)
+    wrong = [name for name in sides if not isinstance(name, str)]
+    if wrong:
+        raise InputError(f"at={list(sides)!r} came; expected names of modules, such as '2'.")
     unknown = [unknown_module(name, calls) for name in sides if name not in calls]
     if unknown:
         raise InputError(" ".join(unknown))
