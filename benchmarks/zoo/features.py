@@ -18,8 +18,11 @@ def call(model: nn.Module, x: Batch) -> Any:
     return model(*x) if isinstance(x, tuple) else model(x)
 
 
-def original_features(model: nn.Module, x: Batch, heads: Iterable[str]) -> Tensor:
-    """Return what the first module of the head is called with: hooks on an untouched model.
+def original_features(model: nn.Module, x: Batch, heads: Iterable[str]) -> list[Tensor]:
+    """Return what the modules of the head are called with: hooks on an untouched model.
+
+    The first is what the head takes, unless the first module of the head is one whose result
+    nothing uses, such as a pooler beside the classifier.
 
     Args:
         model: The model as torch runs it.
@@ -39,7 +42,7 @@ def original_features(model: nn.Module, x: Batch, heads: Iterable[str]) -> Tenso
     output = call(model, x)
     for hook in hooks:
         hook.remove()
-    return inputs[0] if inputs else _first_tensor(output)
+    return inputs or [_first_tensor(output)]
 
 
 def _first_tensor(output: Any) -> Tensor:

@@ -10,18 +10,21 @@ import json
 import time
 import warnings
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import transformers
 from architecture import Architecture
 from architectures import ZOO
-from checks import CHECKS, Setting
+from checks import CHECKS, Setting, rising_layers
 from separate import LayerProcesses
 from specimen import convert
 
 _COLUMNS = ("convert", *CHECKS)
-_ROW = "{:<20} {:<7}{:>7}{:>12}  " + "{:>10}" * len(_COLUMNS) + "{:>8}"
+_ROW = "{:<20} {:<7}{:>7}{:>8}{:>12}  " + "{:>10}" * len(_COLUMNS) + "{:>8}{:>8}"
+
+# Share of the time above which one layer is nearly the model: it passes, but little was gained.
+_UNDIVIDED = 0.75
 
 
 class Failure(NamedTuple):
@@ -37,7 +40,9 @@ class Result(NamedTuple):
 
     entry: Architecture
     layers: int
+    largest: float
     parameters: int
+    rising: list[int]
     convert_seconds: float
     seconds: float
     failures: list[Failure]
@@ -50,17 +55,26 @@ def examine(entry: Architecture, setting: Setting) -> Result:
         specimen = convert(entry)
     except Exception as error:  # every architecture gets its row, whatever happens to one
         seconds = time.perf_counter() - begin
-        return Result(entry, 0, 0, seconds, seconds, [_failure(entry, "convert", error)])
-    converted = time.perf_counter()
-    failures = []
-    for name, check in CHECKS.items():
+        return Result(entry, 0, 1.0, 0, [], 0.0, seconds, [_failure(entry, "convert", error)])
+    failures: list[Failure] = []
+    found: dict[str, Any] = {}
+    for name, check in {"rising": rising_layers, **CHECKS}.items():
         try:
-            check(specimen, setting)
+            found[name] = check(specimen, setting)
         except Exception as error:
             failures.append(_failure(entry, name, error))
     parameters = sum(parameter.numel() for parameter in specimen.original.parameters())
-    layers, ended = specimen.net.num_layers, time.perf_counter()
-    return Result(entry, layers, parameters, converted - begin, ended - begin, failures)
+    layers, ended = specimen.net.plan.layers, time.perf_counter()
+    return Result(
+        entry=entry,
+        layers=len(layers),
+        largest=max(layer.share for layer in layers),
+        parameters=parameters,
+        rising=found.get("rising", []),
+        convert_seconds=specimen.seconds,
+        seconds=ended - begin,
+        failures=failures,
+    )
 
 
 def _failure(entry: Architecture, check: str, error: Exception) -> Failure:
@@ -72,8 +86,11 @@ def show(result: Result) -> None:
     failed = {failure.check for failure in result.failures}
     convert = "FAIL" if "convert" in failed else f"{result.convert_seconds:.2f} s"
     marks = ["FAIL" if name in failed else "ok" if result.layers else "-" for name in CHECKS]
-    cells = [result.entry.name, result.entry.kind, result.layers, f"{result.parameters:,}"]
-    print(_ROW.format(*cells, convert, *marks, f"{result.seconds:.1f} s"), flush=True)
+    largest = f"{result.largest:.0%}" if result.layers else "-"
+    cells = [result.entry.name, result.entry.kind, result.layers, largest]
+    cells.append(f"{result.parameters:,}")
+    rising = ",".join(map(str, result.rising)) or "-"
+    print(_ROW.format(*cells, convert, *marks, rising, f"{result.seconds:.1f} s"), flush=True)
     for failure in result.failures:
         print(f"    {failure.check}: {failure.reason}", flush=True)
 
@@ -91,17 +108,30 @@ def main() -> None:
     warnings.filterwarnings("ignore", "The PyTorch API of nested tensors")
     processes = LayerProcesses(arguments.threads)
     setting = Setting(steps=arguments.steps, lr=arguments.lr, processes=processes)
-    print(_ROW.format("architecture", "kind", "layers", "parameters", *_COLUMNS, "all"))
+    print(
+        _ROW.format(
+            "architecture", "kind", "layers", "largest", "parameters", *_COLUMNS, "rising", "all"
+        )
+    )
     results = []
     for name in arguments.only:
         results.append(examine(ZOO[name], setting))
         show(results[-1])
     processes.close()
-    failed = [failure._asdict() for result in results for failure in result.failures]
+    print(json.dumps({**summary(results), "steps": arguments.steps, "lr": arguments.lr}))
+
+
+def summary(results: list[Result]) -> dict[str, Any]:
+    """Return what is printed as JSON."""
     share = sum(not result.failures for result in results) / len(results)
-    kinds = dict(Counter(result.entry.kind for result in results))
-    found = {"models": len(results), "share": round(share, 4), "failed": failed, "kinds": kinds}
-    print(json.dumps({**found, "steps": arguments.steps, "lr": arguments.lr}))
+    return {
+        "models": len(results),
+        "share": round(share, 4),
+        "failed": [failure._asdict() for result in results for failure in result.failures],
+        "kinds": dict(Counter(result.entry.kind for result in results)),
+        "undivided": [r.entry.name for r in results if r.layers and r.largest > _UNDIVIDED],
+        "rising": {r.entry.name: r.rising for r in results if r.rising},
+    }
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-__all__ = ["DenselyConnected", "Inception", "MLPMixer", "ResidualCNN", "UNet", "plain_cnn"]
+__all__ = ["DenselyConnected", "Inception", "LeNet", "MLPMixer", "ResidualCNN", "UNet", "plain_cnn"]
 
 
 def _conv(in_channels: int, out_channels: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
@@ -62,6 +63,22 @@ class ResidualCNN(nn.Module):
         x = torch.flatten(nn.functional.adaptive_avg_pool2d(x, 1), 1)
         logits: Tensor = self.fc(x)
         return logits
+
+
+class LeNet(nn.Module):
+    """As in torch's own example for MNIST: pooling and activations are functions."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 16, 3), nn.Conv2d(16, 32, 3)
+        self.dropout1, self.dropout2 = nn.Dropout(0.1), nn.Dropout(0.1)
+        self.fc1, self.fc2 = nn.Linear(32 * 36, 64), nn.Linear(64, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.conv1(x))
+        x = self.dropout1(functional.max_pool2d(functional.relu(self.conv2(x)), 2))
+        x = self.dropout2(functional.relu(self.fc1(torch.flatten(x, 1))))
+        return functional.log_softmax(self.fc2(x), dim=1)
 
 
 class _DenseBlock(nn.Module):

@@ -47,10 +47,10 @@ def transformer(classes: int) -> nn.Sequential:
 class MaskedTransformer(nn.Module):
     """Torch's encoder with a padding mask; in evaluation it packs x into a nested tensor."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, packs: bool = True) -> None:
         super().__init__()
         self.embed = nn.Linear(_IN, _WIDTH)
-        self.encoder = nn.TransformerEncoder(_transformer_layer(), 4)
+        self.encoder = nn.TransformerEncoder(_transformer_layer(), 4, enable_nested_tensor=packs)
         self.head = nn.Linear(_WIDTH, classes)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +32,13 @@ class Specimen:
         entry: Its row of the zoo.
         original: A copy made before conversion, in evaluation mode.
         net: The converted model.
+        seconds: What conversion took.
     """
 
     entry: Architecture
     original: nn.Module
     net: Any
+    seconds: float
 
     def labelled(self, n: int, number: int) -> tuple[Batch, Tensor]:
         """Return a batch and its labels."""
@@ -52,10 +55,12 @@ def convert(entry: Architecture, seed: int = 0) -> Specimen:
     model = entry.build()
     _settle(model, entry.batch(2 * EXAMPLE, 0))
     original = copy.deepcopy(model).eval()
+    begin = time.perf_counter()
     net = al.convert(model, entry.batch(EXAMPLE, 0), target=al.Classes(CLASSES), at="auto")
+    seconds = time.perf_counter() - begin
     if net.num_layers < 2:
         raise CheckError(f"{net.num_layers} layer; expected at least 2")
-    return Specimen(entry=entry, original=original, net=net)
+    return Specimen(entry=entry, original=original, net=net, seconds=seconds)
 
 
 def _settle(model: nn.Module, x: Batch) -> None:

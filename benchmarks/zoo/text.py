@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from architecture import PADDED, Architecture, Batch, generator, hugging_face
+from torch.nn import functional
 
 __all__ = ["TEXT"]
 
@@ -38,6 +39,13 @@ def _ids_and_mask(n: int, number: int) -> dict[str, torch.Tensor]:
     mask = torch.arange(longest) < lengths.unsqueeze(1)
     ids[torch.arange(n), lengths - 1] = _END
     return {"input_ids": ids.where(mask, _PAD), "attention_mask": mask.long()}
+
+
+def _windows(n: int, number: int) -> Batch:
+    """Draw texts of 16 tokens, 24 in batch 1: whole windows, to which users pad for Longformer."""
+    ids_and_mask = _ids_and_mask(n, number)
+    more = 8 if number == 1 else 4
+    return {name: functional.pad(value, (0, more)) for name, value in ids_and_mask.items()}
 
 
 def _ids(n: int, number: int) -> Batch:
@@ -81,7 +89,7 @@ TEXT = [
     _model("FNet", batch=_ids, **_TRANSFORMER),
     _model("Funnel", **_SPECIAL, block_sizes=[1, 2, 1], d_model=32, n_head=2, d_head=16,
            d_inner=64),
-    _model("Longformer", **_TRANSFORMER, attention_window=4),
+    _model("Longformer", batch=_windows, **_TRANSFORMER, attention_window=4),
     _model("BigBird", **_TRANSFORMER, attention_type="original_full",
            sep_token_id=_END),
     _model("XLNet", **_SPECIAL, d_model=32, n_layer=4, n_head=2, d_inner=64),

@@ -49,7 +49,8 @@ VISION = [
     _model("RegNet", embedding_size=16, groups_width=8, **_STAGES),
     _model("ConvNext", num_stages=4, patch_size=2, **_STAGES),
     _model("ConvNextV2", num_stages=4, patch_size=2, **_STAGES),
-    _model("MobileNetV1", depth_multiplier=0.25, min_depth=8),
+    # its default drops 999 of 1000 features: a quirk of the checkpoints, with which nothing trains
+    _model("MobileNetV1", depth_multiplier=0.25, min_depth=8, classifier_dropout_prob=0.2),
     _model("MobileNetV2", depth_multiplier=0.25, min_depth=8),
     _model("EfficientNet", width_coefficient=0.25, depth_coefficient=0.5, hidden_dim=320),
     _model("Bit", embedding_size=16, num_groups=8, **_STAGES),
