@@ -57,7 +57,7 @@ def record(
 
 _SIZES = {"size", "numel", "nelement", "__len__"}
 _PROPERTIES = {
-    "T", "mT", "H", "mH", "data", "real", "imag", "shape", "dtype", "device", "layout", "ndim",
+    "dtype", "device", "layout", "ndim",
     "is_cuda", "is_meta", "requires_grad", "names", "grad", "grad_fn", "is_leaf", "itemsize",
     "nbytes", "is_sparse", "is_quantized", "is_nested", "_version",
 }  # fmt: skip
@@ -176,7 +176,7 @@ class _Recorder(TorchFunctionMode):
         name = _name(func)
         if name in _SIZES or name == "shape":
             return _traced_size(func(*args, **kwargs), name, args, kwargs)
-        if name in _PROPERTIES and name not in {"T", "mT", "H", "mH", "data", "real", "imag"}:
+        if name in _PROPERTIES:
             return func(*args, **kwargs)
         return self.run_function(func, name, args, kwargs)
 
