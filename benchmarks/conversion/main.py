@@ -9,21 +9,20 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py serves several benchmarks
+sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py and update.py serve several
 
 from networks import PAIRS, bert
 from timing import CLOCKS, Spread, alternate, ratios, spread
+from update import training_step
 
 import associated_learning as al
 from associated_learning.memory import keep_freed_memory
-from associated_learning.optim import make_optimizers
 
 
 def conversion_seconds(width: int, rounds: int) -> Spread:
@@ -35,21 +34,6 @@ def conversion_seconds(width: int, rounds: int) -> Spread:
         al.convert(model, x, target=al.Classes(2))
         seconds.append(time.perf_counter() - begin)
     return spread(seconds)
-
-
-def training_step(net: al.ALNetwork, x: object, y: torch.Tensor) -> Callable[[], None]:
-    """Return a function that does one update of the whole network, as the trainer does it."""
-    blocks = net.blocks()
-    optimizers = make_optimizers(blocks, torch.optim.Adam, lr=1e-4)
-    t0 = net.target.encode(y)
-    step = 0
-
-    def update() -> None:
-        nonlocal step
-        al.update_network(blocks, optimizers, x, t0, seed=0, step=step)
-        step += 1
-
-    return update
 
 
 def step_ratio(name: str, rounds: int, clock: str) -> tuple[dict[str, Spread], Spread]:

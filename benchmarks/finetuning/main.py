@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -17,14 +16,14 @@ from rich.table import Table
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py serves several benchmarks
+sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py and update.py serve several
 
 from timing import CLOCKS, alternate, ratios
+from update import training_step
 
 import associated_learning as al
 from associated_learning.memory import keep_freed_memory, peak_memory
 from associated_learning.models import LayeredModel
-from associated_learning.optim import make_optimizers
 
 CUTS = {6: (1, 2, 3, 4, 5), 3: (2, 4), 2: (3,)}
 CLASSES = 2
@@ -58,13 +57,6 @@ def backpropagated(x: dict[str, Tensor]) -> al.BPNetwork:
     return al.BPNetwork(model, al.Classes(CLASSES))
 
 
-def training_step(net: al.Network, x: dict[str, Tensor], y: Tensor) -> Callable[[], object]:
-    """Return a function that does one update of the whole network, as the trainer does it."""
-    blocks, t0 = net.blocks(), net.target.encode(y)
-    optimizers = make_optimizers(blocks, torch.optim.AdamW, lr=1e-4)
-    return lambda: al.update_network(blocks, optimizers, x, t0, seed=0, step=0)
-
-
 def main() -> None:
     """Print a table, and ratios to backpropagation as one line of JSON last."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -80,7 +72,9 @@ def main() -> None:
     x = {"input_ids": torch.randint(1, 30000, shape), "attention_mask": torch.ones(shape).long()}
     y = torch.randint(CLASSES, (arguments.batch,))
     nets = {"BP": backpropagated(x), **{f"AL, {n} layers": converted(n, x) for n in CUTS}}
-    steps = {name: training_step(net.train(), x, y) for name, net in nets.items()}
+    steps = {
+        name: training_step(net.train(), x, y, torch.optim.AdamW) for name, net in nets.items()
+    }
     peaks = {}
     for name, step in steps.items():
         step()  # makes the optimizer's state, which lives before the update that is measured

@@ -8,36 +8,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py serves several benchmarks
+sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py and update.py serve several
 
 from networks import PAIRS
 from timing import CLOCKS, Spread, alternate, ratios, spread
+from update import training_step
 
-import associated_learning as al
 from associated_learning.memory import keep_freed_memory
-from associated_learning.optim import make_optimizers
-
-
-def training_step(net: al.Network, x: object, y: torch.Tensor) -> Callable[[], None]:
-    """Return a function that does one update of the whole network, as the trainer does it."""
-    blocks = net.blocks()
-    optimizers = make_optimizers(blocks, torch.optim.Adam, lr=1e-4)
-    t0 = net.target.encode(y)
-    step = 0
-
-    def update() -> None:
-        nonlocal step
-        al.update_network(blocks, optimizers, x, t0, seed=0, step=step)
-        step += 1
-
-    return update
 
 
 def measure(name: str, rounds: int, clock: str) -> tuple[Spread, Spread, Spread]:

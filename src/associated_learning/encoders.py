@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from torch import nn
 
-from associated_learning.errors import InputError
+from associated_learning.errors import InputError, nearest
 from associated_learning.layer import ALLayer
 from associated_learning.models import LayeredModel
 
@@ -59,8 +58,7 @@ def frozen_parts(net: nn.Module, freeze: int | Sequence[str]) -> list[nn.Module]
     for name in freeze:
         known = [other for other, _ in modules if other]
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
+            hint = nearest(name, known, cutoff=0.0)
             raise InputError(f"freeze={name} came, but no encoder has a module of that name.{hint}")
     return [module for name, module in modules if name in freeze]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,7 +14,14 @@ __all__ = [
     "InputError",
     "NonFiniteLossError",
     "VerificationError",
+    "nearest",
 ]
+
+
+def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.4) -> str:
+    """Return " Did you mean ...?" for the known name closest to ``name``, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 class AssociatedLearningError(Exception):

@@ -165,6 +165,26 @@ def test_positions_are_averaged_not_features(model: nn.Module, x: Tensor, axis: 
     assert torch.allclose(found[0], expected, atol=1e-6)
 
 
+def test_a_long_chain_of_functions_is_followed_back_once() -> None:
+    """Each link branches in two: followed anew at every branch, 30 links would take years."""
+
+    class Chained(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(6))
+            self.block, self.head = nn.Linear(6, 6), nn.Linear(6, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = x * self.scale
+            for _ in range(30):
+                h = h + torch.tanh(h)
+            return self.head(self.block(h).mean(1))
+
+    x = torch.randn(4, 3, 6) / 100
+    _, found = read(Chained(), x, at=["block"], balance="parameters")
+    assert found[0].shape == (4, 6)
+
+
 def test_images_are_read_on_a_grid_that_keeps_bridges_small() -> None:
     shapes = {8: (4, 128), 300: (2, 1200), 600: (1, 600)}
     for channels, (side, width) in shapes.items():

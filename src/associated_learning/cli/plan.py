@@ -12,8 +12,8 @@ from associated_learning.cli.layers import layers_table
 from associated_learning.cli.tables import console
 from associated_learning.conversion import plan as plan_model
 from associated_learning.conversion.head import Head
-from associated_learning.errors import InputError
-from associated_learning.experiments.config import FAMILIES, HUB, RunConfig, nearest
+from associated_learning.errors import InputError, nearest
+from associated_learning.experiments.config import FAMILIES, HUB, RunConfig
 from associated_learning.experiments.converted import cut_names
 from associated_learning.experiments.example import ExampleSource, parse_shape
 from associated_learning.experiments.factory import make_model

@@ -15,8 +15,7 @@ from rich.text import Text
 
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console
-from associated_learning.errors import InputError
-from associated_learning.experiments.config import nearest
+from associated_learning.errors import InputError, nearest
 from associated_learning.experiments.run import OpenRun, open_run
 from associated_learning.inference import predict_batches
 

@@ -36,6 +36,6 @@ def _branches(call: Call, other: Call, times: Sequence[int]) -> Iterator[str]:
         if child is not None and child.begin >= times[-1]:
             return  # the head's part
         if child is None or twin is None or child.target != twin.target:
-            yield call.path or "the model itself"
+            yield call.place
             return
         yield from _branches(child, twin, times)

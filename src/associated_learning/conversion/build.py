@@ -85,12 +85,16 @@ def al_form(
         >>> net.num_layers, net(torch.randn(5, 4), depth=1).shape
         (2, torch.Size([5, 3]))
     """
+    encoders = list(encoders)
+    if not encoders:
+        raise InputError("no encoders came to convert; expected at least one module.")
+    readouts, widths = _readouts(encoders, example, readout)
     layers = al_layers(
         encoders,
-        example,
         target,
+        readouts,
+        widths,
         latent=latent,
-        readout=readout,
         bridge=bridge,
         bridge_hidden=bridge_hidden,
         activation=activation,
@@ -105,12 +109,12 @@ def al_form(
 
 
 def al_layers(
-    encoders: Iterable[nn.Module],
-    example: Any,
+    encoders: Sequence[nn.Module],
     target: Target,
+    readouts: Sequence[nn.Module],
+    read_widths: Sequence[int],
     *,
     latent: int | Sequence[int],
-    readout: nn.Module | Sequence[nn.Module] | None,
     bridge: BridgeKind,
     bridge_hidden: int,
     activation: Activation,
@@ -121,23 +125,19 @@ def al_layers(
     stop_gradients: bool | Sequence[bool] = True,
     use_associated: bool | Sequence[bool] = True,
     partners: Sequence[MakePartners | None] | None = None,
-    read: tuple[list[nn.Module], list[int]] | None = None,
 ) -> list[ALLayer]:
     """Return the layers that `al_form` makes a network of.
 
-    Its arguments are those of `al_form`; ``partners`` holds, for each layer, what makes b, g and h
-    instead, or None; ``read`` the layers' readouts and their widths, if they are known.
+    The arguments are those of `al_form`, but that the readouts are known, with the width of the
+    vector that each gives; ``partners`` holds, for each layer, what makes b, g and h instead, or
+    None.
     """
-    encoders = list(encoders)
-    if not encoders:
-        raise InputError("no encoders came to convert; expected at least one module.")
     count = len(encoders)
     widths = [target.size, *one_a_layer("latent", latent, count)]
     stops = one_a_layer("stop_gradients", stop_gradients, count)
     associated = one_a_layer("use_associated", use_associated, count)
     if not all(isinstance(width, int) and width > 0 for width in widths):
         raise InputError(f"latent widths {widths[1:]} came; expected whole numbers above 0.")
-    readouts, read_widths = read or _readouts(encoders, example, readout)
     h_activations = _decoder_activations(
         count, target, decoder_activation or activation, linear_decoders
     )

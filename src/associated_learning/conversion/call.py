@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Call", "Recording", "leaves"]
+__all__ = ["Call", "Recording", "first_tensor", "leaves"]
 
 
 @dataclass(eq=False)
@@ -53,6 +53,16 @@ class Call:
         """The module that was called, if it was one."""
         return self.target if isinstance(self.target, nn.Module) else None
 
+    @property
+    def place(self) -> str:
+        """The name of the module that was called, for messages."""
+        return self.path or "the model itself"
+
+    @property
+    def holds_weights(self) -> bool:
+        """Whether it is the call of a module with parameters."""
+        return self.module is not None and next(self.module.parameters(), None) is not None
+
     def ancestors(self) -> Iterator[Call]:
         """Yield the calls that this one was made within, the innermost first."""
         call = self.parent
@@ -90,6 +100,19 @@ class Recording:
     inputs: dict[str, Tensor]
     aliases: dict[int, Tensor]
     assigned: dict[int, str]
+
+    def by_path(self) -> dict[str, Call]:
+        """Return the first call of every module that was called, by its name."""
+        found: dict[str, Call] = {}
+        for call in self.root.walk():
+            if call.path:
+                found.setdefault(call.path, call)
+        return found
+
+
+def first_tensor(structure: Any) -> Tensor | None:
+    """Return the first tensor in a structure: of a model's output, its answer."""
+    return next((leaf for leaf in leaves(structure) if isinstance(leaf, Tensor)), None)
 
 
 def leaves(structure: Any) -> Iterator[Tensor | int]:

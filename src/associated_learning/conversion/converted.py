@@ -123,7 +123,7 @@ def convert(
 
     Example:
         >>> import torch
-        >>> from torch import Tensor, nn
+        >>> from torch import nn
         >>> import associated_learning as al
         >>> model = nn.Sequential(
         ...     nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3)
@@ -147,10 +147,10 @@ def convert(
     )
     layers = al_layers(
         encoders,
-        example_inputs,
         target,
+        [layer.readout for layer in plan.layers],
+        [layer.width for layer in plan.layers],
         latent=latent,
-        readout=None,
         bridge=bridge,
         bridge_hidden=bridge_hidden,
         activation=activation,
@@ -159,6 +159,5 @@ def convert(
         bias=bias,
         detach_target=detach_target,
         partners=[layer.partners for layer in plan.layers],
-        read=([layer.readout for layer in plan.layers], [layer.width for layer in plan.layers]),
     )
     return ConvertedNetwork(layers, target, plan, Source(model, arguments, head))

@@ -95,7 +95,7 @@ def candidates(body: Body, *, anywhere: bool = False) -> list[Cut]:
     for call in body.flow.recording.root.walk():
         if call.module is None or not call.path or call.begin >= body.end:
             continue
-        if not (_begins_anew(call.module) or (anywhere and _holds_weights(call.module))):
+        if not call.holds_weights or not (anywhere or _begins_anew(call.module)):
             continue
         time = best_time(body, call)
         s = activation_at(body, time)
@@ -105,12 +105,8 @@ def candidates(body: Body, *, anywhere: bool = False) -> list[Cut]:
 
 
 def _begins_anew(module: nn.Module) -> bool:
-    lone_norm = "Norm" in type(module).__name__ and next(module.children(), None) is None
-    return _holds_weights(module) and not lone_norm
-
-
-def _holds_weights(module: nn.Module) -> bool:
-    return next(module.parameters(), None) is not None
+    """Whether a module is no lone normalisation, which belongs to what comes before it."""
+    return "Norm" not in type(module).__name__ or next(module.children(), None) is not None
 
 
 def best_time(body: Body, call: Call) -> int:
@@ -256,7 +252,7 @@ def _users(value: Value, time: int) -> tuple[str, str]:
 def _unrepeatable(flow: Flow, time: int, until: int) -> Iterator[Fault]:
     """The modules around a cut are taken apart; what they do themselves must be repeatable."""
     for call in opened(flow.recording.root, [time]):
-        place = call.path or "the model itself"
+        place = call.place
         attribute = flow.recording.assigned.get(id(call.target))
         if attribute is not None:
             yield Fault(
@@ -312,5 +308,5 @@ def _place(call: Call, *, after: bool = False) -> str:
         return "the model itself"
     beside = [c.path for c in call.parent.children if c.path and (c.begin > call.begin) is after]
     if call.parent.path or not beside:
-        return call.parent.path or "the model itself"
+        return call.parent.place
     return beside[0] if after else beside[-1]

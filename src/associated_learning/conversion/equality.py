@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from associated_learning.conversion.arguments import Arguments
-from associated_learning.conversion.call import Recording, leaves
+from associated_learning.conversion.call import Recording, first_tensor
 from associated_learning.conversion.cuts import find_body
 from associated_learning.conversion.flow import Flow
 from associated_learning.conversion.head import Head, head_begins
@@ -51,9 +51,10 @@ def check_seen(plain: Any, recording: Recording) -> None:
         plain: What it returned when nobody looked.
         recording: The run that was recorded.
     """
-    outputs = (plain, recording.root.output)
-    first = [next((x for x in leaves(o) if isinstance(x, Tensor)), None) for o in outputs]
-    if any(x is None or x.is_meta for x in first) or _same(*first):
+    alone, seen = first_tensor(plain), first_tensor(recording.root.output)
+    if alone is None or seen is None or alone.is_meta:
+        return
+    if torch.equal(torch.nan_to_num(alone), torch.nan_to_num(seen)):
         return
     packing = [
         name
@@ -77,10 +78,6 @@ def _unseen(packing: list[str]) -> Fault:
         "when no one looks",
         "Turn that path off, or cut so that the module with it is in one layer as a whole.",
     )
-
-
-def _same(a: Any, b: Any) -> bool:
-    return torch.equal(torch.nan_to_num(a), torch.nan_to_num(b))
 
 
 def features(

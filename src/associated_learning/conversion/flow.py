@@ -12,7 +12,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from associated_learning.conversion.call import Call, Recording, leaves
+from associated_learning.conversion.call import Call, Recording, first_tensor, leaves
 from associated_learning.conversion.resizing import Difference
 from associated_learning.inference import training
 
@@ -98,7 +98,7 @@ class Flow:
             self.values[id(tensor)] = Value(tensor, -1, None, int(name in data))
         self._visit(recording.root)
         # caches and hidden states may come out too; what counts is the first, the model's answer
-        first = next((x for x in leaves(recording.root.output) if isinstance(x, Tensor)), None)
+        first = first_tensor(recording.root.output)
         if first is not None:
             self._use(first, recording.root.end, recording.root)
         for alias, source, call in reversed(self._handed):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
-from associated_learning.conversion.call import Call, Recording, leaves
-from associated_learning.errors import InputError
+from associated_learning.conversion.call import Call, Recording, first_tensor
+from associated_learning.errors import InputError, nearest
 
 __all__ = ["Head", "head_begins"]
 
@@ -39,7 +37,7 @@ def head_begins(recording: Recording, head: Head) -> int:
         return root.end
     if head == "auto":
         return _around_base_model(recording) or _last_linear(root) or root.end
-    calls = {call.path: call for call in reversed(list(root.walk())) if call.path}
+    calls = recording.by_path()
     if isinstance(head, str):
         raise InputError(f"head={head!r} came; expected 'auto', None, or a list: [{head!r}].")
     for name in head:
@@ -48,13 +46,12 @@ def head_begins(recording: Recording, head: Head) -> int:
     return min(calls[name].begin for name in head)
 
 
-def unknown_module(name: str, called: object) -> str:
+def unknown_module(name: str, called: Iterable[str]) -> str:
     """Return the message for a name that no called module has, with the nearest one."""
-    known = [str(path) for path in called]  # type: ignore[attr-defined]
+    known = list(called)
     inside = [path for path in known if path.startswith(f"{name}.")]
-    close = inside[:1] or difflib.get_close_matches(name, known, n=1, cutoff=0.0)
     what = "is only a container, which is not called itself" if inside else "was not called"
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    hint = nearest(name, inside[:1] or known, cutoff=0.0)
     return f"module {name!r} came, but it {what} when the model ran on the example.{hint}"
 
 
@@ -67,17 +64,13 @@ def _around_base_model(recording: Recording) -> int | None:
     if call is None:
         return None
     after = (other for other in recording.root.walk() if other.begin > call.end)
-    return next((c.begin for c in after if c.module and _holds_parameters(c.module)), None)
+    return next((call.begin for call in after if call.holds_weights), None)
 
 
 def _last_linear(root: Call) -> int | None:
     """A linear map whose ``[B, C]`` is the model's output, but for functions without weights."""
-    output = next((leaf for leaf in leaves(root.output) if isinstance(leaf, Tensor)), None)
-    holders = [
-        call
-        for call in root.walk()
-        if not call.children and call.module is not None and _holds_parameters(call.module)
-    ]
+    output = first_tensor(root.output)
+    holders = [call for call in root.walk() if not call.children and call.holds_weights]
     if output is None or output.dim() != 2 or not holders:
         return None
     last = holders[-1]
@@ -90,7 +83,3 @@ def _last_linear(root: Call) -> int | None:
 def _name(call: Call) -> str:
     kind = type(call.module).__name__ if call.module is not None else call.target.__name__
     return str(kind).lower()
-
-
-def _holds_parameters(module: nn.Module) -> bool:
-    return any(isinstance(parameter, torch.Tensor) for parameter in module.parameters())

@@ -173,7 +173,7 @@ class Script:
 
     def _fault(self, owner: Call, what: str) -> None:
         fault = Fault(
-            owner.path or "the model itself",
+            owner.place,
             what,
             "Move the cuts so that this module is in one layer as a whole.",
         )

@@ -74,10 +74,7 @@ def _named(body: Body, at: Sequence[str] | Mapping[str, Any]) -> list[Cut]:
     sides = dict(at.items()) if isinstance(at, Mapping) else dict.fromkeys(at, "beginning")
     if not sides:
         raise InputError("no names came to cut at; expected at least one: one layer is no network.")
-    calls: dict[str, Call] = {}
-    for call in body.flow.recording.root.walk():
-        if call.path:
-            calls.setdefault(call.path, call)
+    calls = body.flow.recording.by_path()
     wrong = [name for name in sides if not isinstance(name, str)]
     if wrong:
         raise InputError(f"at={list(sides)!r} came; expected names of modules, such as '2'.")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterable
+from collections.abc import Sequence as Listing
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import Self
@@ -126,6 +130,21 @@ class TextSamples:
     offsets: Tensor
     labels: Tensor
     padding: int = 0
+
+    @classmethod
+    def of(cls, texts: Iterable[Listing[int]], labels: Tensor, *, padding: int = 0) -> Self:
+        """Return texts that come as token ids, one after the other."""
+        tokens, lengths = array("i"), array("q")
+        for ids in texts:
+            tokens.extend(ids)
+            lengths.append(len(ids))
+        offsets = np.concatenate([[0], np.cumsum(np.asarray(lengths))])
+        return cls(
+            tokens=torch.from_numpy(np.array(tokens, dtype=np.int32)),
+            offsets=torch.from_numpy(offsets.astype(np.int64)),
+            labels=labels,
+            padding=padding,
+        )
 
     def __len__(self) -> int:
         return len(self.labels)

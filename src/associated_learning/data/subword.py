@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Sequence as Listing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -91,20 +89,13 @@ class SubwordPreprocessor:
         A text without any token is kept as a single unknown one, so that no sample of a data
         set is lost; at prediction the same text is an error.
         """
-        texts, tokens, lengths = list(inputs), array("i"), array("q")
+        return TextSamples.of(self._ids(list(inputs)), labels, padding=self.padding)
+
+    def _ids(self, texts: Listing[str]) -> Iterator[list[int]]:
         nothing = [self.padding if self._unknown is None else self._unknown]
         for start in range(0, len(texts), _CHUNK):
             for encoding in self._own.encode_batch(texts[start : start + _CHUNK]):
-                ids = encoding.ids or nothing
-                tokens.extend(ids)
-                lengths.append(len(ids))
-        offsets = np.concatenate([[0], np.cumsum(np.asarray(lengths))])
-        return TextSamples(
-            tokens=torch.from_numpy(np.array(tokens, dtype=np.int32)),
-            offsets=torch.from_numpy(offsets.astype(np.int64)),
-            labels=labels,
-            padding=self.padding,
-        )
+                yield encoding.ids or nothing
 
     def __call__(self, inputs: Listing[str]) -> Sequence:
         """Return texts as ids ``[B, T]`` with their lengths.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable
 from collections.abc import Sequence as Listing
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,17 +73,7 @@ class TextPreprocessor:
         A text without any word (after cleaning) is kept as a single ``[UNK]``, so that no
         sample of a data set is lost; at prediction the same text is an error.
         """
-        tokens, lengths = array("i"), array("q")
-        for text in inputs:
-            ids = self._ids(text) or [UNK]
-            tokens.extend(ids)
-            lengths.append(len(ids))
-        offsets = np.concatenate([[0], np.cumsum(np.asarray(lengths))])
-        return TextSamples(
-            tokens=torch.from_numpy(np.array(tokens, dtype=np.int32)),
-            offsets=torch.from_numpy(offsets.astype(np.int64)),
-            labels=labels,
-        )
+        return TextSamples.of((self._ids(text) or [UNK] for text in inputs), labels)
 
     def __call__(self, inputs: Listing[str], *, allow_unknown: bool = False) -> Sequence:
         """Return texts as ids ``[B, T]`` with their lengths.

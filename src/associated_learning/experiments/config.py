@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from associated_learning.errors import CheckpointError, InputError
+from associated_learning.errors import CheckpointError, InputError, nearest
 
-__all__ = ["FAMILIES", "HUB", "RunConfig", "nearest"]
+__all__ = ["FAMILIES", "HUB", "RunConfig"]
 
 FAMILIES = ("mlp", "cnn", "vgg", "bilstm", "transformer")
 HUB = "hf:"  # how the names of models of transformers begin
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean ...?" for the known name closest to ``name``, or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
-    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def _setting(

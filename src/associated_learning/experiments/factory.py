@@ -8,8 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from associated_learning.errors import InputError
-from associated_learning.experiments.config import nearest
+from associated_learning.errors import InputError, nearest
 
 __all__ = ["make_model"]
 

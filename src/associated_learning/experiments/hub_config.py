@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from associated_learning.errors import CheckpointError, InputError
-from associated_learning.experiments.config import nearest
+from associated_learning.errors import CheckpointError, InputError, nearest
 
 __all__ = [
     "SMALL",

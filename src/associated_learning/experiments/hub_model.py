@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from torch import nn
 
 from associated_learning.data import SubwordPreprocessor
-from associated_learning.errors import InputError
-from associated_learning.experiments.config import HUB, nearest
+from associated_learning.errors import InputError, nearest
+from associated_learning.experiments.config import HUB
 from associated_learning.experiments.hub_config import (
     model_class,
     quiet_transformers,
@@ -104,9 +104,8 @@ class HubModel(NamedTuple):
                 f"{spec.kind}; use {_other(spec.kind)}."
             )
         config = copy.deepcopy(self.config)
-        for name in ("use_cache",):  # what was read before is of no use to a classifier
-            if hasattr(config, name):
-                setattr(config, name, False)
+        if hasattr(config, "use_cache"):  # what was read before is of no use to a classifier
+            config.use_cache = False
         if spec.kind == "text":
             _fit_vocabulary(self, config, spec)
         else:

@@ -1,0 +1,30 @@
+"""One update of a whole network, as the trainer does it, for benchmarks to time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+import associated_learning as al
+from associated_learning.optim import make_optimizers
+
+__all__ = ["training_step"]
+
+
+def training_step(
+    net: al.Network, x: object, y: Tensor, optimizer: type[Optimizer] = torch.optim.Adam
+) -> Callable[[], None]:
+    """Return a function that does one update of the network on a batch."""
+    blocks, t0 = net.blocks(), net.target.encode(y)
+    optimizers = make_optimizers(blocks, optimizer, lr=1e-4)
+    step = 0
+
+    def update() -> None:
+        nonlocal step
+        al.update_network(blocks, optimizers, x, t0, seed=0, step=step)
+        step += 1
+
+    return update
