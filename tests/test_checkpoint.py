@@ -20,6 +20,7 @@ import associated_learning as al
 from associated_learning.files import read_json, write_json
 from associated_learning.history import EpochRecord, TrainingState
 from associated_learning.optim import make_optimizers
+from associated_learning.snapshot import Snapshot
 from conftest import batches_of, dense_network, noisy_network
 
 
@@ -51,7 +52,7 @@ def test_any_optimizer_is_saved_with_its_state(optimizer: str, tmp_path: Path) -
     ((x, y),) = batches_of(1)
     al.update_network(net.blocks(), optimizers, x, net.target.encode(y), seed=0, step=0)
     checkpoints = al.Checkpoints(tmp_path)
-    checkpoints.save_last(net, optimizers, [None, None], {"step": 1})
+    checkpoints.save_last(Snapshot.of(net.parts(), optimizers, [None, None]), {"step": 1})
     again = make_optimizers(net.blocks(), kind, lr=0.5)
     checkpoints.load_last(net, again, [None, None])
     for one, two in zip(optimizers, again, strict=True):
@@ -124,7 +125,9 @@ def test_a_full_disk_is_an_error_that_harms_no_earlier_file(tmp_path: Path) -> N
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     optimizers = make_optimizers(net.blocks())
     with full_disk(64), pytest.raises(al.CheckpointError, match=r"could not be saved .* Free disk"):
-        al.Checkpoints(tmp_path).save_last(net, optimizers, [None, None], {"step": 99})
+        al.Checkpoints(tmp_path).save_last(
+            Snapshot.of(net.parts(), optimizers, [None, None]), {"step": 99}
+        )
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
     al.Checkpoints(tmp_path).load_last(net, optimizers, [None, None])
 

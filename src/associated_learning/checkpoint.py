@@ -7,7 +7,7 @@ Nothing is pickled, and nothing is ever overwritten in place: a checkpoint is a 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from associated_learning.errors import CheckpointError
 from associated_learning.files import TEMPORARY, read_json, replaced_folder, write_json
 from associated_learning.network import Network
+from associated_learning.snapshot import Snapshot
 
 __all__ = ["Checkpoints", "load_weights", "save_weights"]
 
@@ -40,19 +41,13 @@ class Checkpoints:
         """Return whether there is a checkpoint called "last" or "best"."""
         return which in self._index()
 
-    def save_last(
-        self,
-        net: Network,
-        optimizers: Sequence[Optimizer | None],
-        schedulers: Sequence[LRScheduler | None],
-        progress: dict[str, Any],
-    ) -> Path:
+    def save_last(self, snapshot: Snapshot, progress: dict[str, Any]) -> Path:
         """Save everything that an exact continuation needs.
 
+        How the layers were spread over threads or processes leaves no trace in it.
+
         Args:
-            net: Its weights and buffers.
-            optimizers: One a block.
-            schedulers: One a block.
+            snapshot: Weights, buffers, optimizers and schedules of the whole network.
             progress: JSON-able; handed back by `load_last`.
 
         Raises:
@@ -60,16 +55,16 @@ class Checkpoints:
         """
         path = self._free_name(f"last-{progress['step']:09d}")
         with replaced_folder(path) as new:
-            save_weights(net, new)
+            _write_weights(snapshot.weights, new)
             scalars = [
-                _save_optimizer(optimizer, new / f"optimizer-{i}.safetensors")
-                for i, optimizer in enumerate(optimizers, start=1)
+                _save_optimizer(state, new / f"optimizer-{i}.safetensors")
+                for i, state in enumerate(snapshot.optimizers, start=1)
             ]
             state = {
                 "format": FORMAT,
-                "kinds": _kinds(optimizers, schedulers),
+                "kinds": snapshot.kinds,
                 "optimizers": scalars,
-                "schedulers": [None if s is None else _to_json(s.state_dict()) for s in schedulers],
+                "schedulers": [None if s is None else _to_json(s) for s in snapshot.schedulers],
                 "progress": progress,
             }
             write_json(new / "state.json", state)
@@ -88,7 +83,7 @@ class Checkpoints:
             CheckpointError: There is none, it is truncated, or it is of another network.
         """
         path = self.path("last")
-        state = _read_state(path / "state.json", _kinds(optimizers, schedulers))
+        state = _read_state(path / "state.json", Snapshot.of({}, optimizers, schedulers).kinds)
         load_weights(net, path)
         for i, (optimizer, scalars) in enumerate(
             zip(optimizers, state["optimizers"], strict=True), start=1
@@ -101,11 +96,11 @@ class Checkpoints:
         progress: dict[str, Any] = state["progress"]
         return progress
 
-    def save_best(self, net: Network, step: int) -> Path:
+    def save_best(self, snapshot: Snapshot, step: int) -> Path:
         """Save the weights of the best epoch so far."""
         path = self._free_name(f"best-{step:09d}")
         with replaced_folder(path) as new:
-            save_weights(net, new)
+            _write_weights(snapshot.weights, new)
         self._point("best", path)
         return path
 
@@ -147,10 +142,14 @@ class Checkpoints:
 
 def save_weights(net: Network, folder: Path) -> None:
     """Write every part of a network to ``folder/NAME.safetensors``; the folder is made."""
+    _write_weights({name: part.state_dict() for name, part in net.parts().items()}, folder)
+
+
+def _write_weights(weights: Mapping[str, Mapping[str, Tensor]], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name, part in net.parts().items():
-        tensors = {key: _packed(tensor) for key, tensor in part.state_dict().items()}
-        save_file(tensors, folder / f"{name}.safetensors")
+    for name, tensors in weights.items():
+        packed = {key: _packed(tensor) for key, tensor in tensors.items()}
+        save_file(packed, folder / f"{name}.safetensors")
 
 
 def load_weights(net: Network, folder: Path) -> None:
@@ -195,14 +194,6 @@ def _check_fits(path: Path, part: nn.Module, found: dict[str, Tensor]) -> None:
         )
 
 
-def _kinds(
-    optimizers: Sequence[Optimizer | None], schedulers: Sequence[LRScheduler | None]
-) -> list[str]:
-    """Return the classes of optimizers and schedulers, block by block."""
-    pairs = zip(optimizers, schedulers, strict=True)
-    return [f"{type(one).__name__}, {type(two).__name__}" for one, two in pairs]
-
-
 def _read_state(path: Path, kinds: list[str]) -> dict[str, Any]:
     state = read_json(path)
     if not isinstance(state, dict) or state.get("format") != FORMAT:
@@ -233,11 +224,10 @@ def _from_json(value: Any) -> Any:
     return [_from_json(item) for item in value] if isinstance(value, list) else value
 
 
-def _save_optimizer(optimizer: Optimizer | None, path: Path) -> dict[str, Any] | None:
+def _save_optimizer(state: dict[str, Any] | None, path: Path) -> dict[str, Any] | None:
     """Write the tensors of an optimizer's state; return the rest, which is JSON-able."""
-    if optimizer is None:
+    if state is None:
         return None
-    state = optimizer.state_dict()
     tensors, scalars = {}, {}
     for index, values in state["state"].items():
         for name, value in values.items():
@@ -265,8 +255,3 @@ def _load_optimizer(optimizer: Optimizer, path: Path, saved: dict[str, Any]) -> 
         optimizer.load_state_dict({"state": state, "param_groups": saved["groups"]})
     except (ValueError, KeyError) as error:
         raise CheckpointError(f"{path} is of another optimizer or network: {error}") from error
-
-
-def copy_weights(net: Network) -> dict[str, Tensor]:
-    """Return a copy of a network's weights in memory."""
-    return {key: tensor.detach().clone() for key, tensor in net.state_dict().items()}

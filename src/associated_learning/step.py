@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -17,7 +17,9 @@ from associated_learning.keyed import StepKey, seeded
 from associated_learning.layer import LayerOutput
 from associated_learning.structure import detach, tensors_in
 
-__all__ = ["update_layer", "update_network"]
+__all__ = ["Randomness", "update_blocks", "update_layer", "update_network"]
+
+Randomness = Callable[..., AbstractContextManager[None]]
 
 
 def update_layer(
@@ -29,6 +31,7 @@ def update_layer(
     key: StepKey,
     clip: float | None = None,
     precision: torch.dtype | None = None,
+    randomness: Randomness = seeded,
 ) -> LayerOutput:
     """Algorithm 2, lines 5 to 12, for one layer: forward, loss, backward, clip, step.
 
@@ -43,6 +46,8 @@ def update_layer(
         key: Keys dropout and whatever else is random in the layer.
         clip: Largest norm of the layer's gradient; None for no clipping.
         precision: Autocast type of forward and loss, such as ``torch.bfloat16``.
+        randomness: How random numbers are keyed: `seeded` by torch's own generators, which one
+            thread at a time can use; `drawn_from` by generators of this thread alone.
 
     Returns:
         ``s_i``, ``t_i`` and the losses, all detached.
@@ -53,7 +58,7 @@ def update_layer(
     """
     device = t.device
     fits = explained(f"layer {key.layer} cannot take batch {key.step}", s)
-    with seeded(*key, device=device), _autocast(device, precision), fits:
+    with randomness(*key, device=device), _autocast(device, precision), fits:
         if optimizer is None:
             with evaluating(layer):  # no statistics, no dropout: it is left as it is
                 return LayerOutput(*layer(s, t))
@@ -100,12 +105,56 @@ def update_network(
     Returns:
         The losses of every block by name.
     """
-    s, t, losses = x, t0, []
-    for i, (block, optimizer) in enumerate(zip(blocks, optimizers, strict=True), start=1):
-        key = StepKey(seed, i, step)
-        s, t, terms = update_layer(block, optimizer, s, t, key=key, clip=clip, precision=precision)
-        losses.append(terms)
+    *_, losses = update_blocks(
+        blocks, optimizers, x, t0, seed=seed, step=step, clip=clip, precision=precision
+    )
     return losses
+
+
+def update_blocks(
+    blocks: Iterable[nn.Module],
+    optimizers: Iterable[Optimizer | None],
+    s: Any,
+    t: Tensor,
+    *,
+    seed: int,
+    step: int,
+    first: int = 1,
+    clip: float | None = None,
+    precision: torch.dtype | None = None,
+    randomness: Randomness = seeded,
+) -> tuple[Any, Tensor, list[dict[str, Tensor]]]:
+    """Update consecutive layers on one minibatch: those of one stage of a pipeline.
+
+    Args:
+        blocks: Some of `Network.blocks`, in their order.
+        optimizers: One for each block, None for a frozen one.
+        s: What the layer below gave, or a batch of inputs.
+        t: What the layer below gave, or ``t_0``.
+        seed: Seed of the run.
+        step: Number of this update, from 0.
+        first: Number of the first of the blocks in the network, from 1.
+        clip: See `update_layer`.
+        precision: See `update_layer`.
+        randomness: See `update_layer`.
+
+    Returns:
+        What the last of the layers gives to the next one, and the losses of each.
+    """
+    losses = []
+    for i, (block, optimizer) in enumerate(zip(blocks, optimizers, strict=True), start=first):
+        s, t, terms = update_layer(
+            block,
+            optimizer,
+            s,
+            t,
+            key=StepKey(seed, i, step),
+            clip=clip,
+            precision=precision,
+            randomness=randomness,
+        )
+        losses.append(terms)
+    return s, t, losses
 
 
 def _autocast(

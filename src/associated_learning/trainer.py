@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from associated_learning.callbacks import Callback, Callbacks
-from associated_learning.checkpoint import Checkpoints, copy_weights
+from associated_learning.checkpoint import Checkpoints
 from associated_learning.encoders import frozen, frozen_parts
 from associated_learning.errors import InputError, NonFiniteLossError
+from associated_learning.feed import BatchSource, Feed
 from associated_learning.history import EpochRecord, TrainingState
-from associated_learning.inference import check_batch, device_of, evaluate
+from associated_learning.inference import device_of, evaluate
 from associated_learning.interrupt import Interrupt, deferred_interrupts
 from associated_learning.network import Network
-from associated_learning.optim import Schedule, advance, make_optimizers, make_schedulers
-from associated_learning.step import update_network
-from associated_learning.structure import to_device
+from associated_learning.optim import Schedule, make_optimizers, make_schedulers
+from associated_learning.pipeline.choice import make_executor
+from associated_learning.pipeline.executor import Executor
+from associated_learning.pipeline.items import Marker, Passed, Trained
+from associated_learning.pipeline.stage import Stage, UpdateRule
+from associated_learning.snapshot import Snapshot
+from associated_learning.structure import map_tensors
 from associated_learning.target_warmup import warm_targets
 from associated_learning.targets import Classes
 
 __all__ = ["BatchSource", "Trainer"]
-
-
-class BatchSource(Protocol):
-    """Minibatches whose order is a function of the epoch alone, so that runs can resume."""
-
-    def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Any, Tensor]]:
-        """Yield the inputs and targets of an epoch, leaving out its first ``start`` batches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +88,8 @@ class Trainer:
     patience: int | None = None
     seed: int = 0
     save_every: int | None = None
+    executor: str = "auto"
+    stages: int | Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -153,45 +152,62 @@ class Trainer:
         return run.state
 
 
+def _stage(settings: Trainer, net: Network) -> Stage:
+    """Return the whole network as one stage."""
+    blocks = net.blocks()
+    optimizers = make_optimizers(
+        blocks,
+        settings.optimizer,
+        lr=settings.lr,
+        encoder_lr=settings.encoder_lr,
+        **settings.optimizer_options,
+    )
+    if settings.compile:
+        for block in blocks:
+            block.compile()
+    return Stage(
+        blocks=blocks,
+        optimizers=optimizers,
+        schedulers=make_schedulers(optimizers, settings.schedule),
+        parts=net.parts(),
+        device=device_of(net),
+        rule=UpdateRule(
+            seed=settings.seed,
+            clip=settings.clip,
+            precision=settings.precision,
+            advance_every_step=settings.schedule_every == "step",
+        ),
+    )
+
+
 class _Run:
-    """One call of `Trainer.fit`: the network with its optimizers and where it stands."""
+    """One call of `Trainer.fit`: keeps account of what the executor did with the batches."""
 
     def __init__(self, settings: Trainer, net: Network, checkpoints: Checkpoints | None) -> None:
         self.settings = settings
         self.net = net
         self.checkpoints = checkpoints
-        self.device = device_of(net)
-        self.blocks = net.blocks()
-        self.optimizers = make_optimizers(
-            self.blocks,
-            settings.optimizer,
-            lr=settings.lr,
-            encoder_lr=settings.encoder_lr,
-            **settings.optimizer_options,
-        )
-        self.schedulers = make_schedulers(self.optimizers, settings.schedule)
+        self.stage = _stage(settings, net)
         self.state = TrainingState()
-        self.best: dict[str, Tensor] | None = None
-        if settings.compile:
-            for block in self.blocks:
-                block.compile()
+        self.best: dict[str, dict[str, Tensor]] | None = None
 
     def resume(self) -> None:
         assert self.checkpoints is not None
-        progress = self.checkpoints.load_last(self.net, self.optimizers, self.schedulers)
+        stage = self.stage
+        progress = self.checkpoints.load_last(self.net, stage.optimizers, stage.schedulers)
         self.state = TrainingState.from_json(progress)
         self.state.stopped = self.out_of_patience()  # this trainer's patience, not the saved one's
 
     def train(self, train: BatchSource, validation: BatchSource | None, listener: Callback) -> None:
-        epochs, state = self.settings.epochs, self.state
+        settings, state = self.settings, self.state
         try:
-            listener.started(state, epochs=epochs, batches=len(train))
-            if state.step == 0 and self.settings.target_warmup:
+            listener.started(state, epochs=settings.epochs, batches=len(train))
+            if state.step == 0 and settings.target_warmup:
                 self.warm_targets(train)
+            if state.stopped or state.epoch >= settings.epochs:
+                return
             with deferred_interrupts() as interrupt:
-                while not state.stopped and state.epoch < epochs:
-                    self.train_epoch(train, listener, interrupt)
-                    self.end_epoch(validation, listener)
+                self.follow(self.feed(train, interrupt), validation, listener)
         finally:
             listener.ended(state)
 
@@ -203,89 +219,114 @@ class _Run:
         warm_targets(self.net, y, steps=settings.target_warmup, seed=settings.seed)
         self.state.seconds += time.perf_counter() - begin
 
-    def train_epoch(self, train: BatchSource, listener: Callback, interrupt: Interrupt) -> None:
-        self.net.train()
-        for part in frozen_parts(self.net, self.settings.freeze):
-            part.eval()
-        state, settings = self.state, self.settings
-        begin = time.perf_counter()
-        for x, y in train.epoch(state.epoch, start=state.batch):
-            losses = self.train_batch(x, y)
-            now = time.perf_counter()
-            state.add_batch(losses, now - begin)
-            begin = now
-            listener.batch_done(state, losses)
-            due = settings.save_every is not None and state.step % settings.save_every == 0
-            if interrupt.requested or due:
-                self.save()
-            if interrupt.requested:
-                raise KeyboardInterrupt
-
-    def train_batch(self, x: Any, y: Tensor) -> list[dict[str, float]]:
-        check_batch(x, y, self.state.step)
-        x, y = to_device(x, self.device), y.to(self.device, non_blocking=True)
-        losses = update_network(
-            self.blocks,
-            self.optimizers,
-            x,
-            self.net.target.encode(y),
-            seed=self.settings.seed,
-            step=self.state.step,
-            clip=self.settings.clip,
-            precision=self.settings.precision,
+    def feed(self, train: BatchSource, interrupt: Interrupt) -> Feed:
+        settings = self.settings
+        by_epoch = settings.schedule_every == "epoch"
+        plateau = any(isinstance(s, ReduceLROnPlateau) for s in self.stage.schedulers)
+        return Feed(
+            net=self.net,
+            source=train,
+            epochs=settings.epochs,
+            freeze=settings.freeze,
+            save_every=settings.save_every,
+            advance=by_epoch,
+            waits=by_epoch and plateau,
+            interrupt=interrupt,
         )
-        if self.settings.schedule_every == "step":
-            advance(self.schedulers, None)
-        return [{name: float(value) for name, value in terms.items()} for terms in losses]
 
-    def end_epoch(self, validation: BatchSource | None, listener: Callback) -> None:
-        begin = time.perf_counter()
-        result = None if validation is None else evaluate(self.net, validation.epoch(0))
+    def follow(self, feed: Feed, validation: BatchSource | None, listener: Callback) -> None:
+        """Let the executor train, and take account of every batch and marker in their order."""
+        state = self.state
+        executor = make_executor(
+            self.settings.executor, self.net, self.stage, sizes=self.settings.stages
+        )
+        items = feed.items(epoch=state.epoch, batch=state.batch, step=state.step)
+        with closing(executor.run(items)) as reports, closing(feed.validated):
+            begin = time.perf_counter()
+            for report in reports:
+                if isinstance(report, Trained):
+                    state.add_batch(report.losses, time.perf_counter() - begin)
+                    listener.batch_done(state, report.losses)
+                else:
+                    self.pass_marker(report, executor, validation, feed, listener)
+                    if self.is_over(report.marker, feed):
+                        break
+                begin = time.perf_counter()
+            executor.settle()
+
+    def pass_marker(
+        self,
+        passed: Passed,
+        executor: Executor,
+        validation: BatchSource | None,
+        feed: Feed,
+        listener: Callback,
+    ) -> None:
+        record = passed.marker.record
+        if passed.marker.epoch_end:
+            record = self.end_epoch(passed, executor, validation)
+            if feed.waits:
+                feed.validated.put(record)
+                return  # the next marker comes when the learning rates have followed it
+        self.save(passed.snapshot)
+        if record is not None:
+            listener.epoch_done(self.state, record)
+
+    def is_over(self, marker: Marker, feed: Feed) -> bool:
+        """Return whether training ends at a marker. Raises KeyboardInterrupt if asked to stop."""
+        if feed.interrupt.requested and not marker.epoch_end:
+            raise KeyboardInterrupt
+        return self.state.stopped and not (marker.epoch_end and feed.waits)
+
+    def end_epoch(
+        self, passed: Passed, executor: Executor, validation: BatchSource | None
+    ) -> EpochRecord:
+        begin, state = time.perf_counter(), self.state
+        result = None
+        if validation is not None:
+            result = evaluate(executor.network(passed.snapshot), validation.epoch(0))
         record = EpochRecord(
-            epoch=self.state.epoch + 1,
-            step=self.state.step,
-            losses=self.state.mean_losses(),
+            epoch=state.epoch + 1,
+            step=state.step,
+            losses=state.mean_losses(),
             scores=[] if result is None else list(result.scores),
             validation_losses=[] if result is None else list(result.losses),
-            lr=[0.0 if o is None else float(o.param_groups[0]["lr"]) for o in self.optimizers],
-            seconds=self.state.seconds,
+            lr=passed.rates,
+            seconds=state.seconds,
             validation_seconds=time.perf_counter() - begin,
         )
-        if self.settings.schedule_every == "epoch":
-            advance(self.schedulers, record)
-        if self.state.finish_epoch(record):
-            self.keep_best()
-        self.state.stopped = self.out_of_patience()
-        self.save()
-        listener.epoch_done(self.state, record)
+        if state.finish_epoch(record):
+            self.keep_best(passed.snapshot)
+        state.stopped = self.out_of_patience()
+        return record
 
     def out_of_patience(self) -> bool:
         patience, state = self.settings.patience, self.state
         validated = bool(state.records) and bool(state.records[-1].scores)
         return patience is not None and validated and state.epoch - state.best_epoch >= patience
 
-    def save(self) -> None:
+    def save(self, snapshot: Snapshot) -> None:
         if self.checkpoints is not None:
-            self.require_finite()
-            progress = self.state.to_json()
-            self.checkpoints.save_last(self.net, self.optimizers, self.schedulers, progress)
+            self.require_finite(snapshot)
+            self.checkpoints.save_last(snapshot, self.state.to_json())
 
-    def require_finite(self) -> None:
+    def require_finite(self, snapshot: Snapshot) -> None:
         """Raise NonFiniteLossError before weights that are NaN replace a good checkpoint."""
         for name, part in self.net.parts().items():
-            if not all(bool(torch.isfinite(p).all()) for p in part.parameters()):
+            weights = [snapshot.weights[name][key] for key, _ in part.named_parameters()]
+            if not all(bool(torch.isfinite(weight).all()) for weight in weights):
                 raise NonFiniteLossError(
                     f"the weights of {name} are not finite after batch {self.state.step - 1}, "
                     "although its loss was; what was saved before is unharmed. Lower the learning "
                     "rate or clip gradients."
                 )
 
-    def keep_best(self) -> None:
-        self.require_finite()
+    def keep_best(self, snapshot: Snapshot) -> None:
+        self.require_finite(snapshot)
         if self.checkpoints is not None:
-            self.checkpoints.save_best(self.net, self.state.step)
+            self.checkpoints.save_best(snapshot, self.state.step)
         else:
-            self.best = copy_weights(self.net)
+            self.best = map_tensors(Tensor.clone, snapshot.weights)
 
     def restore_best(self) -> None:
         if self.state.best_epoch in (0, self.state.epoch):
@@ -293,4 +334,5 @@ class _Run:
         if self.checkpoints is not None:
             self.checkpoints.load_best(self.net)
         elif self.best is not None:
-            self.net.load_state_dict(self.best)
+            for name, part in self.net.parts().items():
+                part.load_state_dict(self.best[name])

@@ -11,7 +11,7 @@ __all__ = ["Channel", "Closed"]
 T = TypeVar("T")
 
 
-class Closed(Exception):
+class Closed(Exception):  # noqa: N818  # a signal, as StopIteration is
     """The channel was closed: nobody waits at its other end any more."""
 
 
@@ -56,6 +56,12 @@ class Channel(Generic[T]):
             item = self._items.popleft()
             self._changed.notify_all()
             return item
+
+    def check(self) -> None:
+        """Raise `Closed`, or what closed it, if it is closed."""
+        with self._changed:
+            if self._closed:
+                raise self._error or Closed
 
     def close(self, error: BaseException | None = None) -> None:
         """Wake both sides: every `put` and `get`, also a waiting one, raises from now on.

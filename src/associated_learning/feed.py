@@ -1,0 +1,82 @@
+"""What a trainer sends through the layers: the minibatches of every epoch, and markers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from associated_learning.encoders import frozen_parts
+from associated_learning.history import EpochRecord
+from associated_learning.inference import check_batch, device_of
+from associated_learning.interrupt import Interrupt
+from associated_learning.network import Network
+from associated_learning.pipeline.channel import Channel
+from associated_learning.pipeline.items import Items, Job, Marker
+from associated_learning.structure import to_device
+
+__all__ = ["BatchSource", "Feed"]
+
+
+class BatchSource(Protocol):
+    """Minibatches whose order is a function of the epoch alone, so that runs can resume."""
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Any, Tensor]]:
+        """Yield the inputs and targets of an epoch, leaving out its first ``start`` batches."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Feed:
+    """Makes the items of a run; a thread of its own may draw them ahead of the training.
+
+    Attributes:
+        net: The network.
+        source: Its training batches.
+        epochs: Largest number of epochs.
+        freeze: See `Trainer`.
+        save_every: Number of updates between two markers inside an epoch; None for none.
+        advance: Whether learning rates follow epochs.
+        waits: Whether they depend on what an epoch gave in validation.
+        interrupt: Asked before every batch; then a marker ends the run.
+        validated: Where the records of epochs come back that ``waits`` waits for.
+    """
+
+    net: Network
+    source: BatchSource
+    epochs: int
+    freeze: int | Sequence[str]
+    save_every: int | None
+    advance: bool
+    waits: bool
+    interrupt: Interrupt
+    validated: Channel[EpochRecord] = field(default_factory=lambda: Channel(None))
+
+    def items(self, *, epoch: int, batch: int, step: int) -> Items:
+        """Yield the items from a batch of an epoch on, the weight update number ``step``."""
+        device = device_of(self.net)
+        for number in range(epoch, self.epochs):
+            self._train_mode()
+            for x, y in self.source.epoch(number, start=batch):
+                check_batch(x, y, step)
+                t0 = self.net.target.encode(y.to(device, non_blocking=True))
+                yield Job(step, to_device(x, device), t0)
+                step += 1
+                if self.interrupt.requested:
+                    yield Marker()
+                    return
+                if self.save_every is not None and step % self.save_every == 0:
+                    yield Marker()
+            batch = 0
+            yield Marker(epoch_end=True, advance=self.advance and not self.waits)
+            if self.waits:
+                yield Marker(advance=True, record=self.validated.get())
+
+    def _train_mode(self) -> None:
+        self.net.train()
+        for part in frozen_parts(self.net, self.freeze):
+            part.eval()

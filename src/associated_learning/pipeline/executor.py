@@ -1,0 +1,86 @@
+"""What runs the stages of a network: one interface, whatever the number of threads or ranks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from associated_learning.network import Network
+from associated_learning.pipeline.items import (
+    End,
+    Failure,
+    Items,
+    Passed,
+    Report,
+    Reports,
+    Trained,
+)
+from associated_learning.pipeline.stage import Stage
+from associated_learning.snapshot import Snapshot, joined
+
+__all__ = ["Executor", "Sequential", "merged"]
+
+
+class Executor(ABC):
+    """Sends items through the stages of a network, and tells what came of them, in order."""
+
+    @abstractmethod
+    def run(self, items: Items) -> Reports:
+        """Send the items through all stages and yield one report for each.
+
+        Closing the iterator ends training; it comes to rest after what is under way.
+
+        Raises:
+            AssociatedLearningError: What a stage, or what makes the items, raised.
+        """
+
+    @abstractmethod
+    def network(self, snapshot: Snapshot) -> Network:
+        """Return a network with the weights of a snapshot, to be evaluated."""
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Leave the network with the weights of the last report, if it went on beyond it."""
+
+
+class Sequential(Executor):
+    """Every minibatch passes all layers before the next one begins: one thread, no copies.
+
+    Args:
+        net: The network.
+        stage: All of its blocks.
+    """
+
+    def __init__(self, net: Network, stage: Stage) -> None:
+        self._net = net
+        self._stage = stage
+
+    def run(self, items: Items) -> Reports:
+        for item in items:
+            report, _ = self._stage.handle(item)
+            assert isinstance(report, (Trained, Passed))
+            yield report
+
+    def network(self, snapshot: Snapshot) -> Network:
+        return self._net  # which stands still while a report is looked at
+
+    def settle(self) -> None:
+        pass  # it never goes on before a report is read
+
+
+def merged(reports: Sequence[Report]) -> Report:
+    """Join what all stages report of one item, in the order of the stages.
+
+    A `Failure` of any of them is that of all.
+    """
+    for report in reports:
+        if isinstance(report, (Failure, End)):
+            return report
+    trained = [report for report in reports if isinstance(report, Trained)]
+    if trained:
+        losses = [terms for report in trained for terms in report.losses]
+        times = [time for report in trained for time in report.times]
+        return Trained(trained[0].step, losses, times)
+    passed = [report for report in reports if isinstance(report, Passed)]
+    rates = [rate for report in passed for rate in report.rates]
+    return Passed(passed[0].marker, rates, joined(report.snapshot for report in passed))

@@ -1,0 +1,104 @@
+"""What flows through the stages of a pipeline, and what each stage reports of it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, NamedTuple, TypeAlias
+
+from torch import Tensor
+
+from associated_learning.history import EpochRecord
+from associated_learning.snapshot import Snapshot
+
+__all__ = [
+    "End",
+    "Failure",
+    "Item",
+    "Items",
+    "Job",
+    "Marker",
+    "Passed",
+    "Report",
+    "Reports",
+    "Trained",
+]
+
+
+class Job(NamedTuple):
+    """A minibatch on its way through the layers.
+
+    Attributes:
+        step: Number of the weight update, from 0.
+        s: ``s_{i-1}`` for the stage that begins with layer i; a batch of inputs at first.
+        t: ``t_{i-1}``, ``[B, D_{i-1}]``.
+    """
+
+    step: int
+    s: Any
+    t: Tensor
+
+
+class Marker(NamedTuple):
+    """Travels between two minibatches; every stage takes a snapshot of itself as it passes.
+
+    So the shares of all stages are those of the same update, though no stage ever waits for
+    another: together they are what training in one process holds at that moment.
+
+    Attributes:
+        epoch_end: Whether an epoch ends here.
+        advance: Whether learning rates that follow epochs change here, before the snapshot.
+        record: The epoch that such rates may depend on.
+    """
+
+    epoch_end: bool = False
+    advance: bool = False
+    record: EpochRecord | None = None
+
+
+class End(NamedTuple):
+    """Nothing comes any more."""
+
+
+class Failure(NamedTuple):
+    """A stage, or what makes the batches, failed: nothing comes any more.
+
+    Attributes:
+        error: Why.
+    """
+
+    error: BaseException
+
+
+class Trained(NamedTuple):
+    """A stage's, or all stages', report of a `Job`.
+
+    Attributes:
+        step: Number of the weight update.
+        losses: The losses by name, one dict for each block.
+        times: When each stage began and ended to work on it, in seconds of its machine's
+            monotonic clock.
+    """
+
+    step: int
+    losses: list[dict[str, float]]
+    times: list[tuple[float, float]]
+
+
+class Passed(NamedTuple):
+    """A stage's, or all stages', report of a `Marker`.
+
+    Attributes:
+        marker: The marker.
+        rates: The learning rate of each block before the marker; 0 for a frozen one.
+        snapshot: The state after it.
+    """
+
+    marker: Marker
+    rates: list[float]
+    snapshot: Snapshot
+
+
+Item: TypeAlias = Job | Marker | End | Failure
+Items: TypeAlias = Generator[Item, None, None]
+Report: TypeAlias = Trained | Passed | End | Failure
+Reports: TypeAlias = Generator[Trained | Passed, None, None]

@@ -1,0 +1,160 @@
+"""Consecutive layers that train in one place: what every executor is made of."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from associated_learning.keyed import seeded
+from associated_learning.optim import advance
+from associated_learning.pipeline.items import (
+    Item,
+    Job,
+    Marker,
+    Passed,
+    Report,
+    Trained,
+)
+from associated_learning.snapshot import Snapshot
+from associated_learning.step import Randomness, update_blocks
+from associated_learning.structure import map_tensors, to_device
+
+__all__ = ["Stage", "UpdateRule"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateRule:
+    """How every layer is updated.
+
+    Attributes:
+        seed: Keys the randomness inside the layers, with the layer and the step.
+        clip: Largest gradient norm of a layer; None for no clipping.
+        precision: Autocast type; None for float32.
+        advance_every_step: Whether learning rates follow updates, or epochs.
+        randomness: How random numbers are keyed; see `update_layer`.
+    """
+
+    seed: int = 0
+    clip: float | None = None
+    precision: torch.dtype | None = None
+    advance_every_step: bool = False
+    randomness: Randomness = seeded
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stage:
+    """Consecutive blocks of a network with their optimizers and learning-rate schedules.
+
+    Attributes:
+        blocks: The blocks, from the input up.
+        optimizers: One for each block, None for a frozen one.
+        schedulers: One for each block, None for a constant rate.
+        parts: The parts of the network (see `Network.parts`) that lie in the blocks, by name.
+        rule: How they are updated.
+        device: Where they are.
+        first: Number of the first block in the network, from 1.
+        copies: Whether what is handed on or reported must outlive the next update, because
+            others work on it meanwhile.
+    """
+
+    blocks: Sequence[nn.Module]
+    optimizers: Sequence[Optimizer | None]
+    schedulers: Sequence[LRScheduler | None]
+    parts: Mapping[str, nn.Module]
+    rule: UpdateRule
+    device: torch.device
+    first: int = 1
+    copies: bool = False
+
+    def handle(self, item: Item) -> tuple[Report, Item]:
+        """Do what an item asks for; return the report, and the item for the next stage."""
+        if isinstance(item, Job):
+            return self.train(item)
+        if isinstance(item, Marker):
+            return self.mark(item), item
+        return item, item
+
+    def train(self, job: Job) -> tuple[Trained, Job]:
+        """Update the layers on a minibatch (Algorithm 2, lines 4 to 12)."""
+        begin, rule = time.perf_counter(), self.rule
+        s, t, losses = update_blocks(
+            self.blocks,
+            self.optimizers,
+            to_device(job.s, self.device),
+            job.t.to(self.device, non_blocking=True),
+            seed=rule.seed,
+            step=job.step,
+            first=self.first,
+            clip=rule.clip,
+            precision=rule.precision,
+            randomness=rule.randomness,
+        )
+        if rule.advance_every_step:
+            advance(self.schedulers, None)
+        if self.copies:
+            s, t = self._parted((s, t))
+        values = [{name: float(loss) for name, loss in terms.items()} for terms in losses]
+        times = [(begin, time.perf_counter())]
+        return Trained(job.step, values, times), Job(job.step, s, t)
+
+    def mark(self, marker: Marker) -> Passed:
+        """Take a snapshot of the layers."""
+        rates = [0.0 if o is None else float(o.param_groups[0]["lr"]) for o in self.optimizers]
+        if marker.advance:
+            advance(self.schedulers, marker.record)
+        snapshot = self.snapshot()
+        return Passed(marker, rates, snapshot.copied() if self.copies else snapshot)
+
+    def snapshot(self) -> Snapshot:
+        """Return the state of the layers, whose tensors go on training."""
+        return Snapshot.of(self.parts, self.optimizers, self.schedulers)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Put a state back in place."""
+        snapshot.restore(self.parts, self.optimizers, self.schedulers)
+
+    def split(self, sizes: Sequence[int]) -> list[Stage]:
+        """Return stages of so many blocks each, which share nothing.
+
+        Args:
+            sizes: They add up to the number of blocks.
+        """
+        assert sum(sizes) == len(self.blocks)
+        ends = list(itertools.accumulate(sizes))
+        return [self._slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+
+    def _slice(self, begin: int, end: int) -> Stage:
+        blocks = self.blocks[begin:end]
+        inside = {id(module) for block in blocks for module in block.modules()}
+        return replace(
+            self,
+            blocks=blocks,
+            optimizers=self.optimizers[begin:end],
+            schedulers=self.schedulers[begin:end],
+            parts={name: part for name, part in self.parts.items() if id(part) in inside},
+            first=self.first + begin,
+        )
+
+    def _parted(self, structure: Any) -> Any:
+        """Copy tensors that lie in the memory of a weight or buffer, which the next batch changes.
+
+        An encoder may hand on such a one, a learned token say, or a table of positions.
+        """
+        own = {
+            tensor.untyped_storage().data_ptr()
+            for block in self.blocks
+            for tensor in (*block.parameters(), *block.buffers())
+        }
+
+        def part(tensor: Tensor) -> Tensor:
+            return tensor.clone() if tensor.untyped_storage().data_ptr() in own else tensor
+
+        return map_tensors(part, structure)

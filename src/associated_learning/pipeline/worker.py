@@ -1,0 +1,60 @@
+"""The loops that threads run: one makes the items, one each takes them through a stage."""
+
+from __future__ import annotations
+
+from associated_learning.pipeline.channel import Channel, Closed
+from associated_learning.pipeline.items import End, Failure, Item, Items, Marker, Report
+from associated_learning.pipeline.stage import Stage
+
+__all__ = ["feed", "work"]
+
+
+def feed(items: Items, first: Channel[Item], unread: Channel[None]) -> None:
+    """Put items into the channel of the first stage, then `End` or `Failure`.
+
+    Args:
+        items: What to send through the stages.
+        first: Where they go.
+        unread: Holds an entry for every marker under way, so that snapshots that nobody has
+            looked at yet cannot fill the memory. Closing it ends the feeding.
+    """
+    try:
+        try:
+            for item in items:
+                # asked for every item, so that a closed channel ends the feeding at once
+                unread.put(None) if isinstance(item, Marker) else unread.check()
+                first.put(item)
+            first.put(End())
+        except Closed:
+            first.put(End())
+        except BaseException as error:
+            first.put(Failure(error))
+    except Closed:
+        pass  # nobody listens any more
+    finally:
+        items.close()  # here, because it may hold the workers of a DataLoader
+
+
+def work(
+    stage: Stage, inbox: Channel[Item], outbox: Channel[Item] | None, reports: Channel[Report]
+) -> None:
+    """Take every item of ``inbox`` through a stage, hand it on, and report on it.
+
+    A stage that fails reports it in its place after all that it did before, and so do the stages
+    above it: what they had under way is finished and reported.
+    """
+    try:
+        while True:
+            item = inbox.get()
+            try:
+                report, onward = stage.handle(item)
+            except BaseException as error:
+                report = onward = Failure(error)
+            if outbox is not None:
+                outbox.put(onward)
+            reports.put(report)
+            if isinstance(report, (End, Failure)):
+                inbox.close()
+                return
+    except Closed:
+        pass  # nobody listens any more
