@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.files import replaced_file
-from associated_learning.history import EpochRecord, TrainingState
+from associated_learning.history import EpochRecord, StageTime, TrainingState
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -29,6 +29,9 @@ class Callback:
 
     def batch_done(self, state: TrainingState, losses: Losses) -> None:
         """A batch is done; ``losses`` are its losses by name, one dict a block."""
+
+    def stages_done(self, step: int, times: list[StageTime]) -> None:
+        """All stages have worked on the batch of weight update ``step``, at these times."""
 
     def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
         """An epoch is done and validated."""
@@ -50,6 +53,10 @@ class Callbacks(Callback):
     def batch_done(self, state: TrainingState, losses: Losses) -> None:
         for callback in self.callbacks:
             callback.batch_done(state, losses)
+
+    def stages_done(self, step: int, times: list[StageTime]) -> None:
+        for callback in self.callbacks:
+            callback.stages_done(step, times)
 
     def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
         for callback in self.callbacks:

@@ -58,13 +58,10 @@ class Feed:
 
     def items(self, *, epoch: int, batch: int, step: int) -> Items:
         """Yield the items from a batch of an epoch on, the weight update number ``step``."""
-        device = device_of(self.net)
         for number in range(epoch, self.epochs):
             self._train_mode()
             for x, y in self.source.epoch(number, start=batch):
-                check_batch(x, y, step)
-                t0 = self.net.target.encode(y.to(device, non_blocking=True))
-                yield Job(step, to_device(x, device), t0)
+                yield self._job(step, x, y)
                 step += 1
                 if self.interrupt.requested:
                     yield Marker()
@@ -75,6 +72,17 @@ class Feed:
             yield Marker(epoch_end=True, advance=self.advance and not self.waits)
             if self.waits:
                 yield Marker(advance=True, record=self.validated.get())
+
+    def sample(self) -> Job:
+        """Return a minibatch, and leave the network in the mode it trains in."""
+        self._train_mode()
+        return self._job(0, *next(iter(self.source.epoch(0))))
+
+    def _job(self, step: int, x: Any, y: Tensor) -> Job:
+        check_batch(x, y, step)
+        device = device_of(self.net)
+        t0 = self.net.target.encode(y.to(device, non_blocking=True))
+        return Job(step, to_device(x, device), t0)
 
     def _train_mode(self) -> None:
         self.net.train()

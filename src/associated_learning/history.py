@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["EpochRecord", "TrainingState"]
+__all__ = ["EpochRecord", "StageTime", "TrainingState"]
+
+
+class StageTime(NamedTuple):
+    """When a stage of a pipeline worked on a batch.
+
+    Attributes:
+        first: Number of its first layer (block), from 1.
+        last: Number of its last one.
+        begin: In seconds of its machine's monotonic clock.
+        end: Likewise.
+        replica: Which replica of the stage, from 0.
+    """
+
+    first: int
+    last: int
+    begin: float
+    end: float
+    replica: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -60,6 +61,16 @@ class Trainer:
         seed: Keys the randomness inside the layers (with the layer and the step).
         save_every: Number of weight updates between two checkpoints inside an epoch; None
             for checkpoints at the end of each epoch only.
+        executor: Where the layers train: "sequential", one after the other; "threads", at the
+            same time in threads of this process; "streams", on CUDA streams of one GPU;
+            "processes", in the ranks that ``torchrun`` started. All give the same bits at the same
+            number of threads inside operations. "auto": see `chosen_executor`.
+        stages: Number of stages that the layers are divided into, by measured time; or the
+            number of layers in each. As many as there are processors, GPUs or ranks by default.
+        replicas: With "processes": number of ranks that share every minibatch of a stage, by
+            ``DistributedDataParallel`` within the stage. More than one is not exact to the bit.
+        wire: With "processes": type of float32 activations between ranks; ``torch.bfloat16``
+            halves the traffic and rounds them, None leaves them as they are.
 
     Example:
         >>> import torch
@@ -90,6 +101,8 @@ class Trainer:
     save_every: int | None = None
     executor: str = "auto"
     stages: int | Sequence[int] | None = None
+    replicas: int = 1
+    wire: torch.dtype | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -99,11 +112,13 @@ class Trainer:
                 f"precision={self.precision} came; expected None or torch.bfloat16 (float16 would "
                 "need its losses scaled)."
             )
+        if self.wire not in (None, torch.bfloat16):
+            raise InputError(f"wire={self.wire} came; expected None or torch.bfloat16.")
         if self.schedule_every not in ("epoch", "step"):
             raise InputError(
                 f"schedule_every={self.schedule_every!r} came; expected epoch or step."
             )
-        for name in ("clip", "patience", "save_every"):
+        for name in ("clip", "patience", "save_every", "replicas"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise InputError(f"{name}={value} came; expected a positive number or None.")
@@ -238,7 +253,12 @@ class _Run:
         """Let the executor train, and take account of every batch and marker in their order."""
         state = self.state
         executor = make_executor(
-            self.settings.executor, self.net, self.stage, sizes=self.settings.stages
+            self.settings.executor,
+            self.net,
+            self.stage,
+            stages=self.settings.stages,
+            sample=feed.sample,
+            stage_of=functools.partial(_stage, self.settings),
         )
         items = feed.items(epoch=state.epoch, batch=state.batch, step=state.step)
         with closing(executor.run(items)) as reports, closing(feed.validated):
@@ -246,6 +266,7 @@ class _Run:
             for report in reports:
                 if isinstance(report, Trained):
                     state.add_batch(report.losses, time.perf_counter() - begin)
+                    listener.stages_done(report.step, report.times)
                     listener.batch_done(state, report.losses)
                 else:
                     self.pass_marker(report, executor, validation, feed, listener)

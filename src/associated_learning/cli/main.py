@@ -14,6 +14,7 @@ from associated_learning.cli.info import info
 from associated_learning.cli.plan import plan
 from associated_learning.cli.predict import predict
 from associated_learning.cli.train import train
+from associated_learning.cli.verify import verify
 from associated_learning.errors import AssociatedLearningError
 
 __all__ = ["app", "main"]
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 for command in (demo, plan, train, evaluate, info):
     app.command()(command)
+app.add_typer(verify)
 # so that rows may start with a negative number; predict itself refuses unknown options
 app.command(context_settings={"ignore_unknown_options": True})(predict)
 

@@ -223,9 +223,59 @@ class RunConfig:
         None, "Training", "Save every N updates too, not only every epoch.", least=1
     )
 
+    executor: str = _setting(
+        "auto",
+        "Pipeline",
+        "Where layers train: one after the other (sequential), at the same time in threads, in "
+        "CUDA streams of one GPU, or in processes that torchrun started. auto: processes under "
+        "torchrun, threads or streams where --stages is given, else sequential. All of them "
+        "give the same bits at the same number of threads inside operations.",
+        choices=("auto", "sequential", "threads", "streams", "processes"),
+    )
+    stages: str | None = _setting(
+        None,
+        "Pipeline",
+        "Number of stages, balanced by measured time; or how many layers each one has, with "
+        "commas between them. As many as there are processors, GPUs or ranks if not given.",
+    )
+    replicas: int = _setting(
+        1,
+        "Pipeline",
+        "processes: ranks that share the minibatches of each stage (data parallelism inside it); "
+        "more than 1 are no longer exact to the bit.",
+        least=1,
+    )
+    wire: str = _setting(
+        "float32",
+        "Pipeline",
+        "processes: type of activations between ranks; bf16 halves the traffic and rounds them.",
+        choices=("float32", "bf16"),
+    )
+    trace: int | None = _setting(
+        None,
+        "Pipeline",
+        "Record when each stage worked on the first N minibatches: a chart (plots/pipeline.png) "
+        "and a trace for Perfetto (pipeline.json).",
+        least=1,
+    )
+
     def __post_init__(self) -> None:
         for setting in fields(self):
             _check(setting.name, getattr(self, setting.name), setting.metadata)
+
+    @property
+    def stage_sizes(self) -> int | list[int] | None:
+        """The number of stages, or the number of layers of each."""
+        if self.stages is None:
+            return None
+        try:
+            sizes = [int(size) for size in self.stages.split(",")]
+        except ValueError:
+            raise InputError(
+                f"--stages {self.stages} came; expected a number, or numbers with commas between "
+                "them, such as 2,1,1."
+            ) from None
+        return sizes if "," in self.stages else sizes[0]
 
     @property
     def family(self) -> str:

@@ -50,6 +50,10 @@ def make_trainer(config: RunConfig, batches: int, encoders: int) -> Trainer:
         patience=config.patience or None,
         seed=config.seed,
         save_every=config.save_every,
+        executor=config.executor,
+        stages=config.stage_sizes,
+        replicas=config.replicas,
+        wire=torch.bfloat16 if config.wire == "bf16" else None,
     )
 
 

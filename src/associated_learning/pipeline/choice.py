@@ -1,27 +1,115 @@
-"""Which executor trains a network: as asked, or as suits the hardware."""
+"""Which executor trains a network: the one that was asked for, or that suits the hardware."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import os
+from collections.abc import Callable, Sequence
 
+import torch
+
+from associated_learning.errors import InputError, nearest
 from associated_learning.network import Network
+from associated_learning.pipeline.costs import layer_times
 from associated_learning.pipeline.executor import Executor, Sequential
+from associated_learning.pipeline.items import Job
+from associated_learning.pipeline.partition import balanced, checked_sizes
 from associated_learning.pipeline.stage import Stage
+from associated_learning.pipeline.streams import streams
 from associated_learning.pipeline.threads import Threads
 
-__all__ = ["EXECUTORS", "make_executor"]
+__all__ = ["EXECUTORS", "chosen_executor", "make_executor"]
 
 EXECUTORS = ("auto", "sequential", "threads", "streams", "processes")
 
 
+def chosen_executor(name: str, device: torch.device, stages: int | Sequence[int] | None) -> str:
+    """Return the executor that "auto" stands for here; any other name as it is.
+
+    Under ``torchrun`` with several ranks it is "processes". Else it is "threads" or, on a single
+    GPU, "streams" where a number of stages is given, and "sequential" where none is: a small
+    network gains nothing from a pipeline, and the same run gives the same bits on any machine.
+
+    Raises:
+        InputError: There is no such executor, or it does not fit the device.
+    """
+    if name not in EXECUTORS:
+        raise InputError(
+            f"executor={name!r} came; expected one of {', '.join(EXECUTORS)}."
+            f"{nearest(name, EXECUTORS)}"
+        )
+    if name == "streams" and device.type != "cuda":
+        raise InputError(
+            f"executor='streams' came for a network on {device}; expected one on a GPU. Use "
+            "threads on CPUs."
+        )
+    if name != "auto":
+        return name
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return "processes"
+    if stages is None:
+        return "sequential"
+    single = device.type == "cuda" and torch.cuda.device_count() == 1
+    return "streams" if single else "threads"
+
+
 def make_executor(
-    name: str, net: Network, stage: Stage, *, sizes: int | Sequence[int] | None
+    name: str,
+    net: Network,
+    stage: Stage,
+    *,
+    stages: int | Sequence[int] | None,
+    sample: Callable[[], Job],
+    stage_of: Callable[[Network], Stage],
 ) -> Executor:
-    if name in ("auto", "sequential"):
+    """Make the executor of one training run.
+
+    Args:
+        name: One of `EXECUTORS`.
+        net: The network.
+        stage: The whole of it as one stage.
+        stages: Number of stages, or how many layers each one has.
+        sample: Returns a minibatch, to measure what layers cost.
+        stage_of: Makes a stage of a copy of the network.
+
+    Raises:
+        InputError: There are more stages than layers, or something else does not fit.
+    """
+    name = chosen_executor(name, stage.device, stages)
+    if name == "sequential":
+        if stages not in (None, 1):
+            raise InputError(
+                f"stages={stages} came with executor='sequential', which has one; leave stages "
+                "out, or use threads."
+            )
         return Sequential(net, stage)
-    if isinstance(sizes, int) or sizes is None:
-        count = sizes or 2
-        n = len(stage.blocks)
-        sizes = [n // count + (i < n % count) for i in range(count)]
-    return Threads(net, replace(stage, copies=True).split(sizes))
+    sizes = _sizes(name, stage, stages, lambda: layer_times(net, stage_of, sample()))
+    if name == "streams":
+        return streams(net, stage.split(sizes), sample())
+    return Threads(net, stage.split(sizes))
+
+
+def _sizes(
+    name: str,
+    stage: Stage,
+    stages: int | Sequence[int] | None,
+    times: Callable[[], list[float]],
+) -> Sequence[int]:
+    """Return the number of blocks of each stage; balanced by measured time where not given."""
+    count = len(stage.blocks)
+    if stages is None:
+        stages = count if name == "streams" else min(count, _processors(stage.device))
+    if not isinstance(stages, int):
+        return checked_sizes(stages, count)
+    if stages in (1, count):
+        return [count // stages] * stages
+    # checked before the measurement, which takes a while
+    balanced([1.0] * count, stages)
+    return balanced(times(), stages)
+
+
+def _processors(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.device_count()
+    # not all of the machine's may be this process's; systems other than Linux do not tell
+    own = getattr(os, "sched_getaffinity", None)
+    return len(own(0)) if own else os.cpu_count() or 1

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from torch import Tensor
 
-from associated_learning.history import EpochRecord
+from associated_learning.history import EpochRecord, StageTime
 from associated_learning.snapshot import Snapshot
 
 __all__ = [
@@ -75,13 +75,12 @@ class Trained(NamedTuple):
     Attributes:
         step: Number of the weight update.
         losses: The losses by name, one dict for each block.
-        times: When each stage began and ended to work on it, in seconds of its machine's
-            monotonic clock.
+        times: When each stage worked on it.
     """
 
     step: int
     losses: list[dict[str, float]]
-    times: list[tuple[float, float]]
+    times: list[StageTime]
 
 
 class Passed(NamedTuple):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from associated_learning.history import StageTime
 from associated_learning.keyed import seeded
 from associated_learning.optim import advance
 from associated_learning.pipeline.items import (
@@ -25,7 +26,7 @@ from associated_learning.pipeline.items import (
 )
 from associated_learning.snapshot import Snapshot
 from associated_learning.step import Randomness, update_blocks
-from associated_learning.structure import map_tensors, to_device
+from associated_learning.structure import map_tensors, tensors_in, to_device
 
 __all__ = ["Stage", "UpdateRule"]
 
@@ -85,11 +86,14 @@ class Stage:
     def train(self, job: Job) -> tuple[Trained, Job]:
         """Update the layers on a minibatch (Algorithm 2, lines 4 to 12)."""
         begin, rule = time.perf_counter(), self.rule
+        s, t = to_device((job.s, job.t), self.device)
+        if self.device.type == "cuda":
+            _hold((s, t), torch.cuda.current_stream(self.device))
         s, t, losses = update_blocks(
             self.blocks,
             self.optimizers,
-            to_device(job.s, self.device),
-            job.t.to(self.device, non_blocking=True),
+            s,
+            t,
             seed=rule.seed,
             step=job.step,
             first=self.first,
@@ -102,8 +106,9 @@ class Stage:
         if self.copies:
             s, t = self._parted((s, t))
         values = [{name: float(loss) for name, loss in terms.items()} for terms in losses]
-        times = [(begin, time.perf_counter())]
-        return Trained(job.step, values, times), Job(job.step, s, t)
+        last = self.first + len(self.blocks) - 1
+        when = StageTime(self.first, last, begin, time.perf_counter())
+        return Trained(job.step, values, [when]), Job(job.step, s, t)
 
     def mark(self, marker: Marker) -> Passed:
         """Take a snapshot of the layers."""
@@ -158,3 +163,9 @@ class Stage:
             return tensor.clone() if tensor.untyped_storage().data_ptr() in own else tensor
 
         return map_tensors(part, structure)
+
+
+def _hold(structure: Any, stream: torch.cuda.Stream) -> None:
+    """Keep the memory of tensors that another stream made until this one is done with them."""
+    for tensor in tensors_in(structure):
+        tensor.record_stream(stream)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
+import torch
+
+from associated_learning.drawing import drawn_from
+from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.pipeline.channel import Channel
 from associated_learning.pipeline.executor import Executor, merged
@@ -19,6 +25,7 @@ from associated_learning.pipeline.items import (
     Report,
     Reports,
 )
+from associated_learning.pipeline.placement import placed
 from associated_learning.pipeline.stage import Stage
 from associated_learning.pipeline.worker import feed, work
 from associated_learning.snapshot import Snapshot
@@ -33,16 +40,25 @@ class Threads(Executor):
     """Every stage has a thread; batches go from one to the next through bounded queues.
 
     torch gives up Python's lock while it computes, so that threads do run at the same time.
+    The threads that torch computes with inside of an operation are divided among the stages on
+    a CPU: at least one each. With several GPUs, stages are spread over them in order.
 
     Args:
         net: The network; its blocks train in place.
         stages: All of its blocks, in order.
+        contexts: What each stage's thread works in, such as a CUDA stream.
     """
 
-    def __init__(self, net: Network, stages: Sequence[Stage]) -> None:
-        self._stages = stages
+    def __init__(
+        self,
+        net: Network,
+        stages: Sequence[Stage],
+        contexts: Sequence[AbstractContextManager[object]] | None = None,
+    ) -> None:
+        self._stages = [_alone(stage) for stage in stages]
+        self._contexts = contexts or [nullcontext()] * len(stages)
         self._net = net
-        self._copy = copy.deepcopy(net)
+        self._copy = _copied(net)
         self._last: Snapshot | None = None
 
     def network(self, snapshot: Snapshot) -> Network:
@@ -57,21 +73,23 @@ class Threads(Executor):
         inboxes: list[Channel[Item]] = [Channel(QUEUED) for _ in self._stages]
         reports: list[Channel[Report]] = [Channel(None) for _ in self._stages]
         unread: Channel[None] = Channel(UNREAD)
-        threads = [_started("feeder", feed, items, inboxes[0], unread)]
-        for i, stage in enumerate(self._stages):
-            outbox = inboxes[i + 1] if i + 1 < len(inboxes) else None
-            threads.append(_started(f"stage {i + 1}", work, stage, inboxes[i], outbox, reports[i]))
-        try:
-            for report in read(reports, unread):
-                if isinstance(report, Passed):
-                    self._last = report.snapshot
-                yield report
-        finally:
-            closed: Sequence[Channel[Any]] = (unread, *inboxes, *reports)
-            for channel in closed:
-                channel.close()
-            for thread in threads:
-                thread.join()
+        everything: list[Channel[Any]] = [unread, *inboxes, *reports]
+        with _divided_threads(len(self._stages)), placed(self._stages) as stages:
+            threads = [_started("feeder", feed, items, inboxes[0], unread)]
+            ends = zip(stages, self._contexts, inboxes, [*inboxes[1:], None], reports, strict=True)
+            for stage, context, *channels in ends:
+                name = f"stage from layer {stage.first}"
+                threads.append(_started(name, _work_in, context, stage, *channels))
+            try:
+                for report in read(reports, unread):
+                    if isinstance(report, Passed):
+                        self._last = report.snapshot
+                    yield report
+            finally:
+                for channel in everything:
+                    channel.close()
+                for thread in threads:
+                    thread.join()
 
 
 def read(reports: Sequence[Channel[Report]], unread: Channel[None]) -> Reports:
@@ -91,9 +109,41 @@ def read(reports: Sequence[Channel[Report]], unread: Channel[None]) -> Reports:
             unread.get()
 
 
+def _copied(net: Network) -> Network:
+    try:
+        return copy.deepcopy(net)
+    except Exception as error:  # whatever a module of the user's may raise
+        raise InputError(
+            f"the network cannot be copied ({type(error).__name__}: {error}), but a pipeline "
+            "validates a copy while the layers train on; let its modules hold nothing that "
+            "copy.deepcopy refuses, or use executor='sequential'."
+        ) from error
+
+
 def _load(net: Network, snapshot: Snapshot) -> None:
     for name, part in net.parts().items():
         part.load_state_dict(snapshot.weights[name])
+
+
+def _alone(stage: Stage) -> Stage:
+    """Let a stage draw its own random numbers, and give away nothing that it goes on changing."""
+    return replace(stage, copies=True, rule=replace(stage.rule, randomness=drawn_from))
+
+
+@contextmanager
+def _divided_threads(stages: int) -> Iterator[None]:
+    """Give every stage its share of torch's threads inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before // stages))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _work_in(context: AbstractContextManager[object], stage: Stage, *channels: Any) -> None:
+    with context:
+        work(stage, *channels)
 
 
 def _started(name: str, function: Callable[..., None], *arguments: Any) -> threading.Thread:

@@ -1,0 +1,58 @@
+"""Stages on one GPU: each on a CUDA stream of its own, so that small layers fill the card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from associated_learning.drawing import draws
+from associated_learning.inference import evaluating
+from associated_learning.network import Network
+from associated_learning.pipeline.graphs import Graphed
+from associated_learning.pipeline.items import Job
+from associated_learning.pipeline.stage import Stage
+from associated_learning.pipeline.threads import Threads
+
+__all__ = ["streams"]
+
+
+def streams(net: Network, stages: Sequence[Stage], sample: Job) -> Threads:
+    """Return the executor of stages that share one GPU.
+
+    A thread a stage launches its kernels on the stage's stream. Layers that draw no random
+    numbers replay CUDA graphs for minibatches of the sample's shape, so that launching costs
+    next to nothing; the others, other shapes, and autocast run eagerly. Bits are the same.
+
+    Args:
+        net: The network, on a GPU.
+        stages: All of its blocks.
+        sample: A minibatch, on the GPU.
+    """
+    device = stages[0].device
+    contexts = [
+        torch.cuda.stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
+        for _ in stages
+    ]
+    return Threads(net, _graphed(stages, sample), contexts=contexts)
+
+
+def _graphed(stages: Sequence[Stage], sample: Job) -> list[Stage]:
+    s, t, found = sample.s, sample.t, []
+    for stage in stages:
+        blocks: list[nn.Module] = []
+        for block, optimizer in zip(stage.blocks, stage.optimizers, strict=True):
+            eager = optimizer is None or stage.rule.precision is not None
+            blocks.append(block if eager else _graph(block, s, t))
+            with evaluating(block):
+                s, t, _ = block(s, t)
+        found.append(replace(stage, blocks=blocks))
+    return found
+
+
+def _graph(block: nn.Module, s: object, t: torch.Tensor) -> nn.Module:
+    whole = all(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves((s, t)))
+    return Graphed(block, s, t) if whole and not draws(block, s, t) else block

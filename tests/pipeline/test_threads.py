@@ -1,0 +1,283 @@
+"""Law of the exact pipeline, in one process: any number of stages ends with the same bits."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from runs import all_kinds_of_layers, digests, trained
+from torch import Tensor, nn
+
+import associated_learning as al
+from associated_learning.callbacks import Callback
+from associated_learning.history import EpochRecord, StageTime, TrainingState
+from conftest import batches_of, dense_network
+
+plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
+
+
+@pytest.fixture(scope="module")
+def sequential(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Digests of 200 updates in one process, with dropout, BatchNorm, Adam and clipping."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("sequential")
+    trained("sequential", folder, batches=67)
+    return digests(folder)
+
+
+@pytest.mark.parametrize("stages", [1, 2, 3, 4, (1, 3), (2, 1, 1)])
+def test_any_division_into_stages_ends_with_the_same_bits(
+    stages: Any, sequential: dict[str, str], tmp_path: Path
+) -> None:
+    trained("threads", tmp_path, stages=stages, batches=67)
+    assert digests(tmp_path) == sequential
+    assert len(sequential) == 4 + 4 + 1  # layers, optimizers, and all the rest
+
+
+def test_another_seed_gives_other_bits(sequential: dict[str, str], tmp_path: Path) -> None:
+    """So that equal digests mean something: dropout alone makes this difference."""
+    trained("threads", tmp_path, stages=2, batches=67, seed=6)
+    other = digests(tmp_path)
+    assert all(other[name] != sequential[name] for name in sequential)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"schedule": lambda o: torch.optim.lr_scheduler.StepLR(o, 1, gamma=0.5)},
+        {
+            "schedule": lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 60),
+            "schedule_every": "step",
+        },
+        {"schedule": lambda o: plateau(o, mode="max", patience=0, factor=0.5)},
+        {"precision": torch.bfloat16},
+        {"freeze": 2},
+        {"target_warmup": 3},
+        {"save_every": 7},
+        {"optimizer": torch.optim.SGD, "optimizer_options": {"momentum": 0.9}},
+        {"lr": [0.1, 0.01, 0.001, 0.1], "encoder_lr": 0.05},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_what_the_trainer_can_do_it_can_do_in_stages(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    trained("sequential", tmp_path / "one", **options)
+    trained("threads", tmp_path / "many", stages=3, **options)
+    assert digests(tmp_path / "many") == digests(tmp_path / "one")
+
+
+def test_losses_scores_and_rates_are_told_in_order(tmp_path: Path) -> None:
+    told = {}
+    for executor in ("sequential", "threads"):
+        listener = Listener()
+        _, state = trained(executor, None, stages=None, callbacks=[listener])
+        records = [(r.step, r.losses, r.scores, r.validation_losses, r.lr) for r in state.records]
+        told[executor] = (listener.losses, records)
+    assert told["threads"] == told["sequential"]
+    assert len(told["threads"][0]) == 60
+
+
+class Listener(Callback):
+    def __init__(self) -> None:
+        self.losses: list[list[dict[str, float]]] = []
+
+    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+        assert state.step == len(self.losses) + 1
+        self.losses.append(losses)
+
+
+def test_a_stopped_run_keeps_the_weights_of_its_best_epoch() -> None:
+    """Stages are in the next epoch when patience ends the run: what they did there is undone."""
+    finals = []
+    for executor, stages in (("sequential", None), ("threads", 3)):
+        net, state = trained(executor, None, stages=stages, epochs=30, patience=2, lr=0.5)
+        assert state.stopped
+        assert state.epoch < 30
+        finals.append((state.best_epoch, state.epoch, net.state_dict()))
+    assert finals[0][:2] == finals[1][:2]
+    torch.testing.assert_close(finals[1][2], finals[0][2], rtol=0, atol=0)
+
+
+class KilledError(Exception):
+    pass
+
+
+class KillAt(Callback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+        if state.step == self.step:
+            raise KilledError
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(("threads", 2), ("threads", 4)), (("threads", 3), ("sequential", None)),
+     (("sequential", None), ("threads", 3))],
+)  # fmt: skip
+def test_killed_and_resumed_with_other_stages(
+    before: tuple[str, Any], after: tuple[str, Any], tmp_path: Path
+) -> None:
+    """Elastic resume: how many stages there were leaves no trace in what was saved."""
+    trained("sequential", tmp_path / "whole", save_every=5)
+    with pytest.raises(KilledError):
+        trained(before[0], tmp_path / "cut", stages=before[1], save_every=5, callbacks=[KillAt(33)])
+    _, state = trained(after[0], tmp_path / "cut", stages=after[1], save_every=5)
+    assert state.step == 60
+    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+
+
+def test_validation_does_not_hold_up_training() -> None:
+    """While an epoch is validated, the stages are at work on the next one."""
+    seen = threading.Event()
+
+    class Trains(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if self.training and threading.current_thread() is not threading.main_thread():
+                updates.append(1)
+                if len(updates) > 20:
+                    seen.set()
+            return x
+
+    class Waits:
+        def __len__(self) -> int:
+            return 1
+
+        def epoch(self, epoch: int, start: int = 0) -> Any:
+            assert seen.wait(timeout=60), "no batch of the next epoch began"
+            return iter(batches_of(1))
+
+    updates: list[int] = []
+    encoders = [nn.Sequential(Trains(), nn.Linear(6, 6)), nn.Linear(6, 6)]
+    net = al.al_form(encoders, torch.randn(2, 6), al.Classes(4), latent=5)
+    updates.clear()
+    al.Trainer(epochs=2, executor="threads", stages=2).fit(
+        net, al.LoaderBatches(batches_of(20)), Waits()
+    )
+
+
+def test_a_constant_that_a_layer_hands_on_is_that_of_its_batch() -> None:
+    """An encoder that returns its own weight: the next batch changes it while others read it."""
+
+    class Constant(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.weight.expand(len(x), 8)
+
+    class Slow(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            threading.Event().wait(0.02)
+            return x
+
+    def fit(executor: str, stages: int | None) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        encoders = [Constant(), nn.Sequential(Slow(), nn.Linear(8, 8))]
+        net = al.al_form(encoders, torch.randn(2, 6), al.Classes(4), latent=5)
+        trainer = al.Trainer(epochs=1, lr=0.1, executor=executor, stages=stages)
+        trainer.fit(net, al.LoaderBatches(batches_of(8)))
+        return net.state_dict()
+
+    torch.testing.assert_close(fit("threads", 2), fit("sequential", None), rtol=0, atol=0)
+
+
+def test_nan_in_an_upper_layer_stops_all_and_names_it(tmp_path: Path) -> None:
+    net = all_kinds_of_layers()
+    threads_before = threading.active_count()
+
+    class Spoil(Callback):
+        def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
+            with torch.no_grad():
+                net.layers[2].f[0].weight.fill_(float("nan"))
+
+    with pytest.raises(al.NonFiniteLossError, match="layer 3 is not finite at batch"):
+        trained("threads", tmp_path, net=net, stages=4, callbacks=[Spoil()])
+    assert threading.active_count() == threads_before
+    step = al.Checkpoints(tmp_path).path("last").name
+    assert step in {"last-000000020", "last-000000040"}  # of an epoch that was whole
+
+
+def test_a_bad_batch_is_reported_and_no_thread_stays() -> None:
+    before = threading.active_count()
+    batches = batches_of(6)
+    batches[4][0][0, 0] = float("inf")
+    with pytest.raises(al.InputError, match="inputs of batch 4"):
+        al.Trainer(epochs=1, executor="threads", stages=3).fit(
+            dense_network(3), al.LoaderBatches(batches)
+        )
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    ("executor", "stages", "message"),
+    [
+        ("threads", 4, "stages=4 came; the network has 3 layers"),
+        ("threads", [2, 2], "3 layers"),
+        ("threads", 0, "stages"),
+        ("sequential", 2, "stages=2 came with executor='sequential'"),
+        ("thread", 2, "executor='thread' came; expected one of .*threads"),
+        ("streams", 2, "expected one on a GPU"),
+    ],
+)
+def test_bad_divisions_are_refused(executor: str, stages: Any, message: str) -> None:
+    with pytest.raises(al.InputError, match=message):
+        al.Trainer(epochs=1, executor=executor, stages=stages).fit(
+            dense_network(3), al.LoaderBatches(batches_of(2))
+        )
+
+
+def test_threads_inside_operations_are_divided_and_given_back() -> None:
+    torch.set_num_threads(4)
+    counts: set[int] = set()
+
+    class Ask(Callback):
+        def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+            counts.add(torch.get_num_threads())
+
+    al.Trainer(epochs=1, executor="threads", stages=2).fit(
+        dense_network(2), al.LoaderBatches(batches_of(2)), callbacks=[Ask()]
+    )
+    assert counts == {2}
+    assert torch.get_num_threads() == 4
+
+
+def test_stages_work_at_the_same_time() -> None:
+    """Each of two stages waits until the other has begun: in turns neither could end."""
+    lower_began_second, upper_began_first = threading.Event(), threading.Event()
+
+    class Meets(nn.Module):
+        def __init__(self, call: int, own: str, other: str) -> None:
+            super().__init__()
+            self.call, self.own, self.other, self.calls = call, own, other, 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            events = {"lower": lower_began_second, "upper": upper_began_first}
+            if threading.current_thread() is not threading.main_thread():
+                self.calls += 1
+                if self.calls == self.call:
+                    events[self.own].set()
+                    assert events[self.other].wait(timeout=60)
+            return x
+
+    lower = nn.Sequential(Meets(2, "lower", "upper"), nn.Linear(6, 6))
+    upper = nn.Sequential(Meets(1, "upper", "lower"), nn.Linear(6, 6))
+    net = al.al_form([lower, upper], torch.randn(2, 6), al.Classes(4), latent=5)
+    spans: list[list[StageTime]] = []
+
+    class Times(Callback):
+        def stages_done(self, step: int, times: list[StageTime]) -> None:
+            spans.append(times)
+
+    al.Trainer(epochs=1, executor="threads", stages=2).fit(
+        net, al.LoaderBatches(batches_of(3)), callbacks=[Times()]
+    )
+    (_, upper_first), (lower_second, _), _ = spans
+    assert lower_second.begin < upper_first.end
+    assert upper_first.begin < lower_second.end
