@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -182,20 +181,21 @@ def _draw(ax: Axes, y: int, spans: Sequence[Span], panel: _Panel) -> None:
         return
     box = ax.get_window_extent()
     scale = 72 / ax.figure.dpi * box.width / (panel.end - panel.begin)  # points per second
-    width = scale * statistics.median(span.end - span.begin for span in spans)
+    widths = sorted(scale * (span.end - span.begin) for span in spans)
+    usual, wide = widths[len(widths) // 2], widths[3 * len(widths) // 4]
     ax.broken_barh(
         [(span.begin, span.end - span.begin) for span in spans],
         (y - _BAR / 2, _BAR),
         facecolors=[_COLOURS[span.step % len(_COLOURS)] for span in spans],
         edgecolors="white",
-        linewidth=min(0.6, 0.08 * width),
+        linewidth=min(0.6, 0.08 * usual),
         zorder=2,
     )
     height = 72 / ax.figure.dpi * box.height / abs(ax.get_ylim()[1] - ax.get_ylim()[0])
-    longest = max(len(str(span.step)) for span in spans)
-    size = min(_LARGEST, 0.6 * _BAR * height, 0.95 * width / (_DIGIT * longest + 0.25))
-    if size < _SMALLEST:
-        return
+    room = _DIGIT * max(len(str(span.step)) for span in spans) + 0.25
+    size = min(_LARGEST, 0.6 * _BAR * height, max(0.95 * usual / room, _SMALLEST))
+    if size < _SMALLEST or wide < size * room:
+        return  # a number here and there would only puzzle
     for span in spans:
         begin, end = max(span.begin, panel.begin), min(span.end, panel.end)
         if scale * (end - begin) > size * _DIGIT * len(str(span.step)):
