@@ -17,7 +17,7 @@ from associated_learning.pipeline.channel import Channel
 from associated_learning.pipeline.items import Items, Job, Marker
 from associated_learning.structure import to_device
 
-__all__ = ["BatchSource", "Feed"]
+__all__ = ["BatchSource", "Feed", "set_modes"]
 
 
 class BatchSource(Protocol):
@@ -59,7 +59,7 @@ class Feed:
     def items(self, *, epoch: int, batch: int, step: int) -> Items:
         """Yield the items from a batch of an epoch on, the weight update number ``step``."""
         for number in range(epoch, self.epochs):
-            self._train_mode()
+            set_modes(self.net, self.freeze)
             for x, y in self.source.epoch(number, start=batch):
                 yield self._job(step, x, y)
                 step += 1
@@ -75,7 +75,7 @@ class Feed:
 
     def sample(self) -> Job:
         """Return a minibatch, and leave the network in the mode it trains in."""
-        self._train_mode()
+        set_modes(self.net, self.freeze)
         return self._job(0, *next(iter(self.source.epoch(0))))
 
     def _job(self, step: int, x: Any, y: Tensor) -> Job:
@@ -84,7 +84,9 @@ class Feed:
         t0 = self.net.target.encode(y.to(device, non_blocking=True))
         return Job(step, to_device(x, device), t0)
 
-    def _train_mode(self) -> None:
-        self.net.train()
-        for part in frozen_parts(self.net, self.freeze):
-            part.eval()
+
+def set_modes(net: Network, freeze: int | Sequence[str]) -> None:
+    """Put a network into training mode, but for its frozen parts."""
+    net.train()
+    for part in frozen_parts(net, freeze):
+        part.eval()

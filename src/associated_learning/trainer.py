@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -18,13 +19,13 @@ from associated_learning.callbacks import Callback, Callbacks
 from associated_learning.checkpoint import Checkpoints
 from associated_learning.encoders import frozen, frozen_parts
 from associated_learning.errors import InputError, NonFiniteLossError
-from associated_learning.feed import BatchSource, Feed
+from associated_learning.feed import BatchSource, Feed, set_modes
 from associated_learning.history import EpochRecord, TrainingState
 from associated_learning.inference import device_of, evaluate
 from associated_learning.interrupt import Interrupt, deferred_interrupts
 from associated_learning.network import Network
 from associated_learning.optim import Schedule, make_optimizers, make_schedulers
-from associated_learning.pipeline.choice import make_executor
+from associated_learning.pipeline.choice import chosen_executor, make_executor
 from associated_learning.pipeline.executor import Executor
 from associated_learning.pipeline.items import Marker, Passed, Trained
 from associated_learning.pipeline.stage import Stage, UpdateRule
@@ -34,6 +35,8 @@ from associated_learning.target_warmup import warm_targets
 from associated_learning.targets import Classes
 
 __all__ = ["BatchSource", "Trainer"]
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # in the names of functions, other in every process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,21 +153,74 @@ class Trainer:
             CheckpointError: A checkpoint cannot be written or read.
             KeyboardInterrupt: Ctrl-C or SIGTERM, after the batch is done and saved.
         """
-        for source in (train, validation):
-            if source is not None and not hasattr(source, "epoch"):
-                raise InputError(
-                    f"batches of type {type(source).__name__} came; expected a source with "
-                    "epoch(number, start): wrap a DataLoader or a list of pairs in LoaderBatches."
-                )
-        if len(train) == 0:
-            raise InputError("the training data hold no batch; expected at least one sample.")
+        _check_sources(train, validation)
+        name = chosen_executor(self.executor, device_of(net), self.stages)
         with frozen(frozen_parts(net, self.freeze)):
-            run = _Run(self, net, checkpoints)
-            if checkpoints is not None and checkpoints.has("last"):
-                run.resume()
-            run.train(train, validation, Callbacks(callbacks))
-            run.restore_best()
+            if name == "processes":
+                return self._fit_in_ranks(net, train, validation, callbacks, checkpoints)
+            make = functools.partial(make_executor, name, stages=self.stages)
+            return self._fit(net, train, validation, callbacks, checkpoints, make)
+
+    def _fit(
+        self,
+        net: Network,
+        train: BatchSource,
+        validation: BatchSource | None,
+        callbacks: Iterable[Callback],
+        checkpoints: Checkpoints | None,
+        make: Callable[..., Executor],
+    ) -> TrainingState:
+        run = _Run(self, net, checkpoints)
+        if checkpoints is not None and checkpoints.has("last"):
+            run.resume()
+        run.train(train, validation, Callbacks(callbacks), make)
         return run.state
+
+    def _fit_in_ranks(
+        self,
+        net: Network,
+        train: BatchSource,
+        validation: BatchSource | None,
+        callbacks: Iterable[Callback],
+        checkpoints: Checkpoints | None,
+    ) -> TrainingState:
+        # here, because not every build of torch has torch.distributed
+        from associated_learning.pipeline.processes import follow
+        from associated_learning.pipeline.ranked import check_ranks, make_processes
+        from associated_learning.pipeline.ranks import joined
+
+        with joined(self._same_in_all_ranks(net, train)) as ranks:
+            check_ranks(ranks.size, len(net.blocks()), stages=self.stages, replicas=self.replicas)
+            if ranks.rank > 0:
+                set_modes(net, self.freeze)
+                outcome = follow(ranks, net, _stage(self, net), wire=self.wire)
+                return TrainingState.from_json(outcome)
+            make = functools.partial(
+                make_processes,
+                ranks,
+                stages=self.stages,
+                replicas=self.replicas,
+                wire=self.wire,
+            )
+            return self._fit(net, train, validation, callbacks, checkpoints, make)
+
+    def _same_in_all_ranks(self, net: Network, train: BatchSource) -> dict[str, str]:
+        """Return what all ranks must agree on, by name."""
+        values = {f.name: repr(getattr(self, f.name)) for f in fields(self)}
+        values = {name: _ADDRESS.sub("", value) for name, value in values.items()}
+        shapes = [f"{key} {list(value.shape)}" for key, value in net.state_dict().items()]
+        return {**values, "network": "; ".join(shapes), "batches of an epoch": str(len(train))}
+
+
+def _check_sources(train: BatchSource, validation: BatchSource | None) -> None:
+    for source in (train, validation):
+        if source is not None and not hasattr(source, "epoch"):
+            raise InputError(
+                f"batches of type {type(source).__name__} came; expected a source with "
+                "epoch(number, start): wrap a DataLoader or a list of pairs in LoaderBatches."
+            )
+    if len(train) == 0:
+        raise InputError("the training data hold no batch; expected at least one sample.")
 
 
 def _stage(settings: Trainer, net: Network) -> Stage:
@@ -213,16 +269,25 @@ class _Run:
         self.state = TrainingState.from_json(progress)
         self.state.stopped = self.out_of_patience()  # this trainer's patience, not the saved one's
 
-    def train(self, train: BatchSource, validation: BatchSource | None, listener: Callback) -> None:
+    def train(
+        self,
+        train: BatchSource,
+        validation: BatchSource | None,
+        listener: Callback,
+        make: Callable[..., Executor],
+    ) -> None:
         settings, state = self.settings, self.state
         try:
             listener.started(state, epochs=settings.epochs, batches=len(train))
             if state.step == 0 and settings.target_warmup:
                 self.warm_targets(train)
-            if state.stopped or state.epoch >= settings.epochs:
-                return
             with deferred_interrupts() as interrupt:
-                self.follow(self.feed(train, interrupt), validation, listener)
+                feed = self.feed(train, interrupt)
+                of = functools.partial(_stage, settings)
+                executor = make(net=self.net, stage=self.stage, sample=feed.sample, stage_of=of)
+                self.follow(feed, executor, validation, listener)
+            self.restore_best()
+            executor.finish(state.to_json())
         finally:
             listener.ended(state)
 
@@ -241,7 +306,7 @@ class _Run:
         return Feed(
             net=self.net,
             source=train,
-            epochs=settings.epochs,
+            epochs=0 if self.state.stopped else settings.epochs,
             freeze=settings.freeze,
             save_every=settings.save_every,
             advance=by_epoch,
@@ -249,17 +314,11 @@ class _Run:
             interrupt=interrupt,
         )
 
-    def follow(self, feed: Feed, validation: BatchSource | None, listener: Callback) -> None:
+    def follow(
+        self, feed: Feed, executor: Executor, validation: BatchSource | None, listener: Callback
+    ) -> None:
         """Let the executor train, and take account of every batch and marker in their order."""
         state = self.state
-        executor = make_executor(
-            self.settings.executor,
-            self.net,
-            self.stage,
-            stages=self.settings.stages,
-            sample=feed.sample,
-            stage_of=functools.partial(_stage, self.settings),
-        )
         items = feed.items(epoch=state.epoch, batch=state.batch, step=state.step)
         with closing(executor.run(items)) as reports, closing(feed.validated):
             begin = time.perf_counter()

@@ -17,7 +17,7 @@ from associated_learning.pipeline.stage import Stage
 from associated_learning.pipeline.streams import streams
 from associated_learning.pipeline.threads import Threads
 
-__all__ = ["EXECUTORS", "chosen_executor", "make_executor"]
+__all__ = ["EXECUTORS", "chosen_executor", "make_executor", "stage_sizes"]
 
 EXECUTORS = ("auto", "sequential", "threads", "streams", "processes")
 
@@ -61,10 +61,10 @@ def make_executor(
     sample: Callable[[], Job],
     stage_of: Callable[[Network], Stage],
 ) -> Executor:
-    """Make the executor of one training run.
+    """Make the executor of one training run in one process.
 
     Args:
-        name: One of `EXECUTORS`.
+        name: One of `EXECUTORS`, but not processes.
         net: The network.
         stage: The whole of it as one stage.
         stages: Number of stages, or how many layers each one has.
@@ -74,7 +74,6 @@ def make_executor(
     Raises:
         InputError: There are more stages than layers, or something else does not fit.
     """
-    name = chosen_executor(name, stage.device, stages)
     if name == "sequential":
         if stages not in (None, 1):
             raise InputError(
@@ -82,28 +81,31 @@ def make_executor(
                 "out, or use threads."
             )
         return Sequential(net, stage)
-    sizes = _sizes(name, stage, stages, lambda: layer_times(net, stage_of, sample()))
+    if stages is None:
+        count = len(stage.blocks)
+        stages = count if name == "streams" else min(count, _processors(stage.device))
+    sizes = stage_sizes(stage, stages, lambda: layer_times(net, stage_of, sample()))
     if name == "streams":
         return streams(net, stage.split(sizes), sample())
     return Threads(net, stage.split(sizes))
 
 
-def _sizes(
-    name: str,
-    stage: Stage,
-    stages: int | Sequence[int] | None,
-    times: Callable[[], list[float]],
+def stage_sizes(
+    stage: Stage, stages: int | Sequence[int], times: Callable[[], list[float]]
 ) -> Sequence[int]:
-    """Return the number of blocks of each stage; balanced by measured time where not given."""
+    """Return the number of blocks of each stage; balanced by measured time where not given.
+
+    Args:
+        stage: The whole network.
+        stages: Number of stages, or how many layers each one has.
+        times: Measures the layers.
+    """
     count = len(stage.blocks)
-    if stages is None:
-        stages = count if name == "streams" else min(count, _processors(stage.device))
     if not isinstance(stages, int):
         return checked_sizes(stages, count)
+    balanced([1.0] * count, stages)  # refused before the measurement, which takes a while
     if stages in (1, count):
         return [count // stages] * stages
-    # checked before the measurement, which takes a while
-    balanced([1.0] * count, stages)
     return balanced(times(), stages)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from associated_learning.network import Network
+from associated_learning.pipeline.channel import Channel
 from associated_learning.pipeline.items import (
     End,
     Failure,
@@ -18,7 +20,7 @@ from associated_learning.pipeline.items import (
 from associated_learning.pipeline.stage import Stage
 from associated_learning.snapshot import Snapshot, joined
 
-__all__ = ["Executor", "Sequential", "merged"]
+__all__ = ["Executor", "Sequential", "merged", "read_reports"]
 
 
 class Executor(ABC):
@@ -40,7 +42,14 @@ class Executor(ABC):
 
     @abstractmethod
     def settle(self) -> None:
-        """Leave the network with the weights of the last report, if it went on beyond it."""
+        """Leave the network with the weights of the last snapshot, if it went on beyond it."""
+
+    def finish(self, outcome: dict[str, Any]) -> None:  # noqa: B027  # most have nobody to tell
+        """Tell all who took part how training ended; the network has its final weights.
+
+        Args:
+            outcome: JSON-able.
+        """
 
 
 class Sequential(Executor):
@@ -84,3 +93,24 @@ def merged(reports: Sequence[Report]) -> Report:
     passed = [report for report in reports if isinstance(report, Passed)]
     rates = [rate for report in passed for rate in report.rates]
     return Passed(passed[0].marker, rates, joined(report.snapshot for report in passed))
+
+
+def read_reports(
+    reports: Sequence[Channel[Report]],
+    unread: Channel[None],
+    join: Callable[[Sequence[Report]], Report] = merged,
+) -> Reports:
+    """Yield the joined reports of all stages, one for each item, until `End`.
+
+    Raises:
+        BaseException: What a `Failure` tells.
+    """
+    while True:
+        report = join([channel.get() for channel in reports])
+        if isinstance(report, Failure):
+            raise report.error
+        if isinstance(report, End):
+            return
+        yield report
+        if isinstance(report, Passed):
+            unread.get()

@@ -24,7 +24,7 @@ from associated_learning.pipeline.items import (
     Report,
     Trained,
 )
-from associated_learning.snapshot import Snapshot
+from associated_learning.snapshot import Snapshot, joined
 from associated_learning.step import Randomness, update_blocks
 from associated_learning.structure import map_tensors, tensors_in, to_device
 
@@ -62,6 +62,7 @@ class Stage:
         rule: How they are updated.
         device: Where they are.
         first: Number of the first block in the network, from 1.
+        replica: Which replica of the stage this is, from 0; the first one speaks for all.
         copies: Whether what is handed on or reported must outlive the next update, because
             others work on it meanwhile.
     """
@@ -73,6 +74,7 @@ class Stage:
     rule: UpdateRule
     device: torch.device
     first: int = 1
+    replica: int = 0
     copies: bool = False
 
     def handle(self, item: Item) -> tuple[Report, Item]:
@@ -107,7 +109,7 @@ class Stage:
             s, t = self._parted((s, t))
         values = [{name: float(loss) for name, loss in terms.items()} for terms in losses]
         last = self.first + len(self.blocks) - 1
-        when = StageTime(self.first, last, begin, time.perf_counter())
+        when = StageTime(self.first, last, begin, time.perf_counter(), self.replica)
         return Trained(job.step, values, [when]), Job(job.step, s, t)
 
     def mark(self, marker: Marker) -> Passed:
@@ -115,6 +117,8 @@ class Stage:
         rates = [0.0 if o is None else float(o.param_groups[0]["lr"]) for o in self.optimizers]
         if marker.advance:
             advance(self.schedulers, marker.record)
+        if self.replica > 0:
+            return Passed(marker, rates, joined([]))
         snapshot = self.snapshot()
         return Passed(marker, rates, snapshot.copied() if self.copies else snapshot)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,19 +11,16 @@ from typing import Any
 import torch
 
 from associated_learning.drawing import drawn_from
-from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.pipeline.channel import Channel
-from associated_learning.pipeline.executor import Executor, merged
+from associated_learning.pipeline.executor import Executor, read_reports
 from associated_learning.pipeline.items import (
-    End,
-    Failure,
     Item,
     Items,
-    Passed,
     Report,
     Reports,
 )
+from associated_learning.pipeline.last_weights import LastWeights
 from associated_learning.pipeline.placement import placed
 from associated_learning.pipeline.stage import Stage
 from associated_learning.pipeline.worker import feed, work
@@ -57,17 +53,13 @@ class Threads(Executor):
     ) -> None:
         self._stages = [_alone(stage) for stage in stages]
         self._contexts = contexts or [nullcontext()] * len(stages)
-        self._net = net
-        self._copy = _copied(net)
-        self._last: Snapshot | None = None
+        self._weights = LastWeights(net)
 
     def network(self, snapshot: Snapshot) -> Network:
-        _load(self._copy, snapshot)
-        return self._copy
+        return self._weights.network(snapshot)
 
     def settle(self) -> None:
-        if self._last is not None:
-            _load(self._net, self._last)
+        self._weights.settle()
 
     def run(self, items: Items) -> Reports:
         inboxes: list[Channel[Item]] = [Channel(QUEUED) for _ in self._stages]
@@ -81,48 +73,12 @@ class Threads(Executor):
                 name = f"stage from layer {stage.first}"
                 threads.append(_started(name, _work_in, context, stage, *channels))
             try:
-                for report in read(reports, unread):
-                    if isinstance(report, Passed):
-                        self._last = report.snapshot
-                    yield report
+                yield from self._weights.of(read_reports(reports, unread))
             finally:
                 for channel in everything:
                     channel.close()
                 for thread in threads:
                     thread.join()
-
-
-def read(reports: Sequence[Channel[Report]], unread: Channel[None]) -> Reports:
-    """Yield the joined reports of all stages, one for each item, until `End`.
-
-    Raises:
-        BaseException: What a `Failure` tells.
-    """
-    while True:
-        report = merged([channel.get() for channel in reports])
-        if isinstance(report, Failure):
-            raise report.error
-        if isinstance(report, End):
-            return
-        yield report
-        if isinstance(report, Passed):
-            unread.get()
-
-
-def _copied(net: Network) -> Network:
-    try:
-        return copy.deepcopy(net)
-    except Exception as error:  # whatever a module of the user's may raise
-        raise InputError(
-            f"the network cannot be copied ({type(error).__name__}: {error}), but a pipeline "
-            "validates a copy while the layers train on; let its modules hold nothing that "
-            "copy.deepcopy refuses, or use executor='sequential'."
-        ) from error
-
-
-def _load(net: Network, snapshot: Snapshot) -> None:
-    for name, part in net.parts().items():
-        part.load_state_dict(snapshot.weights[name])
 
 
 def _alone(stage: Stage) -> Stage:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+
+from associated_learning.errors import PipelineError
 from associated_learning.pipeline.channel import Channel, Closed
 from associated_learning.pipeline.items import End, Failure, Item, Items, Marker, Report
 from associated_learning.pipeline.stage import Stage
@@ -37,11 +40,14 @@ def feed(items: Items, first: Channel[Item], unread: Channel[None]) -> None:
 
 def work(
     stage: Stage, inbox: Channel[Item], outbox: Channel[Item] | None, reports: Channel[Report]
-) -> None:
+) -> BaseException | None:
     """Take every item of ``inbox`` through a stage, hand it on, and report on it.
 
     A stage that fails reports it in its place after all that it did before, and so do the stages
     above it: what they had under way is finished and reported.
+
+    Returns:
+        What failed here or below; None at a good end.
     """
     try:
         while True:
@@ -49,12 +55,21 @@ def work(
             try:
                 report, onward = stage.handle(item)
             except BaseException as error:
-                report = onward = Failure(error)
+                report = onward = Failure(_portable(error))
             if outbox is not None:
                 outbox.put(onward)
             reports.put(report)
             if isinstance(report, (End, Failure)):
                 inbox.close()
-                return
+                return report.error if isinstance(report, Failure) else None
     except Closed:
-        pass  # nobody listens any more
+        return None  # nobody listens any more
+
+
+def _portable(error: BaseException) -> BaseException:
+    """Return the error, or one that tells of it where it could not be sent to another process."""
+    try:
+        pickle.loads(pickle.dumps(error))  # our own bytes of a moment ago
+    except Exception:
+        return PipelineError(f"{type(error).__name__}: {error}")
+    return error

@@ -1,0 +1,61 @@
+"""The weights of the last snapshot, while the network itself trains on."""
+
+from __future__ import annotations
+
+import copy
+
+from associated_learning.errors import InputError
+from associated_learning.network import Network
+from associated_learning.pipeline.items import Passed, Reports
+from associated_learning.snapshot import Snapshot
+
+__all__ = ["LastWeights"]
+
+
+class LastWeights:
+    """Evaluates snapshots on a copy of a network, and sets the network back to the last one.
+
+    Args:
+        net: The network, before it trains.
+
+    Raises:
+        InputError: It cannot be copied.
+    """
+
+    def __init__(self, net: Network) -> None:
+        self._net = net
+        self._copy = _copied(net)
+        self._last: Snapshot | None = None
+
+    def of(self, reports: Reports) -> Reports:
+        """Yield the reports and keep the last snapshot among them."""
+        for report in reports:
+            if isinstance(report, Passed):
+                self._last = report.snapshot
+            yield report
+
+    def network(self, snapshot: Snapshot) -> Network:
+        """Return the copy with the weights of a snapshot."""
+        _load(self._copy, snapshot)
+        return self._copy
+
+    def settle(self) -> None:
+        """Give the network itself the weights of the last snapshot."""
+        if self._last is not None:
+            _load(self._net, self._last)
+
+
+def _load(net: Network, snapshot: Snapshot) -> None:
+    for name, part in net.parts().items():
+        part.load_state_dict(snapshot.weights[name])
+
+
+def _copied(net: Network) -> Network:
+    try:
+        return copy.deepcopy(net)
+    except Exception as error:  # whatever a module of the user's may raise
+        raise InputError(
+            f"the network cannot be copied ({type(error).__name__}: {error}), but a pipeline "
+            "validates a copy while the layers train on; let its modules hold nothing that "
+            "copy.deepcopy refuses, or use executor='sequential'."
+        ) from error

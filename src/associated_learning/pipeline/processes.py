@@ -1,0 +1,179 @@
+"""Stages in processes: each rank trains one, and rank 0 also makes the batches and keeps account.
+
+A batch travels from rank to rank, never back. Beside that, every rank reports to rank 0, and rank
+0 sends every rank its state before training, and the outcome after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+
+from associated_learning.drawing import drawn_from
+from associated_learning.errors import AssociatedLearningError
+from associated_learning.network import Network
+from associated_learning.pipeline.channel import Channel
+from associated_learning.pipeline.executor import Executor, merged, read_reports
+from associated_learning.pipeline.items import End, Item, Items, Report, Reports
+from associated_learning.pipeline.last_weights import LastWeights
+from associated_learning.pipeline.lines import Lines
+from associated_learning.pipeline.ranks import Ranks
+from associated_learning.pipeline.replication import averaged, replicated, shard
+from associated_learning.pipeline.stage import Stage
+from associated_learning.pipeline.worker import feed, work
+from associated_learning.snapshot import Snapshot
+
+__all__ = ["Processes", "follow"]
+
+_UNREAD = 2  # snapshots under way
+
+
+class _Outcome(NamedTuple):
+    """What rank 0 tells the other ranks after training."""
+
+    weights: dict[str, Any]
+    outcome: dict[str, Any]
+
+
+class Processes(Executor):
+    """Rank 0 of a pipeline of processes: its first stage, and what all of them report to.
+
+    Args:
+        ranks: The processes.
+        net: The network.
+        stage: The whole of it as one stage, in the state to start from.
+        sizes: Number of blocks of each stage.
+        replicas: Number of ranks of each stage.
+        wire: See `Lines`.
+    """
+
+    def __init__(
+        self,
+        ranks: Ranks,
+        net: Network,
+        stage: Stage,
+        sizes: Sequence[int],
+        *,
+        replicas: int,
+        wire: torch.dtype | None,
+    ) -> None:
+        self._net = net
+        self._weights = LastWeights(net)
+        self._ranks = ranks
+        self._replicas = replicas
+        ranks.tell("stages", [list(sizes), replicas])
+        mesh = _mesh(stage, sizes, replicas)
+        self._lines = Lines(ranks, mesh, device=stage.device, wire=wire)
+        self._control = self._lines.control_out()
+        stages = stage.split(sizes)
+        for rank, channel in enumerate(self._control, start=1):
+            channel.put(stages[rank // replicas].snapshot().copied())
+        self._stage = _alone(stages[0], mesh)
+
+    def network(self, snapshot: Snapshot) -> Network:
+        return self._weights.network(snapshot)
+
+    def settle(self) -> None:
+        self._weights.settle()
+
+    def run(self, items: Items) -> Reports:
+        inbox, own = self._ranks.channel(2), self._ranks.channel(None)
+        unread: Channel[None] = self._ranks.channel(_UNREAD)
+        outbox, shares = self._lines.batches_out(), self._lines.shares_out()
+        reports: list[Channel[Report]] = [own, *self._lines.reports_in()]
+        first = _Split([inbox, *shares]) if shares else inbox
+        threads = [
+            threading.Thread(target=feed, args=(items, first, unread), daemon=True),
+            threading.Thread(target=work, args=(self._stage, inbox, outbox, own), daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            yield from self._weights.of(read_reports(reports, unread, self._join))
+        except GeneratorExit:
+            unread.close()  # which ends the feeding; what is under way comes to its end
+            while not isinstance(self._join([channel.get() for channel in reports]), End):
+                pass
+            raise
+        finally:
+            unread.close()
+        for thread in threads:
+            thread.join()
+
+    def finish(self, outcome: dict[str, Any]) -> None:
+        weights = {name: part.state_dict() for name, part in self._net.parts().items()}
+        for channel in self._control:
+            channel.put(_Outcome(weights, outcome))
+            channel.put(End())
+
+    def _join(self, reports: Sequence[Report]) -> Report:
+        stages = [
+            averaged(reports[i : i + self._replicas])
+            for i in range(0, len(reports), self._replicas)
+        ]
+        return merged(stages)
+
+
+def follow(ranks: Ranks, net: Network, stage: Stage, *, wire: torch.dtype | None) -> dict[str, Any]:
+    """Train a stage as rank 0 says, on any other rank, until training ends everywhere.
+
+    Args:
+        ranks: The processes.
+        net: The network; it ends with the same weights as that of rank 0.
+        stage: The whole of it as one stage; its state is that of rank 0 before it trains.
+        wire: See `Lines`.
+
+    Returns:
+        What rank 0 tells of the training: the argument of `Executor.finish`.
+
+    Raises:
+        AssociatedLearningError: A stage failed, this one or another.
+    """
+    sizes, replicas = ranks.hear("stages")
+    mesh = _mesh(stage, sizes, replicas)
+    lines = Lines(ranks, mesh, device=stage.device, wire=wire)
+    control = lines.control_in()
+    own = stage.split(sizes)[mesh.get_local_rank("stage")]
+    own.restore(control.get())
+    reports = lines.reports_out()
+    error = work(_alone(own, mesh), lines.batches_in(), lines.batches_out(), reports)
+    if error is not None:
+        with contextlib.suppress(AssociatedLearningError):
+            control.get()  # closed when rank 0 has taken note
+        raise error
+    weights, outcome = control.get()
+    for name, part in net.parts().items():
+        part.load_state_dict(weights[name])
+    return dict(outcome)
+
+
+class _Split:
+    """Puts minibatches into several channels, to each its share, and other items into all."""
+
+    def __init__(self, channels: Sequence[Channel[Item]]) -> None:
+        self._channels = channels
+
+    def put(self, item: Item) -> None:
+        for replica, channel in enumerate(self._channels):
+            channel.put(shard(item, replica, len(self._channels)))
+
+
+def _mesh(stage: Stage, sizes: Sequence[int], replicas: int) -> DeviceMesh:
+    shape = (len(sizes), replicas)
+    return init_device_mesh(stage.device.type, shape, mesh_dim_names=("stage", "replica"))
+
+
+def _alone(stage: Stage, mesh: DeviceMesh) -> Stage:
+    """Return the stage as it trains in a process of its own, beside its replicas."""
+    # the thread that makes the batches, and the validation, draw from the shared generators
+    rule = replace(stage.rule, randomness=drawn_from)
+    alone = replace(stage, copies=True, rule=rule)
+    if mesh.size(1) == 1:
+        return alone
+    return replicated(alone, mesh.get_local_rank("replica"), mesh.get_group("replica"))

@@ -1,0 +1,143 @@
+"""The processes of one run, as ``torchrun`` started them: joined, compared, and watched over."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
+from torch.distributed.rendezvous import rendezvous
+
+from associated_learning.errors import InputError
+from associated_learning.pipeline.agreement import agree
+from associated_learning.pipeline.channel import Channel
+from associated_learning.pipeline.transport import abort
+from associated_learning.pipeline.watch import Watch
+
+__all__ = ["Ranks", "joined"]
+
+_NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_POLL = 0.05  # seconds between two looks for what another rank may tell
+_active: list[Ranks] = []  # as torch's default process group, of which there is one in a process
+
+
+class Ranks:
+    """The processes of one run.
+
+    Args:
+        store: Reaches all of them.
+        watch: Watches over them.
+
+    Attributes:
+        rank: Number of this process.
+        size: Number of processes.
+        watch: Knows of any that failed, or was asked to stop.
+    """
+
+    def __init__(self, store: Store, watch: Watch) -> None:
+        self.rank = dist.get_rank()
+        self.size = dist.get_world_size()
+        self.watch = watch
+        self._store = store
+
+    def channel(self, capacity: int | None) -> Channel[Any]:
+        """Return a channel that any failure closes."""
+        channel: Channel[Any] = Channel(capacity)
+        self.guard(channel)
+        return channel
+
+    def guard(self, channel: Channel[Any]) -> Callable[[BaseException], BaseException]:
+        """Close a channel at any failure; return whom to tell of failures that it meets."""
+        self.watch.on_failure(channel.close)
+        return self.watch.fail
+
+    def group(self, ranks: list[int], *, gpu: bool) -> dist.ProcessGroup:
+        """Return new connections between some ranks; every rank calls this in the same order."""
+        group: dist.ProcessGroup = dist.new_group(
+            ranks, backend="cpu:gloo,cuda:nccl" if gpu else "gloo"
+        )
+        if self.rank in ranks:
+            self.watch.on_failure(lambda _: abort(group))
+        return group
+
+    def tell(self, name: str, value: Any) -> None:
+        """Let all ranks know a JSON-able value, once."""
+        self._store.set(name, json.dumps(value))
+
+    def hear(self, name: str) -> Any:
+        """Wait for a value that another rank tells. Raises PipelineError if any rank fails."""
+        while not self._store.check([name]):
+            if self.watch.failure is not None:
+                raise self.watch.failure
+            time.sleep(_POLL)
+        return json.loads(self._store.get(name))
+
+
+@contextmanager
+def joined(settings: Mapping[str, str]) -> Iterator[Ranks]:
+    """Join the processes of a run, and leave when all of them do.
+
+    Args:
+        settings: What must be the same in all of them, by name, beside the versions of this
+            library, torch and Python.
+
+    Raises:
+        InputError: This process is none of several, or they are not alike.
+        PipelineError: One of them failed, hangs, or is out of reach.
+    """
+    if _active:
+        yield _active[-1]
+        return
+    begun = not dist.is_initialized()
+    store, rank, size = _meeting_place() if begun else _present_group()
+    name = agree({**_versions(), **settings}, store, rank, size)
+    store = PrefixStore(name, store)
+    if begun:
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+    try:
+        with Watch(store.clone(), rank, size) as watch:  # type: ignore[attr-defined]
+            _active.append(Ranks(store, watch))
+            try:
+                yield _active[-1]
+            finally:
+                _active.clear()
+    finally:
+        if begun:
+            dist.destroy_process_group()
+
+
+def _meeting_place() -> tuple[Store, int, int]:
+    """Return the store of the processes that torchrun started, this one's rank, and their number.
+
+    Raises:
+        InputError: It did not start this one.
+    """
+    missing = [name for name in _NEEDED if name not in os.environ]
+    if missing:
+        raise InputError(
+            f"executor='processes' came in a process that torchrun did not start (no "
+            f"{', '.join(missing)} in the environment); start it as torchrun --nproc-per-node 2 "
+            "--no-python al train ... --executor processes, or use threads."
+        )
+    found: tuple[Store, int, int] = next(rendezvous("env://"))
+    return found
+
+
+def _present_group() -> tuple[Store, int, int]:
+    """Return the same of the processes that the caller has connected."""
+    store = dist.distributed_c10d._get_default_store()
+    return store, dist.get_rank(), dist.get_world_size()
+
+
+def _versions() -> dict[str, str]:
+    names = ("associated-learning", "torch")
+    return {**{name: version(name) for name in names}, "python": platform.python_version()}
