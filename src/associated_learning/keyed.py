@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 import torch
 
+from associated_learning.generators import Held, shared_generators
+from associated_learning.interception import switch
+
 __all__ = ["StepKey", "derive_seed", "seeded"]
 
 
@@ -42,27 +45,31 @@ def derive_seed(*key: int | str) -> int:
 def seeded(*key: int | str, device: torch.device | str = "cpu") -> Iterator[None]:
     """Seed torch's generators with ``key`` inside the block and restore them after it.
 
+    Other threads share these generators: one that enters such a block meanwhile waits. Threads
+    that draw at the same time use `drawn_from`.
+
     Args:
         key: Integers and strings that name this use of randomness.
         device: Where the random numbers are drawn; the CPU generator is always keyed too.
+
+    Example:
+        >>> with seeded(0, 1, 2):
+        ...     drawn = torch.rand(3)
+        >>> with seeded(0, 1, 2):
+        ...     torch.equal(torch.rand(3), drawn)
+        True
     """
     # Straight to the generators: torch.manual_seed queues a call for every kind of device that
     # is not initialised, with a stack trace, which costs more than a small layer's update.
-    generators = [torch.default_generator, *_cuda_generators(torch.device(device))]
-    states = [generator.get_state() for generator in generators]
-    try:
-        for generator in generators:
-            generator.manual_seed(derive_seed(*key))
-        yield
-    finally:
-        for generator, state in zip(generators, states, strict=True):
-            generator.set_state(state)
-
-
-def _cuda_generators(device: torch.device) -> list[torch.Generator]:
-    if device.type != "cuda":
-        return []
-    index: int | None = device.index  # torch's stubs leave out that it may be None
-    if index is None:
-        index = torch.cuda.current_device()
-    return [torch.cuda.default_generators[index]]
+    generators = shared_generators(device)
+    with Held(generators):
+        states = [generator.get_state() for generator in generators]
+        source = switch(None)  # inside of drawn_from too
+        try:
+            for generator in generators:
+                generator.manual_seed(derive_seed(*key))
+            yield
+        finally:
+            switch(source)
+            for generator, state in zip(generators, states, strict=True):
+                generator.set_state(state)
