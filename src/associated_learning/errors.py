@@ -13,6 +13,7 @@ __all__ = [
     "Fault",
     "InputError",
     "NonFiniteLossError",
+    "PipelineError",
     "VerificationError",
     "nearest",
 ]
@@ -70,6 +71,10 @@ class CheckpointError(AssociatedLearningError, RuntimeError):
 
 class NonFiniteLossError(AssociatedLearningError, ArithmeticError):
     """The loss of a layer became NaN or infinite; names the layer and the batch."""
+
+
+class PipelineError(AssociatedLearningError, RuntimeError):
+    """Another process of a pipeline ended, hangs or is out of reach; names its rank."""
 
 
 class VerificationError(AssociatedLearningError, AssertionError):
