@@ -321,17 +321,17 @@ class _Run:
         state = self.state
         items = feed.items(epoch=state.epoch, batch=state.batch, step=state.step)
         with closing(executor.run(items)) as reports, closing(feed.validated):
-            begin = time.perf_counter()
+            clock = executor.clock()
             for report in reports:
                 if isinstance(report, Trained):
-                    state.add_batch(report.losses, time.perf_counter() - begin)
+                    state.add_batch(report.losses, clock.lap(report))
                     listener.stages_done(report.step, report.times)
                     listener.batch_done(state, report.losses)
                 else:
                     self.pass_marker(report, executor, validation, feed, listener)
                     if self.is_over(report.marker, feed):
                         break
-                begin = time.perf_counter()
+                    clock.go_on()
             executor.settle()
 
     def pass_marker(

@@ -15,9 +15,10 @@ from associated_learning.checkpoint import Checkpoints
 from associated_learning.cli.options import with_run_options
 from associated_learning.cli.tables import command, console, scores_table
 from associated_learning.errors import InputError
-from associated_learning.experiments.config import RunConfig
+from associated_learning.experiments.config import COMPUTING, RunConfig
 from associated_learning.experiments.families import resolved
 from associated_learning.experiments.ledger import append_row, make_row
+from associated_learning.experiments.ranks import follow_run, ranks_of
 from associated_learning.experiments.result import RunResult
 from associated_learning.experiments.run import (
     default_folder,
@@ -31,8 +32,7 @@ from associated_learning.progress import ProgressBar
 __all__ = ["train"]
 
 OUTPUT = "Output"
-# what may differ when a run goes on: where and how fast it computes, and what is shown of it
-_COMPUTING = ("device", "threads", "save_every")
+# what may differ when a run goes on, beside where and how fast it computes: what is shown of it
 _SHOWING = ("tensorboard", "ledger", "experiment", "variant", "quiet")
 
 
@@ -85,6 +85,10 @@ def train(
         al train --data reviews.csv --text-column text --label-column stars --model bilstm
 
         al train --resume runs/digits-mlp-al-0
+
+        al train --data sst2 --model bilstm --executor threads --stages 2
+
+        torchrun --nproc-per-node 2 --no-python al train --data sst2 --model bilstm
     """
     if resume is not None:
         folder, config = Path(resume), _resumed(ctx, Path(resume))
@@ -93,11 +97,16 @@ def train(
         folder = default_folder(config) if run_folder is None else Path(run_folder)
     config = resolved(config)
     keep_freed_memory()
-    try:
-        result = train_run(config, folder, callbacks=_callbacks(config, folder, tensorboard, quiet))
-    except KeyboardInterrupt:
-        _show_interrupted(folder)
-        raise typer.Exit(130) from None
+    with ranks_of(config) as ranks:
+        if ranks is not None and ranks.rank > 0:
+            follow_run(config, ranks)
+            return
+        callbacks = _callbacks(config, folder, tensorboard, quiet)
+        try:
+            result = train_run(config, folder, callbacks=callbacks, ranks=ranks)
+        except KeyboardInterrupt:
+            _show_interrupted(folder)
+            raise typer.Exit(130) from None
     if ledger is not None:
         _write_row(Path(ledger), folder, result, experiment, variant)
     _show(folder, config, result)
@@ -106,14 +115,14 @@ def train(
 def _resumed(ctx: typer.Context, folder: Path) -> RunConfig:
     """Return the settings to go on with; raise InputError for those that cannot change."""
     given = [name for name in ctx.params if _is_given(ctx, name) and name != "resume"]
-    refused = [name for name in given if name not in _COMPUTING + _SHOWING]
+    refused = [name for name in given if name not in COMPUTING + _SHOWING]
     if refused:
         raise InputError(
             f"--resume came with {_options(refused)}, but a run goes on with the settings it was "
-            f"started with; expected only {_options(_COMPUTING + _SHOWING)}. Leave the others "
+            f"started with; expected only {_options(COMPUTING + _SHOWING)}. Leave the others "
             "out, or start a new run."
         )
-    changed = {name: ctx.params[name] for name in given if name in _COMPUTING}
+    changed = {name: ctx.params[name] for name in given if name in COMPUTING}
     return replace(read_config(folder), **changed)
 
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from associated_learning.errors import CheckpointError, InputError, nearest
 
-__all__ = ["FAMILIES", "HUB", "RunConfig"]
+__all__ = ["COMPUTING", "FAMILIES", "HUB", "RunConfig"]
 
+# what may differ when a run goes on: where and how fast it computes
+COMPUTING = ("device", "threads", "save_every", "executor", "stages", "replicas", "trace")
 FAMILIES = ("mlp", "cnn", "vgg", "bilstm", "transformer")
 HUB = "hf:"  # how the names of models of transformers begin
 

@@ -15,7 +15,14 @@ from associated_learning.experiments.converted import Backbone
 from associated_learning.experiments.input_spec import InputSpec
 from associated_learning.files import read_json, write_json
 
-__all__ = ["Description", "check_data", "keep_description", "read_description"]
+__all__ = [
+    "Description",
+    "check_data",
+    "description_from_json",
+    "description_to_json",
+    "keep_description",
+    "read_description",
+]
 
 
 class Description(NamedTuple):
@@ -45,18 +52,38 @@ def read_description(folder: Path) -> Description:
         raise CheckpointError(
             f"{folder} is no run: it holds no config.json. Name a folder that `al train` made."
         )
-    described = read_json(path)
     try:
-        inputs = described["inputs"]
-        spec = InputSpec(**{**inputs, "shape": tuple(inputs["shape"])})
-        config = RunConfig.from_json(described["config"])
-        names = tuple(described["label_names"])
-        return Description(config, spec, names, _backbone(described.get("backbone")))
+        return description_from_json(read_json(path))
     except (TypeError, KeyError) as error:
         raise CheckpointError(
             f"{path} does not describe a run of this library ({error}); expected config, inputs "
             "and label_names. Name a folder that `al train` made."
         ) from error
+
+
+def description_to_json(description: Description) -> dict[str, Any]:
+    """Return a description as JSON-able values."""
+    described = {
+        "config": description.config.to_json(),
+        "inputs": asdict(description.spec),
+        "label_names": list(description.label_names),
+    }
+    if description.backbone is not None:
+        described["backbone"] = asdict(description.backbone)
+    return described
+
+
+def description_from_json(described: dict[str, Any]) -> Description:
+    """Return the description that `description_to_json` gave.
+
+    Raises:
+        TypeError, KeyError: They are something else.
+    """
+    inputs = described["inputs"]
+    spec = InputSpec(**{**inputs, "shape": tuple(inputs["shape"])})
+    config = RunConfig.from_json(described["config"])
+    names = tuple(described["label_names"])
+    return Description(config, spec, names, _backbone(described.get("backbone")))
 
 
 def keep_description(folder: Path, description: Description, data: DataSet) -> None:
@@ -72,14 +99,7 @@ def keep_description(folder: Path, description: Description, data: DataSet) -> N
         return
     write_json(folder / "preprocessing.json", data.preprocessing)
     # last, because it makes the folder a run
-    described = {
-        "config": description.config.to_json(),
-        "inputs": asdict(description.spec),
-        "label_names": list(description.label_names),
-    }
-    if description.backbone is not None:
-        described["backbone"] = asdict(description.backbone)
-    write_json(folder / "config.json", described)
+    write_json(folder / "config.json", description_to_json(description))
 
 
 def _backbone(values: dict[str, Any] | None) -> Backbone | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -14,7 +14,7 @@ from associated_learning.checkpoint import Checkpoints
 from associated_learning.data import DataSet, Preprocessor, preprocessor_from_dict
 from associated_learning.encoders import encoders_in
 from associated_learning.errors import InputError
-from associated_learning.experiments.config import RunConfig
+from associated_learning.experiments.config import COMPUTING, RunConfig
 from associated_learning.experiments.converted import Backbone, find_backbone
 from associated_learning.experiments.description import (
     Description,
@@ -32,6 +32,7 @@ from associated_learning.experiments.inputs import (
 )
 from associated_learning.experiments.origin import find_origin
 from associated_learning.experiments.plots import plot_curves
+from associated_learning.experiments.ranks import tell_run
 from associated_learning.experiments.result import (
     RunResult,
     make_result,
@@ -42,6 +43,10 @@ from associated_learning.experiments.training import choose_device, make_trainer
 from associated_learning.files import read_json
 from associated_learning.inference import evaluate
 from associated_learning.network import Network
+from associated_learning.stage_trace import StageTrace
+
+if TYPE_CHECKING:
+    from associated_learning.pipeline.ranks import Ranks
 
 __all__ = ["OpenRun", "default_folder", "open_run", "read_config", "train_run"]
 
@@ -76,6 +81,7 @@ def train_run(
     *,
     callbacks: Iterable[Callback] = (),
     data: DataSet | None = None,
+    ranks: Ranks | None = None,
 ) -> RunResult:
     """Train, or resume, the run of a folder; read the test set once, at the end.
 
@@ -85,6 +91,7 @@ def train_run(
             resumed, or its result returned if it is finished.
         callbacks: Told about every batch and epoch, besides the metrics file.
         data: The data, if they are loaded already.
+        ranks: The processes of a pipeline, of which this is rank 0; the others `follow_run`.
 
     Raises:
         InputError: The folder holds a run of other settings or data, or a setting does not fit.
@@ -95,6 +102,7 @@ def train_run(
     _check_same(config, folder)
     finished = read_result(folder)
     if finished is not None:
+        tell_run(ranks, None)
         return finished
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -115,7 +123,12 @@ def train_run(
     )
     net = net.to(device)
     train = training_batches(config, data)
-    keep_description(folder, Description(config, spec, data.label_names, backbone), data)
+    description = Description(config, spec, data.label_names, backbone)
+    keep_description(folder, description, data)
+    tell_run(ranks, description, batches=len(train))
+    if config.trace is not None:
+        picture, file = folder / "plots" / "pipeline.png", folder / "pipeline.json"
+        callbacks = [*callbacks, StageTrace(config.trace, picture=picture, file=file)]
     state = make_trainer(config, len(train), len(encoders_in(net))).fit(
         net,
         train,
@@ -173,13 +186,8 @@ def _check_same(config: RunConfig, folder: Path) -> None:
         raise InputError(f"{folder} is a file; expected a folder for the run. Name another.")
     if not (folder / "config.json").exists():
         return
-    # where and how fast a run computes may change when it is resumed
-    other = replace(
-        read_config(folder),
-        device=config.device,
-        threads=config.threads,
-        save_every=config.save_every,
-    )
+    computing = {name: getattr(config, name) for name in COMPUTING}
+    other = replace(read_config(folder), **computing)
     differences = config.differences(other)
     if differences:
         raise InputError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 from torch.optim import Optimizer
 
@@ -76,11 +78,16 @@ def _frozen(text: str | None) -> int | list[str]:
 def choose_device(name: str) -> torch.device:
     """Return the device of that name; "auto" is a GPU where there is one.
 
+    Of several GPUs the processes that ``torchrun`` started on a machine take one each.
+
     Raises:
         InputError: There is no such device here.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        number = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
+        return torch.device("cuda", number)
     try:
         device = torch.device(name)
         torch.zeros(1, device=device).item()  # "meta" makes tensors, but computes nothing

@@ -8,6 +8,7 @@ from typing import Any
 
 from associated_learning.network import Network
 from associated_learning.pipeline.channel import Channel
+from associated_learning.pipeline.clock import Clock, StageClock, WallClock
 from associated_learning.pipeline.items import (
     End,
     Failure,
@@ -44,6 +45,10 @@ class Executor(ABC):
     def settle(self) -> None:
         """Leave the network with the weights of the last snapshot, if it went on beyond it."""
 
+    def clock(self) -> Clock:
+        """Return what tells the training time of every batch."""
+        return StageClock()
+
     def finish(self, outcome: dict[str, Any]) -> None:  # noqa: B027  # most have nobody to tell
         """Tell all who took part how training ended; the network has its final weights.
 
@@ -75,6 +80,9 @@ class Sequential(Executor):
 
     def settle(self) -> None:
         pass  # it never goes on before a report is read
+
+    def clock(self) -> Clock:
+        return WallClock()  # so that making the batches counts too, and validation does not
 
 
 def merged(reports: Sequence[Report]) -> Report:

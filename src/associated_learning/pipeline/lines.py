@@ -9,8 +9,8 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from associated_learning.pipeline.channel import Channel
 from associated_learning.pipeline.items import Item, Report
-from associated_learning.pipeline.ranks import Ranks
 from associated_learning.pipeline.pumps import Receiver, Sender
+from associated_learning.pipeline.ranks import Ranks
 
 __all__ = ["Lines"]
 
