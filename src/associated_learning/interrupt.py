@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Interrupt", "deferred_interrupts"]
+__all__ = ["Interrupt", "deferred_interrupts", "passed_on_interrupts"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -17,13 +17,23 @@ class Interrupt:
     """Whether the user asked to stop."""
 
     def __init__(self) -> None:
-        self.requested = False
+        self._signalled = False
+        self._others: list[Callable[[], bool]] = []
+
+    @property
+    def requested(self) -> bool:
+        """Whether a signal came, here or to another process of the run."""
+        return self._signalled or any(other() for other in self._others)
+
+    def also(self, other: Callable[[], bool]) -> None:
+        """Let another source of interrupts count too."""
+        self._others.append(other)
 
     def request(self, number: int, frame: FrameType | None) -> None:
         """Take note of a first signal; a second one stops at once."""
-        if self.requested:
+        if self._signalled:
             raise KeyboardInterrupt
-        self.requested = True
+        self._signalled = True
 
 
 @contextmanager
@@ -33,12 +43,25 @@ def deferred_interrupts() -> Iterator[Interrupt]:
     Outside the main thread, where Python delivers no signals, the flag just stays down.
     """
     interrupt = Interrupt()
+    with _handled(interrupt.request):
+        yield interrupt
+
+
+@contextmanager
+def passed_on_interrupts(tell: Callable[[], object]) -> Iterator[None]:
+    """Call ``tell`` at SIGINT and SIGTERM inside the block, which goes on until others end it."""
+    with _handled(lambda number, frame: tell()):
+        yield
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
-        yield interrupt
+        yield
         return
-    before = {number: signal.signal(number, interrupt.request) for number in _SIGNALS}
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
     try:
-        yield interrupt
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, previous in before.items():
+            signal.signal(number, previous)

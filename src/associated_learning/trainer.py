@@ -285,7 +285,12 @@ class _Run:
                 feed = self.feed(train, interrupt)
                 of = functools.partial(_stage, settings)
                 executor = make(net=self.net, stage=self.stage, sample=feed.sample, stage_of=of)
-                self.follow(feed, executor, validation, listener)
+                executor.heed(interrupt)
+                try:
+                    self.follow(feed, executor, validation, listener)
+                except KeyboardInterrupt:
+                    executor.finish(None)
+                    raise
             self.restore_best()
             executor.finish(state.to_json())
         finally:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from associated_learning.interrupt import Interrupt
 from associated_learning.network import Network
 from associated_learning.pipeline.channel import Channel
 from associated_learning.pipeline.clock import Clock, StageClock, WallClock
@@ -49,11 +50,14 @@ class Executor(ABC):
         """Return what tells the training time of every batch."""
         return StageClock()
 
-    def finish(self, outcome: dict[str, Any]) -> None:  # noqa: B027  # most have nobody to tell
+    def heed(self, interrupt: Interrupt) -> None:  # noqa: B027  # most run in one process
+        """Let an interrupt that reaches any process of the run count."""
+
+    def finish(self, outcome: dict[str, Any] | None) -> None:  # noqa: B027  # most have nobody to tell
         """Tell all who took part how training ended; the network has its final weights.
 
         Args:
-            outcome: JSON-able.
+            outcome: JSON-able; None if it was interrupted.
         """
 
 

@@ -17,6 +17,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from associated_learning.drawing import drawn_from
 from associated_learning.errors import AssociatedLearningError
+from associated_learning.interrupt import Interrupt, passed_on_interrupts
 from associated_learning.network import Network
 from associated_learning.pipeline.channel import Channel
 from associated_learning.pipeline.executor import Executor, merged, read_reports
@@ -38,7 +39,7 @@ class _Outcome(NamedTuple):
     """What rank 0 tells the other ranks after training."""
 
     weights: dict[str, Any]
-    outcome: dict[str, Any]
+    outcome: dict[str, Any] | None
 
 
 class Processes(Executor):
@@ -106,7 +107,10 @@ class Processes(Executor):
         for thread in threads:
             thread.join()
 
-    def finish(self, outcome: dict[str, Any]) -> None:
+    def heed(self, interrupt: Interrupt) -> None:
+        interrupt.also(lambda: self._ranks.watch.interrupted)
+
+    def finish(self, outcome: dict[str, Any] | None) -> None:
         weights = {name: part.state_dict() for name, part in self._net.parts().items()}
         for channel in self._control:
             channel.put(_Outcome(weights, outcome))
@@ -134,6 +138,7 @@ def follow(ranks: Ranks, net: Network, stage: Stage, *, wire: torch.dtype | None
 
     Raises:
         AssociatedLearningError: A stage failed, this one or another.
+        KeyboardInterrupt: A signal asked one of the ranks to stop; rank 0 has saved the run.
     """
     sizes, replicas = ranks.hear("stages")
     mesh = _mesh(stage, sizes, replicas)
@@ -141,13 +146,16 @@ def follow(ranks: Ranks, net: Network, stage: Stage, *, wire: torch.dtype | None
     control = lines.control_in()
     own = stage.split(sizes)[mesh.get_local_rank("stage")]
     own.restore(control.get())
-    reports = lines.reports_out()
-    error = work(_alone(own, mesh), lines.batches_in(), lines.batches_out(), reports)
-    if error is not None:
-        with contextlib.suppress(AssociatedLearningError):
-            control.get()  # closed when rank 0 has taken note
-        raise error
-    weights, outcome = control.get()
+    with passed_on_interrupts(ranks.watch.request_interrupt):
+        channels = lines.batches_in(), lines.batches_out(), lines.reports_out()
+        error = work(_alone(own, mesh), *channels)
+        if error is not None:
+            with contextlib.suppress(AssociatedLearningError):
+                control.get()  # closed when rank 0 has taken note
+            raise error
+        weights, outcome = control.get()
+    if outcome is None:
+        raise KeyboardInterrupt
     for name, part in net.parts().items():
         part.load_state_dict(weights[name])
     return dict(outcome)

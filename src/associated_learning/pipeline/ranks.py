@@ -98,6 +98,7 @@ def joined(settings: Mapping[str, str]) -> Iterator[Ranks]:
         return
     begun = not dist.is_initialized()
     store, rank, size = _meeting_place() if begun else _present_group()
+    interrupted = False
     name = agree({**_versions(), **settings}, store, rank, size)
     store = PrefixStore(name, store)
     if begun:
@@ -108,8 +109,12 @@ def joined(settings: Mapping[str, str]) -> Iterator[Ranks]:
             _active.append(Ranks(store, watch))
             try:
                 yield _active[-1]
+            except KeyboardInterrupt:
+                interrupted = True  # no failure: all ranks stop where rank 0 has saved the run
             finally:
                 _active.clear()
+        if interrupted:
+            raise KeyboardInterrupt
     finally:
         if begun:
             dist.destroy_process_group()
