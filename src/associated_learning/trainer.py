@@ -187,10 +187,12 @@ class Trainer:
         # here, because not every build of torch has torch.distributed
         from associated_learning.pipeline.processes import follow
         from associated_learning.pipeline.ranked import check_ranks, make_processes
-        from associated_learning.pipeline.ranks import joined
+        from associated_learning.pipeline.ranks import joined, number_of_ranks
 
+        # before they meet, so that all of them are told the same
+        blocks = len(net.blocks())
+        check_ranks(number_of_ranks(), blocks, stages=self.stages, replicas=self.replicas)
         with joined(self._same_in_all_ranks(net, train)) as ranks:
-            check_ranks(ranks.size, len(net.blocks()), stages=self.stages, replicas=self.replicas)
             if ranks.rank > 0:
                 set_modes(net, self.freeze)
                 outcome = follow(ranks, net, _stage(self, net), wire=self.wire)
@@ -337,7 +339,7 @@ class _Run:
                     if self.is_over(report.marker, feed):
                         break
                     clock.go_on()
-            executor.settle()
+        executor.settle()
 
     def pass_marker(
         self,

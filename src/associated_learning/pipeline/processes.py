@@ -21,7 +21,7 @@ from associated_learning.interrupt import Interrupt, passed_on_interrupts
 from associated_learning.network import Network
 from associated_learning.pipeline.channel import Channel
 from associated_learning.pipeline.executor import Executor, merged, read_reports
-from associated_learning.pipeline.items import End, Item, Items, Report, Reports
+from associated_learning.pipeline.items import End, Failure, Item, Items, Report, Reports
 from associated_learning.pipeline.last_weights import LastWeights
 from associated_learning.pipeline.lines import Lines
 from associated_learning.pipeline.ranks import Ranks
@@ -99,7 +99,8 @@ class Processes(Executor):
             yield from self._weights.of(read_reports(reports, unread, self._join))
         except GeneratorExit:
             unread.close()  # which ends the feeding; what is under way comes to its end
-            while not isinstance(self._join([channel.get() for channel in reports]), End):
+            over = (End, Failure)
+            while not isinstance(self._join([channel.get() for channel in reports]), over):
                 pass
             raise
         finally:

@@ -22,7 +22,7 @@ from associated_learning.pipeline.channel import Channel
 from associated_learning.pipeline.transport import abort
 from associated_learning.pipeline.watch import Watch
 
-__all__ = ["Ranks", "joined"]
+__all__ = ["Ranks", "joined", "number_of_ranks"]
 
 _NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _POLL = 0.05  # seconds between two looks for what another rank may tell
@@ -120,12 +120,14 @@ def joined(settings: Mapping[str, str]) -> Iterator[Ranks]:
             dist.destroy_process_group()
 
 
-def _meeting_place() -> tuple[Store, int, int]:
-    """Return the store of the processes that torchrun started, this one's rank, and their number.
+def number_of_ranks() -> int:
+    """Return how many processes the run has.
 
     Raises:
-        InputError: It did not start this one.
+        InputError: torchrun did not start this one.
     """
+    if dist.is_initialized():
+        return dist.get_world_size()
     missing = [name for name in _NEEDED if name not in os.environ]
     if missing:
         raise InputError(
@@ -133,6 +135,12 @@ def _meeting_place() -> tuple[Store, int, int]:
             f"{', '.join(missing)} in the environment); start it as torchrun --nproc-per-node 2 "
             "--no-python al train ... --executor processes, or use threads."
         )
+    return int(os.environ["WORLD_SIZE"])
+
+
+def _meeting_place() -> tuple[Store, int, int]:
+    """Return the store that torchrun's processes share, this one's rank, and their number."""
+    number_of_ranks()
     found: tuple[Store, int, int] = next(rendezvous("env://"))
     return found
 

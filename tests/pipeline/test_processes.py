@@ -1,0 +1,304 @@
+"""Law of the exact pipeline across processes, and that any fault ends all of them clearly."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rank_processes import Place, RankError, Ranks
+from runs import all_kinds_of_layers, digests, trained
+from torch import Tensor, nn
+
+import associated_learning as al
+from associated_learning.callbacks import Callback
+from associated_learning.history import StageTime, TrainingState
+from conftest import batches_of, dense_network
+
+pytestmark = pytest.mark.distributed
+
+WITHIN = 20.0  # seconds for what takes less than 10 on an idle machine
+
+
+def as_torchrun_does(place: Place) -> None:
+    os.environ.update(
+        RANK=str(place.rank),
+        WORLD_SIZE=str(place.size),
+        LOCAL_RANK=str(place.rank),
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(place.port),
+        TORCHELASTIC_USE_AGENT_STORE="True",
+    )
+
+
+def run(place: Place, folder: Path | None, options: dict[str, Any]) -> Any:
+    """Train on one rank; return what of the outcome can be sent."""
+    as_torchrun_does(place)
+    own = options.pop("of_rank", {}).get(place.rank, {})
+    callbacks = options.pop("callbacks", {}).get(place.rank, [])
+    make = options.pop("net", all_kinds_of_layers)
+    net, state = trained(
+        "processes",
+        folder if place.rank == 0 else None,
+        net=make(),
+        callbacks=[callback(place) for callback in callbacks],
+        **{**options, **own},
+    )
+    weights = {name: value.numpy() for name, value in net.state_dict().items()}
+    return weights, state.step, state.best_epoch, state.stopped
+
+
+def in_ranks(size: int, folder: Path | None, **options: Any) -> list[Any]:
+    with Ranks(run, size, folder, options) as ranks:
+        return ranks.results()
+
+
+def errors_of(ranks: Ranks) -> list[str]:
+    found = []
+    for rank in range(len(ranks.processes)):
+        try:
+            ranks.result(rank)
+        except RankError as error:
+            found.append(str(error))
+    return found
+
+
+@pytest.fixture(scope="module")
+def sequential(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Digests of 201 updates in one process, with dropout, BatchNorm, Adam and clipping."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("sequential")
+    trained("sequential", folder, batches=67)
+    return digests(folder)
+
+
+@pytest.mark.parametrize(("ranks", "stages"), [(2, None), (3, (1, 1, 2)), (4, 4)])
+def test_any_number_of_ranks_ends_with_the_same_bits(
+    ranks: int, stages: Any, sequential: dict[str, str], tmp_path: Path
+) -> None:
+    outcomes = in_ranks(ranks, tmp_path, stages=stages, batches=67)
+    assert digests(tmp_path) == sequential
+    for weights, *counts in outcomes:  # every rank ends with the whole network
+        assert tuple(counts) == outcomes[0][1:]
+        assert all((value == outcomes[0][0][name]).all() for name, value in weights.items())
+
+
+class KilledError(Exception):
+    pass
+
+
+class RaiseAt33(Callback):
+    def __init__(self, place: Place) -> None:
+        pass
+
+    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+        if state.step == 33:
+            raise KilledError
+
+
+def test_resumed_with_another_number_of_ranks_and_in_one_process(tmp_path: Path) -> None:
+    """Elastic resume, in the middle of an epoch: 3 ranks, then 2, then one process."""
+    trained("sequential", tmp_path / "whole", save_every=5)
+    kill = {0: [RaiseAt33]}
+    for ranks in (3, 2):
+        with pytest.raises(RankError, match="KilledError"):
+            in_ranks(ranks, tmp_path / "cut", save_every=5, callbacks=kill)
+    trained("sequential", tmp_path / "cut", save_every=5)
+    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+
+
+def test_patience_ends_all_ranks_with_the_weights_of_the_best_epoch() -> None:
+    options: dict[str, Any] = {"epochs": 30, "patience": 2, "lr": 0.5}
+    net, state = trained("sequential", None, **options)
+    for weights, *counts in in_ranks(2, None, **options):
+        assert counts == [state.step, state.best_epoch, True]
+        expected = net.state_dict()
+        assert all((value == expected[name].numpy()).all() for name, value in weights.items())
+
+
+class TellTenth(Callback):
+    """Tells the test when batch 10 is done."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+        if state.step == 10:
+            self.place.tell(os.getpid())
+
+
+def test_a_killed_rank_ends_all_and_the_run_goes_on_from_its_snapshot(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"epochs": 10, "save_every": 5}
+    watching = {**options, "callbacks": {0: [TellTenth]}}
+    with Ranks(run, 3, tmp_path / "cut", watching) as ranks:
+        ranks.told(0)
+        ranks.signal(1, signal.SIGKILL)
+        begin = time.monotonic()
+        errors = errors_of(ranks)
+        assert time.monotonic() - begin < WITHIN
+    assert errors[1] == "rank 1 ended with exit code -9"
+    assert all("PipelineError" in error and "rank" in error for error in (errors[0], errors[2]))
+    in_ranks(2, tmp_path / "cut", **options)
+    trained("sequential", tmp_path / "whole", **options)
+    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_sigterm_on_any_rank_saves_and_ends_all(rank: int, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"epochs": 10}
+    watching = {**options, "callbacks": {0: [TellTenth]}}
+    with Ranks(run, 2, tmp_path / "cut", watching) as ranks:
+        ranks.told(0)
+        ranks.signal(rank, signal.SIGTERM)
+        begin = time.monotonic()
+        errors = errors_of(ranks)
+        assert time.monotonic() - begin < WITHIN
+    assert errors == ["KeyboardInterrupt: "] * 2
+    saved = al.Checkpoints(tmp_path / "cut").path("last")
+    assert int(saved.name.split("-")[1]) % 20 != 0  # in the middle of an epoch, not at its end
+    in_ranks(2, tmp_path / "cut", **options)
+    trained("sequential", tmp_path / "whole", **options)
+    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+
+
+class Poison(nn.Module):
+    """Makes NaN of batch 45."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.batches += self.training
+        return x * float("nan") if self.batches > 45 else x
+
+
+def poisoned() -> al.ALNetwork:
+    net = all_kinds_of_layers()
+    net.layers[2].f.append(Poison())
+    return net
+
+
+def test_nan_on_one_rank_stops_all_and_names_the_layer(tmp_path: Path) -> None:
+    with Ranks(run, 4, tmp_path, {"net": poisoned, "stages": 4}) as ranks:
+        errors = errors_of(ranks)
+    assert len(errors) == 4
+    assert all("layer 3 is not finite at batch 45" in error for error in errors)
+    assert errors[0].startswith("NonFiniteLossError")
+    assert al.Checkpoints(tmp_path).path("last").name == "last-000000040"
+
+
+def test_ranks_with_different_settings_are_refused_on_all() -> None:
+    with Ranks(run, 2, None, {"of_rank": {1: {"lr": 0.3}}}) as ranks:
+        errors = errors_of(ranks)
+    assert len(errors) == 2
+    assert all("lr: '0.01' on rank 0; '0.3' on rank 1" in error for error in errors)
+
+
+def test_unequal_numbers_of_batches_are_refused_on_all() -> None:
+    with Ranks(run, 2, None, {"of_rank": {1: {"batches": 7}}}) as ranks:
+        errors = errors_of(ranks)
+    assert all("batches of an epoch: '20' on rank 0; '7' on rank 1" in error for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "options", "message"),
+    [
+        (2, {"stages": 3}, "needs 3 ranks; torchrun started 2"),
+        (3, {"replicas": 2}, "replicas=2 came for 3 ranks; expected a divisor of 3"),
+        (2, {"net": dense_network, "stages": (1, 1)}, "the network has 3"),
+        (4, {"net": dense_network}, "4 stages came for a network of 3 layers"),
+    ],
+)
+def test_ranks_that_do_not_fit_are_refused_on_all(
+    ranks: int, options: dict[str, Any], message: str
+) -> None:
+    with Ranks(run, ranks, None, options) as started:
+        errors = errors_of(started)
+    assert len(errors) == ranks
+    assert all(error.startswith("InputError") and message in error for error in errors)
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_all_ranks(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("where the folder should be")
+    with Ranks(run, 2, tmp_path / "file" / "run", {}) as ranks:
+        errors = errors_of(ranks)
+    assert errors[0].startswith("CheckpointError")
+    assert "CheckpointError" in errors[1]
+
+
+def plain() -> al.ALNetwork:
+    torch.manual_seed(3)
+    return dense_network(2)
+
+
+def test_replicas_train_as_the_whole_batch_does() -> None:
+    """Gradients of means over halves, averaged: the gradient of the mean, up to rounding."""
+    options: dict[str, Any] = {"optimizer": torch.optim.SGD, "lr": 0.1}
+    net, _ = trained("sequential", None, net=plain(), **options)
+    for weights, *_ in in_ranks(4, None, net=plain, replicas=2, **options):
+        for name, expected in net.state_dict().items():
+            torch.testing.assert_close(torch.from_numpy(weights[name]), expected)
+
+
+def test_bf16_on_the_wire_rounds_a_little(tmp_path: Path) -> None:
+    net, _ = trained("sequential", None, net=plain())
+    (weights, *_), _ = in_ranks(2, None, net=plain, wire=torch.bfloat16)
+    expected = net.state_dict()
+    lower, upper = "layers.0.f.0.weight", "layers.1.f.0.weight"
+    assert (weights[lower] == expected[lower].numpy()).all()  # nothing came to it by wire
+    assert not (weights[upper] == expected[upper].numpy()).all()
+    torch.testing.assert_close(
+        torch.from_numpy(weights[upper]), expected[upper], rtol=0.1, atol=0.02
+    )
+
+
+class Overlap(Callback):
+    """Tells when stages worked."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.times: list[list[StageTime]] = []
+
+    def stages_done(self, step: int, times: list[StageTime]) -> None:
+        self.times.append(times)
+
+    def ended(self, state: TrainingState) -> None:
+        self.place.tell([[tuple(time) for time in times] for times in self.times])
+
+
+def slow() -> al.ALNetwork:
+    class Slow(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            if self.training:
+                time.sleep(0.02)
+            return x
+
+    encoders = [nn.Sequential(Slow(), nn.Linear(6, 6)) for _ in range(2)]
+    return al.al_form(encoders, torch.randn(2, 6), al.Classes(4), latent=5)
+
+
+def test_ranks_work_at_the_same_time_on_different_batches() -> None:
+    options = {"net": slow, "callbacks": {0: [Overlap]}, "epochs": 1, "batches": 20}
+    with Ranks(run, 2, None, options) as ranks:
+        spans = ranks.told(0)
+        ranks.results()
+    assert [[(first, last) for first, last, *_ in times] for times in spans] == [
+        [(1, 1), (2, 2)]
+    ] * 20
+    lower = [times[0] for times in spans]
+    upper = [times[1] for times in spans]
+    # stage 1 begins a batch before stage 2 has ended the one before it
+    overlaps = [after[2] < before[3] for before, after in zip(upper, lower[1:], strict=False)]
+    assert sum(overlaps) > 15
+
+
+def test_without_torchrun_the_command_is_told() -> None:
+    with pytest.raises(al.InputError, match="torchrun --nproc-per-node 2 --no-python al train"):
+        al.Trainer(epochs=1, executor="processes").fit(
+            dense_network(2), al.LoaderBatches(batches_of(2))
+        )
