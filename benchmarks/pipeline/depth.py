@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from batches import Batch, texts
+from clock import BlockClock
 from torch import Tensor, nn
 from training import LEARNING_RATE, Batches, Watch
 
@@ -16,7 +17,7 @@ from associated_learning import models
 from associated_learning.keyed import StepKey
 from associated_learning.optim import make_optimizers
 
-__all__ = ["deep", "layer_seconds", "pipeline_seconds", "plain_seconds", "text", "waiting"]
+__all__ = ["Epoch", "deep", "layer_seconds", "plain_seconds", "real_epoch", "text", "waiting"]
 
 _WORDS, _CLASSES, _WIDTH = 2_000, 4, 128
 _WARM_UP = 2
@@ -100,11 +101,22 @@ def waiting(depth: int, seconds: float) -> al.ALNetwork:
     return net
 
 
-def pipeline_seconds(
-    make: Callable[[], al.ALNetwork], sizes: list[int], batch: Batch, steps: int
-) -> float:
-    """Return how long the threads of the library's pipeline really take for an epoch."""
+class Epoch(NamedTuple):
+    """An epoch that a real pipeline ran.
+
+    Attributes:
+        seconds: From the first batch to the last one's end.
+        layers: Seconds of each layer's update, their mean over the batches.
+    """
+
+    seconds: float
+    layers: list[float]
+
+
+def real_epoch(net: al.ALNetwork, sizes: list[int], batch: Batch, steps: int) -> Epoch:
+    """Train for an epoch by the threads of the library's pipeline."""
     watch, batches = Watch(), Batches([batch] * steps)
     trainer = al.Trainer(epochs=1, lr=LEARNING_RATE, executor="threads", stages=sizes)
-    trainer.fit(make(), batches, callbacks=[watch])
-    return watch.end - batches.begin
+    with BlockClock(net.blocks()) as clock:
+        trainer.fit(net, batches, callbacks=[watch])
+    return Epoch(watch.end - batches.begin, [wall / steps for wall in clock.wall])
