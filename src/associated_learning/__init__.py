@@ -19,12 +19,14 @@ from associated_learning.conversion import (
     register_partners,
     register_readout,
 )
+from associated_learning.equivalence import Equivalence, verify_pipeline
 from associated_learning.errors import (
     AssociatedLearningError,
     CheckpointError,
     ConversionError,
     InputError,
     NonFiniteLossError,
+    PipelineError,
     VerificationError,
 )
 from associated_learning.inference import evaluate, predict_batches
@@ -33,6 +35,7 @@ from associated_learning.loader import LoaderBatches
 from associated_learning.network import ALNetwork, Network
 from associated_learning.parameters import count_parameters
 from associated_learning.sequence import Sequence
+from associated_learning.stage_trace import StageTrace
 from associated_learning.step import update_layer, update_network
 from associated_learning.target_warmup import warm_targets
 from associated_learning.targets import Classes, MultiLabel, Regression
@@ -51,15 +54,18 @@ __all__ = [
     "Classes",
     "ConversionError",
     "ConvertedNetwork",
+    "Equivalence",
     "InputError",
     "LoaderBatches",
     "MultiLabel",
     "Network",
     "NonFiniteLossError",
     "Partners",
+    "PipelineError",
     "Plan",
     "Regression",
     "Sequence",
+    "StageTrace",
     "Trainer",
     "VerificationError",
     "al_form",
@@ -76,5 +82,6 @@ __all__ = [
     "update_layer",
     "update_network",
     "verify",
+    "verify_pipeline",
     "warm_targets",
 ]
