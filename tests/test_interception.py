@@ -39,6 +39,7 @@ BY_TYPE: dict[str, Any] = {
     "bool": True,
     "Optional[bool]": True,
     "Optional[Generator]": None,
+    "Optional[List[str]]": None,  # names of dimensions, up to torch 2.12
 }
 ELSEWHERE = (
     *("rnn_", "gru", "lstm"),  # take lists of weights: nn.LSTM is among the modules of test_drawing

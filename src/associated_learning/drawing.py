@@ -21,20 +21,20 @@ __all__ = ["drawn_from", "draws"]
 def drawn_from(*key: int | str, device: torch.device | str = "cpu") -> Iterator[None]:
     """Let the calling thread draw as in `seeded`, but from generators of its own.
 
-    The numbers are the same to the last bit, other threads and torch's shared generators notice
-    nothing. Caught is whatever torch's own operations draw, also inside of compiled modules and
-    in a backward pass that the block contains; a backward pass after it draws from the shared
-    generators again. Not caught are threads that the block starts, kernels of other packages
-    that go to the shared generators by themselves, cuDNN's recurrent dropout (which `seeded`
-    cannot key either), and calls such as ``torch.manual_seed`` or ``torch.random.fork_rng``,
-    which go on to mean the shared generators.
+    The numbers are the same to the last bit, and torch's shared generators stay untouched. Caught
+    is whatever torch's own operations draw on this thread, also inside of compiled modules. Not
+    caught are other threads, with a backward pass on a GPU among them, kernels of other packages
+    that go to the shared generators by themselves, and calls such as ``torch.manual_seed`` and
+    ``torch.random.fork_rng``, which go on to mean the shared generators. A backward pass after the
+    block draws from the shared generators.
 
     Args:
         key: Integers and strings that name this use of randomness.
         device: Where the random numbers are drawn; what is drawn on the CPU is always keyed too.
 
     Raises:
-        InputError: The block draws under ``torch.utils.checkpoint``, which could not repeat it.
+        InputError: The block draws under ``torch.utils.checkpoint``, which could not repeat it, or
+            by cuDNN's recurrent dropout, which cannot be keyed.
 
     Example:
         >>> from associated_learning.keyed import seeded

@@ -15,6 +15,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -36,20 +37,25 @@ _Draw = Callable[[torch.Generator, DispatchKeySet, tuple[Any, ...], dict[str, An
 _KEY_NAME = "DeferredInit"
 _KEY = torch._C._dispatch_key_parse(_KEY_NAME)
 _BELOW = torch._C._dispatch_keyset_full_after(_KEY)
-_SLOT = "associated_learning.source"  # torch hands it on to the threads of a backward pass
 _DRAWS_NOTHING = {"aten::_fused_sdp_choice"}  # tells how attention would be computed
 _ROOT = Path(torch.__file__).parent
 # they save the state of the shared generators, to draw the same numbers again in the backward pass
 _RECOMPUTING = {str(_ROOT / "utils" / "checkpoint.py"), str(_ROOT / "_prims" / "rng_prims.py")}
+# torch 2.5 does not tell, so that there the stack is always looked through
+_top_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: "unknown")
 _registering = threading.Lock()
+
+
+class _Sources(threading.local):
+    current: Source | None = None
+
+
+_sources = _Sources()
 
 
 def current() -> Source | None:
     """Return the source of the calling thread; None where it draws from the shared generators."""
-    if not torch._C._is_key_in_tls(_SLOT):
-        return None
-    source: Source | None = torch._C._get_obj_in_tls(_SLOT)
-    return source
+    return _sources.current
 
 
 def switch(source: Source | None) -> Source | None:
@@ -65,8 +71,7 @@ def switch(source: Source | None) -> Source | None:
         >>> torch.equal(drawn, torch.rand(2, generator=torch.Generator().manual_seed(3)))
         True
     """
-    before = current()
-    torch._C._stash_obj_in_tls(_SLOT, source)
+    before, _sources.current = _sources.current, source
     torch._C._dispatch_tls_set_dispatch_key_included(_KEY, source is not None)
     return before
 
@@ -122,11 +127,10 @@ def _kernel(op: OpOverload) -> Callable[..., Any]:
     draw = _with_generator(op) or _with_twin(op) or _with_state(op)
 
     def kernel(keys: DispatchKeySet, *args: Any, **kwargs: Any) -> Any:
-        source = current()
+        source = _sources.current
         own = None if source is None else source.get(_device(args, kwargs))
         if own is None or _is_traced():
             return op.redispatch(keys & _BELOW, *args, **kwargs)
-        _refuse_recomputation(op)
         return draw(own, keys & _BELOW, args, kwargs)
 
     return kernel
@@ -142,12 +146,13 @@ def _with_generator(op: OpOverload) -> _Draw | None:
     def draw(
         own: torch.Generator, keys: DispatchKeySet, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        given: Any = args[place] if place < len(args) else kwargs.pop("generator", None)
-        if given is None or _is_same(given, _shared(own.device)):
-            given = own
+        given = args[place] if place < len(args) else kwargs.get("generator")
+        if given is not None and not _is_same(given, _shared(own.device)):
+            return op.redispatch(keys, *args, **kwargs)
+        _refuse_recomputation(op)
         if place < len(args):
-            return op.redispatch(keys, *args[:place], given, *args[place + 1 :], **kwargs)
-        return op.redispatch(keys, *args, generator=given, **kwargs)
+            return op.redispatch(keys, *args[:place], own, *args[place + 1 :], **kwargs)
+        return op.redispatch(keys, *args, **{**kwargs, "generator": own})
 
     return draw
 
@@ -166,6 +171,7 @@ def _try_twin(twin: OpOverload, *, otherwise: _Draw) -> _Draw:
     def draw(
         own: torch.Generator, keys: DispatchKeySet, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        _refuse_recomputation(twin)
         try:
             return twin(*args, generator=own, **kwargs)
         except NotImplementedError:  # nested tensors have some operations without a generator only
@@ -177,27 +183,38 @@ def _try_twin(twin: OpOverload, *, otherwise: _Draw) -> _Draw:
 def _with_state(op: OpOverload) -> _Draw:
     """Lend the generator's state to the shared one, for an operation that takes no generator."""
     names = [name for name, _ in _signature(op)]
-    chances = [i for i, name in enumerate(names) if name in ("dropout", "dropout_p")]
 
     def draw(
         own: torch.Generator, keys: DispatchKeySet, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        for place in chances:
-            # attention and recurrences without dropout draw nothing; p = 0 elsewhere does draw
-            if not (args[place] if place < len(args) else kwargs.get(names[place])):
-                return op.redispatch(keys, *args, **kwargs)
-        shared = _shared(own.device)
-        with Held([shared]):
-            source, before = switch(None), shared.get_state()
-            try:
-                shared.set_state(own.get_state())
-                return op.redispatch(keys, *args, **kwargs)
-            finally:
-                own.set_state(shared.get_state())
-                shared.set_state(before)
-                switch(source)
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        # attention without dropout draws nothing; p = 0 elsewhere does draw
+        if "dropout_p" in names and not given.get("dropout_p"):
+            return op.redispatch(keys, *args, **kwargs)
+        if op is torch.ops.aten._cudnn_rnn.default:
+            _refuse_recurrent_dropout(given["dropout"], given["train"])
+            return op.redispatch(keys, *args, **kwargs)
+        _refuse_recomputation(op)
+        with _lent(own):
+            return op.redispatch(keys, *args, **kwargs)
 
     return draw
+
+
+@contextmanager
+def _lent(own: torch.Generator) -> Iterator[None]:
+    """Let the shared generator stand for one's own, while no other thread may use it."""
+    shared, source = _shared(own.device), _sources.current
+    with Held([shared]):
+        before = shared.get_state()
+        shared.set_state(own.get_state())
+        switch(None)
+        try:
+            yield
+        finally:
+            switch(source)
+            own.set_state(shared.get_state())
+            shared.set_state(before)
 
 
 def _signature(op: OpOverload) -> list[tuple[str, str]]:
@@ -229,7 +246,7 @@ def _is_traced() -> bool:
 
 def _refuse_recomputation(op: OpOverload) -> None:
     # gradients are off, or the saving of tensors is changed, under every kind of checkpoint
-    hooks: object = torch._C._autograd._top_saved_tensors_default_hooks(True)
+    hooks: object = _top_hooks(True)
     if hooks is None and torch.is_grad_enabled():
         return
     frame: FrameType | None = sys._getframe(1)
@@ -241,4 +258,14 @@ def _refuse_recomputation(op: OpOverload) -> None:
             "generators of its own; expected none, as its recomputation would draw other numbers. "
             "Turn checkpointing off (only one layer's activations live at a time anyway), or use "
             "executor='sequential'."
+        )
+
+
+def _refuse_recurrent_dropout(dropout: float, train: bool) -> None:
+    if dropout and train:
+        raise InputError(
+            f"a recurrent layer with dropout={dropout} came on a GPU; expected 0, as cuDNN draws "
+            "from a state of its own that goes on from layer to layer and cannot be keyed. Put an "
+            "nn.Dropout between recurrent layers of one layer each, or turn cuDNN off "
+            "(torch.backends.cudnn.enabled = False)."
         )

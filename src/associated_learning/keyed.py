@@ -36,7 +36,7 @@ def derive_seed(*key: int | str) -> int:
         >>> derive_seed(0, 1, 2) == derive_seed(0, 1, 2) != derive_seed(0, 2, 1)
         True
     """
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in key)
+    text = "\x1f".join([f"{type(part).__name__}:{part}" for part in key])
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
@@ -61,13 +61,13 @@ def seeded(*key: int | str, device: torch.device | str = "cpu") -> Iterator[None
     """
     # Straight to the generators: torch.manual_seed queues a call for every kind of device that
     # is not initialised, with a stack trace, which costs more than a small layer's update.
-    generators = shared_generators(device)
+    generators, seed = shared_generators(device), derive_seed(*key)
     with Held(generators):
         states = [generator.get_state() for generator in generators]
         source = switch(None)  # inside of drawn_from too
         try:
             for generator in generators:
-                generator.manual_seed(derive_seed(*key))
+                generator.manual_seed(seed)
             yield
         finally:
             switch(source)
