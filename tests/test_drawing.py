@@ -370,12 +370,13 @@ def test_compiled_checkpoints_are_right_or_refused(backend: str) -> None:
         y.sum().backward()
         return [y.detach(), x.grad]
 
+    refused = ""
+    found = []
     try:
         found = run(drawn_from)
     except InputError as error:
-        assert "came under torch.utils.checkpoint" in str(error)
-    else:
-        assert equal(found, run(seeded))
+        refused = str(error)
+    assert "came under torch.utils.checkpoint" in refused or equal(found, run(seeded))
     torch._dynamo.reset()
 
 
