@@ -47,6 +47,7 @@ class Ranks:
         self.size = dist.get_world_size()
         self.watch = watch
         self._store = store
+        self._groups: list[dist.ProcessGroup] = []
 
     def channel(self, capacity: int | None) -> Channel[Any]:
         """Return a channel that any failure closes."""
@@ -65,8 +66,14 @@ class Ranks:
             ranks, backend="cpu:gloo,cuda:nccl" if gpu else "gloo"
         )
         if self.rank in ranks:
+            self._groups.append(group)
             self.watch.on_failure(lambda _: abort(group))
         return group
+
+    def hang_up(self) -> None:
+        """Close the connections that `group` made."""
+        for group in self._groups:
+            dist.destroy_process_group(group)
 
     def tell(self, name: str, value: Any) -> None:
         """Let all ranks know a JSON-able value, once."""
@@ -106,13 +113,15 @@ def joined(settings: Mapping[str, str]) -> Iterator[Ranks]:
         dist.init_process_group(backend, store=store, rank=rank, world_size=size)
     try:
         with Watch(store.clone(), rank, size) as watch:  # type: ignore[attr-defined]
-            _active.append(Ranks(store, watch))
+            ranks = Ranks(store, watch)
+            _active.append(ranks)
             try:
-                yield _active[-1]
+                yield ranks
             except KeyboardInterrupt:
                 interrupted = True  # no failure: all ranks stop where rank 0 has saved the run
             finally:
                 _active.clear()
+        ranks.hang_up()
         if interrupted:
             raise KeyboardInterrupt
     finally:
