@@ -27,7 +27,7 @@ from associated_learning.pipeline.lines import Lines
 from associated_learning.pipeline.ranks import Ranks
 from associated_learning.pipeline.replication import averaged, replicated, shard
 from associated_learning.pipeline.stage import Stage
-from associated_learning.pipeline.worker import feed, work
+from associated_learning.pipeline.worker import feed, join, work
 from associated_learning.snapshot import Snapshot
 
 __all__ = ["Processes", "follow"]
@@ -102,11 +102,11 @@ class Processes(Executor):
             over = (End, Failure)
             while not isinstance(self._join([channel.get() for channel in reports]), over):
                 pass
+            join(threads)
             raise
         finally:
             unread.close()
-        for thread in threads:
-            thread.join()
+        join(threads)
 
     def heed(self, interrupt: Interrupt) -> None:
         interrupt.also(lambda: self._ranks.watch.interrupted)

@@ -23,7 +23,7 @@ from associated_learning.pipeline.items import (
 from associated_learning.pipeline.last_weights import LastWeights
 from associated_learning.pipeline.placement import placed
 from associated_learning.pipeline.stage import Stage
-from associated_learning.pipeline.worker import feed, work
+from associated_learning.pipeline.worker import feed, join, work
 from associated_learning.snapshot import Snapshot
 
 __all__ = ["Threads"]
@@ -77,8 +77,7 @@ class Threads(Executor):
             finally:
                 for channel in everything:
                     channel.close()
-                for thread in threads:
-                    thread.join()
+                join(threads)
 
 
 def _alone(stage: Stage) -> Stage:

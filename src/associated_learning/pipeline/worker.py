@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import pickle
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
 
 from associated_learning.errors import PipelineError
 from associated_learning.pipeline.channel import Channel, Closed
 from associated_learning.pipeline.items import End, Failure, Item, Items, Marker, Report
 from associated_learning.pipeline.stage import Stage
 
-__all__ = ["feed", "work"]
+__all__ = ["feed", "join", "work"]
+
+_LONGEST_END = 1.0  # seconds
 
 
 def feed(items: Items, first: Channel[Item], unread: Channel[None]) -> None:
@@ -64,6 +70,19 @@ def work(
                 return report.error if isinstance(report, Failure) else None
     except Closed:
         return None  # nobody listens any more
+
+
+def join(threads: Iterable[threading.Thread]) -> None:
+    """Wait for the end of threads, also for what the system does after Python is done with them.
+
+    There torch lets go of objects of the thread's, for which it needs Python's lock. Would Python
+    shut down at that moment, the process would abort.
+    """
+    for thread in threads:
+        thread.join()
+        task, end = Path(f"/proc/self/task/{thread.native_id}"), time.monotonic() + _LONGEST_END
+        while task.exists() and time.monotonic() < end:
+            time.sleep(0.0005)
 
 
 def _portable(error: BaseException) -> BaseException:
