@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from torch import Tensor
 
 from associated_learning.errors import InputError
 from associated_learning.network import Network
@@ -10,6 +14,8 @@ from associated_learning.pipeline.items import Passed, Reports
 from associated_learning.snapshot import Snapshot
 
 __all__ = ["LastWeights"]
+
+Weights: TypeAlias = Mapping[str, Mapping[str, Tensor]]
 
 
 class LastWeights:
@@ -25,18 +31,18 @@ class LastWeights:
     def __init__(self, net: Network) -> None:
         self._net = net
         self._copy = _copied(net)
-        self._last: Snapshot | None = None
+        self._last: Weights | None = None
 
     def of(self, reports: Reports) -> Reports:
         """Yield the reports and keep the last snapshot among them."""
         for report in reports:
             if isinstance(report, Passed):
-                self._last = report.snapshot
+                self._last = report.snapshot.weights
             yield report
 
     def network(self, snapshot: Snapshot) -> Network:
         """Return the copy with the weights of a snapshot."""
-        _load(self._copy, snapshot)
+        _load(self._copy, snapshot.weights)
         return self._copy
 
     def settle(self) -> None:
@@ -45,9 +51,9 @@ class LastWeights:
             _load(self._net, self._last)
 
 
-def _load(net: Network, snapshot: Snapshot) -> None:
+def _load(net: Network, weights: Weights) -> None:
     for name, part in net.parts().items():
-        part.load_state_dict(snapshot.weights[name])
+        part.load_state_dict(weights[name])
 
 
 def _copied(net: Network) -> Network:
