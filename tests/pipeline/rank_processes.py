@@ -38,10 +38,10 @@ class Place:
             "127.0.0.1", self.port, is_master=False, wait_for_workers=False, timeout=patience
         )
 
-    def join(self) -> None:
+    def join(self, backend: str = "gloo") -> None:
         """Make the default process group."""
         dist.init_process_group(
-            "gloo",
+            backend,
             store=self.connect(),
             rank=self.rank,
             world_size=self.size,

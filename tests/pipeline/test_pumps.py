@@ -182,3 +182,36 @@ def test_a_lost_connection_closes_the_channel_with_what_failed_first(sending: bo
         seen, raised = ranks.result(0)
         assert seen.startswith("the connection to rank 1 is lost")
         assert raised == "rank 7 failed first"
+
+
+def _between_gpus(place: Place) -> list[bool]:
+    device = torch.device("cuda", place.rank)
+    torch.cuda.set_device(device)
+    place.join("cpu:gloo,cuda:nccl")
+    channel: Channel[Any] = Channel(1)
+    pump = (Sender if place.rank == 0 else Receiver)(channel, 1 - place.rank, device=device)
+    pump.start()
+    if place.rank == 0:
+        for step in range(20):
+            # still being computed when it is put into the channel
+            batch = torch.full((500, 500), float(step), device=device) @ torch.eye(500).to(device)
+            channel.put(Job(step, (batch, torch.tensor(step)), batch[:2]))
+        channel.put(End())
+        pump.join()
+        return []
+    right = []
+    for item in rest_of(channel)[:-1]:
+        (batch, step), t = item.s, item.t
+        right.append(
+            batch.device == t.device == device
+            and step.device.type == "cpu"
+            and bool((batch == item.step).all() and (t == item.step).all())
+        )
+    return right
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_cuda_tensors_travel_from_gpu_to_gpu() -> None:
+    with Ranks(_between_gpus, 2) as ranks:
+        assert ranks.results() == [[], [True] * 20]

@@ -79,20 +79,16 @@ def abort(group: Group = None) -> None:
     overdue, gloo takes the others for lost and closes all connections of the group. So one is
     awaited here that never comes.
     """
-    others = [rank for rank in dist.get_process_group_ranks(group) if rank != dist.get_rank()]
+    whole = dist.group.WORLD if group is None else group
+    assert whole is not None, "there is no default group"
+    others = [rank for rank in dist.get_process_group_ranks(whole) if rank != dist.get_rank()]
     if others:
         with contextlib.suppress(RuntimeError):
             overdue = dist.irecv(torch.empty(1), others[0], group=group, tag=_ABORT_TAG)
             _wait([overdue], timedelta(milliseconds=1))
     if torch.cuda.is_available():
-        _abort_nccl(group)
-
-
-def _abort_nccl(group: Group) -> None:
-    whole = dist.group.WORLD if group is None else group
-    assert whole is not None
-    with contextlib.suppress(RuntimeError, AttributeError):  # torch before 2.6 has no such call
-        whole.abort()
+        with contextlib.suppress(RuntimeError, AttributeError):  # torch before 2.6 has no abort
+            whole.abort()  # NCCL's part
 
 
 def _heads(meta: bytes) -> Sequence[Tensor]:
