@@ -19,7 +19,9 @@ from associated_learning.checkpoint import Checkpoints
 from associated_learning.conversion.table import text_table
 from associated_learning.errors import InputError, VerificationError
 from associated_learning.feed import BatchSource
+from associated_learning.inference import device_of
 from associated_learning.network import Network
+from associated_learning.pipeline.choice import chosen_executor
 from associated_learning.trainer import Trainer
 
 __all__ = ["Equivalence", "LayerDigests", "verify_pipeline"]
@@ -106,6 +108,11 @@ def verify_pipeline(
     """
     if steps < 1:
         raise InputError(f"steps={steps} came; expected at least 1.")
+    if chosen_executor(trainer.executor, device_of(net), trainer.stages) == "sequential":
+        raise InputError(
+            "a trainer with the executor 'sequential' came, which would be compared with itself; "
+            "give executor='threads', or a number of stages."
+        )
     some = _Steps(train, steps)
     once = replace(trainer, epochs=1, patience=None, save_every=None)
     with tempfile.TemporaryDirectory() as folder, _one_thread():

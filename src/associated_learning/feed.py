@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from associated_learning.encoders import frozen_parts
@@ -58,13 +59,13 @@ class Feed:
 
     def items(self, *, epoch: int, batch: int, step: int) -> Items:
         """Yield the items from a batch of an epoch on, the weight update number ``step``."""
+        set_modes(self.net, self.freeze)  # before any stage has work
         for number in range(epoch, self.epochs):
-            set_modes(self.net, self.freeze)
             for x, y in self.source.epoch(number, start=batch):
                 yield self._job(step, x, y)
                 step += 1
                 if self.interrupt.requested:
-                    yield Marker()
+                    yield Marker(last=True)
                     return
                 if self.save_every is not None and step % self.save_every == 0:
                     yield Marker()
@@ -82,7 +83,10 @@ class Feed:
         check_batch(x, y, step)
         device = device_of(self.net)
         t0 = self.net.target.encode(y.to(device, non_blocking=True))
-        return Job(step, to_device(x, device), t0)
+        job = Job(step, to_device(x, device), t0)
+        if device.type == "cuda":  # stages read it on streams of their own
+            torch.cuda.current_stream(device).synchronize()
+        return job
 
 
 def set_modes(net: Network, freeze: int | Sequence[str]) -> None:

@@ -155,6 +155,11 @@ class Trainer:
         """
         _check_sources(train, validation)
         name = chosen_executor(self.executor, device_of(net), self.stages)
+        if name != "processes" and self.replicas > 1:
+            raise InputError(
+                f"replicas={self.replicas} came with executor={name!r}; only the ranks of "
+                "executor='processes' can share the minibatches of a stage. Leave replicas out."
+            )
         with frozen(frozen_parts(net, self.freeze)):
             if name == "processes":
                 return self._fit_in_ranks(net, train, validation, callbacks, checkpoints)
@@ -338,6 +343,10 @@ class _Run:
                     self.pass_marker(report, executor, validation, feed, listener)
                     if self.is_over(report.marker, feed):
                         break
+                    if executor.rests:
+                        set_modes(self.net, self.settings.freeze)  # whatever callbacks did
+                    if feed.waits:
+                        clock = executor.clock()  # training stood still
                     clock.go_on()
         executor.settle()
 
@@ -361,7 +370,7 @@ class _Run:
 
     def is_over(self, marker: Marker, feed: Feed) -> bool:
         """Return whether training ends at a marker. Raises KeyboardInterrupt if asked to stop."""
-        if feed.interrupt.requested and not marker.epoch_end:
+        if marker.last:
             raise KeyboardInterrupt
         return self.state.stopped and not (marker.epoch_end and feed.waits)
 

@@ -108,11 +108,13 @@ def test_bits_that_depend_on_the_executor_are_found() -> None:
     assert told["layer-2"] == told["optimizer-2"] == "NO"
 
 
-def test_no_steps_are_refused() -> None:
-    with pytest.raises(al.InputError, match="steps=0 came"):
-        al.verify_pipeline(
-            dense_network(2), al.LoaderBatches(batches_of(1)), al.Trainer(epochs=1), steps=0
-        )
+@pytest.mark.parametrize(
+    ("executor", "steps", "message"), [("threads", 0, "steps=0 came"), ("auto", 5, "with itself")]
+)
+def test_what_would_prove_nothing_is_refused(executor: str, steps: int, message: str) -> None:
+    trainer = al.Trainer(epochs=1, executor=executor)
+    with pytest.raises(al.InputError, match=message):
+        al.verify_pipeline(dense_network(2), al.LoaderBatches(batches_of(1)), trainer, steps=steps)
 
 
 def test_the_command_shows_the_digests() -> None:

@@ -92,21 +92,28 @@ class KilledError(Exception):
 
 
 class RaiseAt33(Callback):
+    at = 33
+
     def __init__(self, place: Place) -> None:
         pass
 
     def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
-        if state.step == 33:
+        if state.step == self.at:
             raise KilledError
+
+
+class RaiseAt47(RaiseAt33):
+    at = 47
 
 
 def test_resumed_with_another_number_of_ranks_and_in_one_process(tmp_path: Path) -> None:
     """Elastic resume, in the middle of an epoch: 3 ranks, then 2, then one process."""
     trained("sequential", tmp_path / "whole", save_every=5)
-    kill = {0: [RaiseAt33]}
-    for ranks in (3, 2):
+    for ranks, kill, saved in ((3, RaiseAt33, 30), (2, RaiseAt47, 45)):
         with pytest.raises(RankError, match="KilledError"):
-            in_ranks(ranks, tmp_path / "cut", save_every=5, callbacks=kill)
+            in_ranks(ranks, tmp_path / "cut", save_every=5, callbacks={0: [kill]})
+        last = al.Checkpoints(tmp_path / "cut").path("last").name
+        assert last == f"last-{saved:09d}"
     trained("sequential", tmp_path / "cut", save_every=5)
     assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
 
@@ -202,6 +209,7 @@ def test_ranks_with_different_settings_are_refused_on_all() -> None:
 def test_unequal_numbers_of_batches_are_refused_on_all() -> None:
     with Ranks(run, 2, None, {"of_rank": {1: {"batches": 7}}}) as ranks:
         errors = errors_of(ranks)
+    assert len(errors) == 2
     assert all("batches of an epoch: '20' on rank 0; '7' on rank 1" in error for error in errors)
 
 
@@ -243,6 +251,36 @@ def test_replicas_train_as_the_whole_batch_does() -> None:
     for weights, *_ in in_ranks(4, None, net=plain, replicas=2, **options):
         for name, expected in net.state_dict().items():
             torch.testing.assert_close(torch.from_numpy(weights[name]), expected)
+
+
+class Odd(nn.Module):
+    """Fails on a batch of one sample, as BatchNorm does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and len(x) == 1:
+            raise ValueError("one sample is not enough")
+        return x
+
+
+def needs_two_samples() -> al.ALNetwork:
+    encoders = [nn.Sequential(Odd(), nn.Linear(6, 6)) for _ in range(1)]
+    return al.al_form(encoders, torch.randn(2, 6), al.Classes(4), latent=5)
+
+
+def run_odd_batch(place: Place) -> None:
+    as_torchrun_does(place)
+    trainer = al.Trainer(epochs=2, executor="processes", replicas=2)
+    trainer.fit(needs_two_samples(), al.LoaderBatches([*batches_of(2), *batches_of(1, size=3)]))
+
+
+def test_a_replica_that_fails_alone_ends_all() -> None:
+    """Its partner waits for its gradients, which never come."""
+    with Ranks(run_odd_batch, 2) as ranks:
+        begin = time.monotonic()
+        errors = errors_of(ranks)
+        assert time.monotonic() - begin < WITHIN
+    assert len(errors) == 2
+    assert all("one sample is not enough" in error for error in errors)
 
 
 def test_bf16_on_the_wire_rounds_a_little(tmp_path: Path) -> None:

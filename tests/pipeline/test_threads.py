@@ -219,6 +219,34 @@ def test_a_bad_batch_is_reported_and_no_thread_stays() -> None:
     assert threading.active_count() == before
 
 
+def test_frozen_parts_never_leave_their_mode() -> None:
+    """The next epoch begins to be fed while stages are still at work on the last one."""
+    modes = set()
+
+    class Slow(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            alone = threading.current_thread() is threading.main_thread()
+            before = self.training
+            threading.Event().wait(0.01)
+            if not alone:
+                modes.add((before, self.training))
+            return x
+
+    encoders = [nn.Sequential(Slow(), nn.Linear(6, 6)), nn.Linear(6, 6)]
+    net = al.al_form(encoders, torch.randn(2, 6), al.Classes(4), latent=5)
+    al.Trainer(epochs=6, freeze=1, executor="threads", stages=2).fit(
+        net, al.LoaderBatches(batches_of(4))
+    )
+    assert modes == {(False, False)}
+
+
+def test_replicas_need_processes() -> None:
+    with pytest.raises(al.InputError, match="replicas=2 came with executor='threads'"):
+        al.Trainer(epochs=1, executor="threads", replicas=2).fit(
+            dense_network(2), al.LoaderBatches(batches_of(1))
+        )
+
+
 @pytest.mark.parametrize(
     ("executor", "stages", "message"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -97,16 +98,17 @@ def train(
         folder = default_folder(config) if run_folder is None else Path(run_folder)
     config = resolved(config)
     keep_freed_memory()
-    with ranks_of(config) as ranks:
-        if ranks is not None and ranks.rank > 0:
-            follow_run(config, ranks)
-            return
-        callbacks = _callbacks(config, folder, tensorboard, quiet)
-        try:
+    try:
+        with ranks_of(config) as ranks:
+            if ranks is not None and ranks.rank > 0:
+                follow_run(config, ranks)
+                return
+            callbacks = _callbacks(config, folder, tensorboard, quiet)
             result = train_run(config, folder, callbacks=callbacks, ranks=ranks)
-        except KeyboardInterrupt:
+    except KeyboardInterrupt:
+        if os.environ.get("RANK", "0") == "0":
             _show_interrupted(folder)
-            raise typer.Exit(130) from None
+        raise typer.Exit(130) from None
     if ledger is not None:
         _write_row(Path(ledger), folder, result, experiment, variant)
     _show(folder, config, result)

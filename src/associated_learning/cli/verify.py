@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
@@ -51,7 +52,8 @@ def pipeline(
         torchrun --nproc-per-node 2 --no-python al verify pipeline --executor processes
     """
     if settings["executor"] == "auto" and settings["stages"] is None:
-        settings["executor"] = "threads" if settings["device"] in ("auto", "cpu") else "auto"
+        alone = os.environ.get("WORLD_SIZE", "1") == "1"  # else: the ranks that torchrun started
+        settings["executor"] = "threads" if alone else "auto"
     try:
         report = verify_run(RunConfig(**settings), steps=steps)
     except VerificationError as error:

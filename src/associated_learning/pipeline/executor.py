@@ -26,7 +26,13 @@ __all__ = ["Executor", "Sequential", "merged", "read_reports"]
 
 
 class Executor(ABC):
-    """Sends items through the stages of a network, and tells what came of them, in order."""
+    """Sends items through the stages of a network, and tells what came of them, in order.
+
+    Attributes:
+        rests: Whether nothing trains while a report is looked at.
+    """
+
+    rests = False
 
     @abstractmethod
     def run(self, items: Items) -> Reports:
@@ -68,6 +74,8 @@ class Sequential(Executor):
         net: The network.
         stage: All of its blocks.
     """
+
+    rests = True
 
     def __init__(self, net: Network, stage: Stage) -> None:
         self._net = net

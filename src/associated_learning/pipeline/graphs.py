@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from associated_learning.inference import training
 from associated_learning.layer import LayerOutput
 
 __all__ = ["Graphed"]
@@ -23,7 +22,7 @@ class Graphed(nn.Module):
 
     Args:
         block: Any of `Network.blocks`, on a CUDA device; its weights stay where they are.
-        s: Inputs like those to come.
+        s: Inputs like those to come; the block is in the mode in which it trains.
         t: Targets like those to come.
     """
 
@@ -33,8 +32,12 @@ class Graphed(nn.Module):
         tensors, self._spec = pytree.tree_flatten((s, t))
         self._shapes = _shapes(tensors)
         self._flat = _Flat(block, self._spec)
-        with training(block):  # warming up must not change statistics
-            self._replay: Any = torch.cuda.make_graphed_callables(self._flat, tuple(tensors))
+        buffers = [(buffer, buffer.detach().clone()) for buffer in block.buffers()]
+        self._replay: Any = torch.cuda.make_graphed_callables(
+            self._flat, tuple(tensors), allow_unused_input=True
+        )
+        for buffer, value in buffers:  # warming up must not change statistics
+            buffer.copy_(value)
 
     def forward(self, s: Any, t: Tensor) -> LayerOutput:
         tensors, spec = pytree.tree_flatten((s, t))

@@ -48,11 +48,13 @@ class Marker(NamedTuple):
         epoch_end: Whether an epoch ends here.
         advance: Whether learning rates that follow epochs change here, before the snapshot.
         record: The epoch that such rates may depend on.
+        last: Whether it ends the run, because somebody asked to stop.
     """
 
     epoch_end: bool = False
     advance: bool = False
     record: EpochRecord | None = None
+    last: bool = False
 
 
 class End(NamedTuple):

@@ -27,6 +27,7 @@ from associated_learning.pipeline.lines import Lines
 from associated_learning.pipeline.ranks import Ranks
 from associated_learning.pipeline.replication import averaged, replicated, shard
 from associated_learning.pipeline.stage import Stage
+from associated_learning.pipeline.transport import abort
 from associated_learning.pipeline.worker import feed, join, work
 from associated_learning.snapshot import Snapshot
 
@@ -75,7 +76,7 @@ class Processes(Executor):
         stages = stage.split(sizes)
         for rank, channel in enumerate(self._control, start=1):
             channel.put(stages[rank // replicas].snapshot().copied())
-        self._stage = _alone(stages[0], mesh)
+        self._stage = _alone(stages[0], mesh, ranks)
 
     def network(self, snapshot: Snapshot) -> Network:
         return self._weights.network(snapshot)
@@ -91,7 +92,7 @@ class Processes(Executor):
         first = _Split([inbox, *shares]) if shares else inbox
         threads = [
             threading.Thread(target=feed, args=(items, first, unread), daemon=True),
-            threading.Thread(target=work, args=(self._stage, inbox, outbox, own), daemon=True),
+            threading.Thread(target=self._work, args=(inbox, outbox, own), daemon=True),
         ]
         for thread in threads:
             thread.start()
@@ -112,10 +113,17 @@ class Processes(Executor):
         interrupt.also(lambda: self._ranks.watch.interrupted)
 
     def finish(self, outcome: dict[str, Any] | None) -> None:
-        weights = {name: part.state_dict() for name, part in self._net.parts().items()}
+        parts = {} if outcome is None else self._net.parts()
+        weights = {name: part.state_dict() for name, part in parts.items()}
         for channel in self._control:
             channel.put(_Outcome(weights, outcome))
             channel.put(End())
+        self._ranks.ended = True
+
+    def _work(self, *channels: Any) -> None:
+        error = work(self._stage, *channels)
+        if error is not None and self._replicas > 1:
+            self._ranks.watch.fail(error)  # the other replicas wait for this one's gradients
 
     def _join(self, reports: Sequence[Report]) -> Report:
         stages = [
@@ -149,12 +157,15 @@ def follow(ranks: Ranks, net: Network, stage: Stage, *, wire: torch.dtype | None
     own.restore(control.get())
     with passed_on_interrupts(ranks.watch.request_interrupt):
         channels = lines.batches_in(), lines.batches_out(), lines.reports_out()
-        error = work(_alone(own, mesh), *channels)
+        error = work(_alone(own, mesh, ranks), *channels)
+        if error is not None and replicas > 1:
+            raise error  # at once: the other replicas wait for this one's gradients
         if error is not None:
             with contextlib.suppress(AssociatedLearningError):
                 control.get()  # closed when rank 0 has taken note
             raise error
         weights, outcome = control.get()
+    ranks.ended = True
     if outcome is None:
         raise KeyboardInterrupt
     for name, part in net.parts().items():
@@ -178,11 +189,13 @@ def _mesh(stage: Stage, sizes: Sequence[int], replicas: int) -> DeviceMesh:
     return init_device_mesh(stage.device.type, shape, mesh_dim_names=("stage", "replica"))
 
 
-def _alone(stage: Stage, mesh: DeviceMesh) -> Stage:
+def _alone(stage: Stage, mesh: DeviceMesh, ranks: Ranks) -> Stage:
     """Return the stage as it trains in a process of its own, beside its replicas."""
     # the thread that makes the batches, and the validation, draw from the shared generators
     rule = replace(stage.rule, randomness=drawn_from)
     alone = replace(stage, copies=True, rule=rule)
     if mesh.size(1) == 1:
         return alone
-    return replicated(alone, mesh.get_local_rank("replica"), mesh.get_group("replica"))
+    group = mesh.get_group("replica")
+    ranks.watch.on_failure(lambda _: abort(group))
+    return replicated(alone, mesh.get_local_rank("replica"), group)

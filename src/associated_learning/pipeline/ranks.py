@@ -40,12 +40,14 @@ class Ranks:
         rank: Number of this process.
         size: Number of processes.
         watch: Knows of any that failed, or was asked to stop.
+        ended: Whether rank 0 has told all how training ended.
     """
 
     def __init__(self, store: Store, watch: Watch) -> None:
         self.rank = dist.get_rank()
         self.size = dist.get_world_size()
         self.watch = watch
+        self.ended = False
         self._store = store
         self._groups: list[dist.ProcessGroup] = []
 
@@ -118,6 +120,8 @@ def joined(settings: Mapping[str, str]) -> Iterator[Ranks]:
             try:
                 yield ranks
             except KeyboardInterrupt:
+                if not ranks.ended:
+                    raise  # nobody knows of it yet
                 interrupted = True  # no failure: all ranks stop where rank 0 has saved the run
             finally:
                 _active.clear()

@@ -120,7 +120,11 @@ class Stage:
         if self.replica > 0:
             return Passed(marker, rates, joined([]))
         snapshot = self.snapshot()
-        return Passed(marker, rates, snapshot.copied() if self.copies else snapshot)
+        if self.copies:
+            snapshot = snapshot.copied()
+            if self.device.type == "cuda":  # it is read on another stream
+                torch.cuda.current_stream(self.device).synchronize()
+        return Passed(marker, rates, snapshot)
 
     def snapshot(self) -> Snapshot:
         """Return the state of the layers, whose tensors go on training."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from associated_learning.errors import PipelineError
 from associated_learning.pipeline.channel import Channel, Closed
 from associated_learning.pipeline.items import End, Failure, Item, Items, Marker, Report
 from associated_learning.pipeline.stage import Stage
@@ -61,7 +59,7 @@ def work(
             try:
                 report, onward = stage.handle(item)
             except BaseException as error:
-                report = onward = Failure(_portable(error))
+                report = onward = Failure(error)
             if outbox is not None:
                 outbox.put(onward)
             reports.put(report)
@@ -83,12 +81,3 @@ def join(threads: Iterable[threading.Thread]) -> None:
         task, end = Path(f"/proc/self/task/{thread.native_id}"), time.monotonic() + _LONGEST_END
         while task.exists() and time.monotonic() < end:
             time.sleep(0.0005)
-
-
-def _portable(error: BaseException) -> BaseException:
-    """Return the error, or one that tells of it where it could not be sent to another process."""
-    try:
-        pickle.loads(pickle.dumps(error))  # our own bytes of a moment ago
-    except Exception:
-        return PipelineError(f"{type(error).__name__}: {error}")
-    return error
