@@ -8,9 +8,9 @@ The cell is that of `nn.LSTM`, with the gates stacked in its order i, f, g, o:
 
 It is faster than `nn.LSTM` on packed sequences because the input projection of all tokens
 is one matrix product, every step works in place on views of a few large buffers and records
-no graph, and the weight gradients of all steps are one matrix product each. Rows are packed as
-by `pack_padded_sequence`: samples by falling length, then step by step, so that a step
-touches only the samples that still run. `benchmarks/lstm` has the figures.
+no graph (`lstm_steps`), and the weight gradients of all steps are one matrix product each.
+Rows are packed as by `pack_padded_sequence`: samples by falling length, then step by step, so
+that a step touches only the samples that still run. `benchmarks/lstm` has the figures.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["LSTMKernel"]
+from associated_learning.models.lstm_steps import step_back, step_forth
 
-_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
-_tanh_backward = torch.ops.aten.tanh_backward.grad_input
+__all__ = ["LSTMKernel"]
 
 
 class _Packing(NamedTuple):
@@ -32,7 +31,7 @@ class _Packing(NamedTuple):
 
     order: Tensor  # [B] samples, longest first
     cells: Tensor  # [N] place b * T + t of every packed row in the flattened grid
-    sizes: tuple[int, ...]  # samples still running at each step
+    sizes: list[int]  # samples still running at each step
 
 
 class _Tape(NamedTuple):
@@ -101,9 +100,9 @@ class LSTMKernel(torch.autograd.Function):
         with torch.autocast("cpu", enabled=False):
             for k, tape in enumerate(tapes):
                 w_ih, w_hh = weights[4 * k : 4 * k + 2]
-                _run_back(
-                    tape, w_hh, d_out.chunk(2, 1)[k], dh[k], dc[k], d_gates, ctx.sizes, k == 1
-                )
+                d_out_k = d_out.chunk(2, 1)[k]
+                kept = tape.gates, tape.c_before, tape.tanh_c
+                step_back(ctx.sizes, k == 1, w_hh, dh[k], dc[k], *kept, d_out_k, d_gates)
                 if dx is not None:
                     dx.addmm_(d_gates, w_ih)
                 bias = d_gates.sum(0)
@@ -119,7 +118,7 @@ def _pack(lengths: Tensor, steps: int) -> _Packing:
     falling, order = lengths.sort(descending=True, stable=True)
     running = torch.arange(steps).unsqueeze(1) < falling  # [T, B]
     t, rank = running.nonzero(as_tuple=True)
-    sizes = tuple(size for size in running.sum(1).tolist() if size)
+    sizes = [size for size in running.sum(1).tolist() if size]
     return _Packing(order, order[rank] * steps + t, sizes)
 
 
@@ -148,60 +147,5 @@ def _run(
     gates = torch.addmm(b_ih + b_hh, x, w_ih.t())
     tape = _Tape(gates, *x.new_empty(3, len(x), h.shape[1]))
     # the copy costs less than the slower product with a transposed view in every step
-    w_hh_t = w_hh.t().contiguous()
-    i_f = gates[:, : 2 * h.shape[1]]  # one call for both sigmoids
-    steps = _steps(packing.sizes, [*tape, i_f, *gates.chunk(4, 1), out], reverse)
-    for n, (pre, h_before, c_before, tanh_c, if_t, i, f, g, o, out_t) in steps:
-        h_t, c_t = h[:n], c[:n]
-        h_before.copy_(h_t)
-        c_before.copy_(c_t)
-        pre.addmm_(h_t, w_hh_t)
-        if_t.sigmoid_()
-        g.tanh_()
-        o.sigmoid_()
-        c_t.mul_(f).addcmul_(i, g)
-        torch.tanh(c_t, out=tanh_c)
-        torch.mul(o, tanh_c, out=h_t)
-        out_t.copy_(h_t)
+    step_forth(packing.sizes, reverse, w_hh.t().contiguous(), h, c, *tape, out)
     return tape
-
-
-def _run_back(
-    tape: _Tape,
-    w_hh: Tensor,
-    d_out: Tensor,
-    dh: Tensor,
-    dc: Tensor,
-    d_gates: Tensor,
-    sizes: tuple[int, ...],
-    reverse: bool,
-) -> None:
-    """Fill ``d_gates`` (before the activations); ``dh``, ``dc`` become those of the start."""
-    two = 2 * dh.shape[1]
-    buffers = [d_out, tape.c_before, tape.tanh_c, tape.gates[:, :two], *tape.gates.chunk(4, 1)]
-    buffers += [d_gates, d_gates[:, :two], *d_gates.chunk(4, 1)]
-    scratch = torch.empty_like(dh)
-    for n, views in _steps(sizes, buffers, not reverse):
-        d_out_t, c_before, tanh_c, i_f, i, f, g, o, d_pre, d_if, d_i, d_f, d_g, d_o = views
-        dh_t, dc_t, through_c = dh[:n], dc[:n], scratch[:n]
-        dh_t += d_out_t
-        torch.mul(dh_t, tanh_c, out=d_o)
-        torch.mul(dh_t, o, out=through_c)
-        dc_t += _tanh_backward(through_c, tanh_c, grad_input=through_c)
-        torch.mul(dc_t, g, out=d_i)
-        torch.mul(dc_t, c_before, out=d_f)
-        torch.mul(dc_t, i, out=d_g)
-        _sigmoid_backward(d_if, i_f, grad_input=d_if)
-        _tanh_backward(d_g, g, grad_input=d_g)
-        _sigmoid_backward(d_o, o, grad_input=d_o)
-        dc_t.mul_(f)
-        torch.mm(d_pre, w_hh, out=dh_t)
-
-
-def _steps(
-    sizes: tuple[int, ...], buffers: list[Tensor], reverse: bool
-) -> list[tuple[int, tuple[Tensor, ...]]]:
-    """Cut every buffer ``[N, ...]`` into its rows of each step; in the order of walking."""
-    columns = zip(*(torch.split(buffer, list(sizes)) for buffer in buffers), strict=True)
-    steps = list(zip(sizes, columns, strict=True))
-    return steps[::-1] if reverse else steps
