@@ -17,9 +17,10 @@ from torch.profiler import ProfilerActivity, profile
 
 __all__ = ["keep_freed_memory", "peak_memory"]
 
-# From glibc's malloc.h; 32 MiB is the largest that glibc takes for the second.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_LARGEST = {_M_TRIM_THRESHOLD: 2**31 - 1, _M_MMAP_THRESHOLD: 2**25}
+# From glibc's malloc.h; 32 MiB is the largest that glibc takes for the second. One arena, because
+# an arena of another thread than the main one gives its memory back whatever the threshold.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_OPTIONS = {_M_TRIM_THRESHOLD: 2**31 - 1, _M_MMAP_THRESHOLD: 2**25, _M_ARENA_MAX: 1}
 
 _CPU = 0  # the number of the CPU among torch's device types
 
@@ -65,7 +66,7 @@ def keep_freed_memory() -> bool:
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and sum(mallopt(*o) for o in _LARGEST.items()) == len(_LARGEST)
+    return mallopt is not None and all(mallopt(*o) for o in _OPTIONS.items())
 
 
 def _peak_on_cuda(function: Callable[[], object], device: torch.device) -> int:
