@@ -23,7 +23,7 @@ from rich.console import Console
 def main() -> None:
     """Print two tables for each network, and as the last line the medians in JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=64, help="weight updates of a run")
+    parser.add_argument("--steps", type=int, default=100, help="weight updates of a run")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="short runs, to try it out")
     parser.add_argument("--only", choices=NETWORKS, nargs="+", default=list(NETWORKS))

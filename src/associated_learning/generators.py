@@ -9,7 +9,7 @@ from types import TracebackType
 
 import torch
 
-__all__ = ["Held", "shared_generators"]
+__all__ = ["Held", "shared_generators", "with_index"]
 
 _locks: dict[torch.device, threading.RLock] = {}
 

@@ -14,7 +14,7 @@ class StageTime(NamedTuple):
     Attributes:
         first: Number of its first layer (block), from 1.
         last: Number of its last one.
-        begin: In seconds of its machine's monotonic clock.
+        begin: In seconds of the monotonic clock of the machine where the run began.
         end: Likewise.
         replica: Which replica of the stage, from 0.
     """

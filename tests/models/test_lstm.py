@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from associated_learning.errors import InputError
-from associated_learning.models import BiLSTM, BiLSTMLayer
+from associated_learning.models import BiLSTM, BiLSTMLayer, lstm_kernel, lstm_steps
 from associated_learning.models.lstm import bidirectional_lstm, run_reversed
 from associated_learning.models.lstm_kernel import LSTMKernel
 from associated_learning.sequence import Sequence
@@ -94,6 +95,24 @@ def test_same_bits_twice_and_in_threads() -> None:
     with ThreadPoolExecutor(4) as pool:
         for again in pool.map(step, range(8)):
             assert all(map(torch.equal, first, again))
+
+
+def test_steps_are_compiled_and_without_torchscript_give_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: object) -> None:
+        raise RuntimeError("no TorchScript here")
+
+    lstm, inputs = _lstm(32, 40), tuple(part.requires_grad_() for part in _inputs(32, 40))
+    assert isinstance(lstm_kernel.step_forth, torch.jit.ScriptFunction)
+    compiled = _ours(lstm, *inputs)
+    expected = [*compiled, *_gradients(compiled, lstm, inputs)]
+    monkeypatch.setattr(torch.jit, "script", refuse)
+    plain = runpy.run_path(lstm_steps.__file__)
+    for name in lstm_steps.__all__:
+        monkeypatch.setattr(lstm_kernel, name, plain[name])
+    results = _ours(lstm, *inputs)
+    assert all(map(torch.equal, expected, [*results, *_gradients(results, lstm, inputs)]))
 
 
 def test_graph_can_be_walked_twice() -> None:

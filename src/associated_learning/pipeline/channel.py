@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Channel", "Closed"]
+__all__ = ["Channel", "Closed", "Inlet"]
 
 T = TypeVar("T")
+In = TypeVar("In", contravariant=True)
 
 
 class Closed(Exception):  # noqa: N818  # a signal, as StopIteration is
     """The channel was closed: nobody waits at its other end any more."""
+
+
+class Inlet(Protocol[In]):
+    """Whatever items can be put into."""
+
+    def put(self, item: In) -> None:
+        """Append an item, and wait for room before it."""
 
 
 class Channel(Generic[T]):

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from associated_learning.files import replaced_file
-from associated_learning.pipeline.trace import Span, Trace, TraceSummary
+from associated_learning.pipeline.trace import Span, Trace
+from associated_learning.pipeline.trace_summary import TraceSummary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -104,12 +104,12 @@ class Lines:
         bf16: bool = False,
     ) -> Channel[Any]:
         lost = self._ranks.guard(channel)
-        Sender(channel, rank, group, device=gpu, bf16=bf16, lost=lost).start()
+        self._ranks.start(Sender(channel, rank, group, device=gpu, bf16=bf16, lost=lost))
         return channel
 
     def _receive(
         self, channel: Channel[Any], rank: int, group: Any, *, gpu: torch.device | None = None
     ) -> Channel[Any]:
         lost = self._ranks.guard(channel)
-        Receiver(channel, rank, group, device=gpu, lost=lost).start()
+        self._ranks.start(Receiver(channel, rank, group, device=gpu, lost=lost))
         return channel

@@ -19,7 +19,7 @@ from associated_learning.drawing import drawn_from
 from associated_learning.errors import AssociatedLearningError
 from associated_learning.interrupt import Interrupt, passed_on_interrupts
 from associated_learning.network import Network
-from associated_learning.pipeline.channel import Channel
+from associated_learning.pipeline.channel import Channel, Inlet
 from associated_learning.pipeline.executor import Executor, merged, read_reports
 from associated_learning.pipeline.items import End, Failure, Item, Items, Report, Reports
 from associated_learning.pipeline.last_weights import LastWeights
@@ -70,6 +70,7 @@ class Processes(Executor):
         self._ranks = ranks
         self._replicas = replicas
         ranks.tell("stages", [list(sizes), replicas])
+        ranks.gather()
         mesh = _mesh(stage, sizes, replicas)
         self._lines = Lines(ranks, mesh, device=stage.device, wire=wire)
         self._control = self._lines.control_out()
@@ -89,13 +90,13 @@ class Processes(Executor):
         unread: Channel[None] = self._ranks.channel(_UNREAD)
         outbox, shares = self._lines.batches_out(), self._lines.shares_out()
         reports: list[Channel[Report]] = [own, *self._lines.reports_in()]
-        first = _Split([inbox, *shares]) if shares else inbox
+        first: Inlet[Item] = _Split([inbox, *shares]) if shares else inbox
         threads = [
             threading.Thread(target=feed, args=(items, first, unread), daemon=True),
             threading.Thread(target=self._work, args=(inbox, outbox, own), daemon=True),
         ]
         for thread in threads:
-            thread.start()
+            self._ranks.start(thread)
         try:
             yield from self._weights.of(read_reports(reports, unread, self._join))
         except GeneratorExit:
@@ -150,6 +151,7 @@ def follow(ranks: Ranks, net: Network, stage: Stage, *, wire: torch.dtype | None
         KeyboardInterrupt: A signal asked one of the ranks to stop; rank 0 has saved the run.
     """
     sizes, replicas = ranks.hear("stages")
+    ranks.gather()
     mesh = _mesh(stage, sizes, replicas)
     lines = Lines(ranks, mesh, device=stage.device, wire=wire)
     control = lines.control_in()
@@ -193,7 +195,7 @@ def _alone(stage: Stage, mesh: DeviceMesh, ranks: Ranks) -> Stage:
     """Return the stage as it trains in a process of its own, beside its replicas."""
     # the thread that makes the batches, and the validation, draw from the shared generators
     rule = replace(stage.rule, randomness=drawn_from)
-    alone = replace(stage, copies=True, rule=rule)
+    alone = replace(stage, copies=True, rule=rule, clock=ranks.clock())
     if mesh.size(1) == 1:
         return alone
     group = mesh.get_group("replica")

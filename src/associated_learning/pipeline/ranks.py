@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
@@ -16,16 +18,19 @@ import torch.distributed as dist
 from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
-from associated_learning.errors import InputError
+from associated_learning.errors import InputError, PipelineError
 from associated_learning.pipeline.agreement import agree
 from associated_learning.pipeline.channel import Channel
 from associated_learning.pipeline.transport import abort
 from associated_learning.pipeline.watch import Watch
+from associated_learning.pipeline.worker import join
 
 __all__ = ["Ranks", "joined", "number_of_ranks"]
 
 _NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _POLL = 0.05  # seconds between two looks for what another rank may tell
+_CONNECT = timedelta(seconds=30)  # for connecting ranks that are all there
+_LAST_WORDS = 3.0  # seconds in which threads end that a failure woke
 _active: list[Ranks] = []  # as torch's default process group, of which there is one in a process
 
 
@@ -50,6 +55,7 @@ class Ranks:
         self.ended = False
         self._store = store
         self._groups: list[dist.ProcessGroup] = []
+        self._threads: list[threading.Thread] = []
 
     def channel(self, capacity: int | None) -> Channel[Any]:
         """Return a channel that any failure closes."""
@@ -64,13 +70,44 @@ class Ranks:
 
     def group(self, ranks: list[int], *, gpu: bool) -> dist.ProcessGroup:
         """Return new connections between some ranks; every rank calls this in the same order."""
-        group: dist.ProcessGroup = dist.new_group(
-            ranks, backend="cpu:gloo,cuda:nccl" if gpu else "gloo"
-        )
+        backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
+        try:
+            group: dist.ProcessGroup = dist.new_group(ranks, _CONNECT, backend)
+        except RuntimeError as error:  # as torch raises it
+            raise self.watch.failure or PipelineError(
+                f"rank {self.rank} could not be connected with ranks {ranks} within "
+                f"{_CONNECT.seconds} seconds ({str(error).splitlines()[0]})."
+            ) from error
         if self.rank in ranks:
             self._groups.append(group)
             self.watch.on_failure(lambda _: abort(group))
         return group
+
+    def start(self, thread: threading.Thread) -> None:
+        """Start a thread that ends when training does, or by a failure."""
+        self._threads.append(thread)
+        thread.start()
+
+    def rest(self) -> None:
+        """Wait for the threads of `start`: one that the shutdown of Python meets, aborts it."""
+        join(self._threads, _LAST_WORDS)
+
+    def gather(self) -> None:
+        """Wait until every rank has come to this point, which there is one of in a run."""
+        self.tell(f"rank {self.rank} came", True)
+        for rank in range(self.size):
+            self.hear(f"rank {rank} came")
+
+    def clock(self) -> Callable[[], float]:
+        """Return the clock of rank 0, as exact as the machines' times of day agree.
+
+        Monotonic clocks of one machine agree, those of several do not.
+        """
+        epoch = time.time() - time.perf_counter()
+        if self.rank == 0:
+            self.tell("clock", epoch)
+        ahead = epoch - self.hear("clock")
+        return lambda: time.perf_counter() + ahead
 
     def hang_up(self) -> None:
         """Close the connections that `group` made."""
@@ -112,19 +149,23 @@ def joined(settings: Mapping[str, str]) -> Iterator[Ranks]:
     store = PrefixStore(name, store)
     if begun:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_CONNECT)
     try:
-        with Watch(store.clone(), rank, size) as watch:  # type: ignore[attr-defined]
-            ranks = Ranks(store, watch)
-            _active.append(ranks)
-            try:
-                yield ranks
-            except KeyboardInterrupt:
-                if not ranks.ended:
-                    raise  # nobody knows of it yet
-                interrupted = True  # no failure: all ranks stop where rank 0 has saved the run
-            finally:
-                _active.clear()
+        watch = Watch(store.clone(), rank, size)  # type: ignore[attr-defined]
+        ranks = Ranks(store, watch)
+        try:
+            with watch:
+                _active.append(ranks)
+                try:
+                    yield ranks
+                except KeyboardInterrupt:
+                    if not ranks.ended:
+                        raise  # nobody knows of it yet
+                    interrupted = True  # no failure: all stop where rank 0 has saved the run
+                finally:
+                    _active.clear()
+        finally:
+            ranks.rest()
         ranks.hang_up()
         if interrupted:
             raise KeyboardInterrupt

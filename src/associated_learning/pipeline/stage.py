@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -65,6 +65,7 @@ class Stage:
         replica: Which replica of the stage this is, from 0; the first one speaks for all.
         copies: Whether what is handed on or reported must outlive the next update, because
             others work on it meanwhile.
+        clock: Tells the time that its reports show, in seconds.
     """
 
     blocks: Sequence[nn.Module]
@@ -76,6 +77,7 @@ class Stage:
     first: int = 1
     replica: int = 0
     copies: bool = False
+    clock: Callable[[], float] = time.perf_counter
 
     def handle(self, item: Item) -> tuple[Report, Item]:
         """Do what an item asks for; return the report, and the item for the next stage."""
@@ -87,7 +89,7 @@ class Stage:
 
     def train(self, job: Job) -> tuple[Trained, Job]:
         """Update the layers on a minibatch (Algorithm 2, lines 4 to 12)."""
-        begin, rule = time.perf_counter(), self.rule
+        begin, rule = self.clock(), self.rule
         s, t = to_device((job.s, job.t), self.device)
         if self.device.type == "cuda":
             _hold((s, t), torch.cuda.current_stream(self.device))
@@ -109,7 +111,7 @@ class Stage:
             s, t = self._parted((s, t))
         values = [{name: float(loss) for name, loss in terms.items()} for terms in losses]
         last = self.first + len(self.blocks) - 1
-        when = StageTime(self.first, last, begin, time.perf_counter(), self.replica)
+        when = StageTime(self.first, last, begin, self.clock(), self.replica)
         return Trained(job.step, values, [when]), Job(job.step, s, t)
 
     def mark(self, marker: Marker) -> Passed:

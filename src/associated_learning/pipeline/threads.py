@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -30,6 +31,7 @@ __all__ = ["Threads"]
 
 QUEUED = 2  # batches that wait before a stage: enough to even out what varies from batch to batch
 UNREAD = 2  # snapshots under way
+_TURN = 1e-4  # seconds after which a thread that computes in Python lets another one go on
 
 
 class Threads(Executor):
@@ -66,7 +68,7 @@ class Threads(Executor):
         reports: list[Channel[Report]] = [Channel(None) for _ in self._stages]
         unread: Channel[None] = Channel(UNREAD)
         everything: list[Channel[Any]] = [unread, *inboxes, *reports]
-        with _divided_threads(len(self._stages)), placed(self._stages) as stages:
+        with _short_turns(), _divided_threads(len(self._stages)), placed(self._stages) as stages:
             threads = [_started("feeder", feed, items, inboxes[0], unread)]
             ends = zip(stages, self._contexts, inboxes, [*inboxes[1:], None], reports, strict=True)
             for stage, context, *channels in ends:
@@ -94,6 +96,17 @@ def _divided_threads(stages: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Share Python's lock in short turns inside the block: stages need it often, but briefly."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, _TURN))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _work_in(context: AbstractContextManager[object], stage: Stage, *channels: Any) -> None:

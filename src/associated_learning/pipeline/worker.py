@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from associated_learning.pipeline.channel import Channel, Closed
+from associated_learning.pipeline.channel import Channel, Closed, Inlet
 from associated_learning.pipeline.items import End, Failure, Item, Items, Marker, Report
 from associated_learning.pipeline.stage import Stage
 
@@ -16,7 +16,7 @@ __all__ = ["feed", "join", "work"]
 _LONGEST_END = 1.0  # seconds
 
 
-def feed(items: Items, first: Channel[Item], unread: Channel[None]) -> None:
+def feed(items: Items, first: Inlet[Item], unread: Channel[None]) -> None:
     """Put items into the channel of the first stage, then `End` or `Failure`.
 
     Args:
@@ -70,14 +70,21 @@ def work(
         return None  # nobody listens any more
 
 
-def join(threads: Iterable[threading.Thread]) -> None:
+def join(threads: Iterable[threading.Thread], patience: float | None = None) -> None:
     """Wait for the end of threads, also for what the system does after Python is done with them.
 
     There torch lets go of objects of the thread's, for which it needs Python's lock. Would Python
     shut down at that moment, the process would abort.
+
+    Args:
+        threads: Started ones.
+        patience: Seconds to wait for all of them at most; None for as long as it takes.
     """
+    deadline = None if patience is None else time.monotonic() + patience
     for thread in threads:
-        thread.join()
+        thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        if thread.is_alive():
+            continue
         task, end = Path(f"/proc/self/task/{thread.native_id}"), time.monotonic() + _LONGEST_END
         while task.exists() and time.monotonic() < end:
             time.sleep(0.0005)
