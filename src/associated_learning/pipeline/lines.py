@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.distributed.device_mesh import DeviceMesh
 
 from associated_learning.pipeline.channel import Channel
 from associated_learning.pipeline.items import Item, Report
@@ -22,25 +21,27 @@ class Lines:
 
     Args:
         ranks: The processes.
-        mesh: Their arrangement, of dimensions "stage" and "replica".
+        replicas: Number of ranks of each stage; those of a stage follow each other.
         device: Where activations are.
         wire: Type of float32 activations on their way; None leaves them as they are.
     """
 
     def __init__(
-        self, ranks: Ranks, mesh: DeviceMesh, *, device: torch.device, wire: torch.dtype | None
+        self, ranks: Ranks, replicas: int, *, device: torch.device, wire: torch.dtype | None
     ) -> None:
         self._ranks = ranks
-        self._mesh = mesh.mesh.tolist()
+        self._mesh = torch.arange(ranks.size).view(-1, replicas).tolist()
         self._gpu = device if device.type == "cuda" else None
         self._wire = wire
-        # every rank makes all groups, in the same order
-        self._data = {
-            edge: ranks.group(list(edge), gpu=self._gpu is not None) for edge in self._edges()
-        }
+        # Every rank makes all groups, in the same order. In a group one thread may send to a
+        # rank, so two do: minibatches go up; news goes to rank 0, and from it to all others. On a
+        # CPU not one more, because for each gloo has a thread that wakes a hundred times a second.
         everyone = list(range(ranks.size))
-        self._reports = ranks.group(everyone, gpu=False)
-        self._control = ranks.group(everyone, gpu=False)
+        self._news = ranks.group(everyone, gpu=False)
+        if self._gpu is None:
+            self._data = dict.fromkeys(self._edges(), ranks.group(everyone, gpu=False))
+        else:
+            self._data = {edge: ranks.group(list(edge), gpu=True) for edge in self._edges()}
 
     def _edges(self) -> list[tuple[int, int]]:
         """Return who sends minibatches to whom."""
@@ -70,20 +71,20 @@ class Lines:
     def reports_in(self) -> list[Channel[Report]]:
         """Return the channels on which all other ranks report to rank 0, in their order."""
         others = range(1, self._ranks.size)
-        return [self._receive(Channel(None), rank, self._reports) for rank in others]
+        return [self._receive(Channel(None), rank, self._news) for rank in others]
 
     def reports_out(self) -> Channel[Report]:
         """Return the channel on which a rank reports to rank 0."""
-        return self._send(Channel(None), 0, self._reports)
+        return self._send(Channel(None), 0, self._news)
 
     def control_out(self) -> list[Channel[Any]]:
         """Return the channels on which rank 0 tells each of the others, in their order."""
         others = range(1, self._ranks.size)
-        return [self._send(Channel(None), rank, self._control) for rank in others]
+        return [self._send(Channel(None), rank, self._news) for rank in others]
 
     def control_in(self) -> Channel[Any]:
         """Return the channel on which rank 0 tells a rank."""
-        return self._receive(Channel(None), 0, self._control)
+        return self._receive(Channel(None), 0, self._news)
 
     def _row(self) -> list[int]:
         (row,) = [row for row in self._mesh if self._ranks.rank in row]

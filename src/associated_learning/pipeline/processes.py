@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.device_mesh import init_device_mesh
 
 from associated_learning.drawing import drawn_from
 from associated_learning.errors import AssociatedLearningError
@@ -71,13 +71,12 @@ class Processes(Executor):
         self._replicas = replicas
         ranks.tell("stages", [list(sizes), replicas])
         ranks.gather()
-        mesh = _mesh(stage, sizes, replicas)
-        self._lines = Lines(ranks, mesh, device=stage.device, wire=wire)
+        self._lines = Lines(ranks, replicas, device=stage.device, wire=wire)
         self._control = self._lines.control_out()
         stages = stage.split(sizes)
         for rank, channel in enumerate(self._control, start=1):
             channel.put(stages[rank // replicas].snapshot().copied())
-        self._stage = _alone(stages[0], mesh, ranks)
+        self._stage = _alone(stages[0], ranks, replicas)
 
     def network(self, snapshot: Snapshot) -> Network:
         return self._weights.network(snapshot)
@@ -152,14 +151,13 @@ def follow(ranks: Ranks, net: Network, stage: Stage, *, wire: torch.dtype | None
     """
     sizes, replicas = ranks.hear("stages")
     ranks.gather()
-    mesh = _mesh(stage, sizes, replicas)
-    lines = Lines(ranks, mesh, device=stage.device, wire=wire)
+    lines = Lines(ranks, replicas, device=stage.device, wire=wire)
     control = lines.control_in()
-    own = stage.split(sizes)[mesh.get_local_rank("stage")]
+    own = stage.split(sizes)[ranks.rank // replicas]
     own.restore(control.get())
     with passed_on_interrupts(ranks.watch.request_interrupt):
         channels = lines.batches_in(), lines.batches_out(), lines.reports_out()
-        error = work(_alone(own, mesh, ranks), *channels)
+        error = work(_alone(own, ranks, replicas), *channels)
         if error is not None and replicas > 1:
             raise error  # at once: the other replicas wait for this one's gradients
         if error is not None:
@@ -186,18 +184,15 @@ class _Split:
             channel.put(shard(item, replica, len(self._channels)))
 
 
-def _mesh(stage: Stage, sizes: Sequence[int], replicas: int) -> DeviceMesh:
-    shape = (len(sizes), replicas)
-    return init_device_mesh(stage.device.type, shape, mesh_dim_names=("stage", "replica"))
-
-
-def _alone(stage: Stage, mesh: DeviceMesh, ranks: Ranks) -> Stage:
+def _alone(stage: Stage, ranks: Ranks, replicas: int) -> Stage:
     """Return the stage as it trains in a process of its own, beside its replicas."""
     # the thread that makes the batches, and the validation, draw from the shared generators
     rule = replace(stage.rule, randomness=drawn_from)
     alone = replace(stage, copies=True, rule=rule, clock=ranks.clock())
-    if mesh.size(1) == 1:
+    if replicas == 1:
         return alone
+    shape = (ranks.size // replicas, replicas)
+    mesh = init_device_mesh(stage.device.type, shape, mesh_dim_names=("stage", "replica"))
     group = mesh.get_group("replica")
     ranks.watch.on_failure(lambda _: abort(group))
-    return replicated(alone, mesh.get_local_rank("replica"), group)
+    return replicated(alone, ranks.rank % replicas, group)
