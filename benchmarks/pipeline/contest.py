@@ -15,6 +15,7 @@ from replicas import Replicas
 from team import Run, Team
 from training import Backpropagation, Pipeline, Sequential
 
+from associated_learning.pipeline.costs import LayerCosts
 from associated_learning.pipeline.partition import balanced
 
 __all__ = ["CONTESTANTS", "Contest", "Settings", "hold"]
@@ -72,14 +73,12 @@ class Contest(NamedTuple):
     Attributes:
         runs: One entry a round for every contestant, by its name and the lengths of the texts.
         short: One run each of only so many steps as settings were chosen by.
-        sizes: Number of layers in each of AL's two stages.
         chosen: What was found best for a contestant.
         exact: Whether AL's pipelines ended with the weights of AL in one thread; None without them.
     """
 
     runs: dict[tuple[str, Lengths], list[Run]]
     short: dict[tuple[str, Lengths], Run]
-    sizes: list[int]
     chosen: dict[str, dict[str, Any]]
     exact: bool | None
 
@@ -87,9 +86,8 @@ class Contest(NamedTuple):
 def hold(network: str, settings: Settings) -> Contest:
     """Measure all contestants on one network."""
     with _started(network, settings.names) as teams:
-        times = _layer_times(teams["al"], settings.trial_steps)
-        sizes = list(balanced(times, 2))
-        chosen = {name: _set_up(name, team, times, settings) for name, team in teams.items()}
+        costs = _layer_costs(teams["al"], settings.trial_steps)
+        chosen = {name: _set_up(name, team, costs, settings) for name, team in teams.items()}
         entries = [(name, lengths) for lengths in _lengths(network) for name in teams]
         # torch's pipelines need one shape; the others show that AL does not
         entries = [(name, kind) for name, kind in entries if kind == "fixed" or name in _AL]
@@ -98,7 +96,7 @@ def hold(network: str, settings: Settings) -> Contest:
         }
         runs = _alternate(teams, entries, settings)
         exact = _equal(teams, _lengths(network)[-1], settings.steps)
-        return Contest(runs, short, sizes, chosen, exact)
+        return Contest(runs, short, chosen, exact)
 
 
 @contextmanager
@@ -118,15 +116,16 @@ def _lengths(network: str) -> list[Lengths]:
     return ["fixed", "varying"] if NETWORKS[network].texts else ["fixed"]
 
 
-def _layer_times(team: Team, steps: int) -> list[float]:
+def _layer_costs(team: Team, steps: int) -> LayerCosts:
     """Return each layer's seconds; the fastest of some trials, as others can only slow it down."""
     trials = [team.run("fixed", steps).blocks for _ in range(_TRIALS)]
-    return [min(times) for times in zip(*trials, strict=True)]
+    (sizes,) = team.call("sizes_handed_on")
+    return LayerCosts([min(times) for times in zip(*trials, strict=True)], sizes)
 
 
-def _set_up(name: str, team: Team, times: list[float], settings: Settings) -> dict[str, Any]:
+def _set_up(name: str, team: Team, costs: LayerCosts, settings: Settings) -> dict[str, Any]:
     """Build what has to be built, and of several ways keep the fastest."""
-    ways = _ways(name, times)
+    ways = _ways(name, costs)
     if not ways:
         return {}
     seconds = [_trial(team, way, settings.trial_steps) for way in ways] if ways[1:] else [0.0]
@@ -135,16 +134,18 @@ def _set_up(name: str, team: Team, times: list[float], settings: Settings) -> di
     return chosen
 
 
-def _ways(name: str, times: list[float]) -> list[dict[str, Any]]:
-    sizes = list(balanced(times, 2))
-    if name in _EXECUTORS:
+def _ways(name: str, costs: LayerCosts) -> list[dict[str, Any]]:
+    sizes = list(balanced(costs.seconds, 2))
+    if name == "threads":
         return [{"sizes": sizes}]
+    if name == "processes":  # as the library divides layers where activations are sent
+        return [{"sizes": list(balanced(costs.seconds, 2, handing=costs.handing()))}]
     if name == "ddp":
         return [{"bucket_mib": size} for size in _BUCKETS_MIB]
     if name not in SCHEDULES:
         return []
     # BP's times by layer differ from AL's, so the cuts beside AL's are tried too
-    cuts = [list(balanced(times, 4))] if name == "interleaved" else _beside(sizes)
+    cuts = [list(balanced(costs.seconds, 4))] if name == "interleaved" else _beside(sizes)
     return [{"sizes": cut, "microbatches": m} for cut in cuts for m in _MICROBATCHES]
 
 

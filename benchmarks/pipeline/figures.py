@@ -63,7 +63,8 @@ def stage_table(name: str, contest: Contest) -> Table:
     for key, lengths in contest.runs:
         if key in _EXECUTORS:
             alone, together = contest.runs["al", lengths], contest.runs[key, lengths]
-            bounds, speed_ups = _bounds(contest, lengths), _speed_ups(contest, key, lengths)
+            bounds = _bounds(contest, key, lengths)
+            speed_ups = _speed_ups(contest, key, lengths)
             slower = ratios([sum(r.blocks) for r in together], [sum(r.blocks) for r in alone])
             made.add_row(
                 f"{key}, {lengths} lengths",
@@ -103,7 +104,7 @@ def _by_executor(
 def _share(contest: Contest, key: str, lengths: Lengths) -> Spread | None:
     if (key, lengths) not in contest.runs:
         return None
-    return ratios(_speed_ups(contest, key, lengths), _bounds(contest, lengths))
+    return ratios(_speed_ups(contest, key, lengths), _bounds(contest, key, lengths))
 
 
 def _over(contest: Contest, key: str, rival: str) -> Spread | None:
@@ -121,9 +122,9 @@ def _speed_ups(contest: Contest, key: str, lengths: Lengths) -> list[float]:
     return [a / b for a, b in zip(alone, together, strict=True)]
 
 
-def _bounds(contest: Contest, lengths: Lengths) -> list[float]:
+def _bounds(contest: Contest, key: str, lengths: Lengths) -> list[float]:
     """Return the sum of the stages' times over the largest of them, round by round."""
-    ends = [0, *accumulate(contest.sizes)]
+    ends = [0, *accumulate(contest.chosen[key]["sizes"])]
     bounds = []
     for run in contest.runs["al", lengths]:
         times = [sum(run.blocks[a:b]) for a, b in pairwise(ends)]

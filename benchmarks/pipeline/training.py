@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+import torch
 import torch.distributed as dist
 from clock import BlockClock
 from networks import NETWORKS, Lengths
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 import associated_learning as al
 from associated_learning.callbacks import Callback
+from associated_learning.pipeline.costs import bytes_in
 
 __all__ = ["LEARNING_RATE", "Backpropagation", "Batches", "Pipeline", "Sequential", "Watch"]
 
@@ -42,6 +44,13 @@ class Sequential:
             begin += size
         mine = [seconds for seconds in busy if seconds]  # the others are stages of other ranks
         return RankRun(batches.begin, watch.end, mine, clock.wall)
+
+    def sizes_handed_on(self) -> list[int]:
+        """Return the bytes of ``(s, t)`` after every layer, for a minibatch."""
+        x, y = self.network.epoch("fixed", 1)[0]
+        with torch.no_grad():
+            outputs = self.net.associate(x, y)
+        return [bytes_in((output.s, output.t)) for output in outputs]
 
     def digests(self, lengths: Lengths, steps: int) -> dict[str, str]:
         """Train a new network; return the SHA-256 of every layer's weights."""

@@ -9,7 +9,7 @@ import torch
 
 from associated_learning.errors import InputError, nearest
 from associated_learning.network import Network
-from associated_learning.pipeline.costs import layer_times
+from associated_learning.pipeline.costs import layer_costs
 from associated_learning.pipeline.executor import Executor, Sequential
 from associated_learning.pipeline.items import Job
 from associated_learning.pipeline.partition import balanced, checked_sizes
@@ -84,21 +84,23 @@ def make_executor(
     if stages is None:
         count = len(stage.blocks)
         stages = count if name == "streams" else min(count, _processors(stage.device))
-    sizes = stage_sizes(stage, stages, lambda: layer_times(net, stage_of, sample()))
+    sizes = stage_sizes(stage, stages, lambda: (layer_costs(net, stage_of, sample()).seconds, None))
     if name == "streams":
         return streams(net, stage.split(sizes), sample())
     return Threads(net, stage.split(sizes))
 
 
 def stage_sizes(
-    stage: Stage, stages: int | Sequence[int], times: Callable[[], list[float]]
+    stage: Stage,
+    stages: int | Sequence[int],
+    costs: Callable[[], tuple[Sequence[float], Sequence[float] | None]],
 ) -> Sequence[int]:
     """Return the number of blocks of each stage; balanced by measured time where not given.
 
     Args:
         stage: The whole network.
         stages: Number of stages, or how many layers each one has.
-        times: Measures the layers.
+        costs: Measures the layers: seconds of each, and of handing on what comes out of them.
     """
     count = len(stage.blocks)
     if not isinstance(stages, int):
@@ -106,7 +108,8 @@ def stage_sizes(
     balanced([1.0] * count, stages)  # refused before the measurement, which takes a while
     if stages in (1, count):
         return [count // stages] * stages
-    return balanced(times(), stages)
+    seconds, handing = costs()
+    return balanced(seconds, stages, handing=handing)
 
 
 def _processors(device: torch.device) -> int:

@@ -9,7 +9,7 @@ import torch
 from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.pipeline.choice import stage_sizes
-from associated_learning.pipeline.costs import layer_times
+from associated_learning.pipeline.costs import layer_costs
 from associated_learning.pipeline.executor import Executor
 from associated_learning.pipeline.items import Job
 from associated_learning.pipeline.partition import checked_sizes
@@ -45,7 +45,12 @@ def make_processes(
     """
     if stages is None:
         stages = ranks.size // replicas
-    sizes = stage_sizes(stage, stages, lambda: layer_times(net, stage_of, sample()))
+
+    def measured() -> tuple[list[float], list[float]]:
+        costs = layer_costs(net, stage_of, sample())
+        return costs.seconds, costs.handing(wire)
+
+    sizes = stage_sizes(stage, stages, measured)
     return Processes(ranks, net, stage, sizes, replicas=replicas, wire=wire)
 
 
