@@ -29,7 +29,7 @@ ORDER = [
         "optim",
     },
     {"interrupt"},
-    {"conversion", "step", "checkpoint", "callbacks", "schedules", "target_warmup"},
+    {"conversion", "step", "checkpoint", "callbacks", "schedules", "target_warmup", "exits"},
     {"pipeline"},
     {"feed"},
     {"progress", "trainer", "verification"},

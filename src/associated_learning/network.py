@@ -166,13 +166,24 @@ class ALNetwork(Network):
         s = x
         for layer in layers:
             s = layer.f(s)
-        return _decode(layers, layers[-1].bridge(s))
+        return self.decode(layers[-1].bridge(s), depth)
 
     def exits(self, x: Any) -> Iterator[Tensor]:
-        layers, s = self.al_layers(), x
-        for i, layer in enumerate(layers, start=1):
+        s = x
+        for depth, layer in enumerate(self.al_layers(), start=1):
             s = layer.f(s)
-            yield _decode(layers[:i], layer.bridge(s))
+            yield self.decode(layer.bridge(s), depth)
+
+    def decode(self, latent: Tensor, depth: int) -> Tensor:
+        """Return ``t'_0 = h_1(.. h_l(s'_l))``, ``[B, target.size]``, of a bridge's output.
+
+        Args:
+            latent: ``s'_l``, ``[B, D_l]``.
+            depth: ``l``.
+        """
+        for layer in reversed(self.al_layers()[: self.check_depth(depth)]):
+            latent = layer.h(latent)
+        return latent
 
     def inference_modules(self, depth: int) -> list[nn.Module]:
         layers = self.al_layers()[: self.check_depth(depth)]
@@ -209,9 +220,3 @@ class Prefix(nn.Module):
         for h in reversed(self.h):
             t = h(t)
         return t
-
-
-def _decode(layers: list[ALLayer], t: Tensor) -> Tensor:
-    for layer in reversed(layers):
-        t = layer.h(t)
-    return t

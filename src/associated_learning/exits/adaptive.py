@@ -1,0 +1,181 @@
+"""Early exit in real batches: who is sure leaves, the rest is compacted and goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from associated_learning.errors import InputError
+from associated_learning.exits.measures import Answer, measure_named, prototypes
+from associated_learning.exits.policy import ExitPolicy
+from associated_learning.exits.rows import Axes, axes_of, num_samples, take_rows
+from associated_learning.inference import check_finite, device_of, evaluating, explained
+from associated_learning.network import ALNetwork
+from associated_learning.sequence import Sequence
+from associated_learning.structure import to_device
+
+__all__ = ["AdaptiveInference", "AdaptivePrediction"]
+
+
+class AdaptivePrediction(NamedTuple):
+    """What early exit says of a batch, in the order of its samples.
+
+    Attributes:
+        labels: Class numbers ``[B]``.
+        probabilities: Calibrated at the exit that answered, ``[B, C]``.
+        depths: The depth that answered, 1 to L, ``[B]``.
+    """
+
+    labels: Tensor
+    probabilities: Tensor
+    depths: Tensor
+
+
+class AdaptiveInference:
+    """Answers each sample at the depth that a policy finds sure enough (section 2.2.1).
+
+    After each layer the samples that are sure leave the batch; the others are put together, with
+    no more padding than they need, and go on. Below an exit nothing is computed twice.
+
+    Args:
+        net: The network, in AL form, of one of several classes. It is put into evaluation mode.
+        policy: Made for as many layers; see `associated_learning.exits.goals.tune`.
+
+    Raises:
+        InputError: The policy is for another number of layers, or the target is not `Classes`.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> x = torch.randn(6, 4)
+        >>> net = al.al_form([nn.Linear(4, 8), nn.Linear(8, 8)], x, al.Classes(2), latent=8)
+        >>> policy = ExitPolicy.constant("probability", 0.0, depth=2)  # all are sure enough
+        >>> AdaptiveInference(net, policy).predict(x).depths.tolist()
+        [1, 1, 1, 1, 1, 1]
+    """
+
+    def __init__(self, net: ALNetwork, policy: ExitPolicy) -> None:
+        if policy.depth != net.num_layers:
+            raise InputError(
+                f"an exit policy for {policy.depth} layers came for a network of "
+                f"{net.num_layers}; tune it on this network."
+            )
+        self.net = net.eval()
+        self.policy = policy
+        self._measure = measure_named(policy.measure)
+        self._prototypes = prototypes(self.net)
+        self._axes: list[Axes] | None = None
+
+    def predict(self, x: Any) -> AdaptivePrediction:
+        """Answer a batch.
+
+        Args:
+            x: A batch of inputs, on the device of the network or another.
+
+        Raises:
+            InputError: An input is not finite or does not fit the network.
+        """
+        check_finite(x, "input")
+        x = to_device(x, device_of(self.net))
+        with evaluating(self.net), explained("the network cannot take the input", x):
+            return self._run(x)
+
+    def predict_batches(self, inputs: Iterable[Any]) -> AdaptivePrediction:
+        """Answer batch by batch and join the results, on the CPU.
+
+        Raises:
+            InputError: There is no batch, or one does not fit.
+        """
+        found = [self.predict(x) for x in inputs]
+        if not found:
+            raise InputError("no inputs came to predict; expected at least one batch.")
+        return AdaptivePrediction(*(torch.cat(parts).cpu() for parts in zip(*found, strict=True)))
+
+    def _run(self, x: Any) -> AdaptivePrediction:
+        count, device = num_samples(x), device_of(self.net)
+        rows = torch.arange(count, device=device)
+        before: Answer | None = None
+        s, left = x, []
+        for depth, layer in enumerate(self.net.al_layers(), start=1):
+            s = layer.f(s)
+            if not self._is_exit(depth):
+                continue
+            before = self._answer(depth, s, before)
+            leaves = self._leaves(depth, before)
+            left.append(_Left(rows[leaves], depth, _rows_of(before, leaves)))
+            stays = (~leaves).nonzero().squeeze(1)
+            if len(stays) == 0:
+                break
+            if len(stays) < len(rows):
+                rows, before = rows[stays], _rows_of(before, stays)
+                s = take_rows(s, stays, self._axes_at(depth, s, x))
+        return _together(left, count)
+
+    def _is_exit(self, depth: int) -> bool:
+        """Whether anybody may leave at a depth, or what it says counts for later ones."""
+        last = depth == self.net.num_layers
+        return last or self.policy.thresholds[depth - 1] is not None or self._counts
+
+    @property
+    def _counts(self) -> bool:
+        return self.policy.measure == "patience"
+
+    def _answer(self, depth: int, s: Any, before: Answer | None) -> Answer:
+        latent = self.net.al_layers()[depth - 1].bridge(s)
+        logits = self.net.decode(latent, depth) / self.policy.temperatures[depth - 1]
+        prediction = self.net.target.predict(logits)
+        assert prediction.probabilities is not None  # the target is Classes
+        streak = torch.ones_like(prediction.labels)
+        if before is not None:
+            streak += torch.where(prediction.labels == before.labels, before.streak, 0)
+        return Answer(
+            prediction.probabilities, prediction.labels, streak, latent, self._prototypes[depth - 1]
+        )
+
+    def _leaves(self, depth: int, answer: Answer) -> Tensor:
+        """Return which samples leave, ``[N]`` booleans."""
+        everyone = torch.ones_like(answer.labels, dtype=torch.bool)
+        if depth == self.net.num_layers:
+            return everyone
+        threshold = self.policy.thresholds[depth - 1]
+        return ~everyone if threshold is None else self._measure(answer) >= threshold
+
+    def _axes_at(self, depth: int, s: Any, x: Any) -> Axes | None:
+        if isinstance(s, (Tensor, Sequence)):
+            return None
+        if self._axes is None:
+            self._axes = axes_of([layer.f for layer in self.net.al_layers()], x)
+        return self._axes[depth]
+
+
+class _Left(NamedTuple):
+    """Samples that left at one depth."""
+
+    rows: Tensor
+    depth: int
+    answer: Answer
+
+
+def _rows_of(answer: Answer, rows: Tensor) -> Answer:
+    """Return some samples of an answer; the prototypes stay."""
+    return Answer(
+        answer.probabilities[rows],
+        answer.labels[rows],
+        answer.streak[rows],
+        answer.latent[rows],
+        answer.prototypes,
+    )
+
+
+def _together(left: list[_Left], count: int) -> AdaptivePrediction:
+    """Put all answers in the order of the samples."""
+    order = torch.cat([some.rows for some in left]).argsort()
+    depths = torch.cat([torch.full_like(some.rows, some.depth) for some in left])
+    labels = torch.cat([some.answer.labels for some in left])
+    probabilities = torch.cat([some.answer.probabilities for some in left])
+    assert len(order) == count
+    return AdaptivePrediction(labels[order], probabilities[order], depths[order])

@@ -1,0 +1,74 @@
+"""What an exit's confidence is worth: temperatures, and the chance that an answer is right."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["Curve", "chance_of_being_right", "fit_temperature"]
+
+_WIDEST = 5.0  # temperatures lie between exp(-5) and exp(5)
+
+
+class Curve(NamedTuple):
+    """Log-odds that an answer is right, as ``slope * score + offset``.
+
+    Attributes:
+        slope: Not positive where the score says nothing.
+        offset: Log-odds at a score of 0.
+    """
+
+    slope: float
+    offset: float
+
+    def score_at(self, log_odds: float) -> float | None:
+        """Return the score with such odds; None if no score says anything."""
+        return (log_odds - self.offset) / self.slope if self.slope > 0 else None
+
+
+def fit_temperature(logits: Tensor, y: Tensor) -> float:
+    """Return the temperature with the best likelihood (Guo et al., 2017).
+
+    Args:
+        logits: ``[N, C]``.
+        y: Right classes ``[N]``.
+
+    Example:
+        >>> import torch
+        >>> logits = torch.tensor([[9.0, 0.0], [9.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
+        >>> y = torch.tensor([0, 0, 1, 1])  # three in four are right: log-odds log 3
+        >>> round(9 / fit_temperature(logits, y), 3), round(float(np.log(3)), 3)
+        (1.099, 1.099)
+    """
+    from scipy.optimize import minimize_scalar  # here, because it takes a while to import
+
+    values = logits.double()
+
+    def loss(log_temperature: float) -> float:
+        return float(F.cross_entropy(values / np.exp(log_temperature), y))
+
+    found = minimize_scalar(loss, bounds=(-_WIDEST, _WIDEST), method="bounded")
+    return float(np.exp(found.x))
+
+
+def chance_of_being_right(scores: Tensor, correct: Tensor) -> Curve:
+    """Fit the chance that an answer is right to its score, by a logistic curve (Platt, 1999).
+
+    Args:
+        scores: ``[N]``.
+        correct: ``[N]`` booleans.
+    """
+    if bool(correct.all()) or not bool(correct.any()):
+        # Laplace's rule: as sure as so many samples make it, whatever the score
+        count, right = len(correct), int(correct.sum())
+        return Curve(1e-9, float(np.log((right + 1) / (count - right + 1))))
+    from sklearn.linear_model import LogisticRegression  # likewise
+
+    x = scores.double().numpy()
+    middle, spread = x.mean(), x.std() or 1.0
+    fitted = LogisticRegression(C=1e6).fit(((x - middle) / spread)[:, None], correct.numpy())
+    slope = float(fitted.coef_[0, 0]) / spread
+    return Curve(slope, float(fitted.intercept_[0]) - slope * middle)

@@ -1,0 +1,180 @@
+"""Thresholds for a stated goal, chosen on validation data."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from scipy.special import bdtr
+
+from associated_learning.errors import InputError
+from associated_learning.exits.calibration import chance_of_being_right, fit_temperature
+from associated_learning.exits.policy import ExitPolicy
+from associated_learning.exits.record import ExitRecord, Outcome
+
+__all__ = ["AccuracyGoal", "CostGoal", "Goal", "RiskGoal", "Tuned", "tune"]
+
+_CHANCES = 400  # policies that are tried, from the most cautious to the least
+
+
+class Tuned(NamedTuple):
+    """A policy, and what it comes to on the data it was chosen on.
+
+    Attributes:
+        policy: The policy.
+        outcome: Its accuracy, cost and exits there.
+        met: Whether the goal is met there; if not, it is the best that can be had.
+    """
+
+    policy: ExitPolicy
+    outcome: Outcome
+    met: bool
+
+
+class Goal(ABC):
+    """What is wanted of a policy."""
+
+    @abstractmethod
+    def choose(
+        self, family: Sequence[ExitPolicy], record: ExitRecord, costs: Sequence[float]
+    ) -> Tuned:
+        """Choose among policies that run from the most cautious to the least."""
+
+
+@dataclass(frozen=True)
+class AccuracyGoal(Goal):
+    """The cheapest policy whose accuracy is at most ``drop`` below that of full depth.
+
+    Args:
+        drop: In parts of 1: 0.002 is 0.2 points.
+    """
+
+    drop: float = 0.002
+
+    def choose(
+        self, family: Sequence[ExitPolicy], record: ExitRecord, costs: Sequence[float]
+    ) -> Tuned:
+        full = float(record.correct()[-1].double().mean())
+        outcomes = [record.outcome(policy, costs) for policy in family]
+        fit = [i for i, o in enumerate(outcomes) if o.accuracy >= full - self.drop - 1e-12]
+        best = min(fit, key=lambda i: (outcomes[i].cost, -outcomes[i].accuracy))
+        return Tuned(family[best], outcomes[best], met=True)  # nobody leaving early always fits
+
+
+@dataclass(frozen=True)
+class CostGoal(Goal):
+    """The most accurate policy whose mean cost is at most ``share`` of full depth's.
+
+    Args:
+        share: In parts of 1.
+    """
+
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.share > 0:
+            raise InputError(f"CostGoal({self.share}) came; expected a share above 0, such as 0.5.")
+
+    def choose(
+        self, family: Sequence[ExitPolicy], record: ExitRecord, costs: Sequence[float]
+    ) -> Tuned:
+        outcomes = [record.outcome(policy, costs) for policy in family]
+        fit = [i for i, o in enumerate(outcomes) if o.cost <= self.share + 1e-12]
+        if not fit:
+            best = min(range(len(family)), key=lambda i: outcomes[i].cost)
+        else:
+            best = max(fit, key=lambda i: (outcomes[i].accuracy, -outcomes[i].cost))
+        return Tuned(family[best], outcomes[best], met=bool(fit))
+
+
+@dataclass(frozen=True)
+class RiskGoal(Goal):
+    """The cheapest policy that provably loses at most ``risk``, with probability ``confidence``.
+
+    The risk of a policy is the chance that it is wrong on a new sample where full depth is right.
+    Policies are tested from the most cautious on, by the exact binomial test, up to the first that
+    fails: fixed-sequence testing of Learn then Test (Angelopoulos, Bates et al., 2021). It holds
+    for samples of the same distribution as those that came, on which nothing else may have been
+    fitted; `tune` makes the policies on one half of them and tests on the other.
+
+    Args:
+        risk: In parts of 1.
+        confidence: In parts of 1.
+    """
+
+    risk: float = 0.01
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not (0 < self.risk < 1 and 0 < self.confidence < 1):
+            raise InputError(
+                f"RiskGoal(risk={self.risk}, confidence={self.confidence}) came; expected both "
+                "between 0 and 1."
+            )
+
+    def choose(
+        self, family: Sequence[ExitPolicy], record: ExitRecord, costs: Sequence[float]
+    ) -> Tuned:
+        correct, count = record.correct(), len(record.y)
+        safe, met = family[0], False
+        for policy in family:
+            taken = record.taken(policy).unsqueeze(0)
+            lost = int((correct[-1] & ~correct.gather(0, taken).squeeze(0)).sum())
+            if float(bdtr(lost, count, self.risk)) > 1 - self.confidence:
+                break
+            safe, met = policy, True
+        return Tuned(safe, record.outcome(safe, costs), met)
+
+
+def tune(
+    record: ExitRecord,
+    goal: Goal,
+    costs: Sequence[float],
+    *,
+    measure: str = "probability",
+) -> Tuned:
+    """Choose thresholds on validation data.
+
+    Each exit is calibrated: its logits are divided by the temperature that fits best, and its
+    confidence is turned into the chance that its answer is right, by a logistic curve (Platt). The
+    policies that are compared let a sample leave where that chance is at least c, for c from 1
+    down, so that one number moves the thresholds of all exits.
+
+    Args:
+        record: The exits on validation data; see `record_exits`.
+        goal: What is wanted.
+        costs: What a sample costs that leaves at depth 1, 2, ..., L, in any unit.
+        measure: How sure an exit is; see `ExitPolicy`.
+
+    Raises:
+        InputError: Too few samples came, or not one cost for each exit.
+    """
+    if len(costs) != record.depth:
+        raise InputError(
+            f"{len(costs)} costs came for {record.depth} exits; expected one for each."
+        )
+    if len(record.y) < 4:
+        raise InputError(f"{len(record.y)} samples came to choose thresholds on; expected more.")
+    split = isinstance(goal, RiskGoal)
+    made, judged = (record.half(0), record.half(1)) if split else (record, record)
+    return goal.choose(_family(made, measure), judged, costs)
+
+
+def _family(record: ExitRecord, measure: str) -> list[ExitPolicy]:
+    """Return policies from the one by which nobody leaves early to that by which all do."""
+    temperatures = tuple(fit_temperature(logits, record.y) for logits in record.logits)
+    scores, correct = record.scores(measure, temperatures), record.correct()
+    curves = [chance_of_being_right(scores[k], correct[k]) for k in range(record.depth - 1)]
+    never: tuple[float | None, ...] = (None,) * (record.depth - 1)
+    first = ExitPolicy(measure=measure, thresholds=never, temperatures=temperatures)
+    family = [first]
+    top = math.log(0.9999 / 0.0001)  # log-odds
+    for logit in torch.linspace(top, -top, _CHANCES).tolist():
+        thresholds = tuple(curve.score_at(logit) for curve in curves)
+        if thresholds != family[-1].thresholds:
+            family.append(replace(first, thresholds=thresholds))
+    return family
