@@ -94,6 +94,39 @@ def test_evaluate_at_all_depths_and_at_one(run: str, capsys: pytest.CaptureFixtu
     assert "3 (full)" in out
 
 
+def test_exits_are_tuned_and_used(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = str(tmp_path / "digit.png")
+    Image.fromarray((load_digits().images[0] * 255 / 16).round().astype("uint8")).save(image)
+    code, _, err = al("predict", run, image, "--exit", "auto", capsys=capsys)
+    assert code == 2
+    assert "--exits" in err
+    code, out, err = al("evaluate", run, "--exits", "--goal", "cost:40", "--json", capsys=capsys)
+    assert code == 0, err
+    report = json.loads(out)
+    stored = json.loads((Path(run) / "result.json").read_text())["test_scores"]
+    assert report["accuracy"] == pytest.approx(stored)
+    assert report["met"]
+    assert report["validation"]["cost"] <= 0.4
+    assert sum(report["test"]["shares"]) == pytest.approx(1)
+    assert all(len(column) == 4 for column in report["milliseconds"].values())
+    _, out, _ = al("evaluate", run, "--exits", capsys=capsys)
+    assert "early exit" in out
+    _, out, _ = al("predict", run, image, "--exit", "auto", "--json", capsys=capsys)
+    answer = json.loads(out)
+    depth = str(answer["depth"])
+    _, out, _ = al("predict", run, image, "--depth", depth, "--json", capsys=capsys)
+    assert json.loads(out)["label"] == answer["label"]
+    code, _, err = al("predict", run, image, "--exit", "auto", "--depth", "1", capsys=capsys)
+    assert code == 2
+    assert "--exit auto --depth 1 came" in err
+    for wrong in (("--goal", "speed:2"), ("--goal", "cost"), ("--measure", "luck")):
+        code, _, err = al("evaluate", run, "--exits", *wrong, capsys=capsys)
+        assert code == 2
+        assert "expected" in err
+
+
 def test_predict_reads_image_files(
     run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

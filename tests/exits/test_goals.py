@@ -124,8 +124,12 @@ def test_curve_finds_the_law_that_made_the_data() -> None:
     assert curve.score_at(0.0) == pytest.approx(0.25, abs=0.03)
 
 
-def test_an_exit_that_is_surer_when_wrong_is_left_out() -> None:
-    assert chance_of_being_right(*_logistic(2_000, -2.0, 0.0)).score_at(0.0) is None
+def test_where_surer_answers_are_not_better_all_leave_or_none() -> None:
+    scores, correct = _logistic(2_000, -2.0, 1.0)
+    curve, rate = chance_of_being_right(scores, correct), float(correct.double().mean())
+    odds = math.log(rate / (1 - rate))
+    assert curve.score_at(odds - 0.01) < float(scores.min())
+    assert curve.score_at(odds + 0.01) > float(scores.max())
 
 
 def test_an_exit_that_is_always_right_is_taken_by_all() -> None:

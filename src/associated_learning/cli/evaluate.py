@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from associated_learning.cli.exits import show_exits
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console, scores_table
 from associated_learning.errors import InputError
@@ -28,6 +29,29 @@ def evaluate(
         str, typer.Option(help="Number of layers to pass, or all for a table of every depth.")
     ] = "all",
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    exits: Annotated[
+        bool,
+        typer.Option(
+            "--exits",
+            help="Choose on the validation data when samples leave early; show accuracy and cost "
+            "of every depth and of early exit on the test data.",
+        ),
+    ] = False,
+    goal: Annotated[
+        str,
+        typer.Option(
+            help="With --exits: accuracy:POINTS that may be lost at most, cost:PERCENT of the "
+            "operations of full depth at most, or risk:PERCENT of right answers that are lost at "
+            "most, with 95 % confidence."
+        ),
+    ] = "accuracy:0.2",
+    measure: Annotated[
+        str,
+        typer.Option(
+            help="With --exits, how sure an exit is: probability, margin, entropy, patience or "
+            "prototype."
+        ),
+    ] = "probability",
     data: Annotated[
         str | None, typer.Option(help="File or folder of the data, if it has moved.")
     ] = None,
@@ -47,6 +71,8 @@ def evaluate(
 
         al evaluate runs/digits-mlp-al-0 --depth 1 --json
 
+        al evaluate runs/sst2-bilstm-al-0 --exits --goal cost:50
+
         al evaluate runs/reviews-bilstm-al-0 --data elsewhere/reviews.csv
     """
     opened = open_run(Path(run))
@@ -58,6 +84,9 @@ def evaluate(
     config = replace(opened.config, **places)  # type: ignore[arg-type]
     loaded = load_data(config, opened.preprocessor)
     check_data(Path(run), loaded)
+    if exits:
+        show_exits(Path(run), opened, loaded, goal=goal, measure=measure, as_json=as_json)
+        return
     batches = evaluation_batches(config, loaded, split)
     result = evaluate_network(opened.net, batches.epoch(0))
     if as_json:

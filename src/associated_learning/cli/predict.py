@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import typer
 from rich.table import Table
 from rich.text import Text
@@ -16,13 +17,15 @@ from rich.text import Text
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console
 from associated_learning.errors import InputError, nearest
+from associated_learning.exits.adaptive import AdaptiveInference, AdaptivePrediction
+from associated_learning.experiments.early_exit import al_network, read_policy
 from associated_learning.experiments.run import OpenRun, open_run
 from associated_learning.inference import predict_batches
 
 __all__ = ["predict"]
 
 BATCH = 64
-_OPTIONS = ("--file", "--depth", "--json")
+_OPTIONS = ("--file", "--depth", "--exit", "--json")
 
 
 def predict(
@@ -38,6 +41,15 @@ def predict(
     depth: Annotated[
         int | None, typer.Option(help="Number of layers to pass; all if not given.")
     ] = None,
+    exit_: Annotated[
+        str | None,
+        typer.Option(
+            "--exit",
+            metavar="auto",
+            help="Let each input leave at the depth that is sure of it, by the thresholds of "
+            "al evaluate RUN --exits.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line instead of a table.")
     ] = False,
@@ -50,27 +62,46 @@ def predict(
 
         al predict runs/fashion_mnist-cnn-al-0 shoe.png --depth 2 --json
 
+        al predict runs/sst2-bilstm-al-0 --file reviews.txt --exit auto
+
         al predict runs/points-mlp-al-0 -1.5,2,0
     """
     _check_options(inputs or [])
     opened = open_run(Path(run))
-    chosen = opened.net.check_depth(depth)
     raw = [*(inputs or []), *_lines(file)]
     if not raw:
         raise InputError("no input came; give texts, image files or rows, or name a --file.")
-    prediction = predict_batches(opened.net, _batches(opened, raw), chosen)
-    assert prediction.probabilities is not None  # runs are classifications
+    answered = _answers(opened, Path(run), raw, depth, exit_)
     names = opened.label_names
     answers = [
         {
             "input": text,
             "label": names[int(label)],
             "probabilities": dict(zip(names, map(float, row), strict=True)),
-            "depth": chosen,
+            "depth": int(at),
         }
-        for text, label, row in zip(raw, prediction.labels, prediction.probabilities, strict=True)
+        for text, label, row, at in zip(raw, *answered, strict=True)
     ]
     _show(answers, as_json)
+
+
+def _answers(
+    opened: OpenRun, run: Path, raw: list[str], depth: int | None, exit_: str | None
+) -> AdaptivePrediction:
+    """Answer at one depth, or let each input leave where its exit is sure enough."""
+    if exit_ is None:
+        chosen = opened.net.check_depth(depth)
+        prediction = predict_batches(opened.net, _batches(opened, raw), chosen)
+        assert prediction.probabilities is not None  # runs are classifications
+        depths = torch.full_like(prediction.labels, chosen)
+        return AdaptivePrediction(prediction.labels, prediction.probabilities, depths)
+    if exit_ != "auto" or depth is not None:
+        raise InputError(
+            f"--exit {exit_}{'' if depth is None else f' --depth {depth}'} came; expected --exit "
+            "auto, or --depth and a number of layers."
+        )
+    adaptive = AdaptiveInference(al_network(opened), read_policy(run))
+    return adaptive.predict_batches(_batches(opened, raw))
 
 
 def _check_options(inputs: list[str]) -> None:

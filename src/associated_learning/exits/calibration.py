@@ -11,22 +11,23 @@ from torch import Tensor
 __all__ = ["Curve", "chance_of_being_right", "fit_temperature"]
 
 _WIDEST = 5.0  # temperatures lie between exp(-5) and exp(5)
+_FLAT = 1e-9  # a slope by which all samples leave, or none, whatever their score
 
 
 class Curve(NamedTuple):
     """Log-odds that an answer is right, as ``slope * score + offset``.
 
     Attributes:
-        slope: Not positive where the score says nothing.
+        slope: Above 0.
         offset: Log-odds at a score of 0.
     """
 
     slope: float
     offset: float
 
-    def score_at(self, log_odds: float) -> float | None:
-        """Return the score with such odds; None if no score says anything."""
-        return (log_odds - self.offset) / self.slope if self.slope > 0 else None
+    def score_at(self, log_odds: float) -> float:
+        """Return the score with such odds."""
+        return (log_odds - self.offset) / self.slope
 
 
 def fit_temperature(logits: Tensor, y: Tensor) -> float:
@@ -57,18 +58,21 @@ def fit_temperature(logits: Tensor, y: Tensor) -> float:
 def chance_of_being_right(scores: Tensor, correct: Tensor) -> Curve:
     """Fit the chance that an answer is right to its score, by a logistic curve (Platt, 1999).
 
+    Where a higher score does not make an answer likelier to be right, or all answers are right or
+    wrong, the chance is the same for all.
+
     Args:
         scores: ``[N]``.
         correct: ``[N]`` booleans.
     """
-    if bool(correct.all()) or not bool(correct.any()):
-        # Laplace's rule: as sure as so many samples make it, whatever the score
-        count, right = len(correct), int(correct.sum())
-        return Curve(1e-9, float(np.log((right + 1) / (count - right + 1))))
+    count, right = len(correct), int(correct.sum())
+    same = Curve(_FLAT, float(np.log((right + 1) / (count - right + 1))))  # by Laplace's rule
+    if right in (0, count):
+        return same
     from sklearn.linear_model import LogisticRegression  # likewise
 
     x = scores.double().numpy()
     middle, spread = x.mean(), x.std() or 1.0
     fitted = LogisticRegression(C=1e6).fit(((x - middle) / spread)[:, None], correct.numpy())
     slope = float(fitted.coef_[0, 0]) / spread
-    return Curve(slope, float(fitted.intercept_[0]) - slope * middle)
+    return Curve(slope, float(fitted.intercept_[0]) - slope * middle) if slope > _FLAT else same
