@@ -43,10 +43,10 @@ def show_exits(
 
 
 def _table(opened: OpenRun, report: ExitReport) -> Table:
-    table = Table(title="Test data")
-    sizes = [f"ms, batch {size}" for size in report.milliseconds]
-    for heading in ("depth", "accuracy", "MFLOPs", "samples leave", *sizes):
-        table.add_column(heading, justify="right")
+    table = Table(title="Test data; a sample's operations, and milliseconds by size of batch")
+    sizes = [f"ms at {size}" for size in report.milliseconds]
+    for heading in ("depth", "accuracy", "MFLOPs", "leave", *sizes):
+        table.add_column(heading, justify="right", no_wrap=True)
     rows = zip(exit_names(opened.net), report.scores, report.flops, strict=True)
     for i, (name, score, flops) in enumerate(rows):
         times = [f"{column[i]:.3f}" for column in report.milliseconds.values()]
