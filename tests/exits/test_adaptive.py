@@ -13,6 +13,7 @@ import associated_learning as al
 from associated_learning import models
 from associated_learning.errors import InputError
 from associated_learning.exits.adaptive import AdaptiveInference, AdaptivePrediction
+from associated_learning.exits.costs import DepthCosts
 from associated_learning.exits.measures import MEASURES
 from associated_learning.exits.policy import ExitPolicy
 from associated_learning.exits.record import record_exits
@@ -140,7 +141,7 @@ def test_record_tells_what_inference_does(measure: str) -> None:
     y = torch.arange(40) % 3
     record = record_exits(net, [(x[:25], y[:25]), (x[25:], y[25:])])
     assert (record.taken(policy) + 1).tolist() == found.depths.tolist()
-    outcome = record.outcome(policy, [1.0, 2.0, 3.0, 4.0])
+    outcome = record.outcome(policy, DepthCosts((1.0,) * 4, (0.0,) * 4))
     assert outcome.accuracy == pytest.approx(float((found.labels == y).double().mean()))
     assert outcome.cost == pytest.approx(float(found.depths.double().mean()) / 4)
     assert outcome.shares == tuple((found.depths == k).sum() / 40 for k in range(1, 5))

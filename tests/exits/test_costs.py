@@ -8,13 +8,19 @@ from torch import nn
 import associated_learning as al
 from associated_learning import models
 from associated_learning.exits.costs import DepthCosts, depth_flops
+from associated_learning.exits.policy import ExitPolicy
 from associated_learning.sequence import Sequence
 
 
 def test_leaving_and_prefixes_are_sums() -> None:
     costs = DepthCosts(encoders=(10.0, 20.0), exits=(1.0, 2.0))
     assert costs.prefixes == (11.0, 32.0)
-    assert costs.leaving == (11.0, 33.0)
+    every = ExitPolicy.constant("margin", 0.5, 2)
+    assert costs.leaving(every) == (11.0, 33.0)
+    last = ExitPolicy(measure="margin", thresholds=(None,), temperatures=(1.0, 1.0))
+    assert costs.leaving(last) == (10.0, 32.0)
+    counted = ExitPolicy(measure="patience", thresholds=(None,), temperatures=(1.0, 1.0))
+    assert costs.leaving(counted) == (11.0, 33.0)
 
 
 def test_dense_network() -> None:

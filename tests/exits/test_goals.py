@@ -10,11 +10,12 @@ from torch import Tensor
 
 from associated_learning.errors import InputError
 from associated_learning.exits.calibration import chance_of_being_right, fit_temperature
+from associated_learning.exits.costs import DepthCosts
 from associated_learning.exits.goals import AccuracyGoal, CostGoal, RiskGoal, tune
 from associated_learning.exits.policy import ExitPolicy
 from associated_learning.exits.record import ExitRecord
 
-COSTS = [1.0, 2.0, 4.0]
+COSTS = DepthCosts(encoders=(1.0, 1.0, 2.0), exits=(0.0, 0.0, 0.0))
 
 
 def _record(
@@ -60,7 +61,7 @@ def test_looser_goals_cost_less() -> None:
     record = _record(600, 0)
     costs = [tune(record, AccuracyGoal(drop), COSTS).outcome.cost for drop in (0.0, 0.01, 0.1, 1)]
     assert costs == sorted(costs, reverse=True)
-    assert costs[-1] == pytest.approx(COSTS[0] / COSTS[-1])  # any accuracy will do: all leave first
+    assert costs[-1] == pytest.approx(1 / 4)  # any accuracy will do: all leave first
 
 
 def test_cost_goal() -> None:
@@ -143,8 +144,8 @@ def test_an_exit_that_is_always_right_is_taken_by_all() -> None:
 
 def test_bad_goals() -> None:
     record = _record(100, 6)
-    with pytest.raises(InputError, match="2 costs came for 3 exits"):
-        tune(record, CostGoal(), [1.0, 2.0])
+    with pytest.raises(InputError, match="costs of 2 layers came for 3 exits"):
+        tune(record, CostGoal(), DepthCosts((1.0, 1.0), (0.0, 0.0)))
     with pytest.raises(InputError, match="3 samples"):
         tune(_record(3, 0), CostGoal(), COSTS)
     with pytest.raises(InputError, match="above 0"):

@@ -102,7 +102,7 @@ class AdaptiveInference:
         s, left = x, []
         for depth, layer in enumerate(self.net.al_layers(), start=1):
             s = layer.f(s)
-            if not self._is_exit(depth):
+            if not self.policy.asks(depth):
                 continue
             before = self._answer(depth, s, before)
             leaves = self._leaves(depth, before)
@@ -114,15 +114,6 @@ class AdaptiveInference:
                 rows, before = rows[stays], _rows_of(before, stays)
                 s = take_rows(s, stays, self._axes_at(depth, s, x))
         return _together(left, count)
-
-    def _is_exit(self, depth: int) -> bool:
-        """Whether anybody may leave at a depth, or what it says counts for later ones."""
-        last = depth == self.net.num_layers
-        return last or self.policy.thresholds[depth - 1] is not None or self._counts
-
-    @property
-    def _counts(self) -> bool:
-        return self.policy.measure == "patience"
 
     def _answer(self, depth: int, s: Any, before: Answer | None) -> Answer:
         latent = self.net.al_layers()[depth - 1].bridge(s)

@@ -12,6 +12,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from associated_learning.exits.policy import ExitPolicy
 from associated_learning.exits.rows import num_samples
 from associated_learning.inference import device_of, evaluating
 from associated_learning.network import ALNetwork
@@ -37,11 +38,14 @@ class DepthCosts(NamedTuple):
         below = itertools.accumulate(self.encoders)
         return tuple(f + exit_ for f, exit_ in zip(below, self.exits, strict=True))
 
-    @property
-    def leaving(self) -> tuple[float, ...]:
-        """Cost of a sample that leaves at each depth after every exit before was asked."""
-        both = (f + exit_ for f, exit_ in zip(self.encoders, self.exits, strict=True))
-        return tuple(itertools.accumulate(both))
+    def leaving(self, policy: ExitPolicy) -> tuple[float, ...]:
+        """Return the cost of a sample that leaves at each depth, exits asked before included."""
+        parts = zip(self.encoders, self.exits, strict=True)
+        asked = (
+            encoder + (exit_ if policy.asks(depth) else 0.0)
+            for depth, (encoder, exit_) in enumerate(parts, start=1)
+        )
+        return tuple(itertools.accumulate(asked))
 
 
 def depth_flops(net: ALNetwork, x: Any) -> DepthCosts:

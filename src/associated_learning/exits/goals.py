@@ -13,6 +13,7 @@ from scipy.special import bdtr
 
 from associated_learning.errors import InputError
 from associated_learning.exits.calibration import chance_of_being_right, fit_temperature
+from associated_learning.exits.costs import DepthCosts
 from associated_learning.exits.policy import ExitPolicy
 from associated_learning.exits.record import ExitRecord, Outcome
 
@@ -39,9 +40,7 @@ class Goal(ABC):
     """What is wanted of a policy."""
 
     @abstractmethod
-    def choose(
-        self, family: Sequence[ExitPolicy], record: ExitRecord, costs: Sequence[float]
-    ) -> Tuned:
+    def choose(self, family: Sequence[ExitPolicy], record: ExitRecord, costs: DepthCosts) -> Tuned:
         """Choose among policies that run from the most cautious to the least."""
 
 
@@ -55,9 +54,7 @@ class AccuracyGoal(Goal):
 
     drop: float = 0.002
 
-    def choose(
-        self, family: Sequence[ExitPolicy], record: ExitRecord, costs: Sequence[float]
-    ) -> Tuned:
+    def choose(self, family: Sequence[ExitPolicy], record: ExitRecord, costs: DepthCosts) -> Tuned:
         full = float(record.correct()[-1].double().mean())
         outcomes = [record.outcome(policy, costs) for policy in family]
         fit = [i for i, o in enumerate(outcomes) if o.accuracy >= full - self.drop - 1e-12]
@@ -79,9 +76,7 @@ class CostGoal(Goal):
         if not self.share > 0:
             raise InputError(f"CostGoal({self.share}) came; expected a share above 0, such as 0.5.")
 
-    def choose(
-        self, family: Sequence[ExitPolicy], record: ExitRecord, costs: Sequence[float]
-    ) -> Tuned:
+    def choose(self, family: Sequence[ExitPolicy], record: ExitRecord, costs: DepthCosts) -> Tuned:
         outcomes = [record.outcome(policy, costs) for policy in family]
         fit = [i for i, o in enumerate(outcomes) if o.cost <= self.share + 1e-12]
         if not fit:
@@ -116,9 +111,7 @@ class RiskGoal(Goal):
                 "between 0 and 1."
             )
 
-    def choose(
-        self, family: Sequence[ExitPolicy], record: ExitRecord, costs: Sequence[float]
-    ) -> Tuned:
+    def choose(self, family: Sequence[ExitPolicy], record: ExitRecord, costs: DepthCosts) -> Tuned:
         correct, count = record.correct(), len(record.y)
         safe, met = family[0], False
         for policy in family:
@@ -133,7 +126,7 @@ class RiskGoal(Goal):
 def tune(
     record: ExitRecord,
     goal: Goal,
-    costs: Sequence[float],
+    costs: DepthCosts,
     *,
     measure: str = "probability",
 ) -> Tuned:
@@ -147,15 +140,15 @@ def tune(
     Args:
         record: The exits on validation data; see `record_exits`.
         goal: What is wanted.
-        costs: What a sample costs that leaves at depth 1, 2, ..., L, in any unit.
+        costs: What encoders and exits cost, in any unit; see `depth_flops`.
         measure: How sure an exit is; see `ExitPolicy`.
 
     Raises:
         InputError: Too few samples came, or not one cost for each exit.
     """
-    if len(costs) != record.depth:
+    if len(costs.exits) != record.depth:
         raise InputError(
-            f"{len(costs)} costs came for {record.depth} exits; expected one for each."
+            f"costs of {len(costs.exits)} layers came for {record.depth} exits; expected as many."
         )
     if len(record.y) < 4:
         raise InputError(f"{len(record.y)} samples came to choose thresholds on; expected more.")

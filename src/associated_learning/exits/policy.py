@@ -60,6 +60,12 @@ class ExitPolicy:
         """Number of layers of the network that it is for."""
         return len(self.temperatures)
 
+    def asks(self, depth: int) -> bool:
+        """Whether the exit at a depth is computed: somebody may leave, or its answer counts."""
+        if depth == self.depth or self.measure == "patience":
+            return True
+        return self.thresholds[depth - 1] is not None
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values, to be written; `from_json` reads them."""
         return asdict(self)

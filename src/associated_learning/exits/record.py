@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.errors import InputError
+from associated_learning.exits.costs import DepthCosts
 from associated_learning.exits.measures import Answer, measure_named, prototypes
 from associated_learning.exits.policy import ExitPolicy
 from associated_learning.inference import check_batch, device_of, evaluating, explained
@@ -23,7 +24,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         accuracy: Share of samples whose answer is right.
-        cost: Mean cost of a sample, where full depth costs 1.
+        cost: Mean cost of a sample, where a network that asks only its last exit costs 1.
         shares: Share of samples that leave at depth 1, 2, ..., L.
     """
 
@@ -82,17 +83,18 @@ class ExitRecord(NamedTuple):
             self.y[which::2],
         )
 
-    def outcome(self, policy: ExitPolicy, costs: Sequence[float]) -> Outcome:
+    def outcome(self, policy: ExitPolicy, costs: DepthCosts) -> Outcome:
         """Return what a policy would come to, without running the network again.
 
         Args:
             policy: For as many exits.
-            costs: What a sample costs that leaves at depth 1, 2, ..., L, in any unit.
+            costs: What encoders and exits cost, in any unit.
         """
         taken = self.taken(policy)
         right = self.correct().gather(0, taken.unsqueeze(0)).squeeze(0)
         shares = torch.bincount(taken, minlength=self.depth).double() / len(taken)
-        cost = float(shares @ torch.tensor(costs, dtype=torch.float64)) / costs[-1]
+        leaving = torch.tensor(costs.leaving(policy), dtype=torch.float64)
+        cost = float(shares @ leaving) / costs.prefixes[-1]
         return Outcome(float(right.double().mean()), cost, tuple(shares.tolist()))
 
     def taken(self, policy: ExitPolicy) -> Tensor:

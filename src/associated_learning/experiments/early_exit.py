@@ -14,7 +14,7 @@ from associated_learning.data import DataSet
 from associated_learning.data.batches import Batches
 from associated_learning.errors import InputError
 from associated_learning.exits.adaptive import AdaptiveInference
-from associated_learning.exits.costs import depth_flops
+from associated_learning.exits.costs import DepthCosts, depth_flops
 from associated_learning.exits.goals import AccuracyGoal, CostGoal, Goal, RiskGoal, Tuned, tune
 from associated_learning.exits.policy import ExitPolicy
 from associated_learning.exits.record import Outcome, record_exits
@@ -106,12 +106,12 @@ def exit_report(opened: OpenRun, data: DataSet, tuned: Tuned) -> ExitReport:
     net = al_network(opened)
     batches = evaluation_batches(opened.config, data, "test")
     record = record_exits(net, batches.epoch(0))
-    x, _ = next(batches.epoch(0))
+    costs = _costs(net, batches)
     return ExitReport(
         tuned=tuned,
         scores=tuple(record.correct().double().mean(dim=1).tolist()),
-        flops=depth_flops(net, x).prefixes,
-        outcome=record.outcome(tuned.policy, _costs(net, batches)),
+        flops=costs.prefixes,
+        outcome=record.outcome(tuned.policy, costs),
         milliseconds={size: _milliseconds(net, data, tuned.policy, size) for size in BATCH_SIZES},
     )
 
@@ -132,9 +132,9 @@ def read_policy(folder: Path) -> ExitPolicy:
     return ExitPolicy.from_json(read_json(path))
 
 
-def _costs(net: ALNetwork, batches: Batches) -> tuple[float, ...]:
+def _costs(net: ALNetwork, batches: Batches) -> DepthCosts:
     x, _ = next(batches.epoch(0))
-    return depth_flops(net, x).leaving
+    return depth_flops(net, x)
 
 
 def _milliseconds(net: ALNetwork, data: DataSet, policy: ExitPolicy, size: int) -> list[float]:
