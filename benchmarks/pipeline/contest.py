@@ -24,7 +24,7 @@ _MICROBATCHES = (2, 4, 8)
 _BUCKETS_MIB = (1, 5, 25)
 _TRIALS = 3
 _EXECUTORS = ("threads", "processes")
-_AL = ("al", "al_two", *_EXECUTORS)
+_AL = ("al", "al_twice", "al_two", *_EXECUTORS)
 
 
 class _Entry(NamedTuple):
@@ -36,6 +36,7 @@ class _Entry(NamedTuple):
 
 CONTESTANTS: dict[str, _Entry] = {
     "al": _Entry(Sequential, 1, 1, "AL, one thread"),
+    "al_twice": _Entry(Sequential, 2, 1, "AL, two processes that share nothing"),
     "al_two": _Entry(Sequential, 1, 2, "AL, two intra-op threads"),
     "threads": _Entry(partial(Pipeline, executor="threads"), 1, 1, "AL pipeline, threads"),
     "processes": _Entry(partial(Pipeline, executor="processes"), 2, 1, "AL pipeline, processes"),

@@ -35,8 +35,10 @@ def table(name: str, contest: Contest, settings: Settings) -> Table:
     made = Table("contestant", *columns, title=title)
     for (key, lengths), runs in contest.runs.items():
         entry = CONTESTANTS[key]
-        per_second = spread([_BATCH * settings.steps / run.seconds for run in runs])
-        over = ratios(_seconds(contest, "al", lengths), [run.seconds for run in runs])
+        work = 2 if key == "al_twice" else 1
+        per_second = spread([work * _BATCH * settings.steps / run.seconds for run in runs])
+        seconds = [run.seconds / work for run in runs]
+        over = ratios(_seconds(contest, "al", lengths), seconds)
         bubble = spread([100 * run.bubble for run in runs]).median
         # what is sent once a run, such as the weights at its end, falls out of the difference
         more = settings.steps - settings.trial_steps

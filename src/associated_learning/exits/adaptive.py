@@ -105,12 +105,12 @@ class AdaptiveInference:
             if not self.policy.asks(depth):
                 continue
             before = self._answer(depth, s, before)
-            leaves = self._leaves(depth, before)
-            left.append(_Left(rows[leaves], depth, _rows_of(before, leaves)))
-            stays = (~leaves).nonzero().squeeze(1)
+            leaves, stays = self._parted(depth, before)
+            if len(leaves):
+                left.append(_Left(rows[leaves], depth, _rows_of(before, leaves)))
             if len(stays) == 0:
                 break
-            if len(stays) < len(rows):
+            if len(leaves):
                 rows, before = rows[stays], _rows_of(before, stays)
                 s = take_rows(s, stays, self._axes_at(depth, s, x))
         return _together(left, count)
@@ -121,19 +121,22 @@ class AdaptiveInference:
         prediction = self.net.target.predict(logits)
         assert prediction.probabilities is not None  # the target is Classes
         streak = torch.ones_like(prediction.labels)
-        if before is not None:
+        if before is not None and self.policy.measure == "patience":
             streak += torch.where(prediction.labels == before.labels, before.streak, 0)
         return Answer(
             prediction.probabilities, prediction.labels, streak, latent, self._prototypes[depth - 1]
         )
 
-    def _leaves(self, depth: int, answer: Answer) -> Tensor:
-        """Return which samples leave, ``[N]`` booleans."""
-        everyone = torch.ones_like(answer.labels, dtype=torch.bool)
+    def _parted(self, depth: int, answer: Answer) -> tuple[Tensor, Tensor]:
+        """Return the numbers of the samples that leave, and of those that stay."""
+        everyone = torch.arange(len(answer.labels), device=answer.labels.device)
         if depth == self.net.num_layers:
-            return everyone
+            return everyone, everyone[:0]
         threshold = self.policy.thresholds[depth - 1]
-        return ~everyone if threshold is None else self._measure(answer) >= threshold
+        if threshold is None:
+            return everyone[:0], everyone
+        leaves = self._measure(answer) >= threshold
+        return everyone[leaves], everyone[~leaves]
 
     def _axes_at(self, depth: int, s: Any, x: Any) -> Axes | None:
         if isinstance(s, (Tensor, Sequence)):
