@@ -13,6 +13,7 @@ import time
 from dataclasses import fields
 from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 from PIL import Image
@@ -25,6 +26,7 @@ from associated_learning.cli.predict import _show
 from associated_learning.experiments import run as runs
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.ledger import read_rows
+from associated_learning.experiments.pretrained import PretrainedModel
 from associated_learning.loader import LoaderBatches
 from associated_learning.progress import ProgressBar
 from associated_learning.trainer import Trainer
@@ -56,7 +58,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_help_names_every_command_and_setting(capsys: pytest.CaptureFixture[str]) -> None:
     os.environ["COLUMNS"] = "200"
-    names = ("demo", "plan", "train", "evaluate", "predict", "info")
+    names = ("demo", "plan", "train", "evaluate", "predict", "export", "info")
     try:
         _, out, _ = al("--help", capsys=capsys)
         assert all(name in out for name in names)
@@ -64,7 +66,7 @@ def test_help_names_every_command_and_setting(capsys: pytest.CaptureFixture[str]
     finally:
         del os.environ["COLUMNS"]
     assert all("--" + f.name.replace("_", "-") in out for f in fields(RunConfig))
-    assert len(app.registered_commands) == 6
+    assert len(app.registered_commands) == 7
 
 
 def test_training_shows_a_table_and_names_the_next_step(
@@ -125,6 +127,28 @@ def test_exits_are_tuned_and_used(
         code, _, err = al("evaluate", run, "--exits", *wrong, capsys=capsys)
         assert code == 2
         assert "expected" in err
+
+
+def test_export_to_every_form(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each form labels the test images as the run does; tests/test_export.py compares outputs."""
+    opened = runs.open_run(Path(run))
+    x = torch.rand(5, *opened.spec.shape)
+    expected = opened.net(x, 2).detach()
+    graph, program, folder = tmp_path / "d.onnx", tmp_path / "d.pt2", tmp_path / "digits"
+    for to in (graph, program, folder):
+        code, out, err = al("export", run, str(to), "--depth", "2", capsys=capsys)
+        assert (code, err) == (0, "")
+        assert to.name in out
+    session = onnxruntime.InferenceSession(str(graph))
+    torch.testing.assert_close(torch.from_numpy(session.run(None, {"x": x.numpy()})[0]), expected)
+    torch.testing.assert_close(torch.export.load(program).module()(x), expected)
+    assert torch.equal(PretrainedModel.from_pretrained(folder)(x), expected)
+    beside = json.loads((tmp_path / "d.json").read_text())
+    assert beside["label_names"] == list(opened.label_names)
+    for wrong in ("digits", "digits.tflite"):
+        code, _, err = al("export", run, str(tmp_path / wrong), capsys=capsys)
+        assert code == 2
+        assert "exists" in err or "expected" in err
 
 
 def test_predict_reads_image_files(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from associated_learning.errors import InputError
+from associated_learning.models import lstm_operator
 from associated_learning.models.lstm_kernel import LSTMKernel
 
 __all__ = ["States", "bidirectional_lstm", "run_on_kernel", "run_packed", "run_reversed"]
@@ -101,9 +102,9 @@ def run_reversed(
 ) -> tuple[Tensor, States]:
     """Run each direction over the padded batch, the backward one on reversed samples.
 
-    Padding then comes after all real tokens in both directions, and is cut off. Static
-    shapes and no control flow on values, so it can be traced; the final cell states are those
-    behind the padding, therefore nothing may carry them on.
+    Padding then comes after all real tokens in both directions, and is cut off. No control flow
+    on values, so it can be traced, without gradients for any length; the final cell states are
+    those behind the padding, therefore nothing may carry them on.
     """
     if initial is not None:
         raise InputError("A BiLSTM with carry_state cannot be exported; train without it.")
@@ -113,14 +114,22 @@ def run_reversed(
     mirror = torch.where(real, last - positions, positions).unsqueeze(2)  # [B, T, 1]
     weights = _weights(lstm)
     forth, c_forth = _one_direction(values, weights[:4])
-    back, c_back = _one_direction(values.take_along_dim(mirror, 1), weights[4:])
-    back = back.take_along_dim(mirror, 1)
+    back, c_back = _one_direction(_at(mirror, values), weights[4:])
+    back = _at(mirror, back)
     out = torch.cat([forth, back], 2).masked_fill(~real.unsqueeze(2), 0.0)
-    h = torch.stack([forth.take_along_dim(last.unsqueeze(2), 1).squeeze(1), back[:, 0]])
+    h = torch.stack([_at(last.unsqueeze(2), forth).squeeze(1), back[:, 0]])
     return out, (h, torch.cat([c_forth, c_back]))
 
 
+def _at(positions: Tensor, values: Tensor) -> Tensor:
+    """Return what stands at positions ``[B, N, 1]``; `take_along_dim` would fix all sizes."""
+    return values.gather(1, positions.expand(-1, -1, values.shape[2]))
+
+
 def _one_direction(values: Tensor, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
+    if not torch.is_grad_enabled():
+        out, c = lstm_operator.lstm(values, *weights)
+        return out, c
     zero = values.new_zeros(1, values.shape[0], weights[1].shape[1])
     out, _, c = torch.lstm(values, (zero, zero), weights, True, 1, 0.0, False, False, True)
     return out, c

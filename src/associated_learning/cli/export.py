@@ -1,0 +1,116 @@
+"""``al export``: the first layers of a run, for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from associated_learning.cli.options import RunFolder
+from associated_learning.cli.tables import console
+from associated_learning.errors import InputError
+from associated_learning.experiments.run import OpenRun, open_run
+from associated_learning.files import replaced_file, write_json
+
+__all__ = ["export"]
+
+
+def export(
+    run: RunFolder,
+    to: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TO",
+            help="FILE.onnx; FILE.pt2, a program of torch.export; or a new folder, as the Hugging "
+            "Face hub has them.",
+        ),
+    ],
+    *,
+    depth: Annotated[int | None, typer.Option(help="Number of layers; all if not given.")] = None,
+) -> None:
+    """Export the first layers of a trained run as a small model of its own.
+
+    Only what inference needs is in it: the encoders f, one bridge b, the decoders h. ONNX files
+    are checked against the network in ONNX Runtime. Early exit depends on each input and is in no
+    graph: export the depths that you need.
+
+    Examples:
+
+        al export runs/sst2-bilstm-al-0 sst2.onnx --depth 2
+
+        al export runs/digits-mlp-al-0 digits-model
+    """
+    opened = open_run(Path(run))
+    chosen = opened.net.check_depth(depth)
+    if to.suffix in ("", ".hub"):
+        console.print(_folder(Path(run), to, chosen))
+    elif to.suffix == ".onnx":
+        console.print(_onnx(opened, to, chosen))
+    elif to.suffix == ".pt2":
+        console.print(_program(opened, to, chosen))
+    else:
+        raise InputError(
+            f"{to} came; expected a name that ends in .onnx or .pt2, or a folder without a dot."
+        )
+
+
+def _folder(run: Path, to: Path, depth: int) -> str:
+    from associated_learning.experiments.pretrained import PretrainedModel
+
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise InputError(f"{to} exists and is no empty folder; name a new one.")
+    PretrainedModel.from_run(run, depth).save_pretrained(to)
+    return (
+        f"{to}: model.safetensors, config.json and README.md, the model card.\n"
+        f"PretrainedModel.from_pretrained('{to}') reads it again."
+    )
+
+
+def _onnx(opened: OpenRun, to: Path, depth: int) -> str:
+    from associated_learning.export.onnx import export_onnx
+
+    file = export_onnx(opened.net, _example(opened), to, depth)
+    _describe(opened, to, file.inputs, depth)
+    return (
+        f"{to}: {', '.join(file.inputs)} to output; largest difference from the network "
+        f"{file.largest_error:.1e}, in ONNX Runtime.\nLabels and preprocessing are in "
+        f"{_beside(to)}."
+    )
+
+
+def _program(opened: OpenRun, to: Path, depth: int) -> str:
+    from associated_learning.export.program import export_program
+    from associated_learning.export.tensors import Signature
+
+    x = _example(opened)
+    program = export_program(opened.net, x, depth)
+    with replaced_file(to) as temporary:
+        torch.export.save(program, temporary)
+    _describe(opened, to, Signature.of(x).names, depth)
+    return (
+        f"{to}: torch.export.load('{to}').module() runs it.\nLabels and preprocessing are in "
+        f"{_beside(to)}."
+    )
+
+
+def _example(opened: OpenRun) -> Any:
+    x = opened.spec.example()
+    return x if opened.spec.kind == "text" else torch.randn_like(x)
+
+
+def _describe(opened: OpenRun, to: Path, inputs: tuple[str, ...], depth: int) -> None:
+    """Keep beside the graph what it does not tell: the labels, and how inputs are made."""
+    described = {
+        "inputs": list(inputs),
+        "output": "logits" if opened.config.first_loss == "ce" else "values near one-hot labels",
+        "depth": depth,
+        "label_names": list(opened.label_names),
+        "preprocessing": opened.preprocessor.to_dict(),
+    }
+    write_json(_beside(to), described)
+
+
+def _beside(to: Path) -> Path:
+    return to.with_suffix(".json")

@@ -1,0 +1,1 @@
+"""Prefixes of a network for other programs: ``torch.export`` and ONNX."""
