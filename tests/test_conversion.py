@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 import associated_learning as al
-from associated_learning.inference import evaluating
 from associated_learning.models import CNN, BiLSTM, Flatten, MaskedMean, PooledFlatten, Transformer
+from associated_learning.modes import evaluating
 from conftest import batches_of, dense_network
 
 

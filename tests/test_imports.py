@@ -12,7 +12,17 @@ import associated_learning
 ROOT = Path(associated_learning.__file__).parent
 # A module may import what stands in its own row or above it; cycles are looked for apart.
 ORDER = [
-    {"errors", "sequence", "keyed", "structure", "files", "generators", "interception", "drawing"},
+    {
+        "errors",
+        "modes",
+        "sequence",
+        "keyed",
+        "structure",
+        "files",
+        "generators",
+        "interception",
+        "drawing",
+    },
     {"data", "models"},
     {"targets", "losses"},
     {"layer"},

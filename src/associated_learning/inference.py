@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from associated_learning.errors import AssociatedLearningError, InputError
+from associated_learning.modes import evaluating
 from associated_learning.network import Network
 from associated_learning.structure import tensors_in, to_device
 from associated_learning.targets import Prediction
@@ -19,9 +20,7 @@ __all__ = [
     "check_finite",
     "device_of",
     "evaluate",
-    "evaluating",
     "predict_batches",
-    "training",
 ]
 
 
@@ -44,35 +43,6 @@ def device_of(module: nn.Module) -> torch.device:
     for tensor in (*module.parameters(), *module.buffers()):
         return tensor.device
     return torch.device("cpu")
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode without gradients, and restore its mode after it."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for part, training in modes.items():
-            part.training = training
-
-
-@contextmanager
-def training(module: nn.Module) -> Iterator[None]:
-    """Put a module into training mode; restore its mode, its buffers and the random state after."""
-    modes = {part: part.training for part in module.modules()}
-    buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
-    module.train()
-    try:
-        with torch.random.fork_rng():
-            yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
-        for buffer, value in buffers:
-            buffer.data.copy_(value)
 
 
 def evaluate(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:

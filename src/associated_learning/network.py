@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer, JointLayers, LayerOutput
+from associated_learning.modes import evaluating
+from associated_learning.structure import tensors_in
 from associated_learning.targets import Prediction, Target
 
 __all__ = ["ALNetwork", "Network", "Prefix"]
@@ -138,6 +140,60 @@ class ALNetwork(Network):
     def parts(self) -> dict[str, nn.Module]:
         return {f"layer-{i}": layer for i, layer in enumerate(self.layers, start=1)}
 
+    def append(self, layer: ALLayer, x: Any = None) -> None:
+        """Put a layer on top (dynamic layer accumulation, section 2.2.2).
+
+        The layers below stay as they are, and so does whatever optimizes them: their
+        trajectory does not change by a bit (a layer's randomness is keyed by its number).
+
+        Args:
+            layer: Takes ``s`` and ``t`` of the present top, ``t`` of its width ``D_l``.
+            x: A batch of inputs, to try the layer on before it is taken.
+
+        Raises:
+            InputError: The layer does not fit, or shares weights with one below; the network stays
+                as it was.
+
+        Example:
+            >>> import torch
+            >>> from torch import nn
+            >>> import associated_learning as al
+            >>> x = torch.randn(6, 4)
+            >>> net = al.al_form([nn.Linear(4, 8)], x, al.Classes(3), latent=5)
+            >>> top = al.ALLayer(
+            ...     f=nn.Linear(8, 8), b=nn.Linear(8, 7), g=nn.Linear(5, 7), h=nn.Linear(7, 5)
+            ... )
+            >>> net.append(top, x)
+            >>> net.num_layers, net(x).shape
+            (2, torch.Size([6, 3]))
+        """
+        if x is not None:
+            self._check_fit(layer, x)
+        self.layers.append(layer)
+        try:
+            self._check_layers()
+        except InputError:
+            del self.layers[-1]
+            raise
+
+    def _check_fit(self, layer: ALLayer, x: Any) -> None:
+        with evaluating(self), evaluating(layer):
+            s = x
+            for below in self.al_layers():
+                s = below.f(s)
+            t = self.al_layers()[-1].bridge(s)  # looks as t of the top does
+            try:
+                s_next, t_next = layer.f(s), layer.g(t)
+                bridged, decoded = layer.bridge(s_next), layer.h(t_next)
+            except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+                shapes = [list(tensor.shape) for tensor in tensors_in(s)]
+                raise InputError(
+                    f"the appended layer cannot take what layer {self.num_layers} gives, s of "
+                    f"shape {shapes} and t of {list(t.shape)}: {error}"
+                ) from error
+        _check_shape("b", bridged, t_next)
+        _check_shape("h", decoded, t)
+
     def associate(self, x: Any, y: Tensor) -> list[LayerOutput]:
         """Run all layers in training form and return every layer's ``(s, t, losses)``.
 
@@ -197,6 +253,14 @@ class ALNetwork(Network):
         It shares its parameters with this network; ``copy.deepcopy`` it to part them.
         """
         return Prefix(self.al_layers()[: self.check_depth(depth)])
+
+
+def _check_shape(name: str, found: Tensor, expected: Tensor) -> None:
+    if found.shape != expected.shape:
+        raise InputError(
+            f"{name} of the appended layer gives {list(found.shape)}; expected "
+            f"{list(expected.shape)}, as {'g gives' if name == 'b' else 't of the layer below'}."
+        )
 
 
 class Prefix(nn.Module):

@@ -12,9 +12,10 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from associated_learning.errors import NonFiniteLossError
-from associated_learning.inference import evaluating, explained
+from associated_learning.inference import explained
 from associated_learning.keyed import StepKey, seeded
 from associated_learning.layer import LayerOutput
+from associated_learning.modes import evaluating
 from associated_learning.structure import detach, tensors_in
 
 __all__ = ["Randomness", "update_blocks", "update_layer", "update_network"]

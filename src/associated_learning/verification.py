@@ -12,8 +12,9 @@ from torch.nn import Parameter
 from associated_learning.conversion import ConvertedNetwork
 from associated_learning.conversion.table import text_table
 from associated_learning.errors import VerificationError
-from associated_learning.inference import check_batch, device_of, evaluating, training
+from associated_learning.inference import check_batch, device_of
 from associated_learning.layer import LayerOutput
+from associated_learning.modes import evaluating, training
 from associated_learning.network import ALNetwork
 from associated_learning.structure import map_tensors, to_device
 

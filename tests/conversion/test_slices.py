@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import associated_learning as al
-from associated_learning.inference import evaluating
+from associated_learning.modes import evaluating
 from associated_learning.step import update_network
 from conversion.modules import Biased, TimeFirst, UNet, dense, residual_cnn
 

@@ -17,11 +17,12 @@ from associated_learning.conversion.partners import (
 )
 from associated_learning.conversion.readouts import read_tensor
 from associated_learning.errors import InputError
-from associated_learning.inference import check_finite, device_of, evaluating
+from associated_learning.inference import check_finite, device_of
 from associated_learning.layer import ALLayer
 from associated_learning.losses import autoencoder_loss
 from associated_learning.models.activations import Activation
 from associated_learning.models.readouts import MaskedMean
+from associated_learning.modes import evaluating
 from associated_learning.network import ALNetwork
 from associated_learning.sequence import Sequence as Items
 from associated_learning.targets import Target

@@ -15,7 +15,7 @@ from associated_learning.conversion.head import Head, head_begins
 from associated_learning.conversion.record import record
 from associated_learning.conversion.slice import Slice, Stream
 from associated_learning.errors import ConversionError, Fault
-from associated_learning.inference import evaluating
+from associated_learning.modes import evaluating
 
 __all__ = ["check_seen", "features", "recorded_features", "same_streams"]
 

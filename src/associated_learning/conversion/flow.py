@@ -14,7 +14,7 @@ from torch import Tensor
 
 from associated_learning.conversion.call import Call, Recording, first_tensor, leaves
 from associated_learning.conversion.resizing import Difference
-from associated_learning.inference import training
+from associated_learning.modes import training
 
 __all__ = ["Flow", "Use", "Value", "is_activation"]
 

@@ -31,7 +31,8 @@ from associated_learning.conversion.selection import At, choose_cuts
 from associated_learning.conversion.slice import Slice
 from associated_learning.conversion.slicing import make_slices
 from associated_learning.errors import ConversionError, InputError
-from associated_learning.inference import check_finite, device_of, evaluating
+from associated_learning.inference import check_finite, device_of
+from associated_learning.modes import evaluating
 from associated_learning.network import Network
 
 __all__ = ["make_encoders", "plan"]

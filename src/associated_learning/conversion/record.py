@@ -17,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from associated_learning.conversion.call import Call, Recording, leaves
 from associated_learning.conversion.opaque import namespaces, opaque_functions, warning_methods
 from associated_learning.conversion.sizes import Size, TracedInt
-from associated_learning.inference import evaluating, training
+from associated_learning.modes import evaluating, training
 
 __all__ = ["record"]
 

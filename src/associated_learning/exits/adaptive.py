@@ -12,7 +12,8 @@ from associated_learning.errors import InputError
 from associated_learning.exits.measures import Answer, measure_named, prototypes
 from associated_learning.exits.policy import ExitPolicy
 from associated_learning.exits.rows import Axes, axes_of, num_samples, take_rows
-from associated_learning.inference import check_finite, device_of, evaluating, explained
+from associated_learning.inference import check_finite, device_of, explained
+from associated_learning.modes import evaluating
 from associated_learning.network import ALNetwork
 from associated_learning.sequence import Sequence
 from associated_learning.structure import to_device

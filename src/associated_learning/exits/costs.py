@@ -14,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from associated_learning.exits.policy import ExitPolicy
 from associated_learning.exits.rows import num_samples
-from associated_learning.inference import device_of, evaluating
+from associated_learning.inference import device_of
+from associated_learning.modes import evaluating
 from associated_learning.network import ALNetwork
 from associated_learning.structure import to_device
 

@@ -12,7 +12,8 @@ from associated_learning.errors import InputError
 from associated_learning.exits.costs import DepthCosts
 from associated_learning.exits.measures import Answer, measure_named, prototypes
 from associated_learning.exits.policy import ExitPolicy
-from associated_learning.inference import check_batch, device_of, evaluating, explained
+from associated_learning.inference import check_batch, device_of, explained
+from associated_learning.modes import evaluating
 from associated_learning.network import ALNetwork
 from associated_learning.structure import to_device
 

@@ -21,7 +21,8 @@ from associated_learning.experiments.families import build_network
 from associated_learning.experiments.result import read_result
 from associated_learning.experiments.run import open_run
 from associated_learning.files import read_json
-from associated_learning.inference import device_of, evaluating
+from associated_learning.inference import device_of
+from associated_learning.modes import evaluating
 from associated_learning.network import ALNetwork, Network
 from associated_learning.structure import to_device
 from associated_learning.targets import Prediction

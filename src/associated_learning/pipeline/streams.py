@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from associated_learning.drawing import draws
-from associated_learning.inference import evaluating
+from associated_learning.modes import evaluating
 from associated_learning.network import Network
 from associated_learning.pipeline.graphs import Graphed
 from associated_learning.pipeline.items import Job

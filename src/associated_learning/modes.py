@@ -1,0 +1,40 @@
+"""Training and evaluation mode of a module, for a block of code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+__all__ = ["evaluating", "training"]
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode without gradients, and restore its mode after it."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, training in modes.items():
+            part.training = training
+
+
+@contextmanager
+def training(module: nn.Module) -> Iterator[None]:
+    """Put a module into training mode; restore its mode, its buffers and the random state after."""
+    modes = {part: part.training for part in module.modules()}
+    buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
+    module.train()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+        for buffer, value in buffers:
+            buffer.data.copy_(value)
