@@ -9,6 +9,7 @@ from typing import Any
 import onnxruntime
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
 
 import associated_learning as al
@@ -97,6 +98,30 @@ def test_a_prefix_holds_what_it_needs_and_no_more() -> None:
         program = export_program(net, batches[0], depth)
         held = sum(value.numel() for value in program.state_dict.values())
         assert held == al.count_parameters(net).inference[depth - 1]
+
+
+def test_a_converted_bert_of_limited_length(tmp_path: Path) -> None:
+    config = transformers.BertConfig(
+        vocab_size=30,
+        hidden_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=12,
+        max_position_embeddings=40,
+    )
+    torch.manual_seed(0)
+    model = transformers.BertForSequenceClassification(config)
+    ids, mask = torch.randint(1, 30, (3, 9)), torch.ones(3, 9, dtype=torch.int64)
+    mask[1, 4:] = 0
+    x = {"input_ids": ids[:2, :6], "attention_mask": mask[:2, :6]}
+    net = al.convert(model, x, target=al.Classes(3), at=2, balance="flops").eval()
+    for depth in (1, 2):
+        file = export_onnx(net, x, tmp_path / "bert.onnx", depth)
+        session = onnxruntime.InferenceSession(str(file.path))
+        (found,) = session.run(None, {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})
+        with torch.no_grad():
+            expected = net({"input_ids": ids, "attention_mask": mask}, depth)
+        torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("form", [dict, tuple])

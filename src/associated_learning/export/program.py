@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
 from associated_learning.errors import InputError
-from associated_learning.export.tensors import Signature, tensor_model
+from associated_learning.export.tensors import Signature, TensorModel, tensor_model
 from associated_learning.inference import device_of
 from associated_learning.network import Network
 from associated_learning.sequence import Sequence
@@ -33,7 +34,8 @@ def export_program(
         net: The network.
         x: A batch of inputs, of any number of samples.
         depth: 1 to `Network.num_layers`; all layers by default.
-        any_length: Whether token sequences may be of another length than those of ``x``.
+        any_length: Whether token sequences may be of another length than those of ``x``, up to
+            what the layers take.
 
     Returns:
         The program. It takes the tensors of a batch, in order; any number of samples.
@@ -55,10 +57,9 @@ def export_program(
     """
     model = tensor_model(net, x, depth)
     tensors = to_device(trial(x, _LENGTH if any_length else None), device_of(net))
-    axes = _dynamic(model.signature, any_length)
     try:
         with torch.no_grad():
-            return torch.export.export(model, tensors, dynamic_shapes=(axes,), strict=False)
+            return _exported(model, tensors, any_length)
     except Exception as error:  # torch raises errors of a dozen types here
         raise InputError(
             f"the first {net.check_depth(depth)} layers cannot be exported: "
@@ -82,9 +83,20 @@ def trial(x: Any, length: int | None = None, samples: int = 3) -> tuple[Tensor, 
     return tuple(found)
 
 
-def _dynamic(signature: Signature, any_length: bool) -> tuple[dict[int, Any], ...]:
-    batch, length = Dim("batch", min=1), Dim("length", min=1)
+def _exported(model: TensorModel, tensors: tuple[Tensor, ...], any_length: bool) -> ExportedProgram:
+    export = functools.partial(torch.export.export, model, tensors, strict=False)
+    if not any_length:
+        return export(dynamic_shapes=(_axes(model.signature, None),))
+    try:
+        return export(dynamic_shapes=(_axes(model.signature, Dim("length", min=1)),))
+    except Exception:  # of a type of torch's own that it does not publish
+        # layers that learn positions take lengths in a range of their own: let torch find it
+        return export(dynamic_shapes=(_axes(model.signature, Dim.DYNAMIC),))
+
+
+def _axes(signature: Signature, length: Any) -> tuple[dict[int, Any], ...]:
+    batch = Dim("batch", min=1)
     return tuple(
-        {0: batch, **({axis: length} if any_length and axis is not None else {})}
+        {0: batch} if axis is None or length is None else {0: batch, axis: length}
         for axis in signature.lengths
     )
