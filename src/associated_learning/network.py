@@ -224,11 +224,16 @@ class ALNetwork(Network):
             s = layer.f(s)
         return self.decode(layers[-1].bridge(s), depth)
 
-    def exits(self, x: Any) -> Iterator[Tensor]:
+    def latents(self, x: Any) -> Iterator[Tensor]:
+        """Yield ``s'_l = b_l(s_l)``, ``[B, D_l]``, of every layer in turn, sharing the encoders."""
         s = x
-        for depth, layer in enumerate(self.al_layers(), start=1):
+        for layer in self.al_layers():
             s = layer.f(s)
-            yield self.decode(layer.bridge(s), depth)
+            yield layer.bridge(s)
+
+    def exits(self, x: Any) -> Iterator[Tensor]:
+        for depth, latent in enumerate(self.latents(x), start=1):
+            yield self.decode(latent, depth)
 
     def decode(self, latent: Tensor, depth: int) -> Tensor:
         """Return ``t'_0 = h_1(.. h_l(s'_l))``, ``[B, target.size]``, of a bridge's output.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -23,10 +23,10 @@ from associated_learning.sequence import Sequence
 _CLASSES = al.Classes(3)
 
 
-def _vectors() -> tuple[al.ALNetwork, Tensor]:
+def _vectors(target: al.Classes = _CLASSES) -> tuple[al.ALNetwork, Tensor]:
     x = torch.randn(40, 6)
     encoders = [nn.Sequential(nn.Linear(6 if i == 0 else 8, 8), nn.Tanh()) for i in range(4)]
-    return al.al_form(encoders, x, _CLASSES, latent=5), x
+    return al.al_form(encoders, x, target, latent=5), x
 
 
 def _texts(model: models.LayeredModel) -> tuple[al.ALNetwork, Sequence]:
@@ -67,7 +67,7 @@ def _policy(net: al.ALNetwork, x: Any, measure: str) -> ExitPolicy:
     y = torch.zeros(40, dtype=torch.long)
     record = record_exits(net, [(x, y)])
     temperatures = tuple(0.5 + 0.5 * k for k in range(net.num_layers))
-    scores = record.scores(measure, temperatures)[:-1]
+    scores = record.scored(measure, temperatures).scores[:-1]
     if measure == "patience":
         scores = torch.full_like(scores, 2.0)  # two exits that agree
     return ExitPolicy(
@@ -134,13 +134,15 @@ def test_batches_answer_as_each_sample_alone(name: str, measure: str) -> None:
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_record_tells_what_inference_does(measure: str) -> None:
-    net, x = _vectors()
+@pytest.mark.parametrize("loss_kind", ["ce", "mse"])
+def test_record_tells_what_inference_does(loss_kind: Literal["ce", "mse"], measure: str) -> None:
+    net, x = _vectors(al.Classes(3, loss_kind))
     policy = _policy(net, x, measure)
     found = AdaptiveInference(net, policy).predict(x)
     y = torch.arange(40) % 3
     record = record_exits(net, [(x[:25], y[:25]), (x[25:], y[25:])])
-    assert (record.taken(policy) + 1).tolist() == found.depths.tolist()
+    scored = record.scored(measure, policy.temperatures)
+    assert (scored.taken(policy) + 1).tolist() == found.depths.tolist()
     outcome = record.outcome(policy, DepthCosts((1.0,) * 4, (0.0,) * 4))
     assert outcome.accuracy == pytest.approx(float((found.labels == y).double().mean()))
     assert outcome.cost == pytest.approx(float(found.depths.double().mean()) / 4)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import associated_learning as al
 from associated_learning.errors import InputError
 from associated_learning.exits.calibration import chance_of_being_right, fit_temperature
 from associated_learning.exits.costs import DepthCosts
@@ -30,7 +31,8 @@ def _record(
         noise = torch.randn(count, 3, generator=generator)
         logits.append(strength * torch.eye(3)[y] / (0.2 + hardness) + noise)
     latents = tuple(torch.zeros(count, 2) for _ in reliabilities)
-    return ExitRecord(torch.stack(logits), latents, (torch.zeros(3, 2),) * len(reliabilities), y)
+    prototypes = (torch.zeros(3, 2),) * len(reliabilities)
+    return ExitRecord(torch.stack(logits), latents, prototypes, y, al.Classes(3))
 
 
 def _accuracy(record: ExitRecord, policy: ExitPolicy) -> float:
@@ -38,18 +40,18 @@ def _accuracy(record: ExitRecord, policy: ExitPolicy) -> float:
     right = 0
     for n in range(len(record.y)):
         for k in range(record.depth):
-            p = (record.logits[k, n] / policy.temperatures[k]).softmax(0)
+            p = (record.outputs[k, n] / policy.temperatures[k]).softmax(0)
             last = k == record.depth - 1
             threshold = None if last else policy.thresholds[k]
             if last or (threshold is not None and float(p.max()) >= threshold):
-                right += int(record.logits[k, n].argmax() == record.y[n])
+                right += int(record.outputs[k, n].argmax() == record.y[n])
                 break
     return right / len(record.y)
 
 
 def test_accuracy_goal_is_met_and_saves() -> None:
     record = _record(600, 0)
-    full = float((record.logits[-1].argmax(1) == record.y).double().mean())
+    full = float((record.outputs[-1].argmax(1) == record.y).double().mean())
     tuned = tune(record, AccuracyGoal(0.01), COSTS)
     assert tuned.met
     assert tuned.outcome.accuracy >= full - 0.01
@@ -83,15 +85,15 @@ def test_risk_goal_holds_as_often_as_stated() -> None:
     broken, saved = 0, []
     for seed in range(60):
         rows = torch.randperm(20_000, generator=torch.Generator().manual_seed(seed))[:400]
-        part = ExitRecord(
-            whole.logits[:, rows],
-            tuple(latent[rows] for latent in whole.latents),
-            whole.prototypes,
-            whole.y[rows],
+        part = whole._replace(
+            outputs=whole.outputs[:, rows],
+            latents=tuple(latent[rows] for latent in whole.latents),
+            y=whole.y[rows],
         )
         tuned = tune(part, RiskGoal(risk=0.05, confidence=0.9), COSTS)
-        taken = whole.taken(tuned.policy).unsqueeze(0)
-        lost = correct[-1] & ~correct.gather(0, taken).squeeze(0)
+        policy = tuned.policy
+        right = whole.scored(policy.measure, policy.temperatures).right(policy)
+        lost = correct[-1] & ~right
         broken += float(lost.double().mean()) > 0.05
         saved.append(1 - tuned.outcome.cost)
     assert broken <= 12  # more than 12 of 60 at 0.1 each has a chance below 0.01
@@ -106,7 +108,7 @@ def test_risk_goal_with_too_few_samples_lets_nobody_leave() -> None:
 
 def test_temperature_undoes_a_scale() -> None:
     record = _record(4_000, 3)
-    logits, y = record.logits[0], record.y
+    logits, y = record.outputs[0], record.y
     once = fit_temperature(logits, y)
     assert fit_temperature(7 * logits, y) == pytest.approx(7 * once, rel=1e-3)
 
@@ -136,7 +138,7 @@ def test_where_surer_answers_are_not_better_all_leave_or_none() -> None:
 def test_an_exit_that_is_always_right_is_taken_by_all() -> None:
     record = _record(200, 5)
     perfect = 100 * torch.eye(3)[record.y]
-    record = record._replace(logits=torch.stack([perfect, record.logits[1], perfect]))
+    record = record._replace(outputs=torch.stack([perfect, record.outputs[1], perfect]))
     tuned = tune(record, AccuracyGoal(0.0), COSTS)
     assert tuned.outcome.shares[0] == 1.0
     assert tuned.outcome.accuracy == 1.0
@@ -152,3 +154,8 @@ def test_bad_goals() -> None:
         CostGoal(0.0)
     with pytest.raises(InputError, match="between 0 and 1"):
         RiskGoal(risk=math.inf)
+
+
+def test_outputs_of_squared_errors_are_no_logits_and_take_no_temperature() -> None:
+    record = _record(100, 7)._replace(target=al.Classes(3, "mse"))
+    assert tune(record, AccuracyGoal(), COSTS).policy.temperatures == (1.0, 1.0, 1.0)

@@ -108,24 +108,23 @@ class AdaptiveInference:
             before = self._answer(depth, s, before)
             leaves, stays = self._parted(depth, before)
             if len(leaves):
-                left.append(_Left(rows[leaves], depth, _rows_of(before, leaves)))
+                left.append(_Left(rows[leaves], depth, before.rows(leaves)))
             if len(stays) == 0:
                 break
             if len(leaves):
-                rows, before = rows[stays], _rows_of(before, stays)
+                rows, before = rows[stays], before.rows(stays)
                 s = take_rows(s, stays, self._axes_at(depth, s, x))
         return _together(left, count)
 
     def _answer(self, depth: int, s: Any, before: Answer | None) -> Answer:
         latent = self.net.al_layers()[depth - 1].bridge(s)
-        logits = self.net.decode(latent, depth) / self.policy.temperatures[depth - 1]
-        prediction = self.net.target.predict(logits)
-        assert prediction.probabilities is not None  # the target is Classes
-        streak = torch.ones_like(prediction.labels)
-        if before is not None and self.policy.measure == "patience":
-            streak += torch.where(prediction.labels == before.labels, before.streak, 0)
-        return Answer(
-            prediction.probabilities, prediction.labels, streak, latent, self._prototypes[depth - 1]
+        return Answer.of(
+            self.net.target,
+            self.net.decode(latent, depth),
+            latent,
+            self._prototypes[depth - 1],
+            temperature=self.policy.temperatures[depth - 1],
+            before=before,
         )
 
     def _parted(self, depth: int, answer: Answer) -> tuple[Tensor, Tensor]:
@@ -153,17 +152,6 @@ class _Left(NamedTuple):
     rows: Tensor
     depth: int
     answer: Answer
-
-
-def _rows_of(answer: Answer, rows: Tensor) -> Answer:
-    """Return some samples of an answer; the prototypes stay."""
-    return Answer(
-        answer.probabilities[rows],
-        answer.labels[rows],
-        answer.streak[rows],
-        answer.latent[rows],
-        answer.prototypes,
-    )
 
 
 def _together(left: list[_Left], count: int) -> AdaptivePrediction:

@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 import torch
 from scipy.special import bdtr
+from torch import Tensor
 
 from associated_learning.errors import InputError
 from associated_learning.exits.calibration import chance_of_being_right, fit_temperature
 from associated_learning.exits.costs import DepthCosts
+from associated_learning.exits.outcome import Outcome, ScoredExits
 from associated_learning.exits.policy import ExitPolicy
-from associated_learning.exits.record import ExitRecord, Outcome
+from associated_learning.exits.record import ExitRecord
 
 __all__ = ["AccuracyGoal", "CostGoal", "Goal", "RiskGoal", "Tuned", "tune"]
 
@@ -40,7 +42,7 @@ class Goal(ABC):
     """What is wanted of a policy."""
 
     @abstractmethod
-    def choose(self, family: Sequence[ExitPolicy], record: ExitRecord, costs: DepthCosts) -> Tuned:
+    def choose(self, family: Sequence[ExitPolicy], scored: ScoredExits, costs: DepthCosts) -> Tuned:
         """Choose among policies that run from the most cautious to the least."""
 
 
@@ -54,9 +56,9 @@ class AccuracyGoal(Goal):
 
     drop: float = 0.002
 
-    def choose(self, family: Sequence[ExitPolicy], record: ExitRecord, costs: DepthCosts) -> Tuned:
-        full = float(record.correct()[-1].double().mean())
-        outcomes = [record.outcome(policy, costs) for policy in family]
+    def choose(self, family: Sequence[ExitPolicy], scored: ScoredExits, costs: DepthCosts) -> Tuned:
+        full = float(scored.correct[-1].double().mean())
+        outcomes = [scored.outcome(policy, costs) for policy in family]
         fit = [i for i, o in enumerate(outcomes) if o.accuracy >= full - self.drop - 1e-12]
         best = min(fit, key=lambda i: (outcomes[i].cost, -outcomes[i].accuracy))
         return Tuned(family[best], outcomes[best], met=True)  # nobody leaving early always fits
@@ -76,8 +78,8 @@ class CostGoal(Goal):
         if not self.share > 0:
             raise InputError(f"CostGoal({self.share}) came; expected a share above 0, such as 0.5.")
 
-    def choose(self, family: Sequence[ExitPolicy], record: ExitRecord, costs: DepthCosts) -> Tuned:
-        outcomes = [record.outcome(policy, costs) for policy in family]
+    def choose(self, family: Sequence[ExitPolicy], scored: ScoredExits, costs: DepthCosts) -> Tuned:
+        outcomes = [scored.outcome(policy, costs) for policy in family]
         fit = [i for i, o in enumerate(outcomes) if o.cost <= self.share + 1e-12]
         if not fit:
             best = min(range(len(family)), key=lambda i: outcomes[i].cost)
@@ -111,16 +113,15 @@ class RiskGoal(Goal):
                 "between 0 and 1."
             )
 
-    def choose(self, family: Sequence[ExitPolicy], record: ExitRecord, costs: DepthCosts) -> Tuned:
-        correct, count = record.correct(), len(record.y)
+    def choose(self, family: Sequence[ExitPolicy], scored: ScoredExits, costs: DepthCosts) -> Tuned:
+        full = scored.correct[-1]
         safe, met = family[0], False
         for policy in family:
-            taken = record.taken(policy).unsqueeze(0)
-            lost = int((correct[-1] & ~correct.gather(0, taken).squeeze(0)).sum())
-            if float(bdtr(lost, count, self.risk)) > 1 - self.confidence:
+            lost = int((full & ~scored.right(policy)).sum())
+            if float(bdtr(lost, len(full), self.risk)) > 1 - self.confidence:
                 break
             safe, met = policy, True
-        return Tuned(safe, record.outcome(safe, costs), met)
+        return Tuned(safe, scored.outcome(safe, costs), met)
 
 
 def tune(
@@ -154,13 +155,14 @@ def tune(
         raise InputError(f"{len(record.y)} samples came to choose thresholds on; expected more.")
     split = isinstance(goal, RiskGoal)
     made, judged = (record.half(0), record.half(1)) if split else (record, record)
-    return goal.choose(_family(made, measure), judged, costs)
+    family = _family(made, measure)
+    return goal.choose(family, judged.scored(measure, family[0].temperatures), costs)
 
 
 def _family(record: ExitRecord, measure: str) -> list[ExitPolicy]:
     """Return policies from the one by which nobody leaves early to that by which all do."""
-    temperatures = tuple(fit_temperature(logits, record.y) for logits in record.logits)
-    scores, correct = record.scores(measure, temperatures), record.correct()
+    temperatures = tuple(_temperature(record, output) for output in record.outputs)
+    scores, correct = record.scored(measure, temperatures)
     curves = [chance_of_being_right(scores[k], correct[k]) for k in range(record.depth - 1)]
     never: tuple[float | None, ...] = (None,) * (record.depth - 1)
     first = ExitPolicy(measure=measure, thresholds=never, temperatures=temperatures)
@@ -171,3 +173,9 @@ def _family(record: ExitRecord, measure: str) -> list[ExitPolicy]:
         if thresholds != family[-1].thresholds:
             family.append(replace(first, thresholds=thresholds))
     return family
+
+
+def _temperature(record: ExitRecord, output: Tensor) -> float:
+    if record.target.loss_kind == "mse":
+        return 1.0  # such outputs are no logits: their probabilities do not depend on a scale
+    return fit_temperature(output, record.y)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from associated_learning.errors import InputError, nearest
+from associated_learning.inference import device_of
 from associated_learning.network import ALNetwork
-from associated_learning.targets import Classes
+from associated_learning.targets import Classes, Target
 
 __all__ = ["MEASURES", "Answer", "Measure", "measure_named", "prototypes"]
 
@@ -32,6 +33,44 @@ class Answer(NamedTuple):
     streak: Tensor
     latent: Tensor
     prototypes: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        target: Target,
+        output: Tensor,
+        latent: Tensor,
+        prototypes: Tensor,
+        *,
+        temperature: float = 1.0,
+        before: Answer | None = None,
+    ) -> Answer:
+        """Read what an exit gives.
+
+        Args:
+            target: Of the network; one of several classes.
+            output: ``t'_0`` of the exit, ``[N, C]``.
+            latent: ``s'_k`` of the exit.
+            prototypes: ``t_k`` of every class.
+            temperature: What the output is divided by.
+            before: What the exit below says of the same samples, for the streak.
+        """
+        labels, probabilities = target.predict(output / temperature)
+        assert probabilities is not None  # the target is Classes: see `prototypes`
+        streak = torch.ones_like(labels)
+        if before is not None:
+            streak += torch.where(labels == before.labels, before.streak, 0)
+        return cls(probabilities, labels, streak, latent, prototypes)
+
+    def rows(self, numbers: Tensor) -> Answer:
+        """Return what it says of some of the samples."""
+        return Answer(
+            self.probabilities[numbers],
+            self.labels[numbers],
+            self.streak[numbers],
+            self.latent[numbers],
+            self.prototypes,
+        )
 
 
 Measure = Callable[[Answer], Tensor]
@@ -105,9 +144,7 @@ def prototypes(net: ALNetwork) -> list[Tensor]:
         )
     found = []
     with torch.no_grad():
-        g = net.al_layers()[0].g
-        device = next((p.device for p in g.parameters()), torch.device("cpu"))
-        t = net.target.encode(torch.arange(net.target.k)).to(device)
+        t = net.target.encode(torch.arange(net.target.k)).to(device_of(net))
         for layer in net.al_layers():
             t = layer.g(t)
             found.append(t)

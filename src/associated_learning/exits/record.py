@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -11,77 +11,67 @@ from torch import Tensor
 from associated_learning.errors import InputError
 from associated_learning.exits.costs import DepthCosts
 from associated_learning.exits.measures import Answer, measure_named, prototypes
+from associated_learning.exits.outcome import Outcome, ScoredExits
 from associated_learning.exits.policy import ExitPolicy
 from associated_learning.inference import check_batch, device_of, explained
 from associated_learning.modes import evaluating
 from associated_learning.network import ALNetwork
 from associated_learning.structure import to_device
+from associated_learning.targets import Classes
 
-__all__ = ["ExitRecord", "Outcome", "record_exits"]
-
-
-class Outcome(NamedTuple):
-    """What a policy comes to on a data set.
-
-    Attributes:
-        accuracy: Share of samples whose answer is right.
-        cost: Mean cost of a sample, where a network that asks only its last exit costs 1.
-        shares: Share of samples that leave at depth 1, 2, ..., L.
-    """
-
-    accuracy: float
-    cost: float
-    shares: tuple[float, ...]
+__all__ = ["ExitRecord", "record_exits"]
 
 
 class ExitRecord(NamedTuple):
     """Outputs of all L exits on N samples, on the CPU.
 
     Attributes:
-        logits: ``t'_0`` of every exit, ``[L, N, C]``.
+        outputs: ``t'_0`` of every exit, ``[L, N, C]``.
         latents: ``s'_k`` of every exit, each ``[N, D_k]``.
         prototypes: ``t_k`` of every class, each ``[C, D_k]``.
         y: The right classes, ``[N]``.
+        target: Of the network; it reads the outputs.
     """
 
-    logits: Tensor
+    outputs: Tensor
     latents: tuple[Tensor, ...]
     prototypes: tuple[Tensor, ...]
     y: Tensor
+    target: Classes
 
     @property
     def depth(self) -> int:
         """Number of exits."""
-        return len(self.logits)
+        return len(self.outputs)
 
-    def answers(self, temperatures: Sequence[float]) -> list[Answer]:
+    def answers(self, temperatures: Iterable[float]) -> list[Answer]:
         """Return what each exit says of all samples."""
         found: list[Answer] = []
-        for k, temperature in enumerate(temperatures):
-            probabilities = (self.logits[k] / temperature).softmax(dim=1)
-            labels = self.logits[k].argmax(dim=1)
-            streak = torch.ones_like(labels)
-            if found:
-                streak += torch.where(labels == found[-1].labels, found[-1].streak, 0)
-            found.append(Answer(probabilities, labels, streak, self.latents[k], self.prototypes[k]))
+        exits = zip(self.outputs, self.latents, self.prototypes, temperatures, strict=True)
+        for output, latent, known, temperature in exits:
+            before = found[-1] if found else None
+            answer = Answer.of(
+                self.target, output, latent, known, temperature=temperature, before=before
+            )
+            found.append(answer)
         return found
 
-    def scores(self, measure: str, temperatures: Sequence[float]) -> Tensor:
-        """Return the confidence of every exit in every sample, ``[L, N]``."""
+    def scored(self, measure: str, temperatures: Iterable[float]) -> ScoredExits:
+        """Return how sure each exit is of every sample."""
         compute = measure_named(measure)
-        return torch.stack([compute(answer) for answer in self.answers(temperatures)])
+        scores = torch.stack([compute(answer) for answer in self.answers(temperatures)])
+        return ScoredExits(scores, self.correct())
 
     def correct(self) -> Tensor:
         """Return whether each exit is right, ``[L, N]`` booleans."""
-        return self.logits.argmax(dim=2) == self.y
+        return self.outputs.argmax(dim=2) == self.y
 
     def half(self, which: int) -> ExitRecord:
         """Return every other sample: one half for 0, the other for 1."""
-        return ExitRecord(
-            self.logits[:, which::2],
-            tuple(latent[which::2] for latent in self.latents),
-            self.prototypes,
-            self.y[which::2],
+        return self._replace(
+            outputs=self.outputs[:, which::2],
+            latents=tuple(latent[which::2] for latent in self.latents),
+            y=self.y[which::2],
         )
 
     def outcome(self, policy: ExitPolicy, costs: DepthCosts) -> Outcome:
@@ -91,20 +81,7 @@ class ExitRecord(NamedTuple):
             policy: For as many exits.
             costs: What encoders and exits cost, in any unit.
         """
-        taken = self.taken(policy)
-        right = self.correct().gather(0, taken.unsqueeze(0)).squeeze(0)
-        shares = torch.bincount(taken, minlength=self.depth).double() / len(taken)
-        leaving = torch.tensor(costs.leaving(policy), dtype=torch.float64)
-        cost = float(shares @ leaving) / costs.prefixes[-1]
-        return Outcome(float(right.double().mean()), cost, tuple(shares.tolist()))
-
-    def taken(self, policy: ExitPolicy) -> Tensor:
-        """Return the exit of every sample, from 0, ``[N]``."""
-        scores = self.scores(policy.measure, policy.temperatures)
-        leaves = torch.ones_like(scores, dtype=torch.bool)
-        for k, threshold in enumerate(policy.thresholds):
-            leaves[k] = False if threshold is None else scores[k] >= threshold
-        return leaves.int().argmax(dim=0)  # the first one
+        return self.scored(policy.measure, policy.temperatures).outcome(policy, costs)
 
 
 def record_exits(net: ALNetwork, batches: Iterable[tuple[Any, Tensor]]) -> ExitRecord:
@@ -122,22 +99,23 @@ def record_exits(net: ALNetwork, batches: Iterable[tuple[Any, Tensor]]) -> ExitR
         known = [t.cpu() for t in prototypes(net)]
         for number, (x, y) in enumerate(batches):
             check_batch(x, y, number)
-            s = to_device(x, device)
-            with explained(f"the network cannot take batch {number}", s):
-                found.append(_exits(net, s))
+            x = to_device(x, device)
+            with explained(f"the network cannot take batch {number}", x):
+                found.append(_exits(net, x))
             labels.append(y.cpu())
     if not labels:
         raise InputError("no samples came; expected at least one batch to record the exits on.")
-    logits = [torch.cat([batch[k][0] for batch in found]) for k in range(net.num_layers)]
-    latents = [torch.cat([batch[k][1] for batch in found]) for k in range(net.num_layers)]
-    return ExitRecord(torch.stack(logits), tuple(latents), tuple(known), torch.cat(labels))
+    outputs, latents = (
+        [torch.cat(k) for k in zip(*part, strict=True)] for part in zip(*found, strict=True)
+    )
+    assert isinstance(net.target, Classes)  # or there are no prototypes
+    return ExitRecord(
+        torch.stack(outputs), tuple(latents), tuple(known), torch.cat(labels), net.target
+    )
 
 
-def _exits(net: ALNetwork, s: Any) -> list[tuple[Tensor, Tensor]]:
-    """Return the output and the latent of every exit."""
-    found = []
-    for depth, layer in enumerate(net.al_layers(), start=1):
-        s = layer.f(s)
-        latent = layer.bridge(s)
-        found.append((net.decode(latent, depth).float().cpu(), latent.float().cpu()))
-    return found
+def _exits(net: ALNetwork, x: Any) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the output and the latent of every exit, on the CPU."""
+    latents = list(net.latents(x))
+    outputs = [net.decode(latent, depth) for depth, latent in enumerate(latents, start=1)]
+    return [t.float().cpu() for t in outputs], [t.float().cpu() for t in latents]

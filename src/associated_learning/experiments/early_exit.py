@@ -16,8 +16,9 @@ from associated_learning.errors import InputError
 from associated_learning.exits.adaptive import AdaptiveInference
 from associated_learning.exits.costs import DepthCosts, depth_flops
 from associated_learning.exits.goals import AccuracyGoal, CostGoal, Goal, RiskGoal, Tuned, tune
+from associated_learning.exits.outcome import Outcome
 from associated_learning.exits.policy import ExitPolicy
-from associated_learning.exits.record import Outcome, record_exits
+from associated_learning.exits.record import record_exits
 from associated_learning.experiments.inputs import evaluation_batches
 from associated_learning.experiments.run import OpenRun
 from associated_learning.files import read_json, write_json
