@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -40,9 +41,8 @@ class Evaluation(NamedTuple):
 
 def device_of(module: nn.Module) -> torch.device:
     """Return the device of a module's first parameter or buffer; CPU if it has none."""
-    for tensor in (*module.parameters(), *module.buffers()):
-        return tensor.device
-    return torch.device("cpu")
+    first = next(itertools.chain(module.parameters(), module.buffers()), None)
+    return torch.device("cpu") if first is None else first.device
 
 
 def evaluate(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:

@@ -14,14 +14,15 @@ __all__ = ["evaluating", "training"]
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Put a module into evaluation mode without gradients, and restore its mode after it."""
-    modes = {part: part.training for part in module.modules()}
-    module.eval()
+    in_training = [part for part in module.modules() if part.training]
+    if in_training:  # else a small model would spend more time on it than on its layers
+        module.eval()
     try:
         with torch.no_grad():
             yield
     finally:
-        for part, training in modes.items():
-            part.training = training
+        for part in in_training:
+            part.training = True
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,21 +43,14 @@ def export(
 
         al export runs/digits-mlp-al-0 digits-model
     """
-    opened = open_run(Path(run))
-    chosen = opened.net.check_depth(depth)
-    if to.suffix in ("", ".hub"):
-        console.print(_folder(Path(run), to, chosen))
-    elif to.suffix == ".onnx":
-        console.print(_onnx(opened, to, chosen))
-    elif to.suffix == ".pt2":
-        console.print(_program(opened, to, chosen))
-    else:
+    if to.suffix not in _WAYS:
         raise InputError(
             f"{to} came; expected a name that ends in .onnx or .pt2, or a folder without a dot."
         )
+    console.print(_WAYS[to.suffix](Path(run), to, depth))
 
 
-def _folder(run: Path, to: Path, depth: int) -> str:
+def _folder(run: Path, to: Path, depth: int | None) -> str:
     from associated_learning.experiments.pretrained import PretrainedModel
 
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
@@ -68,9 +62,10 @@ def _folder(run: Path, to: Path, depth: int) -> str:
     )
 
 
-def _onnx(opened: OpenRun, to: Path, depth: int) -> str:
+def _onnx(run: Path, to: Path, depth: int | None) -> str:
     from associated_learning.export.onnx import export_onnx
 
+    opened = open_run(run)
     file = export_onnx(opened.net, _example(opened), to, depth)
     _describe(opened, to, file.inputs, depth)
     return (
@@ -80,10 +75,11 @@ def _onnx(opened: OpenRun, to: Path, depth: int) -> str:
     )
 
 
-def _program(opened: OpenRun, to: Path, depth: int) -> str:
+def _program(run: Path, to: Path, depth: int | None) -> str:
     from associated_learning.export.program import export_program
     from associated_learning.export.tensors import Signature
 
+    opened = open_run(run)
     x = _example(opened)
     program = export_program(opened.net, x, depth)
     with replaced_file(to) as temporary:
@@ -95,17 +91,27 @@ def _program(opened: OpenRun, to: Path, depth: int) -> str:
     )
 
 
+_WAYS: dict[str, Callable[[Path, Path, int | None], str]] = {
+    "": _folder,
+    ".onnx": _onnx,
+    ".pt2": _program,
+}
+
+
 def _example(opened: OpenRun) -> Any:
-    x = opened.spec.example()
-    return x if opened.spec.kind == "text" else torch.randn_like(x)
+    """Return a random batch, on which the exported graph is held against the network."""
+    spec, x = opened.spec, opened.spec.example()
+    if spec.kind != "text":
+        return torch.randn_like(x)
+    return x._replace(values=torch.randint_like(x.values, spec.vocabulary_size))
 
 
-def _describe(opened: OpenRun, to: Path, inputs: tuple[str, ...], depth: int) -> None:
+def _describe(opened: OpenRun, to: Path, inputs: tuple[str, ...], depth: int | None) -> None:
     """Keep beside the graph what it does not tell: the labels, and how inputs are made."""
     described = {
         "inputs": list(inputs),
         "output": "logits" if opened.config.first_loss == "ce" else "values near one-hot labels",
-        "depth": depth,
+        "depth": opened.net.check_depth(depth),
         "label_names": list(opened.label_names),
         "preprocessing": opened.preprocessor.to_dict(),
     }
