@@ -52,6 +52,13 @@ def evaluate(
             "prototype."
         ),
     ] = "probability",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            help="With --exits: a run of backpropagation on the same data, to compare with.",
+        ),
+    ] = None,
     data: Annotated[
         str | None, typer.Option(help="File or folder of the data, if it has moved.")
     ] = None,
@@ -71,7 +78,7 @@ def evaluate(
 
         al evaluate runs/digits-mlp-al-0 --depth 1 --json
 
-        al evaluate runs/sst2-bilstm-al-0 --exits --goal cost:50
+        al evaluate runs/sst2-bilstm-al-0 --exits --goal cost:50 --against runs/sst2-bilstm-bp-0
 
         al evaluate runs/reviews-bilstm-al-0 --data elsewhere/reviews.csv
     """
@@ -85,7 +92,16 @@ def evaluate(
     loaded = load_data(config, opened.preprocessor)
     check_data(Path(run), loaded)
     if exits:
-        show_exits(Path(run), opened, loaded, goal=goal, measure=measure, as_json=as_json)
+        rival = None if against is None else Path(against)
+        show_exits(
+            Path(run),
+            opened,
+            loaded,
+            goal=goal,
+            measure=measure,
+            against=rival,
+            as_json=as_json,
+        )
         return
     batches = evaluation_batches(config, loaded, split)
     result = evaluate_network(opened.net, batches.epoch(0))

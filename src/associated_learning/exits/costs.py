@@ -16,10 +16,10 @@ from associated_learning.exits.policy import ExitPolicy
 from associated_learning.exits.rows import num_samples
 from associated_learning.inference import device_of
 from associated_learning.modes import evaluating
-from associated_learning.network import ALNetwork
+from associated_learning.network import ALNetwork, Network
 from associated_learning.structure import to_device
 
-__all__ = ["DepthCosts", "depth_flops"]
+__all__ = ["DepthCosts", "depth_flops", "full_flops"]
 
 
 class DepthCosts(NamedTuple):
@@ -76,6 +76,18 @@ def depth_flops(net: ALNetwork, x: Any) -> DepthCosts:
             _, decoders = _counted(partial(net.decode, latent, depth))
             exits.append((bridge + decoders) / count)
     return DepthCosts(tuple(encoders), tuple(exits))
+
+
+def full_flops(net: Network, x: Any) -> float:
+    """Count the operations of a sample through the whole of any network, as `depth_flops` does.
+
+    Args:
+        net: The network; its mode is restored.
+        x: A batch of inputs, padding and all.
+    """
+    with evaluating(net), _all_products_seen():
+        _, flops = _counted(partial(net, to_device(x, device_of(net))))
+    return flops / num_samples(x)
 
 
 def _counted(function: Callable[[], Any]) -> tuple[Any, int]:

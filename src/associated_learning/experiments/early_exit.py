@@ -1,62 +1,31 @@
-"""Early exit of a run: tuned on its validation data, judged and timed on its test data."""
+"""Early exit of a run: thresholds tuned on its validation data, and kept in its folder."""
 
 from __future__ import annotations
 
-import itertools
-import statistics
-import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from associated_learning.data import DataSet
-from associated_learning.data.batches import Batches
 from associated_learning.errors import InputError
-from associated_learning.exits.adaptive import AdaptiveInference
 from associated_learning.exits.costs import DepthCosts, depth_flops
 from associated_learning.exits.goals import AccuracyGoal, CostGoal, Goal, RiskGoal, Tuned, tune
-from associated_learning.exits.outcome import Outcome
 from associated_learning.exits.policy import ExitPolicy
-from associated_learning.exits.record import record_exits
+from associated_learning.exits.record import ExitRecord, record_exits
 from associated_learning.experiments.inputs import evaluation_batches
 from associated_learning.experiments.run import OpenRun
 from associated_learning.files import read_json, write_json
-from associated_learning.inference import predict_batches
 from associated_learning.network import ALNetwork
 
 __all__ = [
-    "ExitReport",
     "al_network",
-    "exit_report",
     "parsed_goal",
     "read_policy",
+    "recorded",
     "tune_run",
     "write_policy",
 ]
 
-BATCH_SIZES = (1, 32, 256)
-_ROUNDS = 5
-_SAMPLES = 512  # of the test set, to be timed
 _GOALS = "accuracy:POINTS, cost:PERCENT or risk:PERCENT"
-
-
-class ExitReport(NamedTuple):
-    """What each depth, and early exit, come to on the test data.
-
-    Attributes:
-        tuned: The policy, and what it came to on the validation data.
-        scores: Accuracy at each depth.
-        flops: Operations for a sample through each prefix.
-        outcome: What early exit comes to; its cost is in operations.
-        milliseconds: For each batch size, of a sample through each prefix, and of early exit last.
-    """
-
-    tuned: Tuned
-    scores: tuple[float, ...]
-    flops: tuple[float, ...]
-    outcome: Outcome
-    milliseconds: dict[int, list[float]]
 
 
 def parsed_goal(text: str) -> Goal:
@@ -96,25 +65,20 @@ def tune_run(opened: OpenRun, data: DataSet, goal: Goal, measure: str) -> Tuned:
     Raises:
         InputError: The run is one of backpropagation, or has too few validation samples.
     """
-    net = al_network(opened)
-    batches = evaluation_batches(opened.config, data, "validation")
-    record = record_exits(net, batches.epoch(0))
-    return tune(record, goal, _costs(net, batches), measure=measure)
+    record, costs = recorded(opened, data, "validation")
+    return tune(record, goal, costs, measure=measure)
 
 
-def exit_report(opened: OpenRun, data: DataSet, tuned: Tuned) -> ExitReport:
-    """Judge a policy, and every depth, on the test data of a run."""
+def recorded(opened: OpenRun, data: DataSet, split: str) -> tuple[ExitRecord, DepthCosts]:
+    """Return what all exits of a run say of a split of its data, and what they cost there.
+
+    Raises:
+        InputError: The run is one of backpropagation.
+    """
     net = al_network(opened)
-    batches = evaluation_batches(opened.config, data, "test")
-    record = record_exits(net, batches.epoch(0))
-    costs = _costs(net, batches)
-    return ExitReport(
-        tuned=tuned,
-        scores=tuple(record.correct().double().mean(dim=1).tolist()),
-        flops=costs.prefixes,
-        outcome=record.outcome(tuned.policy, costs),
-        milliseconds={size: _milliseconds(net, data, tuned.policy, size) for size in BATCH_SIZES},
-    )
+    batches = evaluation_batches(opened.config, data, split)
+    x, _ = next(batches.epoch(0))
+    return record_exits(net, batches.epoch(0)), depth_flops(net, x)
 
 
 def write_policy(folder: Path, tuned: Tuned) -> None:
@@ -131,27 +95,3 @@ def read_policy(folder: Path) -> ExitPolicy:
             f"al evaluate {folder} --exits"
         )
     return ExitPolicy.from_json(read_json(path))
-
-
-def _costs(net: ALNetwork, batches: Batches) -> DepthCosts:
-    x, _ = next(batches.epoch(0))
-    return depth_flops(net, x)
-
-
-def _milliseconds(net: ALNetwork, data: DataSet, policy: ExitPolicy, size: int) -> list[float]:
-    """Return the time of a sample through each prefix, and by early exit; medians, in turns."""
-    batches = Batches(samples=data.test, batch_size=size, shuffle=False)
-    # one by one, few are enough
-    inputs = [x for x, _ in itertools.islice(batches.epoch(0), max(1, min(_SAMPLES // size, 64)))]
-    count = min(len(data.test), size * len(inputs))
-    depths = range(1, net.num_layers + 1)
-    ways: list[Callable[[], Any]] = [partial(predict_batches, net, inputs, k) for k in depths]
-    ways.append(partial(AdaptiveInference(net, policy).predict_batches, inputs))
-    rounds = [[_seconds(way) for way in ways] for _ in range(1 + _ROUNDS)][1:]
-    return [1e3 * statistics.median(times) / count for times in zip(*rounds, strict=True)]
-
-
-def _seconds(way: Callable[[], Any]) -> float:
-    begin = time.perf_counter()
-    way()
-    return time.perf_counter() - begin
