@@ -35,6 +35,11 @@ def _record(
     return ExitRecord(torch.stack(logits), latents, prototypes, y, al.Classes(3))
 
 
+def _rows(record: ExitRecord, rows: Tensor) -> ExitRecord:
+    latents = tuple(latent[rows] for latent in record.latents)
+    return record._replace(outputs=record.outputs[:, rows], latents=latents, y=record.y[rows])
+
+
 def _accuracy(record: ExitRecord, policy: ExitPolicy) -> float:
     """Walk through every sample by hand."""
     right = 0
@@ -66,6 +71,18 @@ def test_looser_goals_cost_less() -> None:
     assert costs[-1] == pytest.approx(1 / 4)  # any accuracy will do: all leave first
 
 
+def test_the_drop_of_an_accuracy_goal_holds_on_other_data() -> None:
+    """On the mean of many tunings on few samples, judged on all data."""
+    whole = _record(20_000, 1)
+    full, drops = whole.correct()[-1].double().mean(), []
+    for seed in range(40):
+        rows = torch.randperm(20_000, generator=torch.Generator().manual_seed(seed))[:300]
+        policy = tune(_rows(whole, rows), AccuracyGoal(0.01), COSTS).policy
+        right = whole.scored(policy.measure, policy.temperatures).right(policy)
+        drops.append(float(full - right.double().mean()))
+    assert sum(drops) / len(drops) < 0.01
+
+
 def test_cost_goal() -> None:
     record = _record(600, 0)
     half = tune(record, CostGoal(0.5), COSTS)
@@ -85,12 +102,7 @@ def test_risk_goal_holds_as_often_as_stated() -> None:
     broken, saved = 0, []
     for seed in range(60):
         rows = torch.randperm(20_000, generator=torch.Generator().manual_seed(seed))[:400]
-        part = whole._replace(
-            outputs=whole.outputs[:, rows],
-            latents=tuple(latent[rows] for latent in whole.latents),
-            y=whole.y[rows],
-        )
-        tuned = tune(part, RiskGoal(risk=0.05, confidence=0.9), COSTS)
+        tuned = tune(_rows(whole, rows), RiskGoal(risk=0.05, confidence=0.9), COSTS)
         policy = tuned.policy
         right = whole.scored(policy.measure, policy.temperatures).right(policy)
         lost = correct[-1] & ~right
@@ -150,6 +162,8 @@ def test_bad_goals() -> None:
         tune(record, CostGoal(), DepthCosts((1.0, 1.0), (0.0, 0.0)))
     with pytest.raises(InputError, match="3 samples"):
         tune(_record(3, 0), CostGoal(), COSTS)
+    with pytest.raises(InputError, match="at least 0"):
+        AccuracyGoal(-0.01)
     with pytest.raises(InputError, match="above 0"):
         CostGoal(0.0)
     with pytest.raises(InputError, match="between 0 and 1"):

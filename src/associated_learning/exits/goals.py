@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -50,18 +51,34 @@ class Goal(ABC):
 class AccuracyGoal(Goal):
     """The cheapest policy whose accuracy is at most ``drop`` below that of full depth.
 
+    Policies are tried from the most cautious on, up to the first that loses more. What a policy
+    loses is known from few samples only, so some standard errors of the difference have to fit
+    into the drop as well: on validation data at their word, the cheapest that seems to fit would be
+    one that was lucky.
+
     Args:
         drop: In parts of 1: 0.002 is 0.2 points.
+        errors: Number of those standard errors.
     """
 
     drop: float = 0.002
+    errors: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (self.drop >= 0 and self.errors >= 0):
+            raise InputError(
+                f"AccuracyGoal({self.drop}, errors={self.errors}) came; expected both at least 0."
+            )
 
     def choose(self, family: Sequence[ExitPolicy], scored: ScoredExits, costs: DepthCosts) -> Tuned:
-        full = float(scored.correct[-1].double().mean())
-        outcomes = [scored.outcome(policy, costs) for policy in family]
-        fit = [i for i, o in enumerate(outcomes) if o.accuracy >= full - self.drop - 1e-12]
-        best = min(fit, key=lambda i: (outcomes[i].cost, -outcomes[i].accuracy))
-        return Tuned(family[best], outcomes[best], met=True)  # nobody leaving early always fits
+        fitting = itertools.takewhile(lambda policy: self._fits(policy, scored), family)
+        *_, chosen = fitting  # nobody leaving early always fits
+        return Tuned(chosen, scored.outcome(chosen, costs), met=True)
+
+    def _fits(self, policy: ExitPolicy, scored: ScoredExits) -> bool:
+        lost = scored.correct[-1].double() - scored.right(policy).double()
+        error = float(lost.std()) / math.sqrt(len(lost))
+        return float(lost.mean()) + self.errors * error <= self.drop + 1e-12
 
 
 @dataclass(frozen=True)
