@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
@@ -59,7 +60,34 @@ def _transformer() -> tuple[al.ALNetwork, Sequence]:
     )
 
 
-NETWORKS = {"vectors": _vectors, "bilstm": _bilstm, "transformer": _transformer}
+def _bert() -> tuple[al.ALNetwork, dict[str, Tensor]]:
+    """Return a converted network, between whose layers go streams of several tensors."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(
+        vocab_size=30,
+        hidden_size=8,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=40,  # as many as there are samples
+    )
+    model = transformers.BertModel(config, add_pooling_layer=False)
+    mask = (torch.arange(11) < torch.randint(1, 12, (40, 1))).long()
+    x = {"input_ids": torch.randint(1, 30, (40, 11)) * mask, "attention_mask": mask}
+    cuts = ["encoder.layer.1", "encoder.layer.2"]
+    net = al.convert(model, x, target=_CLASSES, at=cuts, latent=5).eval()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(torch.randn_like(parameter) / 1.6)
+    return net, x
+
+
+NETWORKS: dict[str, Callable[[], tuple[al.ALNetwork, Any]]] = {
+    "vectors": _vectors,
+    "bilstm": _bilstm,
+    "transformer": _transformer,
+    "bert": _bert,
+}
 
 
 def _policy(net: al.ALNetwork, x: Any, measure: str) -> ExitPolicy:

@@ -16,7 +16,7 @@ from associated_learning.inference import check_finite, device_of, explained
 from associated_learning.modes import evaluating
 from associated_learning.network import ALNetwork
 from associated_learning.sequence import Sequence
-from associated_learning.structure import to_device
+from associated_learning.structure import tensors_in, to_device
 
 __all__ = ["AdaptiveInference", "AdaptivePrediction"]
 
@@ -69,7 +69,7 @@ class AdaptiveInference:
         self.policy = policy
         self._measure = measure_named(policy.measure)
         self._prototypes = prototypes(self.net)
-        self._axes: list[Axes] | None = None
+        self._axes: dict[tuple[int, int], Axes] = {}
 
     def predict(self, x: Any) -> AdaptivePrediction:
         """Answer a batch.
@@ -141,9 +141,17 @@ class AdaptiveInference:
     def _axes_at(self, depth: int, s: Any, x: Any) -> Axes | None:
         if isinstance(s, (Tensor, Sequence)):
             return None
-        if self._axes is None:
-            self._axes = axes_of([layer.f for layer in self.net.al_layers()], x)
-        return self._axes[depth]
+        # what is handed on may depend on the batch: where no text is padded there is no mask
+        key = (depth, len(list(tensors_in(s))))
+        if key not in self._axes:
+            found = axes_of([layer.f for layer in self.net.al_layers()], x)
+            self._axes |= {(number, len(axes)): axes for number, axes in enumerate(found)}
+        if key not in self._axes:
+            raise InputError(
+                f"layer {depth} hands on {key[1]} tensors for some samples of a batch and another "
+                "number for all of them; early exit cannot tell which are of samples."
+            )
+        return self._axes[key]
 
 
 class _Left(NamedTuple):

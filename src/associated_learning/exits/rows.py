@@ -56,24 +56,24 @@ def take_rows(s: Any, rows: Tensor, axes: Axes | None = None) -> Any:
 def axes_of(encoders: Many[nn.Module], x: Any) -> list[Axes]:
     """Return, for the input and what each encoder makes of it, which dimensions are of samples.
 
-    Found by running the encoders on two samples and on one. So a table of positions that has as
-    many rows as the batch by chance is not taken for samples.
+    Found by running the encoders on the batch, and on the batch twice over: the same samples, so
+    that a model which looks at them (is any of them padded?) hands on the same tensors. So a table
+    of positions that has as many rows as the batch by chance is not taken for samples.
 
     Args:
         encoders: In evaluation mode.
-        x: A batch of at least two samples, whose first dimensions number them.
+        x: A batch whose first dimensions number the samples.
 
     Raises:
-        InputError: One sample came, or an activation holds something that depends on the number
-            of samples and is no dimension of a tensor.
+        InputError: An activation holds something that depends on the number of samples and is no
+            dimension of a tensor.
     """
-    if num_samples(x) < 2:
-        raise InputError("a batch of one sample came to learn shapes from; expected two or more.")
-    two, one = take_rows(x, torch.tensor([0, 1])), take_rows(x, torch.tensor([0]))
-    found = [_compared(two, one, 0)]
+    count = num_samples(x)
+    once, twice = x, take_rows(x, torch.arange(count).repeat(2))
+    found = [_compared(once, twice, count, 0)]
     for number, f in enumerate(encoders, start=1):
-        two, one = f(two), f(one)
-        found.append(_compared(two, one, number))
+        once, twice = f(once), f(twice)
+        found.append(_compared(once, twice, count, number))
     return found
 
 
@@ -81,20 +81,19 @@ def _first(s: Any) -> Axes:
     return (0,) * len(tensors_in(s))
 
 
-def _compared(two: Any, one: Any, layer: int) -> Axes:
-    pairs = list(zip(tensors_in(two), tensors_in(one), strict=True))
-    return tuple(_axis(a, b, layer) for a, b in pairs)
+def _compared(once: Any, twice: Any, count: int, layer: int) -> Axes:
+    pairs = zip(tensors_in(once), tensors_in(twice), strict=True)
+    return tuple(_axis(one, two, count, layer) for one, two in pairs)
 
 
-def _axis(two: Tensor, one: Tensor, layer: int) -> int | None:
-    differing = [i for i, (a, b) in enumerate(zip(two.shape, one.shape, strict=True)) if a != b]
-    if not differing:
+def _axis(one: Tensor, two: Tensor, count: int, layer: int) -> int | None:
+    sizes = list(zip(one.shape, two.shape, strict=True))
+    if one.shape == two.shape:
         return None
-    for axis in differing:
-        if (two.shape[axis], one.shape[axis]) == (2, 1):
-            return axis
+    if (count, 2 * count) in sizes:
+        return sizes.index((count, 2 * count))
     raise InputError(
-        f"layer {layer} hands on a tensor of shape {list(two.shape)} for two samples and "
-        f"{list(one.shape)} for one; expected one dimension that numbers the samples, so that "
-        "some can leave early."
+        f"layer {layer} hands on a tensor of shape {list(one.shape)} for {count} samples and "
+        f"{list(two.shape)} for {2 * count}; expected one dimension that numbers the samples, so "
+        "that some can leave early."
     )
