@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
 from sklearn.metrics import roc_auc_score
@@ -80,10 +81,11 @@ def _strange(opened: OpenRun, data_root: str | None) -> dict[str, float]:
 
 def _stranger(name: str, opened: OpenRun, data_root: str | None) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the test images of another set as the network is given its own: grey, of one size."""
-    data = load_data(RunConfig(data=name, data_root=data_root, image_size=opened.spec.shape[-1]))
+    data, size = load_data(RunConfig(data=name, data_root=data_root)), opened.spec.shape[1:]
     theirs, ours = (one.to_dict() for one in (data.preprocessor, opened.preprocessor))
     for x, y in Batches(samples=data.test, batch_size=256, shuffle=False).epoch(0):
         grey = (x * _channels(theirs["std"]) + _channels(theirs["mean"])).mean(dim=1, keepdim=True)
+        grey = F.interpolate(grey, size, mode="bilinear", antialias=True)
         yield (grey - _channels(ours["mean"])) / _channels(ours["std"]), torch.zeros_like(y)
 
 
