@@ -20,7 +20,7 @@ from associated_learning.experiments.paper import (
 )
 from associated_learning.experiments.paper.cell import Figure, Table
 
-__all__ = ["EXHIBITS", "Exhibit", "find_exhibit"]
+__all__ = ["EXHIBITS", "PAPER_EXHIBITS", "Exhibit", "find_exhibit"]
 
 Exhibit = Table | Figure
 
@@ -42,6 +42,8 @@ EXHIBITS: dict[str, Exhibit] = {
         rates.TABLE,
     )
 }
+# the others are ours
+PAPER_EXHIBITS = tuple(name for name in EXHIBITS if name.startswith(("table", "figure")))
 
 
 def find_exhibit(name: str) -> Exhibit:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from associated_learning.experiments.paper.cell import Cell, Printed, Table, accuracy
 from associated_learning.experiments.paper.runs import Run
 
-__all__ = ["PAPER", "TABLE"]
+__all__ = ["DATA", "NAMES", "PAPER", "TABLE"]
 
 DATA = {"imdb": "IMDB", "ag_news": "AGNews", "sst2": "SST", "dbpedia_14": "DBpedia"}
 NAMES = {"bilstm": "LSTM", "transformer": "Tran"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from associated_learning.experiments.paper.cell import Table
 from associated_learning.experiments.paper.epochs import Pair, epoch_cells
 
-__all__ = ["PAPER", "TABLE"]
+__all__ = ["COLUMNS", "PAPER", "TABLE"]
 
 # epoch and accuracy on CIFAR-10, on Fashion-MNIST
 PAPER: dict[str, tuple[Pair, Pair]] = {
@@ -19,6 +19,7 @@ PAPER: dict[str, tuple[Pair, Pair]] = {
     "VGG": (((47.2, 7.82), (92.14, 0.17)), ((32.0, 4.34), (94.18, 0.04))),
     "VGG-AL": (((35.6, 2.19), (92.48, 0.15)), ((25.0, 3.83), (93.80, 0.08))),
 }
+COLUMNS = {"cifar10": "CIFAR-10", "fashion_mnist": "Fashion-MNIST"}
 ROWS = (
     ("CNN, fair", "CNN", "cnn", "bp"),
     ("CNN-AL", "CNN-AL", "cnn", "al"),
@@ -31,7 +32,7 @@ ROWS = (
 TABLE = Table(
     name="table4",
     title="Table 4: best epoch and test accuracy, images",
-    cells=epoch_cells(ROWS, {"cifar10": "CIFAR-10", "fashion_mnist": "Fashion-MNIST"}, PAPER),
+    cells=epoch_cells(ROWS, COLUMNS, PAPER),
     note="The image baselines have no defect that is known beyond choosing the best epoch on "
     "the test data, which is not repeated here; so there is one of each.",
 )
