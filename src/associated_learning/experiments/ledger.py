@@ -69,6 +69,7 @@ class LedgerRow:
     seconds: float
     tier: str = "single"
     train_samples: int | None = None
+    train_pool: int | None = None
     test_samples: int | None = None
     vector_dim: int | None = None
     vector_coverage: float | None = None
@@ -113,6 +114,7 @@ def make_row(
         seconds=round(result.seconds, 1),
         tier=tier,
         train_samples=result.train_samples,
+        train_pool=result.train_pool,
         test_samples=result.test_samples,
         vector_dim=result.vector_dim,
         vector_coverage=result.vector_coverage,

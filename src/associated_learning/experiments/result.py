@@ -33,6 +33,7 @@ class RunResult:
         torch: Version of torch.
         hardware: Processor and number of threads, or GPU.
         train_samples: Number of training samples.
+        train_pool: Number of those that they were chosen from (see `DataSet`).
         test_samples: Number of test samples.
         vector_dim: Width of the word vectors; None without.
         parameters: Number of trained parameters.
@@ -54,6 +55,7 @@ class RunResult:
     torch: str = "unknown"
     hardware: str = "unknown"
     train_samples: int | None = None
+    train_pool: int | None = None
     test_samples: int | None = None
     vector_dim: int | None = None
     parameters: int | None = None
@@ -68,6 +70,7 @@ def make_result(
     *,
     test: Tensor,
     train_samples: int,
+    train_pool: int,
     parameters: int,
     vectors: Vectors | None,
     training_curve: list[float],
@@ -80,6 +83,7 @@ def make_result(
         test: Score of every test sample at every depth ``[L, N]``, with the weights of the best
             epoch, in the order of the test set.
         train_samples: See `RunResult`.
+        train_pool: See `RunResult`.
         parameters: See `RunResult`.
         vectors: The word vectors, if there are any.
         training_curve: See `RunResult`.
@@ -95,6 +99,7 @@ def make_result(
         seconds=sum(record.seconds for record in state.records),
         vector_coverage=None if vectors is None else vectors.coverage,
         train_samples=train_samples,
+        train_pool=train_pool,
         test_samples=test.shape[1],
         vector_dim=None if vectors is None else vectors.weights.shape[1],
         parameters=parameters,

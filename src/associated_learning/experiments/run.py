@@ -150,6 +150,7 @@ def train_run(
         state,
         test=_test_scores(net, evaluation_batches(config, data, "test")),
         train_samples=len(data.train),
+        train_pool=data.train_pool,
         parameters=count_parameters(net).training,
         vectors=vectors,
         training_curve=read_training_scores(watched),

@@ -56,6 +56,7 @@ _SCHEMA: dict[str, tuple[Check, str]] = {
     "test": (_list_of(_share), "shares from 0 to 1"),
     "seconds": (_number, "a number of 0 or more"),
     "train_samples": (_optional(_whole(1)), "a whole number of 1 or more, or null"),
+    "train_pool": (_optional(_whole(1)), "a whole number of 1 or more, or null"),
     "test_samples": (_optional(_whole(1)), "a whole number of 1 or more, or null"),
     "vector_dim": (_optional(_whole(1)), "a whole number of 1 or more, or null"),
     "vector_coverage": (_optional(_share), "a share from 0 to 1, or null"),

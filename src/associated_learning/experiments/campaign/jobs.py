@@ -18,12 +18,10 @@ from associated_learning.experiments.paper.runs import Run
 from associated_learning.experiments.paper.tiers import (
     Sizes,
     expected_seconds,
-    training_samples,
 )
 
 __all__ = ["Job", "Selection", "make_jobs", "missing_jobs", "parsed_seeds"]
 
-_ROUNDING = 0.99  # of classes, when a split is cut
 _FIRST = ("bp", "al")  # the comparison that is wanted most
 
 
@@ -92,9 +90,8 @@ class Job:
         """Return whether a row is of this run, and of as much data as there is here."""
         if (row.tier, row.seed) != (self.tier, self.seed) or identity(row.config) != self.identity:
             return False
-        train, test = row.train_samples or 0, row.test_samples or 0
-        least = _ROUNDING * training_samples(self.config, self.sizes)
-        return train >= least and test >= self.sizes.test
+        pool, test = row.train_pool or 0, row.test_samples or 0
+        return pool >= self.sizes.train and test >= self.sizes.test
 
     @property
     def name(self) -> str:

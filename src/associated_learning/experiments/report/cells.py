@@ -17,7 +17,6 @@ __all__ = ["ENOUGH", "REPORTED", "Entry", "Evidence", "RowIndex"]
 
 REPORTED = ("full", "cpu")  # the better one first
 ENOUGH = 3  # seeds for a cell to count as filled
-_WHOLE = 0.99  # of the paper's training samples; classes are rounded when a split is cut
 _PLACES = Places(vectors="any")
 
 
@@ -39,12 +38,15 @@ class Evidence:
     def rests_on(self) -> str:
         """What it rests on: samples, word vectors, seeds."""
         first, paper = self.rows[0], PAPER_SIZES[self.run.data]
-        parts = [f"n = {len(self.rows)}", f"{first.train_samples:,} training samples"]
+        pool = first.train_pool or first.train_samples or 0
+        parts = [f"n = {len(self.rows)}", f"{first.train_samples:,} to train"]
+        if pool < paper.train:
+            parts[-1] += f", chosen from {pool:,} of {paper.train:,}"
         if first.test_samples != paper.test:
-            parts.append(f"{first.test_samples:,} of {paper.test:,} test samples")
+            parts.append(f"{first.test_samples:,} of {paper.test:,} to test")
         if first.vector_dim is not None:
-            parts.append(f"vectors of {first.vector_dim} dimensions")
-        return ", ".join(parts)
+            parts.append(f"{first.vector_dim}-d vectors")
+        return "; ".join(parts)
 
     @property
     def whole(self) -> bool:
@@ -52,10 +54,7 @@ class Evidence:
         if self.tier != "full":
             return True
         first, paper = self.rows[0], PAPER_SIZES[self.run.data]
-        validation = paper.validation(self.run.config("full", 0, _PLACES))
-        expected = paper.train - (0 if paper.own_validation is not None else validation)
-        train, test = first.train_samples or 0, first.test_samples or 0
-        return train >= _WHOLE * expected and test >= paper.test
+        return (first.train_pool or 0) >= paper.train and (first.test_samples or 0) >= paper.test
 
     @property
     def complete(self) -> bool:
@@ -90,9 +89,10 @@ class RowIndex:
         """Return the rows of a run by a tier; those of most data, if they differ in it."""
         found = same_but_vectors(run.config(tier, 0, _PLACES).to_json())
         assert found is not None  # the settings are of this version
-        groups: dict[tuple[int, int, int], dict[int, LedgerRow]] = {}
+        groups: dict[tuple[int, ...], dict[int, LedgerRow]] = {}
         for row in self._rows.get((tier, found), []):
-            data = (row.train_samples or 0, row.test_samples or 0, row.vector_dim or 0)
+            sizes = (row.train_pool, row.train_samples, row.test_samples, row.vector_dim)
+            data = tuple(size or 0 for size in sizes)
             groups.setdefault(data, {})[row.seed] = row  # the latest row of a seed
         if not groups:
             return None

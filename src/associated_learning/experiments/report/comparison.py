@@ -120,8 +120,8 @@ def _pairs(al: Evidence | None, bp: Evidence | None) -> list[tuple[LedgerRow, Le
     return [(one, other) for one, other in pairs if _data(one) == _data(other)]
 
 
-def _data(row: LedgerRow) -> tuple[int | None, int | None, int | None]:
-    return row.train_samples, row.test_samples, row.vector_dim
+def _data(row: LedgerRow) -> tuple[int | None, ...]:
+    return row.train_pool, row.train_samples, row.test_samples, row.vector_dim
 
 
 def _accuracy(rows: Sequence[LedgerRow]) -> Spread:
