@@ -12,6 +12,8 @@ from associated_learning.experiments.families import build_network, resolved
 from associated_learning.experiments.input_spec import InputSpec
 from associated_learning.experiments.ledger import LedgerRow, read_rows
 from associated_learning.experiments.markdown import depths_table, scores_table, variants_table
+from associated_learning.experiments.report.content import make_content
+from associated_learning.experiments.report.text import render_markdown
 
 ROOT = Path(__file__).parents[1]
 
@@ -82,6 +84,12 @@ def test_a_table_of_variants_shows_mean_and_deviation_over_seeds() -> None:
         "| b | 12 | 10.00 ± 0.00 | 30.00 ± 14.14 |",
         "| a | 3,456 | 55.00 ± 7.07 | 70.00 ± 0.00 |",
     ]
+
+
+def test_the_papers_tables_are_the_ledgers() -> None:
+    rows = read_rows(ROOT / "results" / "ledger.jsonl")
+    page = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    assert page == render_markdown(make_content(rows)), "run `al report`"
 
 
 def test_every_row_says_how_to_make_it_again() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import associated_learning as al
 from associated_learning.experiments.campaign.identity import identity
@@ -32,6 +34,7 @@ from associated_learning.experiments.paper.runs import Run
 from associated_learning.experiments.paper.tiers import Sizes
 from associated_learning.experiments.run import train_run
 from associated_learning.experiments.watching import TrainingScores, read_training_scores
+from associated_learning.history import TrainingState
 
 PLACES = Places(vectors="glove.6B.100d.txt")
 SMALL = RunConfig(
@@ -66,8 +69,6 @@ def test_a_killed_campaign_goes_on_and_ends_with_the_same_rows(tmp_path: Path) -
         "run_jobs; run_jobs(pickle.load(open(sys.argv[1], 'rb')), runs=pathlib.Path(sys.argv[2]), "
         "ledger=pathlib.Path(sys.argv[3]), at_once=2, devices=['cpu'])"
     )
-    import pickle
-
     (tmp_path / "jobs").write_bytes(pickle.dumps(jobs))
     places = [str(tmp_path / name) for name in ("jobs", "runs", "ledger.jsonl")]
     process = subprocess.Popen([sys.executable, "-c", code, *places])
@@ -156,7 +157,7 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(al.InputError, match="starts from word vectors, but there are none"):
         make_jobs([find_exhibit("table1")], places=Places(), **options)
     wrong = Selection(data=("ssst2",))
-    with pytest.raises(al.InputError, match="--data ssst2 came.*Did you mean 'sst2'"):
+    with pytest.raises(al.InputError, match=r"--data ssst2 came.*Did you mean 'sst2'"):
         make_jobs([find_exhibit("table1")], places=PLACES, selection=wrong, **options)
     with pytest.raises(al.InputError, match="--seeds x came; expected numbers such as 0-4"):
         parsed_seeds("x")
@@ -217,11 +218,9 @@ def test_a_training_score_that_a_kill_cut_off_is_made_again(tmp_path: Path) -> N
     path = tmp_path / "training.jsonl"
     path.write_text("0.5\n0.2")
     assert read_training_scores(path) == [0.5]
-    net = al.BPNetwork(__import__("torch").nn.Linear(2, 2), al.Classes(2))
-    import torch
-
+    net = al.BPNetwork(torch.nn.Linear(2, 2), al.Classes(2))
     batches = al.LoaderBatches([(torch.zeros(4, 2), torch.zeros(4, dtype=torch.int64))])
-    state = al.TrainingState(epoch=2, records=[None, None])  # type: ignore[list-item]
+    state = TrainingState(epoch=2, records=[None, None])  # type: ignore[list-item]
     TrainingScores(path, net, batches).started(state, epochs=3, batches=1)
     scores = read_training_scores(path)
     assert scores[0] == 0.5

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import associated_learning as al
+from associated_learning.callbacks import Callback
 from associated_learning.conversion.rivals import rival_form
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.families import build_network, resolved
@@ -17,6 +18,8 @@ from associated_learning.experiments.paper.cell import Table
 from associated_learning.experiments.paper.places import Places
 from associated_learning.experiments.paper.runs import Run
 from associated_learning.experiments.paper.tiers import SEEDS
+from associated_learning.experiments.training import make_trainer
+from associated_learning.history import TrainingState
 from associated_learning.losses import predsim_loss, similarity_loss
 
 PLACES = Places(vectors="glove.6B.300d.txt")
@@ -168,19 +171,17 @@ def test_predsim_adds_the_likeness_of_samples() -> None:
 
 def test_greedy_layers_learn_in_their_turn() -> None:
     config = RunConfig(local_loss="ce", greedy=True, num_layers=2, hidden=8, epochs=2)
-    from associated_learning.experiments.training import make_trainer
-
     net = build_network(resolved(config), InputSpec(kind="table", num_classes=3, shape=(4,)))
     batches = al.LoaderBatches([(torch.randn(6, 4), torch.arange(6) % 3)] * 3)
     weights = [layer.b.weight.clone() for layer in net.al_layers()]
     make_trainer(resolved(config), 3, 2).fit(net, batches, callbacks=[Look(net, weights)])
 
 
-class Look(al.Callback):
+class Look(Callback):
     def __init__(self, net: al.ALNetwork, weights: list[torch.Tensor]) -> None:
         self.net, self.weights = net, weights
 
-    def epoch_done(self, state: al.TrainingState, record: object) -> None:
+    def epoch_done(self, state: TrainingState, record: object) -> None:
         moved = [
             not torch.equal(layer.b.weight, weight)
             for layer, weight in zip(self.net.al_layers(), self.weights, strict=True)

@@ -1,7 +1,7 @@
 """Beyond the paper: the field on the same encoders, by the same protocol.
 
 Command: ``al reproduce field --tier cpu``.
-Cost: @field@.
+Cost: 90 runs, 3 h 52 min on one core by the cpu tier.
 The paper prints none of these but BP and AL. Deep supervision: BranchyNet (Teerapittayanon et al.,
 2016); local cross-entropy: decoupled greedy learning (Belilovsky et al., 2020); predsim: Nøkland
 and Eidnes (2019); layer-wise greedy: one layer after the other, an equal share of the epochs each.

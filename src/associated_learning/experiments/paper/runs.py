@@ -7,7 +7,7 @@ from typing import Any
 
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.families import TEXT_MODELS, resolved
-from associated_learning.experiments.paper.arms import ARMS
+from associated_learning.experiments.paper.arms import ARMS, Arm
 from associated_learning.experiments.paper.places import Places
 from associated_learning.experiments.paper.tiers import protocol
 
@@ -34,8 +34,7 @@ class Run:
         """Return the settings, resolved."""
         arm = ARMS[self.arm]
         settings: dict[str, Any] = {
-            **arm.protocol_of(self.model, self.data),
-            **protocol(tier, self.data, self.model),
+            **_protocol(arm, tier, self.data, self.model),
             **arm.settings_of(self.model, self.data),
             **dict(self.extra),
         }
@@ -62,3 +61,9 @@ class Run:
     def needs_vectors(self) -> bool:
         """Whether it is trained on word vectors."""
         return self.model in TEXT_MODELS and ARMS[self.arm].reads_vectors(self.model, self.data)
+
+
+def _protocol(arm: Arm, tier: str, data: str, model: str) -> dict[str, Any]:
+    """Return learning rate, batches and the like: the arm's own, but for the cpu tier's."""
+    own, declared = arm.protocol_of(model, data), protocol(tier, data, model)
+    return {**own, **declared} if tier == "cpu" else {**declared, **own}
