@@ -56,7 +56,16 @@ def test_a_table_of_depths_leaves_blank_what_a_variant_has_not() -> None:
     first = first_runs()[0]
     scores = {("a", 0): [0.5], ("a", 1): [0.7], ("b", 0): [0.1, 0.2], ("b", 1): [0.1, 0.4]}
     rows = [
-        LedgerRow(**{**vars(first), "data": "d", "variant": v, "seed": seed, "test": test})
+        LedgerRow(
+            **{
+                **vars(first),
+                "data": "d",
+                "variant": v,
+                "seed": seed,
+                "test": test,
+                "validation": test,
+            }
+        )
         for (v, seed), test in scores.items()
     ]
     assert depths_table(rows, ["a", "b"]).splitlines()[2:] == [
@@ -74,7 +83,9 @@ def test_a_table_of_variants_shows_mean_and_deviation_over_seeds() -> None:
     }
     first = first_runs()[0]
     rows = [
-        LedgerRow(**{**vars(first), "variant": variant, "seed": seed, "test": test})
+        LedgerRow(
+            **{**vars(first), "variant": variant, "seed": seed, "test": test, "validation": test}
+        )
         for (variant, seed), test in scores.items()
     ]
     # of two numbers d apart the standard deviation is d / sqrt(2)

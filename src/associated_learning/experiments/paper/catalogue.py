@@ -54,7 +54,7 @@ def find_exhibit(name: str) -> Exhibit:
 
     Example:
         >>> find_exhibit("table6").title
-        "Table 6: ablations on AG News, test accuracy in percent and best epoch"
+        'Table 6: ablations on AG News, test accuracy in percent and best epoch'
     """
     if name not in EXHIBITS:
         raise InputError(
