@@ -24,6 +24,7 @@ from associated_learning.cli.main import app
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "associated_learning"
 PAGES = ["README.md", "docs/idea.md", "docs/guide.md", "docs/convert.md", "docs/pipeline.md"]
+COMMAND_PAGES = [*PAGES, "docs/results.md", "docs/reproduce.md"]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ROLE = re.compile(r"\{py:obj\}`(?:[^`<]*<|~)?([\w.]+)>?`")
 
@@ -53,7 +54,7 @@ def scripts(page: str) -> Iterator[tuple[str, str | None]]:
 
 def commands() -> Iterator[list[str]]:
     """Yield the words of every `al ...` in the shell blocks of the pages."""
-    for page in [*PAGES, "docs/results.md"]:
+    for page in COMMAND_PAGES:
         for block in blocks(page, "bash", "sh", "console"):
             for line in block.replace("\\\n", " ").splitlines():
                 words = shlex.split(line.removeprefix("$ "), comments=True)

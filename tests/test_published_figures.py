@@ -12,6 +12,8 @@ from associated_learning.experiments.families import build_network, resolved
 from associated_learning.experiments.input_spec import InputSpec
 from associated_learning.experiments.ledger import LedgerRow, read_rows
 from associated_learning.experiments.markdown import depths_table, scores_table, variants_table
+from associated_learning.experiments.report.content import make_content
+from associated_learning.experiments.report.text import render_markdown
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,7 +56,16 @@ def test_a_table_of_depths_leaves_blank_what_a_variant_has_not() -> None:
     first = first_runs()[0]
     scores = {("a", 0): [0.5], ("a", 1): [0.7], ("b", 0): [0.1, 0.2], ("b", 1): [0.1, 0.4]}
     rows = [
-        LedgerRow(**{**vars(first), "data": "d", "variant": v, "seed": seed, "test": test})
+        LedgerRow(
+            **{
+                **vars(first),
+                "data": "d",
+                "variant": v,
+                "seed": seed,
+                "test": test,
+                "validation": test,
+            }
+        )
         for (v, seed), test in scores.items()
     ]
     assert depths_table(rows, ["a", "b"]).splitlines()[2:] == [
@@ -72,7 +83,9 @@ def test_a_table_of_variants_shows_mean_and_deviation_over_seeds() -> None:
     }
     first = first_runs()[0]
     rows = [
-        LedgerRow(**{**vars(first), "variant": variant, "seed": seed, "test": test})
+        LedgerRow(
+            **{**vars(first), "variant": variant, "seed": seed, "test": test, "validation": test}
+        )
         for (variant, seed), test in scores.items()
     ]
     # of two numbers d apart the standard deviation is d / sqrt(2)
@@ -82,6 +95,12 @@ def test_a_table_of_variants_shows_mean_and_deviation_over_seeds() -> None:
         "| b | 12 | 10.00 ± 0.00 | 30.00 ± 14.14 |",
         "| a | 3,456 | 55.00 ± 7.07 | 70.00 ± 0.00 |",
     ]
+
+
+def test_the_papers_tables_are_the_ledgers() -> None:
+    rows = read_rows(ROOT / "results" / "ledger.jsonl")
+    page = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
+    assert page == render_markdown(make_content(rows)), "run `al report`"
 
 
 def test_every_row_says_how_to_make_it_again() -> None:

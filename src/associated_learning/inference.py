@@ -22,6 +22,7 @@ __all__ = [
     "device_of",
     "evaluate",
     "predict_batches",
+    "score_samples",
 ]
 
 
@@ -64,9 +65,42 @@ def evaluate(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
         >>> al.evaluate(net, [batch]).num_samples
         4
     """
-    device, count = device_of(net), 0
+    count = 0
     scores = torch.zeros(net.num_layers, dtype=torch.float64)
     losses = torch.zeros(net.num_layers, dtype=torch.float64)
+    for of_depths, batch_losses in _judged(net, batches):
+        scores += of_depths.sum(dim=1)
+        losses += batch_losses * of_depths.shape[1]
+        count += of_depths.shape[1]
+    mean_scores, mean_losses = (scores / count).tolist(), (losses / count).tolist()
+    return Evaluation(tuple(mean_scores), tuple(mean_losses), count)
+
+
+def score_samples(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Tensor:
+    """Return the score of every sample at every depth, ``[L, N]``, in the order they came.
+
+    Args:
+        net: The network; its mode is restored.
+        batches: Pairs of inputs and targets.
+
+    Raises:
+        InputError: See `evaluate`.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> net = al.BPNetwork(nn.Linear(2, 2), target=al.Classes(2))
+        >>> batch = (torch.randn(4, 2), torch.tensor([0, 1, 0, 1]))
+        >>> score_samples(net, [batch, batch]).shape
+        torch.Size([1, 8])
+    """
+    return torch.cat([scores for scores, _ in _judged(net, batches)], dim=1)
+
+
+def _judged(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+    """Return each batch's scores ``[L, B]`` and its mean losses ``[L]``, on the CPU."""
+    device, judged = device_of(net), []
     with evaluating(net):
         for number, (x, y) in enumerate(batches):
             check_batch(x, y, number)
@@ -74,14 +108,12 @@ def evaluate(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
             t0 = net.target.encode(y)
             with explained(f"the network cannot take batch {number}", x):
                 outputs = list(net.exits(x))
-            for i, output in enumerate(outputs):
-                scores[i] += float(net.target.score(output, y).double().sum())
-                losses[i] += float(net.target.loss(output, t0)) * len(y)
-            count += len(y)
-    if count == 0:
+            scores = torch.stack([net.target.score(output, y) for output in outputs])
+            losses = torch.stack([net.target.loss(output, t0) for output in outputs])
+            judged.append((scores.double().cpu(), losses.double().cpu()))
+    if not judged:
         raise InputError("no samples came to evaluate on; expected at least one batch.")
-    mean_scores, mean_losses = (scores / count).tolist(), (losses / count).tolist()
-    return Evaluation(tuple(mean_scores), tuple(mean_losses), count)
+    return judged
 
 
 def predict_batches(net: Network, inputs: Iterable[Any], depth: int | None = None) -> Prediction:

@@ -43,6 +43,8 @@ class ALLayer(nn.Module):
             identity by default.
         reconstruction: Loss of ``h_i(t_i)`` against ``t_{i-1}``; Equation 3's by default, the
             target's own at the first layer (cross-entropy in section 6.10).
+        association: Loss of ``b_i(s_i)`` against ``t_i`` in the place of Equation 3's; rivals
+            of the method put their own here.
         detach_target: See `associated_loss`.
         use_associated: False leaves the associated loss out (Table 6, row 2). Then only the
             layers above can train f, so their gradient stops must be off.
@@ -58,6 +60,7 @@ class ALLayer(nn.Module):
         *,
         readout: nn.Module | None = None,
         reconstruction: Callable[[Tensor, Tensor], Tensor] = autoencoder_loss,
+        association: Callable[[Tensor, Tensor], Tensor] | None = None,
         detach_target: bool = True,
         use_associated: bool = True,
         stop_gradients: bool = True,
@@ -69,6 +72,7 @@ class ALLayer(nn.Module):
         self.g = g
         self.h = h
         self.reconstruction = reconstruction
+        self.association = association
         self.detach_target = detach_target
         self.use_associated = use_associated
         self.stop_gradients = stop_gradients
@@ -88,11 +92,14 @@ class ALLayer(nn.Module):
         t_next = self.g(t)
         losses = {}
         if self.use_associated:
-            losses["associated"] = associated_loss(
-                self.bridge(s_next), t_next, detach_target=self.detach_target
-            )
+            losses["associated"] = self._associated(self.bridge(s_next), t_next)
         losses["autoencoder"] = self.reconstruction(self.h(t_next), t)
         return LayerOutput(s_next, t_next, losses)
+
+    def _associated(self, s_prime: Tensor, t: Tensor) -> Tensor:
+        if self.association is None:
+            return associated_loss(s_prime, t, detach_target=self.detach_target)
+        return self.association(s_prime, t.detach() if self.detach_target else t)
 
     def bridge(self, s: Any) -> Tensor:
         """Return ``s'_i = b_i(s_i)``, ``[B, D_i]``."""

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from associated_learning.errors import InputError
 from associated_learning.optim import Schedule
 
-__all__ = ["ScheduleName", "make_schedule"]
+__all__ = ["ScheduleName", "make_schedule", "turn_schedule"]
 
 ScheduleName = Literal["constant", "linear", "cosine", "milestones"]
 
@@ -62,6 +62,29 @@ def make_schedule(name: ScheduleName, *, steps: int, warmup: float = 0) -> Sched
 
     def schedule(optimizer: Optimizer) -> LambdaLR:
         return LambdaLR(optimizer, factor)
+
+    return schedule
+
+
+def turn_schedule(layer: int, layers: int, steps: int) -> Schedule:
+    """Return the schedule of a layer that learns in its turn only: layer-wise greedy training.
+
+    Args:
+        layer: Number of the layer, from 0.
+        layers: Number of all layers; each has an equal share of the updates, from the input up.
+        steps: Number of all updates.
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=8.0)
+        >>> turn_schedule(0, 2, 10)(optimizer).get_last_lr()
+        [8.0]
+        >>> turn_schedule(1, 2, 10)(optimizer).get_last_lr()
+        [0.0]
+    """
+
+    def schedule(optimizer: Optimizer) -> LambdaLR:
+        return LambdaLR(optimizer, lambda step: float(step * layers // max(steps, 1) == layer))
 
     return schedule
 

@@ -14,6 +14,8 @@ from associated_learning.cli.export import export
 from associated_learning.cli.info import info
 from associated_learning.cli.plan import plan
 from associated_learning.cli.predict import predict
+from associated_learning.cli.report import report
+from associated_learning.cli.reproduce import reproduce
 from associated_learning.cli.train import train
 from associated_learning.cli.verify import verify
 from associated_learning.errors import AssociatedLearningError
@@ -29,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, plan, train, evaluate, export, info):
+for command in (demo, plan, train, evaluate, export, info, reproduce, report):
     app.command()(command)
 app.add_typer(verify)
 # so that rows may start with a negative number; predict itself refuses unknown options

@@ -27,7 +27,7 @@ from associated_learning.network import ALNetwork
 from associated_learning.sequence import Sequence as Items
 from associated_learning.targets import Target
 
-__all__ = ["al_form", "al_layers", "measured_width", "one_a_layer"]
+__all__ = ["al_form", "al_layers", "measured_width", "one_a_layer", "readouts_for"]
 
 T = TypeVar("T")
 
@@ -87,9 +87,7 @@ def al_form(
         (2, torch.Size([5, 3]))
     """
     encoders = list(encoders)
-    if not encoders:
-        raise InputError("no encoders came to convert; expected at least one module.")
-    readouts, widths = _readouts(encoders, example, readout)
+    readouts, widths = readouts_for(encoders, example, readout)
     layers = al_layers(
         encoders,
         target,
@@ -194,10 +192,16 @@ def one_a_layer(name: str, value: T | Sequence[T], count: int) -> list[T]:
     return list(value)
 
 
-def _readouts(
+def readouts_for(
     encoders: list[nn.Module], example: Any, readout: nn.Module | Sequence[nn.Module] | None
 ) -> tuple[list[nn.Module], list[int]]:
-    """Return each layer's readout and the width it gives, measured on the example."""
+    """Return each layer's readout and the width it gives, measured on the example.
+
+    Raises:
+        InputError: No encoder came, or the example does not pass through.
+    """
+    if not encoders:
+        raise InputError("no encoders came to convert; expected at least one module.")
     check_finite(example, "example")
     given = one_a_layer("readout", readout, len(encoders))
     readouts, widths, s = [], [], example

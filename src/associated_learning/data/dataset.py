@@ -25,6 +25,8 @@ class DataSet:
         validation: Cut from the training data (or the official one); chooses the epoch.
         test: Handed out only; read it once, at the end.
         preprocessor: Fitted on ``train``; treats new inputs at prediction.
+        train_pool: Samples that the training split had before a validation split was cut from it
+            and it was limited.
     """
 
     name: str
@@ -34,6 +36,7 @@ class DataSet:
     validation: Samples
     test: Samples
     preprocessor: Preprocessor
+    train_pool: int
 
     @property
     def num_classes(self) -> int:

@@ -99,6 +99,7 @@ def load(
     )
     _check_kind(raw, preprocessor)
     raw = _with_test(raw, test_fraction, mix(seed, _TEST))
+    pool = len(raw.splits["train"].labels)
     fraction = None if official_validation and "validation" in raw.splits else validation_fraction
     raw = _prepared(raw, fraction, limit_train, image_size, seed)
     if preprocessor is None:
@@ -120,6 +121,7 @@ def load(
         validation=samples["validation"],
         test=samples["test"],
         preprocessor=preprocessor,
+        train_pool=pool,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from associated_learning.errors import CheckpointError, InputError, nearest
 
-__all__ = ["COMPUTING", "FAMILIES", "HUB", "RunConfig"]
+__all__ = ["COMPUTING", "FAMILIES", "HUB", "RunConfig", "numbers"]
 
 # what may differ when a run goes on: where and how fast it computes
 COMPUTING = ("device", "threads", "save_every", "executor", "stages", "replicas", "trace")
@@ -82,6 +82,13 @@ class RunConfig:
     )
     max_length: int | None = _setting(None, "Data", "Cut texts to this many tokens.", least=1)
     remove_stop_words: bool = _setting(False, "Data", "Leave out English stop words.")
+    vector_shift: int = _setting(
+        0,
+        "Data",
+        "Give each word the vector of the word this many ranks below; 2 is the defect of the "
+        "released code.",
+        least=0,
+    )
 
     model: str = _setting(
         "mlp",
@@ -122,17 +129,41 @@ class RunConfig:
         None, "Model", "Dropout on the word embedding.", least=0, most=0.99
     )
 
+    carry_state: bool = _setting(
+        False, "Model", "bilstm: each layer starts from the final states of the one below."
+    )
+    head_hidden: str | None = _setting(
+        None, "Model", "bp: widths of dense layers before the logits, with commas between them."
+    )
+
     method: str = _setting(
         "al",
         "Method",
         "al: Associated Learning. bp: end-to-end backpropagation.",
         choices=("al", "bp"),
     )
+    local_loss: str = _setting(
+        "associated",
+        "Method",
+        "AL: what a layer learns by. associated: Equation 3. The others have no autoencoders, and "
+        "their bridges are classifiers: ce, cross-entropy (Table 6, w/o AE; with "
+        "--no-stop-gradients deep supervision); predsim, that and the likeness of samples.",
+        choices=("associated", "ce", "predsim"),
+    )
+    greedy: bool = _setting(
+        False,
+        "Method",
+        "AL: layers learn one after the other, each in an equal share of the epochs.",
+    )
     latent: int | None = _setting(None, "Method", "AL: width of the latents t.", least=1)
+    latents: str | None = _setting(
+        None, "Method", "AL: width of t layer by layer, such as 128,300,300."
+    )
     readout: str | None = _setting(
         None,
         "Method",
-        "AL: how an activation becomes the bridge's vector.",
+        "How an activation becomes the bridge's vector (bp, bilstm: the head's; the final states "
+        "if not given).",
         choices=("flatten", "average", "pooled", "mean", "last", "state-sum", "state-concat"),
     )
     bridge: str | None = _setting(
@@ -147,6 +178,7 @@ class RunConfig:
     coder_activation: str | None = _setting(
         None, "Method", "AL: activation of g and h, such as tanh or sigmoid."
     )
+    coder_bias: bool = _setting(True, "Method", "AL: whether b, g and h have biases.")
     first_loss: str = _setting(
         "ce", "Method", "AL: loss of the first autoencoder.", choices=("ce", "mse")
     )
@@ -158,6 +190,14 @@ class RunConfig:
     )
     lower_associated: bool = _setting(
         True, "Method", "AL: whether layers below the last have an associated loss (Table 6)."
+    )
+    single_layer: bool = _setting(
+        False,
+        "Method",
+        "AL: all encoders in one layer with one bridge and one autoencoder (Table 6, AE*1).",
+    )
+    double_softmax: bool = _setting(
+        False, "Method", "bp: a softmax before the loss that has its own, as in the released code."
     )
 
     epochs: int | None = _setting(None, "Training", "Largest number of epochs.", least=1)
@@ -221,6 +261,15 @@ class RunConfig:
     device: str = _setting("auto", "Training", "cpu, cuda, cuda:1; auto takes a GPU if there.")
     threads: int | None = _setting(None, "Training", "CPU threads inside operations.", least=1)
     seed: int = _setting(0, "Training", "Keys weights, order, dropout and augmentation.", least=0)
+    flush_denormals: bool = _setting(
+        False,
+        "Training",
+        "Take numbers below 1e-38 for 0: recurrent networks on long texts train several times "
+        "faster on a CPU.",
+    )
+    watch_training: bool = _setting(
+        False, "Training", "Score the training data too after every epoch (Table 5, Figure 3)."
+    )
     save_every: int | None = _setting(
         None, "Training", "Save every N updates too, not only every epoch.", least=1
     )
@@ -270,13 +319,7 @@ class RunConfig:
         """The number of stages, or the number of layers of each."""
         if self.stages is None:
             return None
-        try:
-            sizes = [int(size) for size in self.stages.split(",")]
-        except ValueError:
-            raise InputError(
-                f"--stages {self.stages} came; expected a number, or numbers with commas between "
-                "them, such as 2,1,1."
-            ) from None
+        sizes = numbers("stages", self.stages)
         return sizes if "," in self.stages else sizes[0]
 
     @property
@@ -310,6 +353,26 @@ class RunConfig:
         """Return "name: this one's value, the other's" for every setting that differs."""
         mine, theirs = self.to_json(), other.to_json()
         return [f"{key}: {mine[key]}, {theirs[key]}" for key in mine if mine[key] != theirs[key]]
+
+
+def numbers(name: str, text: str | None) -> list[int]:
+    """Return the whole numbers of a setting, which stand with commas between them.
+
+    Raises:
+        InputError: It holds something else.
+
+    Example:
+        >>> numbers("latents", "128,300"), numbers("latents", None)
+        ([128, 300], [])
+    """
+    try:
+        return [int(number) for number in text.split(",")] if text is not None else []
+    except ValueError:
+        option = "--" + name.replace("_", "-")
+        raise InputError(
+            f"{option} {text} came; expected a number, or numbers with commas between them, such "
+            "as 2,1,1."
+        ) from None
 
 
 def _check(name: str, value: Any, metadata: Any) -> None:

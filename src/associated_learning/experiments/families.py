@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from associated_learning.backprop import BPNetwork
 from associated_learning.conversion import al_form
+from associated_learning.conversion.rivals import rival_form
 from associated_learning.errors import InputError
-from associated_learning.experiments.config import RunConfig
+from associated_learning.experiments.config import RunConfig, numbers
 from associated_learning.experiments.converted import BRIDGE_HIDDEN, Backbone, build_converted
 from associated_learning.experiments.idle import check_idle
 from associated_learning.experiments.input_spec import InputSpec
@@ -110,21 +111,47 @@ def build_network(
     with seeded(config.seed, "weights"):
         model = _MODELS[config.model](config, spec, vectors)
         if config.method == "bp":
-            return BPNetwork(model, target)
-        count = len(model.layers)
+            return _end_to_end(config, model, target)
+        encoders = [nn.Sequential(*model.layers)] if config.single_layer else list(model.layers)
+        count = len(encoders)
+        stops = [True] + [config.stop_gradients] * (count - 1)
+        if config.local_loss != "associated":
+            return rival_form(
+                encoders,
+                spec.example(),
+                target,
+                loss=config.local_loss,  # type: ignore[arg-type]
+                readout=_readouts(config, count),
+                stop_gradients=stops,
+            )
         return al_form(
-            model.layers,
+            encoders,
             spec.example(),
             target,
-            latent=config.latent or 128,
+            latent=_latents(config),
             readout=_readouts(config, count),
+            bias=config.coder_bias,
             bridge=config.bridge,  # type: ignore[arg-type]
             bridge_hidden=config.bridge_hidden or BRIDGE_HIDDEN,
             activation="tanh" if config.coder_activation is None else config.coder_activation,
             detach_target=config.detach_target,
-            stop_gradients=[True] + [config.stop_gradients] * (count - 1),
+            stop_gradients=stops,
             use_associated=[config.lower_associated] * (count - 1) + [True],
         )
+
+
+def _end_to_end(config: RunConfig, model: LayeredModel, target: Classes) -> BPNetwork:
+    if config.readout is not None:
+        model.readout = _READOUTS[config.readout]()
+    if config.double_softmax:
+        model.head = nn.Sequential(model.head, nn.Softmax(dim=1))
+    return BPNetwork(model, target)
+
+
+def _latents(config: RunConfig) -> int | list[int]:
+    if config.latents is None:
+        return config.latent or 128
+    return numbers("latents", config.latents)
 
 
 def _check_kind(model: str, spec: InputSpec) -> None:
@@ -172,7 +199,11 @@ def _vgg(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredM
 
 
 def _bilstm(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
-    return BiLSTM(hidden=config.hidden or 300, **_of_texts(config, spec, vectors))
+    return BiLSTM(
+        hidden=config.hidden or 300,
+        carry_state=config.carry_state,
+        **_of_texts(config, spec, vectors),
+    )
 
 
 def _transformer(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
@@ -188,6 +219,7 @@ def _of_texts(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> dic
         "num_layers": config.num_layers or 2,
         "dropout": config.dropout or 0.0,
         "embedding_dropout": config.embedding_dropout or 0.0,
+        "head_hidden": tuple(numbers("head_hidden", config.head_hidden)),
         "weights": vectors,
     }
 
@@ -223,6 +255,6 @@ def _readouts(config: RunConfig, count: int) -> Items[nn.Module] | None:
     if config.readout is None:
         return None
     make = _READOUTS[config.readout]
-    if config.model in TEXT_MODELS:
+    if config.model in TEXT_MODELS and not config.single_layer:
         return [MaskedMean(), *(make() for _ in range(count - 1))]
     return [make() for _ in range(count)]

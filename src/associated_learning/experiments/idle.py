@@ -11,15 +11,21 @@ from associated_learning.experiments.config import RunConfig
 
 __all__ = ["check_idle"]
 
-_AL_ONLY = (
-    "latent", "readout", "bridge", "bridge_hidden", "coder_activation", "first_loss",
-    "detach_target", "stop_gradients", "lower_associated", "target_warmup",
+_ASSOCIATED = (
+    "latent", "latents", "bridge", "bridge_hidden", "coder_activation", "coder_bias", "first_loss",
+    "detach_target", "lower_associated", "single_layer", "target_warmup",
 )  # fmt: skip
+_AL_ONLY = (*_ASSOCIATED, "local_loss", "greedy", "stop_gradients")
+_BP_ONLY = ("head_hidden", "double_softmax")
+_HEADS = [("bilstm", readout) for readout in ("last", "mean", "state-concat")]
 _SIZES = ("num_layers", "hidden", "dropout")
-_WORDS = ("embedding_dim", "embedding_dropout")
+_WORDS = ("embedding_dim", "embedding_dropout", "head_hidden")
 _CUTS = ("at", "balance")
 _NOT_HUB = ("hidden", "dropout", *_WORDS, "vectors")
-_NOT_CONVERTED = ("readout", "stop_gradients", "lower_associated")
+_NOT_CONVERTED = (
+    "readout", "stop_gradients", "lower_associated", "local_loss", "latents", "coder_bias",
+    "single_layer", "double_softmax",
+)  # fmt: skip
 
 
 def check_idle(config: RunConfig, filled: Mapping[str, Any]) -> None:
@@ -41,6 +47,16 @@ def check_idle(config: RunConfig, filled: Mapping[str, Any]) -> None:
     """
     if config.method == "bp":
         _refuse(config, filled, _AL_ONLY, "--method bp has no associated layers")
+        _check_head(config)
+    else:
+        _refuse(config, filled, _BP_ONLY, "--method al has no such head")
+    if config.local_loss != "associated":
+        why = f"--local-loss {config.local_loss} has no autoencoders"
+        _refuse(config, filled, _ASSOCIATED, why)
+    if config.vectors is None:
+        _refuse(config, filled, ("vector_shift",), "there are no --vectors")
+    if config.model != "bilstm":
+        _refuse(config, filled, ("carry_state",), "only --model bilstm has such states")
     if config.bridge != "mlp":
         _refuse(config, filled, ("bridge_hidden",), "only --bridge mlp has a width between")
     if config.model in ("cnn", "vgg"):
@@ -52,6 +68,15 @@ def check_idle(config: RunConfig, filled: Mapping[str, Any]) -> None:
         _refuse(config, filled, _NOT_CONVERTED, "a converted model has one way only")
     else:
         _refuse(config, filled, _CUTS, f"--model {config.model} is made of layers already")
+
+
+def _check_head(config: RunConfig) -> None:
+    if config.readout is None or (config.model, config.readout) in _HEADS:
+        return
+    raise InputError(
+        f"--readout {config.readout} came, but --method bp has a head of its own; only that of "
+        "--model bilstm can read something else: last, mean or state-concat. Leave it out."
+    )
 
 
 def _refuse(config: RunConfig, filled: Mapping[str, Any], names: tuple[str, ...], why: str) -> None:

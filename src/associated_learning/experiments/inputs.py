@@ -105,7 +105,10 @@ def load_word_vectors(config: RunConfig, data: DataSet) -> Vectors | None:
         return None
     if not isinstance(data.preprocessor, TextPreprocessor):
         raise InputError(f"--vectors came for data of kind {data.kind}; they are for text.")
-    return load_vectors(config.vectors, data.preprocessor.vocabulary, seed=config.seed)
+    vectors = load_vectors(config.vectors, data.preprocessor.vocabulary, seed=config.seed)
+    if config.vector_shift == 0:
+        return vectors
+    return vectors._replace(weights=vectors.weights.roll(-config.vector_shift, 0))
 
 
 def _check_own_words(config: RunConfig) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from associated_learning.errors import CheckpointError
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.result import RunResult
+from associated_learning.experiments.schema import check_row
 
 __all__ = ["LedgerRow", "append_row", "make_row", "read_rows"]
 
@@ -35,6 +36,20 @@ class LedgerRow:
         validation: Validation accuracy at depth 1, 2, ..., L in that epoch.
         test: Test accuracy at every depth in that epoch, read once.
         seconds: Training time.
+        tier: Protocol: "full", the paper's; "cpu", the declared smaller one; or "single".
+        train_samples: See `RunResult`, as for all that follows. None or empty in rows that are
+            older than these columns.
+        test_samples: Number of test samples.
+        vector_dim: Width of the word vectors.
+        vector_coverage: Share of the vocabulary that they know.
+        parameters: Number of trained parameters.
+        associated: Mean associated loss of each layer in the best epoch.
+        validation_curve: Validation accuracy at every depth, epoch by epoch.
+        training_curve: Training accuracy after every epoch.
+        answers: Which test samples full depth got right.
+
+    Raises:
+        InputError: A value does not fit (see `check_row`).
     """
 
     experiment: str
@@ -52,10 +67,29 @@ class LedgerRow:
     validation: list[float]
     test: list[float]
     seconds: float
+    tier: str = "single"
+    train_samples: int | None = None
+    train_pool: int | None = None
+    test_samples: int | None = None
+    vector_dim: int | None = None
+    vector_coverage: float | None = None
+    parameters: int | None = None
+    associated: list[float] = field(default_factory=list)
+    validation_curve: list[list[float]] = field(default_factory=list)
+    training_curve: list[float] = field(default_factory=list)
+    answers: str | None = None
+
+    def __post_init__(self) -> None:
+        check_row(self)
 
 
 def make_row(
-    config: RunConfig, result: RunResult, *, experiment: str, variant: str = "default"
+    config: RunConfig,
+    result: RunResult,
+    *,
+    experiment: str,
+    variant: str = "default",
+    tier: str = "single",
 ) -> LedgerRow:
     """Make the row of a finished run; ``config`` should be resolved. No path is kept."""
     settings = config.to_json()
@@ -78,6 +112,17 @@ def make_row(
         validation=[round(score, 6) for score in result.validation_scores],
         test=[round(score, 6) for score in result.test_scores],
         seconds=round(result.seconds, 1),
+        tier=tier,
+        train_samples=result.train_samples,
+        train_pool=result.train_pool,
+        test_samples=result.test_samples,
+        vector_dim=result.vector_dim,
+        vector_coverage=result.vector_coverage,
+        parameters=result.parameters,
+        associated=[float(f"{loss:.4g}") for loss in result.associated],
+        validation_curve=[[round(s, 4) for s in scores] for scores in result.validation_curve],
+        training_curve=[round(score, 4) for score in result.training_curve],
+        answers=result.answers,
     )
 
 
@@ -116,6 +161,6 @@ def read_rows(path: Path) -> list[LedgerRow]:
     for number, line in enumerate(lines, start=1):
         try:
             rows.append(LedgerRow(**json.loads(line)))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError) as error:  # InputError is a ValueError
             raise CheckpointError(f"{path}, line {number} is no ledger row: {error}") from error
     return rows

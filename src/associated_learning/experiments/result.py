@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from torch import Tensor
+
+from associated_learning.data import Vectors
 from associated_learning.errors import CheckpointError
+from associated_learning.experiments.answers import pack_answers
 from associated_learning.experiments.origin import Origin
 from associated_learning.files import read_json, write_json
 from associated_learning.history import EpochRecord, TrainingState
-from associated_learning.inference import Evaluation
 
 __all__ = ["RunResult", "make_result", "read_history", "read_result", "write_result"]
 
@@ -29,6 +32,16 @@ class RunResult:
         commit: Commit of the code it was trained by (see `Origin`).
         torch: Version of torch.
         hardware: Processor and number of threads, or GPU.
+        train_samples: Number of training samples.
+        train_pool: Number of those that they were chosen from (see `DataSet`).
+        test_samples: Number of test samples.
+        vector_dim: Width of the word vectors; None without.
+        parameters: Number of trained parameters.
+        associated: Mean associated loss of each layer in the best epoch (Tables 9 and 10); empty
+            for bp.
+        validation_curve: Validation accuracy at every depth, epoch by epoch (Figures 3 and 6).
+        training_curve: Training accuracy after every epoch, where ``watch_training`` is set.
+        answers: Which test samples full depth got right (`unpack_answers`).
     """
 
     test_scores: list[float]
@@ -41,26 +54,59 @@ class RunResult:
     commit: str = "unknown"
     torch: str = "unknown"
     hardware: str = "unknown"
+    train_samples: int | None = None
+    train_pool: int | None = None
+    test_samples: int | None = None
+    vector_dim: int | None = None
+    parameters: int | None = None
+    associated: list[float] = field(default_factory=list)
+    validation_curve: list[list[float]] = field(default_factory=list)
+    training_curve: list[float] = field(default_factory=list)
+    answers: str | None = None
 
 
 def make_result(
-    state: TrainingState, test: Evaluation, coverage: float | None, origin: Origin
+    state: TrainingState,
+    *,
+    test: Tensor,
+    train_samples: int,
+    train_pool: int,
+    parameters: int,
+    vectors: Vectors | None,
+    training_curve: list[float],
+    origin: Origin,
 ) -> RunResult:
     """Put together the result of a run.
 
     Args:
         state: Where training ended.
-        test: Scores on the test set, with the weights of the best epoch.
-        coverage: Share of the vocabulary that the word vectors know; None without.
+        test: Score of every test sample at every depth ``[L, N]``, with the weights of the best
+            epoch, in the order of the test set.
+        train_samples: See `RunResult`.
+        train_pool: See `RunResult`.
+        parameters: See `RunResult`.
+        vectors: The word vectors, if there are any.
+        training_curve: See `RunResult`.
         origin: By what code and on what machine it was trained.
     """
+    best = state.records[state.best_epoch - 1]
+    associated = [losses["associated"] for losses in best.losses if "associated" in losses]
     return RunResult(
-        test_scores=list(test.scores),
-        validation_scores=state.records[state.best_epoch - 1].scores,
+        test_scores=test.mean(dim=1).tolist(),
+        validation_scores=best.scores,
         best_epoch=state.best_epoch,
         epochs=state.epoch,
         seconds=sum(record.seconds for record in state.records),
-        vector_coverage=coverage,
+        vector_coverage=None if vectors is None else vectors.coverage,
+        train_samples=train_samples,
+        train_pool=train_pool,
+        test_samples=test.shape[1],
+        vector_dim=None if vectors is None else vectors.weights.shape[1],
+        parameters=parameters,
+        associated=associated,
+        validation_curve=[record.scores for record in state.records],
+        training_curve=training_curve,
+        answers=pack_answers(test[-1].numpy() > 0),
         **origin._asdict(),
     )
 

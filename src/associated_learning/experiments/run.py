@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+from torch import Tensor
 
 from associated_learning.callbacks import Callback, JsonLines
 from associated_learning.checkpoint import Checkpoints
-from associated_learning.data import DataSet, Preprocessor, preprocessor_from_dict
+from associated_learning.data import Batches, DataSet, Preprocessor, preprocessor_from_dict
 from associated_learning.encoders import encoders_in
 from associated_learning.errors import InputError
 from associated_learning.experiments.config import COMPUTING, RunConfig
@@ -40,9 +41,11 @@ from associated_learning.experiments.result import (
     write_result,
 )
 from associated_learning.experiments.training import choose_device, make_trainer
+from associated_learning.experiments.watching import TrainingScores, read_training_scores
 from associated_learning.files import read_json
-from associated_learning.inference import evaluate
+from associated_learning.inference import score_samples
 from associated_learning.network import Network
+from associated_learning.parameters import count_parameters
 from associated_learning.stage_trace import StageTrace
 
 if TYPE_CHECKING:
@@ -106,6 +109,7 @@ def train_run(
         return finished
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    torch.set_flush_denormal(config.flush_denormals)
     device = choose_device(config.device)
     # now, not when it ends: the code on the disk may change while it trains
     origin = find_origin(config.device)
@@ -129,6 +133,12 @@ def train_run(
     if config.trace is not None:
         picture, file = folder / "plots" / "pipeline.png", folder / "pipeline.json"
         callbacks = [*callbacks, StageTrace(config.trace, picture=picture, file=file)]
+    watched = folder / "training.jsonl"
+    if config.watch_training:
+        callbacks = [
+            TrainingScores(watched, net, evaluation_batches(config, data, "train")),
+            *callbacks,
+        ]
     state = make_trainer(config, len(train), len(encoders_in(net))).fit(
         net,
         train,
@@ -136,11 +146,25 @@ def train_run(
         callbacks=[JsonLines(folder / "metrics.jsonl"), *callbacks],
         checkpoints=checkpoints,
     )
-    test = evaluate(net, evaluation_batches(config, data, "test").epoch(0))
-    result = make_result(state, test, None if vectors is None else vectors.coverage, origin)
+    result = make_result(
+        state,
+        test=_test_scores(net, evaluation_batches(config, data, "test")),
+        train_samples=len(data.train),
+        train_pool=data.train_pool,
+        parameters=count_parameters(net).training,
+        vectors=vectors,
+        training_curve=read_training_scores(watched),
+        origin=origin,
+    )
     plot_curves({config.method.upper(): state.records}, folder / "plots" / "curves.png")
     write_result(folder, result)
     return result
+
+
+def _test_scores(net: Network, batches: Batches) -> Tensor:
+    """Return the score of every sample at every depth ``[L, N]``, in the order of the samples."""
+    scores = score_samples(net, batches.epoch(0))
+    return scores[:, batches.order().argsort()]
 
 
 def open_run(folder: Path) -> OpenRun:

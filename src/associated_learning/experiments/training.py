@@ -9,7 +9,8 @@ from torch.optim import Optimizer
 
 from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
-from associated_learning.schedules import make_schedule
+from associated_learning.optim import Schedule
+from associated_learning.schedules import make_schedule, turn_schedule
 from associated_learning.trainer import Trainer
 
 __all__ = ["choose_device", "make_trainer"]
@@ -40,11 +41,7 @@ def make_trainer(config: RunConfig, batches: int, encoders: int) -> Trainer:
         freeze=_frozen(config.freeze),
         target_warmup=config.target_warmup or 0,
         optimizer_options={"weight_decay": config.weight_decay},
-        schedule=make_schedule(
-            config.schedule or "constant",  # type: ignore[arg-type]
-            steps=epochs * batches,
-            warmup=config.warmup or 0,
-        ),
+        schedule=_schedules(config, epochs * batches, encoders),
         schedule_every="step",
         clip=config.clip or None,
         precision=torch.bfloat16 if config.precision == "bf16" else None,
@@ -57,6 +54,16 @@ def make_trainer(config: RunConfig, batches: int, encoders: int) -> Trainer:
         replicas=config.replicas,
         wire=torch.bfloat16 if config.wire == "bf16" else None,
     )
+
+
+def _schedules(
+    config: RunConfig, steps: int, encoders: int
+) -> Schedule | list[Schedule | None] | None:
+    """Return one schedule for all layers, or for each that of its turn."""
+    if config.greedy:
+        return [turn_schedule(layer, encoders, steps) for layer in range(encoders)]
+    kind = config.schedule or "constant"
+    return make_schedule(kind, steps=steps, warmup=config.warmup or 0)  # type: ignore[arg-type]
 
 
 def _encoder_rates(config: RunConfig, count: int) -> float | list[float] | None:

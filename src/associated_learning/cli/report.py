@@ -1,0 +1,60 @@
+"""``al report``: the paper's tables and figures, filled from the ledger."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from associated_learning.cli.tables import console
+from associated_learning.experiments.ledger import read_rows
+from associated_learning.files import replaced_file
+
+__all__ = ["report"]
+
+
+def report(
+    *,
+    ledger: Annotated[
+        str, typer.Option(metavar="FILE", help="The ledger.")
+    ] = "results/ledger.jsonl",
+    html: Annotated[
+        str, typer.Option(metavar="FILE", help="The page, which needs no other file.")
+    ] = "results/report.html",
+    markdown: Annotated[
+        str, typer.Option(metavar="FILE", help="The page of the documentation.")
+    ] = "docs/tables.md",
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Write nothing; print one line of JSON: how many cells there are, how many each "
+            "tier fills, and on how many data sets and models AL is at least level with fair BP.",
+        ),
+    ] = False,
+) -> None:
+    """Fill the paper's tables and figures from the ledger, with statistics and what is missing.
+
+    Examples:
+
+        al report
+
+        al report --check
+    """
+    # here, because charts take a second to import
+    from associated_learning.experiments.report.content import make_content
+    from associated_learning.experiments.report.page import render_html
+    from associated_learning.experiments.report.text import render_markdown
+
+    content = make_content(read_rows(Path(ledger)))
+    if check:
+        print(json.dumps(asdict(content.counts)))
+        return
+    for path, text in ((html, render_html(content)), (markdown, render_markdown(content))):
+        with replaced_file(Path(path)) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+        console.print(f"wrote {escape(path)}", soft_wrap=True)

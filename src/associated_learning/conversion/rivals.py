@@ -1,0 +1,91 @@
+"""Rivals of the method on the same machinery: layers that learn labels without autoencoders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, Literal, get_args
+
+from torch import Tensor, nn
+
+from associated_learning.conversion.build import one_a_layer, readouts_for
+from associated_learning.errors import InputError
+from associated_learning.layer import ALLayer
+from associated_learning.losses import predsim_loss
+from associated_learning.network import ALNetwork
+from associated_learning.targets import Target
+
+__all__ = ["RivalLoss", "rival_form"]
+
+RivalLoss = Literal["ce", "predsim"]
+
+
+def rival_form(
+    encoders: Iterable[nn.Module],
+    example: Any,
+    target: Target,
+    *,
+    loss: RivalLoss = "ce",
+    readout: nn.Module | Sequence[nn.Module] | None = None,
+    stop_gradients: bool | Sequence[bool] = True,
+    features: int = 128,
+) -> ALNetwork:
+    """Put a classifier on every encoder: a network in AL form without autoencoders.
+
+    g and h are identities, so that every ``t_i`` is y itself and every bridge predicts it. With
+    gradient stops and "ce" that is Table 6, "w/o AE", and decoupled greedy learning (Belilovsky
+    et al., 2020); without them deep supervision, as in BranchyNet; "predsim" adds the likeness of
+    samples (Nøkland and Eidnes, 2019).
+
+    Args:
+        encoders: See `al_form`.
+        example: See `al_form`.
+        target: See `al_form`.
+        loss: "ce", the target's own loss, or "predsim", that and `similarity_loss`.
+        readout: See `al_form`.
+        stop_gradients: See `al_form`.
+        features: With "predsim": width of the features that are compared.
+
+    Raises:
+        InputError: See `al_form`; or there is no such loss.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> encoders = [nn.Linear(4, 8), nn.Linear(8, 8)]
+        >>> net = rival_form(encoders, torch.randn(2, 4), al.Classes(3))
+        >>> net(torch.randn(5, 4), depth=1).shape
+        torch.Size([5, 3])
+    """
+    if loss not in get_args(RivalLoss):
+        raise InputError(f"loss {loss!r} came; expected one of {', '.join(get_args(RivalLoss))}.")
+    encoders = list(encoders)
+    readouts, widths = readouts_for(encoders, example, readout)
+    stops = one_a_layer("stop_gradients", stop_gradients, len(encoders))
+    extra = features if loss == "predsim" else 0
+    association = partial(predsim_loss, prediction=target.loss) if extra else target.loss
+    layers = [
+        ALLayer(
+            f,
+            nn.Linear(width, target.size + extra),
+            nn.Identity(),
+            _First(target.size),
+            readout=read,
+            association=association,
+            stop_gradients=stop,
+        )
+        for f, width, read, stop in zip(encoders, widths, readouts, stops, strict=True)
+    ]
+    return ALNetwork(layers, target)
+
+
+class _First(nn.Module):
+    """The first columns: what is left of a bridge's output when its features are gone."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def forward(self, t: Tensor) -> Tensor:
+        return t[:, : self.count]

@@ -1,0 +1,165 @@
+"""The processes of a campaign: as many runs at once as asked for, a row for each that ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from associated_learning.errors import CheckpointError
+from associated_learning.experiments.campaign.jobs import Job
+from associated_learning.experiments.campaign.worker import BUSY
+from associated_learning.experiments.ledger import append_row, make_row
+from associated_learning.experiments.result import read_result
+from associated_learning.experiments.run import read_config
+from associated_learning.files import write_json
+
+__all__ = ["Progress", "Running", "run_jobs"]
+
+_WORKER = "associated_learning.experiments.campaign.worker"
+_PAUSE = 0.2  # seconds between two looks at the processes
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Running:
+    """A job under way.
+
+    Attributes:
+        job: The job.
+        process: Its process.
+        folder: Folder of its run.
+        begin: When it was started, by the monotonic clock.
+    """
+
+    job: Job
+    process: subprocess.Popen[bytes]
+    folder: Path
+    begin: float
+
+
+@dataclass
+class Progress:
+    """Where a campaign stands.
+
+    Attributes:
+        waiting: Jobs that were not started yet.
+        running: Those under way.
+        done: Those that are in the ledger now, with the seconds each took here.
+        failed: Those that ended otherwise, each with the reason.
+    """
+
+    waiting: deque[Job]
+    running: list[Running] = field(default_factory=list)
+    done: list[tuple[Job, float]] = field(default_factory=list)
+    failed: list[tuple[Job, str]] = field(default_factory=list)
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    *,
+    runs: Path,
+    ledger: Path,
+    at_once: int,
+    devices: Sequence[str],
+    threads: int = 1,
+    keep_checkpoints: bool = False,
+    show: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Make runs in processes of their own, and append a row to the ledger as each ends.
+
+    Killed at any time, the same call goes on: runs that are in the ledger are left out by
+    `missing_jobs`, and the others go on at their last checkpoint.
+
+    Args:
+        jobs: What to run, in this order.
+        runs: Folder of all runs.
+        ledger: The ledger.
+        at_once: Number of processes.
+        devices: Where they compute, in turn.
+        threads: Threads inside operations of each.
+        keep_checkpoints: Whether to leave the weights of finished runs on the disk.
+        show: Told where the campaign stands, several times a second.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, after every run has saved.
+    """
+    progress = Progress(waiting=deque(jobs))
+    started = 0
+    with _ended(progress):
+        while progress.waiting or progress.running:
+            while progress.waiting and len(progress.running) < at_once:
+                device = devices[started % len(devices)]
+                progress.running.append(_start(progress.waiting.popleft(), runs, device, threads))
+                started += 1
+            show(progress)
+            time.sleep(_PAUSE)
+            for one in [one for one in progress.running if one.process.poll() is not None]:
+                progress.running.remove(one)
+                _take(one, progress, ledger, keep_checkpoints)
+    show(progress)
+    return progress
+
+
+def _start(job: Job, runs: Path, device: str, threads: int) -> Running:
+    folder = runs / job.folder
+    settings = folder.with_suffix(".json")
+    write_json(settings, replace(job.config, device=device, threads=threads).to_json())
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    with (folder / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", _WORKER, str(settings), str(folder)],
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,  # Ctrl-C reaches the campaign alone, which passes it on once
+        )
+    return Running(job=job, process=process, folder=folder, begin=time.monotonic())
+
+
+def _take(one: Running, progress: Progress, ledger: Path, keep_checkpoints: bool) -> None:
+    """Take account of a process that ended."""
+    result = read_result(one.folder) if one.process.returncode == 0 else None
+    if result is None:
+        progress.failed.append((one.job, _reason(one)))
+        return
+    row = make_row(
+        read_config(one.folder),
+        result,
+        experiment=one.job.experiment,
+        variant=one.job.run.arm,
+        tier=one.job.tier,
+    )
+    append_row(ledger, row)
+    if not keep_checkpoints:
+        shutil.rmtree(one.folder / "checkpoints", ignore_errors=True)
+    progress.done.append((one.job, time.monotonic() - one.begin))
+
+
+def _reason(one: Running) -> str:
+    if one.process.returncode == BUSY:
+        return "another campaign is at this run"
+    try:
+        lines = (one.folder / "log.txt").read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise CheckpointError(f"{one.folder} cannot be read ({error}).") from error
+    return lines[-1] if lines else f"its process ended with status {one.process.returncode}"
+
+
+@contextmanager
+def _ended(progress: Progress) -> Iterator[None]:
+    """Let no process outlive the block: all are asked to save, and waited for."""
+    try:
+        yield
+    finally:
+        for one in progress.running:
+            one.process.terminate()
+        for one in progress.running:
+            one.process.wait()

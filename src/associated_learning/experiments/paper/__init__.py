@@ -1,0 +1,1 @@
+"""The paper's tables and figures: which runs each needs, what it printed, how ours is read."""

@@ -1,0 +1,95 @@
+"""What a row of the ledger may hold: the schema that every line is checked against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from associated_learning.errors import InputError
+
+__all__ = ["TIERS", "check_row"]
+
+TIERS = ("full", "cpu", "single")
+
+Check = Callable[[Any], bool]
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _whole(least: int) -> Check:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _number(value: Any) -> bool:
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return plain and math.isfinite(value) and value >= 0
+
+
+def _share(value: Any) -> bool:
+    return _number(value) and value <= 1
+
+
+def _list_of(check: Check) -> Check:
+    return lambda value: isinstance(value, list) and all(map(check, value))
+
+
+def _optional(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+_SCHEMA: dict[str, tuple[Check, str]] = {
+    **dict.fromkeys(
+        ("experiment", "data", "model", "variant", "commit", "hardware", "torch"),
+        (_text, "a text"),
+    ),
+    "method": (lambda value: value in ("al", "bp"), "al or bp"),
+    "tier": (lambda value: value in TIERS, f"one of {', '.join(TIERS)}"),
+    "seed": (_whole(0), "a whole number of 0 or more"),
+    "config": (lambda value: isinstance(value, dict), "an object"),
+    "epochs": (_whole(1), "a whole number of 1 or more"),
+    "best_epoch": (_whole(1), "a whole number of 1 or more"),
+    "validation": (_list_of(_share), "shares from 0 to 1"),
+    "test": (_list_of(_share), "shares from 0 to 1"),
+    "seconds": (_number, "a number of 0 or more"),
+    "train_samples": (_optional(_whole(1)), "a whole number of 1 or more, or null"),
+    "train_pool": (_optional(_whole(1)), "a whole number of 1 or more, or null"),
+    "test_samples": (_optional(_whole(1)), "a whole number of 1 or more, or null"),
+    "vector_dim": (_optional(_whole(1)), "a whole number of 1 or more, or null"),
+    "vector_coverage": (_optional(_share), "a share from 0 to 1, or null"),
+    "parameters": (_optional(_whole(1)), "a whole number of 1 or more, or null"),
+    "associated": (_list_of(_number), "numbers of 0 or more"),
+    "validation_curve": (_list_of(_list_of(_share)), "lists of shares from 0 to 1"),
+    "training_curve": (_list_of(_share), "shares from 0 to 1"),
+    "answers": (_optional(_text), "a text, or null"),
+}  # fmt: skip
+
+
+def check_row(row: Any) -> None:
+    """Check the values of a row, and that they agree with each other.
+
+    Args:
+        row: A `LedgerRow`.
+
+    Raises:
+        InputError: One does not fit; names it, what came and what was expected.
+    """
+    for setting in fields(row):
+        fits, expected = _SCHEMA[setting.name]
+        value = getattr(row, setting.name)
+        if not fits(value):
+            raise InputError(f"{setting.name} is {value!r:.80}; expected {expected}.")
+    if row.best_epoch > row.epochs:
+        raise InputError(f"best_epoch is {row.best_epoch} of {row.epochs} epochs.")
+    if len(row.test) != len(row.validation) or not row.test:
+        raise InputError(
+            f"{len(row.test)} test scores came beside {len(row.validation)} of validation; "
+            "expected one of each for every depth."
+        )
+    for name in ("validation_curve", "training_curve"):
+        curve = getattr(row, name)
+        if curve and len(curve) != row.epochs:
+            raise InputError(f"{name} has {len(curve)} entries for {row.epochs} epochs.")
