@@ -80,10 +80,8 @@ class AdaptiveInference:
         Raises:
             InputError: An input is not finite or does not fit the network.
         """
-        check_finite(x, "input")
-        x = to_device(x, device_of(self.net))
-        with evaluating(self.net), explained("the network cannot take the input", x):
-            return self._run(x)
+        with evaluating(self.net):
+            return self._predict(x)
 
     def predict_batches(self, inputs: Iterable[Any]) -> AdaptivePrediction:
         """Answer batch by batch and join the results, on the CPU.
@@ -91,10 +89,17 @@ class AdaptiveInference:
         Raises:
             InputError: There is no batch, or one does not fit.
         """
-        found = [self.predict(x) for x in inputs]
+        with evaluating(self.net):  # once, because it looks at every module
+            found = [self._predict(x) for x in inputs]
         if not found:
             raise InputError("no inputs came to predict; expected at least one batch.")
         return AdaptivePrediction(*(torch.cat(parts).cpu() for parts in zip(*found, strict=True)))
+
+    def _predict(self, x: Any) -> AdaptivePrediction:
+        check_finite(x, "input")
+        x = to_device(x, device_of(self.net))
+        with explained("the network cannot take the input", x):
+            return self._run(x)
 
     def _run(self, x: Any) -> AdaptivePrediction:
         count, device = num_samples(x), device_of(self.net)

@@ -54,6 +54,6 @@ def _sizes(data_root: str, data: str) -> Sizes:
 
 def _rows(path: Path) -> int:
     # pyarrow comes with datasets, and takes a moment to import
-    from pyarrow.parquet import read_metadata  # type: ignore[import-untyped]
+    from pyarrow.parquet import read_metadata
 
     return int(read_metadata(path).num_rows)
