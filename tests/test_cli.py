@@ -58,7 +58,10 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_help_names_every_command_and_setting(capsys: pytest.CaptureFixture[str]) -> None:
     os.environ["COLUMNS"] = "200"
-    names = ("demo", "plan", "train", "evaluate", "predict", "export", "info")
+    names = (
+        *("demo", "plan", "train", "evaluate", "predict", "export", "info"),
+        *("reproduce", "report"),
+    )
     try:
         _, out, _ = al("--help", capsys=capsys)
         assert all(name in out for name in names)
@@ -66,7 +69,7 @@ def test_help_names_every_command_and_setting(capsys: pytest.CaptureFixture[str]
     finally:
         del os.environ["COLUMNS"]
     assert all("--" + f.name.replace("_", "-") in out for f in fields(RunConfig))
-    assert len(app.registered_commands) == 7
+    assert len(app.registered_commands) == len(names)
 
 
 def test_training_shows_a_table_and_names_the_next_step(

@@ -31,7 +31,7 @@ def plot_exits(report: ExitReport, path: Path) -> None:
     from matplotlib.figure import Figure
 
     sizes = list(report.adaptive.milliseconds)
-    figure = Figure(figsize=(2.9 * (1 + len(sizes)), 3.2), layout="constrained")
+    figure = Figure(figsize=(2.9 * (1 + len(sizes)), 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     first, *others = figure.subplots(1, 1 + len(sizes), sharey=True)
     _draw(first, report, lambda way: way.flops / 1e6)
@@ -39,7 +39,8 @@ def plot_exits(report: ExitReport, path: Path) -> None:
     for axes, size in zip(others, sizes, strict=True):
         _draw(axes, report, partial(_milliseconds, size=size))
         axes.set(xlabel=f"ms a sample, batches of {size}")
-    first.legend(frameon=False, fontsize=8, loc="lower right")
+    lines, names = first.get_legend_handles_labels()
+    figure.legend(lines, names, frameon=False, ncols=len(names), loc="outside upper center")
     with replaced_file(path) as temporary:
         figure.savefig(temporary, dpi=140)
 
@@ -58,6 +59,7 @@ def _draw(axes: Axes, report: ExitReport, cost: Cost) -> None:
         at = (cost(way), 100 * way.accuracy)
         axes.annotate(str(depth), at, (0, -11), textcoords="offset points", ha="center", fontsize=7)
     axes.set_xlim(left=0)
+    axes.margins(y=0.12)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 
