@@ -40,6 +40,7 @@ ORDER = [
     },
     {"interrupt"},
     {
+        "branches",
         "conversion",
         "step",
         "checkpoint",

@@ -93,11 +93,10 @@ class TrainingState:
         count = max(self.batch, 1)
         return [{name: value / count for name, value in terms.items()} for terms in self.sums]
 
-    def finish_epoch(self, record: EpochRecord) -> bool:
-        """Take in a finished epoch and return whether it is the best so far."""
+    def finish_epoch(self, record: EpochRecord, score: float | None) -> bool:
+        """Take in a finished epoch and its score, if any; return whether it is the best so far."""
         self.records.append(record)
         self.epoch, self.batch, self.sums, self.seconds = self.epoch + 1, 0, [], 0.0
-        score = record.scores[-1] if record.scores else None
         if score is None or not score > self.best_score:  # NaN is never the best
             return False
         self.best_epoch, self.best_score = record.epoch, score

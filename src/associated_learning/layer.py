@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from associated_learning.losses import associated_loss, autoencoder_loss
 from associated_learning.structure import detach
 
-__all__ = ["ALLayer", "JointLayers", "LayerOutput"]
+__all__ = ["ALLayer", "Branch", "JointLayers", "LayerOutput"]
 
 
 class LayerOutput(NamedTuple):
@@ -125,3 +125,21 @@ class JointLayers(nn.Module):
             for name, term in terms.items():
                 losses[name] = losses[name] + term if name in losses else term
         return LayerOutput(s, t, losses)
+
+
+class Branch(nn.Module):
+    """One of several variants of a layer: trains by its own losses, and hands on what it got.
+
+    Args:
+        layer: The variant.
+        number: That of the layer which it is a variant of; keys its randomness.
+    """
+
+    def __init__(self, layer: ALLayer, number: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.number = number
+
+    def forward(self, s: Any, t: Tensor) -> LayerOutput:
+        """Return ``(s, t)`` as they came, and the losses of the variant."""
+        return LayerOutput(s, t, self.layer(s, t).losses)

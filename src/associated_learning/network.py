@@ -50,6 +50,10 @@ class Network(nn.Module, ABC):
     def inference_modules(self, depth: int) -> list[nn.Module]:
         """Return the modules that inference through ``depth`` layers runs."""
 
+    def judged(self, scores: list[float]) -> float:
+        """Return by what score of all depths an epoch is judged: that of full depth."""
+        return scores[-1]
+
     def check_depth(self, depth: int | None) -> int:
         """Return ``depth``, or the full depth for None. Raises InputError out of range."""
         if depth is None:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from associated_learning.errors import NonFiniteLossError
 from associated_learning.inference import explained
 from associated_learning.keyed import StepKey, seeded
-from associated_learning.layer import LayerOutput
+from associated_learning.layer import Branch, LayerOutput
 from associated_learning.modes import evaluating
 from associated_learning.structure import detach, tensors_in
 
@@ -149,7 +149,7 @@ def update_blocks(
             optimizer,
             s,
             t,
-            key=StepKey(seed, i, step),
+            key=StepKey(seed, block.number if isinstance(block, Branch) else i, step),
             clip=clip,
             precision=precision,
             randomness=randomness,

@@ -391,7 +391,8 @@ class _Run:
             seconds=state.seconds,
             validation_seconds=time.perf_counter() - begin,
         )
-        if state.finish_epoch(record):
+        score = self.net.judged(record.scores) if record.scores else None
+        if state.finish_epoch(record, score):
             self.keep_best(passed.snapshot)
         state.stopped = self.out_of_patience()
         return record
