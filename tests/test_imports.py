@@ -52,7 +52,7 @@ ORDER = [
     },
     {"pipeline"},
     {"feed"},
-    {"progress", "trainer", "verification"},
+    {"activation_cache", "progress", "trainer", "verification"},
     {"equivalence", "stage_trace"},
     {"experiments"},
     {"cli"},
