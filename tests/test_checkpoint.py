@@ -162,5 +162,5 @@ def test_a_training_state_survives_json() -> None:
     )
     state = TrainingState(step=3)
     assert TrainingState.from_json(json.loads(json.dumps(state.to_json()))) == state
-    state.finish_epoch(record, record.scores[-1] if record.scores else None)
+    state.finish_epoch(record, dict(enumerate(record.scores, start=1)))
     assert TrainingState.from_json(json.loads(json.dumps(state.to_json()))) == state

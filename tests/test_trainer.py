@@ -264,7 +264,7 @@ def test_a_score_of_nan_is_never_the_best() -> None:
             epoch=epoch, step=epoch, losses=[], scores=[score], validation_losses=[0.0], lr=[0.1],
             seconds=0.0, validation_seconds=0.0,
         )  # fmt: skip
-        state.finish_epoch(record, record.scores[-1] if record.scores else None)
+        state.finish_epoch(record, dict(enumerate(record.scores, start=1)))
     assert (state.best_epoch, state.best_score) == (2, 0.5)
 
 

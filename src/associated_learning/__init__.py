@@ -29,6 +29,7 @@ from associated_learning.errors import (
     PipelineError,
     VerificationError,
 )
+from associated_learning.growth import Growth
 from associated_learning.inference import evaluate, predict_batches
 from associated_learning.layer import ALLayer
 from associated_learning.loader import LoaderBatches
@@ -55,6 +56,7 @@ __all__ = [
     "ConversionError",
     "ConvertedNetwork",
     "Equivalence",
+    "Growth",
     "InputError",
     "LoaderBatches",
     "MultiLabel",

@@ -36,6 +36,9 @@ class Callback:
     def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
         """An epoch is done and validated."""
 
+    def grown(self, state: TrainingState) -> None:
+        """From now on there are ``state.depth`` layers, the lowest ``state.frozen`` frozen."""
+
     def ended(self, state: TrainingState) -> None:
         """Training is over, for whatever reason."""
 
@@ -61,6 +64,10 @@ class Callbacks(Callback):
     def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
         for callback in self.callbacks:
             callback.epoch_done(state, record)
+
+    def grown(self, state: TrainingState) -> None:
+        for callback in self.callbacks:
+            callback.grown(state)
 
     def ended(self, state: TrainingState) -> None:
         with ExitStack() as stack:  # which goes on after an error, from the last to the first

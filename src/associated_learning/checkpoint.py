@@ -48,7 +48,7 @@ class Checkpoints:
 
         Args:
             snapshot: Weights, buffers, optimizers and schedules of the whole network.
-            progress: JSON-able; handed back by `load_last`.
+            progress: JSON-able; handed back by `progress`.
 
         Raises:
             CheckpointError: The disk is full or not writable; earlier files are unharmed.
@@ -71,19 +71,29 @@ class Checkpoints:
         self._point("last", path)
         return path
 
+    def progress(self) -> dict[str, Any]:
+        """Return the progress alone: what the network must be like for `load_last`.
+
+        Raises:
+            CheckpointError: There is none, or it is truncated.
+        """
+        progress: dict[str, Any] = _read_state(self.path("last") / "state.json")["progress"]
+        return progress
+
     def load_last(
         self,
         net: Network,
         optimizers: Sequence[Optimizer | None],
         schedulers: Sequence[LRScheduler | None],
-    ) -> dict[str, Any]:
-        """Restore what `save_last` saved, in place, and return the progress.
+    ) -> None:
+        """Restore what `save_last` saved, in place.
 
         Raises:
             CheckpointError: There is none, it is truncated, or it is of another network.
         """
         path = self.path("last")
-        state = _read_state(path / "state.json", Snapshot.of({}, optimizers, schedulers).kinds)
+        state = _read_state(path / "state.json")
+        _check_kinds(path, state["kinds"], Snapshot.of({}, optimizers, schedulers).kinds)
         load_weights(net, path)
         for i, (optimizer, scalars) in enumerate(
             zip(optimizers, state["optimizers"], strict=True), start=1
@@ -93,14 +103,12 @@ class Checkpoints:
         for scheduler, saved in zip(schedulers, state["schedulers"], strict=True):
             if scheduler is not None:
                 scheduler.load_state_dict(_from_json(saved))
-        progress: dict[str, Any] = state["progress"]
-        return progress
 
-    def save_best(self, snapshot: Snapshot, step: int) -> Path:
-        """Save the weights of the best epoch so far."""
+    def save_best(self, weights: Mapping[str, Mapping[str, Tensor]], step: int) -> Path:
+        """Save the weights of the best epoch so far: of every part that is worth keeping."""
         path = self._free_name(f"best-{step:09d}")
         with replaced_folder(path) as new:
-            _write_weights(snapshot.weights, new)
+            _write_weights(weights, new)
         self._point("best", path)
         return path
 
@@ -194,19 +202,22 @@ def _check_fits(path: Path, part: nn.Module, found: dict[str, Tensor]) -> None:
         )
 
 
-def _read_state(path: Path, kinds: list[str]) -> dict[str, Any]:
+def _read_state(path: Path) -> dict[str, Any]:
     state = read_json(path)
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(
             f"{path} is of another library version, or not from this library; resume it with the "
             "version that wrote it, or start a new run."
         )
-    if state["kinds"] != kinds:
-        raise CheckpointError(
-            f"{path} was saved with the optimizers and schedules {state['kinds']}, resumed with "
-            f"{kinds}; resume it with the settings that wrote it, or start a new run."
-        )
     return state
+
+
+def _check_kinds(path: Path, saved: list[str], kinds: list[str]) -> None:
+    if saved != kinds:
+        raise CheckpointError(
+            f"{path} was saved with the optimizers and schedules {saved}, resumed with {kinds}; "
+            "resume it with the settings that wrote it, or start a new run."
+        )
 
 
 def _to_json(value: Any) -> Any:

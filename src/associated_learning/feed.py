@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from associated_learning.encoders import frozen_parts
 from associated_learning.history import EpochRecord
 from associated_learning.inference import check_batch, device_of
 from associated_learning.interrupt import Interrupt
@@ -39,7 +38,7 @@ class Feed:
         net: The network.
         source: Its training batches.
         epochs: Largest number of epochs.
-        freeze: See `Trainer`.
+        still: Modules that are left as they are.
         save_every: Number of updates between two markers inside an epoch; None for none.
         advance: Whether learning rates follow epochs.
         waits: Whether they depend on what an epoch gave in validation.
@@ -50,7 +49,7 @@ class Feed:
     net: Network
     source: BatchSource
     epochs: int
-    freeze: int | Sequence[str]
+    still: Sequence[nn.Module]
     save_every: int | None
     advance: bool
     waits: bool
@@ -59,7 +58,7 @@ class Feed:
 
     def items(self, *, epoch: int, batch: int, step: int) -> Items:
         """Yield the items from a batch of an epoch on, the weight update number ``step``."""
-        set_modes(self.net, self.freeze)  # before any stage has work
+        set_modes(self.net, self.still)  # before any stage has work
         for number in range(epoch, self.epochs):
             for x, y in self.source.epoch(number, start=batch):
                 yield self._job(step, x, y)
@@ -76,7 +75,7 @@ class Feed:
 
     def sample(self) -> Job:
         """Return a minibatch, and leave the network in the mode it trains in."""
-        set_modes(self.net, self.freeze)
+        set_modes(self.net, self.still)
         return self._job(0, *next(iter(self.source.epoch(0))))
 
     def _job(self, step: int, x: Any, y: Tensor) -> Job:
@@ -89,8 +88,8 @@ class Feed:
         return job
 
 
-def set_modes(net: Network, freeze: int | Sequence[str]) -> None:
-    """Put a network into training mode, but for its frozen parts."""
+def set_modes(net: Network, still: Iterable[nn.Module]) -> None:
+    """Put a network into training mode, but for modules that are left as they are."""
     net.train()
-    for part in frozen_parts(net, freeze):
-        part.eval()
+    for module in still:
+        module.eval()

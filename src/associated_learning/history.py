@@ -61,10 +61,14 @@ class TrainingState:
         step: Number of weight updates in all.
         records: The finished epochs.
         best_epoch: Epoch of the best validation score, from 1; 0 if there is none.
-        best_score: That score, at full depth.
+        best_score: That score, at ``best_depth``.
+        best_depth: Depth of that score: the number of layers, or where a network grows the number
+            of those that are worth keeping.
+        depth: Number of layers that train or are frozen now.
+        frozen: Number of lowest layers that growth has frozen.
         sums: Sums of the losses over the batches of this epoch that are done.
         seconds: Training time of this epoch so far.
-        stopped: Whether the run ended early by its patience.
+        stopped: Whether the run ended early, by its patience or its growth.
     """
 
     epoch: int = 0
@@ -73,6 +77,9 @@ class TrainingState:
     records: list[EpochRecord] = field(default_factory=list)
     best_epoch: int = 0
     best_score: float = float("-inf")
+    best_depth: int = 0
+    depth: int = 0
+    frozen: int = 0
     sums: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     stopped: bool = False
@@ -93,14 +100,25 @@ class TrainingState:
         count = max(self.batch, 1)
         return [{name: value / count for name, value in terms.items()} for terms in self.sums]
 
-    def finish_epoch(self, record: EpochRecord, score: float | None) -> bool:
-        """Take in a finished epoch and its score, if any; return whether it is the best so far."""
+    def finish_epoch(
+        self, record: EpochRecord, scores: Mapping[int, float], layer_cost: float = 0.0
+    ) -> bool:
+        """Take in a finished epoch and return whether it is the best so far.
+
+        Args:
+            record: The epoch.
+            scores: Those of the depths that may be kept.
+            layer_cost: What a layer must add to the score to be worth keeping.
+        """
         self.records.append(record)
         self.epoch, self.batch, self.sums, self.seconds = self.epoch + 1, 0, [], 0.0
-        if score is None or not score > self.best_score:  # NaN is never the best
-            return False
-        self.best_epoch, self.best_score = record.epoch, score
-        return True
+        before = self.best_epoch
+        for depth, score in scores.items():
+            fewer = self.best_depth - depth
+            gain = score + layer_cost * fewer - self.best_score  # NaN is never the best
+            if gain > 0 or (gain == 0 and fewer > 0):
+                self.best_epoch, self.best_score, self.best_depth = record.epoch, score, depth
+        return self.best_epoch != before
 
     def to_json(self) -> dict[str, Any]:
         """Return the state as JSON-able values (an absent best score as null)."""

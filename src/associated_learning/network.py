@@ -180,6 +180,14 @@ class ALNetwork(Network):
             del self.layers[-1]
             raise
 
+    def truncate(self, depth: int) -> None:
+        """Take away the layers above a depth: what is left answers as it did at that depth.
+
+        Args:
+            depth: Number of layers to keep, 1 to `num_layers`.
+        """
+        del self.layers[self.check_depth(depth) :]
+
     def _check_fit(self, layer: ALLayer, x: Any) -> None:
         with evaluating(self), evaluating(layer):
             s = x

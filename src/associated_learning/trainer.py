@@ -1,38 +1,31 @@
-"""The training loop: epochs, validation, best epoch, patience, checkpoints, exact resume."""
+"""All that a user can set about training, and one call that does it."""
 
 from __future__ import annotations
 
 import functools
 import re
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from associated_learning.callbacks import Callback, Callbacks
 from associated_learning.checkpoint import Checkpoints
 from associated_learning.encoders import frozen, frozen_parts
-from associated_learning.errors import InputError, NonFiniteLossError
-from associated_learning.feed import BatchSource, Feed, set_modes
-from associated_learning.history import EpochRecord, TrainingState
-from associated_learning.inference import device_of, evaluate
-from associated_learning.interrupt import Interrupt, deferred_interrupts
+from associated_learning.errors import InputError
+from associated_learning.feed import BatchSource
+from associated_learning.growth import Growth
+from associated_learning.history import TrainingState
+from associated_learning.inference import device_of
 from associated_learning.network import Network
-from associated_learning.optim import Schedule, make_optimizers, make_schedulers
+from associated_learning.optim import Schedule
 from associated_learning.pipeline.choice import chosen_executor, make_executor
-from associated_learning.pipeline.executor import Executor
-from associated_learning.pipeline.items import Marker, Passed, Trained
-from associated_learning.pipeline.stage import Stage, UpdateRule
-from associated_learning.snapshot import Snapshot
-from associated_learning.structure import map_tensors
-from associated_learning.target_warmup import warm_targets
-from associated_learning.targets import Classes
+from associated_learning.pipeline.stage import UpdateRule
+from associated_learning.recipe import Recipe
+from associated_learning.training import Training
 
 __all__ = ["BatchSource", "Trainer"]
 
@@ -74,6 +67,8 @@ class Trainer:
             ``DistributedDataParallel`` within the stage. More than one is not exact to the bit.
         wire: With "processes": type of float32 activations between ranks; ``torch.bfloat16``
             halves the traffic and rounds them, None leaves them as they are.
+        growth: Lets the network grow while it trains; see `Growth`. Settings that are lists hold
+            an entry for each of its ``max_layers``.
 
     Example:
         >>> import torch
@@ -106,6 +101,7 @@ class Trainer:
     stages: int | Sequence[int] | None = None
     replicas: int = 1
     wire: torch.dtype | None = None
+    growth: Growth | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -125,6 +121,23 @@ class Trainer:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise InputError(f"{name}={value} came; expected a positive number or None.")
+        if self.growth is not None:
+            self._check_growing()
+
+    def _check_growing(self) -> None:
+        """Raise InputError for settings that only networks of a fixed depth can have."""
+        refused = {
+            "patience": (self.patience is not None, "Growth has a patience of its own"),
+            "replicas": (self.replicas > 1, "stages that change are not replicated"),
+            "stages": (
+                isinstance(self.stages, (list, tuple)),
+                "layers are divided anew whenever one is put on top; a number is taken",
+            ),
+        }
+        for name, (came, why) in refused.items():
+            if came:
+                value = getattr(self, name)
+                raise InputError(f"{name}={value} came with growth; {why}. Leave it out.")
 
     def fit(
         self,
@@ -160,56 +173,72 @@ class Trainer:
                 f"replicas={self.replicas} came with executor={name!r}; only the ranks of "
                 "executor='processes' can share the minibatches of a stage. Leave replicas out."
             )
-        with frozen(frozen_parts(net, self.freeze)):
+        if self.growth is not None:
+            self.growth.check(net)
+        still = frozen_parts(net, self.freeze)
+        with frozen(still):
+            training = self._training(net, still, checkpoints)
             if name == "processes":
-                return self._fit_in_ranks(net, train, validation, callbacks, checkpoints)
-            make = functools.partial(make_executor, name, stages=self.stages)
-            return self._fit(net, train, validation, callbacks, checkpoints, make)
+                return self._fit_in_ranks(training, train, validation, callbacks)
+            grows = self.growth is not None
+            make = functools.partial(make_executor, name, stages=self.stages, grows=grows)
+            return training.run(train, validation, Callbacks(callbacks), make)
 
-    def _fit(
-        self,
-        net: Network,
-        train: BatchSource,
-        validation: BatchSource | None,
-        callbacks: Iterable[Callback],
-        checkpoints: Checkpoints | None,
-        make: Callable[..., Executor],
-    ) -> TrainingState:
-        run = _Run(self, net, checkpoints)
-        if checkpoints is not None and checkpoints.has("last"):
-            run.resume()
-        run.train(train, validation, Callbacks(callbacks), make)
-        return run.state
+    def _training(
+        self, net: Network, still: Sequence[nn.Module], checkpoints: Checkpoints | None
+    ) -> Training:
+        recipe = Recipe(
+            optimizer=self.optimizer,
+            lr=self.lr,
+            encoder_lr=self.encoder_lr,
+            options=self.optimizer_options,
+            schedule=self.schedule,
+            compile=self.compile,
+            rule=UpdateRule(
+                seed=self.seed,
+                clip=self.clip,
+                precision=self.precision,
+                advance_every_step=self.schedule_every == "step",
+            ),
+            layers=None if self.growth is None else self.growth.max_layers,
+        )
+        return Training(
+            net=net,
+            recipe=recipe,
+            epochs=self.epochs,
+            patience=self.patience,
+            save_every=self.save_every,
+            target_warmup=self.target_warmup,
+            growth=self.growth,
+            still=still,
+            checkpoints=checkpoints,
+        )
 
     def _fit_in_ranks(
         self,
-        net: Network,
+        training: Training,
         train: BatchSource,
         validation: BatchSource | None,
         callbacks: Iterable[Callback],
-        checkpoints: Checkpoints | None,
     ) -> TrainingState:
         # here, because not every build of torch has torch.distributed
-        from associated_learning.pipeline.processes import follow
+        from associated_learning.pipeline.processes import Crew, follow
         from associated_learning.pipeline.ranked import check_ranks, make_processes
         from associated_learning.pipeline.ranks import joined, number_of_ranks
 
         # before they meet, so that all of them are told the same
-        blocks = len(net.blocks())
-        check_ranks(number_of_ranks(), blocks, stages=self.stages, replicas=self.replicas)
+        net, growth = training.net, self.growth
+        most = len(net.blocks()) if growth is None else growth.max_layers
+        check_ranks(number_of_ranks(), most, stages=self.stages, replicas=self.replicas)
         with joined(self._same_in_all_ranks(net, train)) as ranks:
             if ranks.rank > 0:
-                set_modes(net, self.freeze)
-                outcome = follow(ranks, net, _stage(self, net), wire=self.wire)
-                return TrainingState.from_json(outcome)
-            make = functools.partial(
-                make_processes,
-                ranks,
-                stages=self.stages,
-                replicas=self.replicas,
-                wire=self.wire,
-            )
-            return self._fit(net, train, validation, callbacks, checkpoints, make)
+                outcome = follow(
+                    ranks, net, training.reshaped, replicas=self.replicas, wire=self.wire
+                )
+                return training.end(TrainingState.from_json(outcome))
+            crew = Crew(ranks, replicas=self.replicas, device=device_of(net), wire=self.wire)
+            make = functools.partial(make_processes, crew, stages=self.stages)
+            return training.run(train, validation, Callbacks(callbacks), make)
 
     def _same_in_all_ranks(self, net: Network, train: BatchSource) -> dict[str, str]:
         """Return what all ranks must agree on, by name."""
@@ -228,208 +257,3 @@ def _check_sources(train: BatchSource, validation: BatchSource | None) -> None:
             )
     if len(train) == 0:
         raise InputError("the training data hold no batch; expected at least one sample.")
-
-
-def _stage(settings: Trainer, net: Network) -> Stage:
-    """Return the whole network as one stage."""
-    blocks = net.blocks()
-    optimizers = make_optimizers(
-        blocks,
-        settings.optimizer,
-        lr=settings.lr,
-        encoder_lr=settings.encoder_lr,
-        **settings.optimizer_options,
-    )
-    if settings.compile:
-        for block in blocks:
-            block.compile()
-    return Stage(
-        blocks=blocks,
-        optimizers=optimizers,
-        schedulers=make_schedulers(optimizers, settings.schedule),
-        parts=net.parts(),
-        device=device_of(net),
-        rule=UpdateRule(
-            seed=settings.seed,
-            clip=settings.clip,
-            precision=settings.precision,
-            advance_every_step=settings.schedule_every == "step",
-        ),
-    )
-
-
-class _Run:
-    """One call of `Trainer.fit`: keeps account of what the executor did with the batches."""
-
-    def __init__(self, settings: Trainer, net: Network, checkpoints: Checkpoints | None) -> None:
-        self.settings = settings
-        self.net = net
-        self.checkpoints = checkpoints
-        self.stage = _stage(settings, net)
-        self.state = TrainingState()
-        self.best: dict[str, dict[str, Tensor]] | None = None
-
-    def resume(self) -> None:
-        assert self.checkpoints is not None
-        stage = self.stage
-        progress = self.checkpoints.load_last(self.net, stage.optimizers, stage.schedulers)
-        self.state = TrainingState.from_json(progress)
-        self.state.stopped = self.out_of_patience()  # this trainer's patience, not the saved one's
-
-    def train(
-        self,
-        train: BatchSource,
-        validation: BatchSource | None,
-        listener: Callback,
-        make: Callable[..., Executor],
-    ) -> None:
-        settings, state = self.settings, self.state
-        try:
-            listener.started(state, epochs=settings.epochs, batches=len(train))
-            if state.step == 0 and settings.target_warmup:
-                self.warm_targets(train)
-            with deferred_interrupts() as interrupt:
-                feed = self.feed(train, interrupt)
-                of = functools.partial(_stage, settings)
-                executor = make(net=self.net, stage=self.stage, sample=feed.sample, stage_of=of)
-                executor.heed(interrupt)
-                try:
-                    self.follow(feed, executor, validation, listener)
-                except KeyboardInterrupt:
-                    executor.finish(None)
-                    raise
-            self.restore_best()
-            executor.finish(state.to_json())
-        finally:
-            listener.ended(state)
-
-    def warm_targets(self, train: BatchSource) -> None:
-        begin = time.perf_counter()
-        classes = isinstance(self.net.target, Classes)
-        y = None if classes else next(iter(train.epoch(0)))[1]
-        settings = self.settings
-        warm_targets(self.net, y, steps=settings.target_warmup, seed=settings.seed)
-        self.state.seconds += time.perf_counter() - begin
-
-    def feed(self, train: BatchSource, interrupt: Interrupt) -> Feed:
-        settings = self.settings
-        by_epoch = settings.schedule_every == "epoch"
-        plateau = any(isinstance(s, ReduceLROnPlateau) for s in self.stage.schedulers)
-        return Feed(
-            net=self.net,
-            source=train,
-            epochs=0 if self.state.stopped else settings.epochs,
-            freeze=settings.freeze,
-            save_every=settings.save_every,
-            advance=by_epoch,
-            waits=by_epoch and plateau,
-            interrupt=interrupt,
-        )
-
-    def follow(
-        self, feed: Feed, executor: Executor, validation: BatchSource | None, listener: Callback
-    ) -> None:
-        """Let the executor train, and take account of every batch and marker in their order."""
-        state = self.state
-        items = feed.items(epoch=state.epoch, batch=state.batch, step=state.step)
-        with closing(executor.run(items)) as reports, closing(feed.validated):
-            clock = executor.clock()
-            for report in reports:
-                if isinstance(report, Trained):
-                    state.add_batch(report.losses, clock.lap(report))
-                    listener.stages_done(report.step, report.times)
-                    listener.batch_done(state, report.losses)
-                else:
-                    self.pass_marker(report, executor, validation, feed, listener)
-                    if self.is_over(report.marker, feed):
-                        break
-                    if executor.rests:
-                        set_modes(self.net, self.settings.freeze)  # whatever callbacks did
-                    if feed.waits:
-                        clock = executor.clock()  # training stood still
-                    clock.go_on()
-        executor.settle()
-
-    def pass_marker(
-        self,
-        passed: Passed,
-        executor: Executor,
-        validation: BatchSource | None,
-        feed: Feed,
-        listener: Callback,
-    ) -> None:
-        record = passed.marker.record
-        if passed.marker.epoch_end:
-            record = self.end_epoch(passed, executor, validation)
-            if feed.waits:
-                feed.validated.put(record)
-                return  # the next marker comes when the learning rates have followed it
-        self.save(passed.snapshot)
-        if record is not None:
-            listener.epoch_done(self.state, record)
-
-    def is_over(self, marker: Marker, feed: Feed) -> bool:
-        """Return whether training ends at a marker. Raises KeyboardInterrupt if asked to stop."""
-        if marker.last:
-            raise KeyboardInterrupt
-        return self.state.stopped and not (marker.epoch_end and feed.waits)
-
-    def end_epoch(
-        self, passed: Passed, executor: Executor, validation: BatchSource | None
-    ) -> EpochRecord:
-        begin, state = time.perf_counter(), self.state
-        result = None
-        if validation is not None:
-            result = evaluate(executor.network(passed.snapshot), validation.epoch(0))
-        record = EpochRecord(
-            epoch=state.epoch + 1,
-            step=state.step,
-            losses=state.mean_losses(),
-            scores=[] if result is None else list(result.scores),
-            validation_losses=[] if result is None else list(result.losses),
-            lr=passed.rates,
-            seconds=state.seconds,
-            validation_seconds=time.perf_counter() - begin,
-        )
-        score = self.net.judged(record.scores) if record.scores else None
-        if state.finish_epoch(record, score):
-            self.keep_best(passed.snapshot)
-        state.stopped = self.out_of_patience()
-        return record
-
-    def out_of_patience(self) -> bool:
-        patience, state = self.settings.patience, self.state
-        validated = bool(state.records) and bool(state.records[-1].scores)
-        return patience is not None and validated and state.epoch - state.best_epoch >= patience
-
-    def save(self, snapshot: Snapshot) -> None:
-        if self.checkpoints is not None:
-            self.require_finite(snapshot)
-            self.checkpoints.save_last(snapshot, self.state.to_json())
-
-    def require_finite(self, snapshot: Snapshot) -> None:
-        """Raise NonFiniteLossError before weights that are NaN replace a good checkpoint."""
-        for name, part in self.net.parts().items():
-            weights = [snapshot.weights[name][key] for key, _ in part.named_parameters()]
-            if not all(bool(torch.isfinite(weight).all()) for weight in weights):
-                raise NonFiniteLossError(
-                    f"the weights of {name} are not finite after batch {self.state.step - 1}, "
-                    "although its loss was; what was saved before is unharmed. Lower the learning "
-                    "rate or clip gradients."
-                )
-
-    def keep_best(self, snapshot: Snapshot) -> None:
-        self.require_finite(snapshot)
-        if self.checkpoints is not None:
-            self.checkpoints.save_best(snapshot, self.state.step)
-        else:
-            self.best = map_tensors(Tensor.clone, snapshot.weights)
-
-    def restore_best(self) -> None:
-        if self.state.best_epoch in (0, self.state.epoch):
-            return
-        if self.checkpoints is not None:
-            self.checkpoints.load_best(self.net)
-        elif self.best is not None:
-            for name, part in self.net.parts().items():
-                part.load_state_dict(self.best[name])

@@ -60,6 +60,7 @@ def make_executor(
     stages: int | Sequence[int] | None,
     sample: Callable[[], Job],
     stage_of: Callable[[Network], Stage],
+    grows: bool = False,
 ) -> Executor:
     """Make the executor of one training run in one process.
 
@@ -70,6 +71,7 @@ def make_executor(
         stages: Number of stages, or how many layers each one has.
         sample: Returns a minibatch, to measure what layers cost.
         stage_of: Makes a stage of a copy of the network.
+        grows: Whether more layers are to come, so that there may be fewer than stages for now.
 
     Raises:
         InputError: There are more stages than layers, or something else does not fit.
@@ -84,6 +86,8 @@ def make_executor(
     if stages is None:
         count = len(stage.blocks)
         stages = count if name == "streams" else min(count, _processors(stage.device))
+    if grows and isinstance(stages, int):
+        stages = min(stages, len(stage.blocks))
     sizes = stage_sizes(stage, stages, lambda: (layer_costs(net, stage_of, sample()).seconds, None))
     if name == "streams":
         return streams(net, stage.split(sizes), sample())

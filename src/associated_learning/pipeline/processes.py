@@ -1,14 +1,15 @@
 """Stages in processes: each rank trains one, and rank 0 also makes the batches and keeps account.
 
 A batch travels from rank to rank, never back. Beside that, every rank reports to rank 0, and rank
-0 sends every rank its state before training, and the outcome after it.
+0 sends every rank its state before a segment of the training, and the outcome after the last one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from torch.distributed.device_mesh import init_device_mesh
 
 from associated_learning.drawing import drawn_from
 from associated_learning.errors import AssociatedLearningError
+from associated_learning.inference import device_of
 from associated_learning.interrupt import Interrupt, passed_on_interrupts
 from associated_learning.network import Network
 from associated_learning.pipeline.channel import Channel, Inlet
@@ -31,9 +33,18 @@ from associated_learning.pipeline.transport import abort
 from associated_learning.pipeline.worker import feed, join, work
 from associated_learning.snapshot import Snapshot
 
-__all__ = ["Processes", "follow"]
+__all__ = ["Crew", "Processes", "follow"]
 
 _UNREAD = 2  # snapshots under way
+
+
+class _Segment(NamedTuple):
+    """What rank 0 tells each other rank before training, and again where the network changes."""
+
+    depth: int
+    frozen: int
+    sizes: Sequence[int]
+    state: Snapshot
 
 
 class _Outcome(NamedTuple):
@@ -43,40 +54,49 @@ class _Outcome(NamedTuple):
     outcome: dict[str, Any] | None
 
 
-class Processes(Executor):
-    """Rank 0 of a pipeline of processes: its first stage, and what all of them report to.
+class Crew:
+    """The processes of a run as rank 0 reaches them, for all segments of the training.
+
+    Every other rank comes to `follow` meanwhile.
 
     Args:
         ranks: The processes.
-        net: The network.
-        stage: The whole of it as one stage, in the state to start from.
-        sizes: Number of blocks of each stage.
         replicas: Number of ranks of each stage.
+        device: Where activations are.
         wire: See `Lines`.
     """
 
     def __init__(
-        self,
-        ranks: Ranks,
-        net: Network,
-        stage: Stage,
-        sizes: Sequence[int],
-        *,
-        replicas: int,
-        wire: torch.dtype | None,
+        self, ranks: Ranks, *, replicas: int, device: torch.device, wire: torch.dtype | None
     ) -> None:
+        self.ranks = ranks
+        self.replicas = replicas
+        self.wire = wire
+        self.lines = _opened(ranks, replicas, device, wire)
+        self.control = self.lines.control_out()
+
+
+class Processes(Executor):
+    """Rank 0 of a pipeline of processes: its first stage, and what all of them report to.
+
+    Args:
+        crew: The processes.
+        net: The network.
+        stage: The whole of it as one stage, in the state to start from.
+        sizes: Number of blocks of each stage; 0 for ranks that have none yet.
+    """
+
+    def __init__(self, crew: Crew, net: Network, stage: Stage, sizes: Sequence[int]) -> None:
         self._net = net
         self._weights = LastWeights(net)
-        self._ranks = ranks
-        self._replicas = replicas
-        ranks.tell("stages", [list(sizes), replicas])
-        ranks.gather()
-        self._lines = Lines(ranks, replicas, device=stage.device, wire=wire)
-        self._control = self._lines.control_out()
+        self._ranks, self._replicas, self._lines = crew.ranks, crew.replicas, crew.lines
+        self._control = crew.control
+        frozen = len(list(itertools.takewhile(lambda one: one is None, stage.optimizers)))
         stages = stage.split(sizes)
         for rank, channel in enumerate(self._control, start=1):
-            channel.put(stages[rank // replicas].snapshot().copied())
-        self._stage = _alone(stages[0], ranks, replicas)
+            state = stages[rank // self._replicas].snapshot().copied()
+            channel.put(_Segment(len(stage.blocks), frozen, list(sizes), state))
+        self._stage = _alone(stages[0], self._ranks, self._replicas)
 
     def network(self, snapshot: Snapshot) -> Network:
         return self._weights.network(snapshot)
@@ -133,13 +153,22 @@ class Processes(Executor):
         return merged(stages)
 
 
-def follow(ranks: Ranks, net: Network, stage: Stage, *, wire: torch.dtype | None) -> dict[str, Any]:
+def follow(
+    ranks: Ranks,
+    net: Network,
+    reshaped: Callable[[int, int], Stage],
+    *,
+    replicas: int,
+    wire: torch.dtype | None,
+) -> dict[str, Any]:
     """Train a stage as rank 0 says, on any other rank, until training ends everywhere.
 
     Args:
         ranks: The processes.
         net: The network; it ends with the same weights as that of rank 0.
-        stage: The whole of it as one stage; its state is that of rank 0 before it trains.
+        reshaped: Gives it so many layers, the lowest so many frozen; returns the whole of it as
+            one stage. The state is that of rank 0 before it trains.
+        replicas: Number of ranks of each stage.
         wire: See `Lines`.
 
     Returns:
@@ -149,28 +178,38 @@ def follow(ranks: Ranks, net: Network, stage: Stage, *, wire: torch.dtype | None
         AssociatedLearningError: A stage failed, this one or another.
         KeyboardInterrupt: A signal asked one of the ranks to stop; rank 0 has saved the run.
     """
-    sizes, replicas = ranks.hear("stages")
-    ranks.gather()
-    lines = Lines(ranks, replicas, device=stage.device, wire=wire)
+    lines = _opened(ranks, replicas, device_of(net), wire)
     control = lines.control_in()
-    own = stage.split(sizes)[ranks.rank // replicas]
-    own.restore(control.get())
     with passed_on_interrupts(ranks.watch.request_interrupt):
-        channels = lines.batches_in(), lines.batches_out(), lines.reports_out()
-        error = work(_alone(own, ranks, replicas), *channels)
-        if error is not None and replicas > 1:
-            raise error  # at once: the other replicas wait for this one's gradients
-        if error is not None:
-            with contextlib.suppress(AssociatedLearningError):
-                control.get()  # closed when rank 0 has taken note
-            raise error
-        weights, outcome = control.get()
+        told = control.get()
+        while isinstance(told, _Segment):
+            own = reshaped(told.depth, told.frozen).split(told.sizes)[ranks.rank // replicas]
+            own.restore(told.state)
+            _train_segment(_alone(own, ranks, replicas), lines, control, replicas)
+            told = control.get()
+    weights, outcome = told
     ranks.ended = True
     if outcome is None:
         raise KeyboardInterrupt
-    for name, part in net.parts().items():
-        part.load_state_dict(weights[name])
+    parts = net.parts()
+    for name, tensors in weights.items():
+        parts[name].load_state_dict(tensors)
     return dict(outcome)
+
+
+def _opened(ranks: Ranks, replicas: int, device: torch.device, wire: torch.dtype | None) -> Lines:
+    ranks.gather()  # connecting has little patience
+    return Lines(ranks, replicas, device=device, wire=wire)
+
+
+def _train_segment(stage: Stage, lines: Lines, control: Channel[Any], replicas: int) -> None:
+    error = work(stage, lines.batches_in(), lines.batches_out(), lines.reports_out())
+    if error is None:
+        return
+    if replicas == 1:  # else at once: the other replicas wait for this one's gradients
+        with contextlib.suppress(AssociatedLearningError):
+            control.get()  # closed when rank 0 has taken note
+    raise error
 
 
 class _Split:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
-
 from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.pipeline.choice import stage_sizes
@@ -13,45 +11,41 @@ from associated_learning.pipeline.costs import layer_costs
 from associated_learning.pipeline.executor import Executor
 from associated_learning.pipeline.items import Job
 from associated_learning.pipeline.partition import checked_sizes
-from associated_learning.pipeline.processes import Processes
-from associated_learning.pipeline.ranks import Ranks
+from associated_learning.pipeline.processes import Crew, Processes
 from associated_learning.pipeline.stage import Stage
 
 __all__ = ["check_ranks", "make_processes"]
 
 
 def make_processes(
-    ranks: Ranks,
+    crew: Crew,
     net: Network,
     stage: Stage,
     *,
     stages: int | Sequence[int] | None,
-    replicas: int,
-    wire: torch.dtype | None,
     sample: Callable[[], Job],
     stage_of: Callable[[Network], Stage],
 ) -> Executor:
     """Make the executor of a training run in several processes, on rank 0.
 
     Args:
-        ranks: The processes; see `check_ranks`.
-        net: The network.
+        crew: The processes; see `check_ranks`.
+        net: The network. While it has fewer layers than there are stages, the last ones are idle.
         stage: The whole of it as one stage.
         stages: Number of stages, or how many layers each one has.
-        replicas: Number of ranks of each stage.
-        wire: Type of float32 activations between ranks.
         sample: Returns a minibatch, to measure what layers cost.
         stage_of: Makes a stage of a copy of the network.
     """
     if stages is None:
-        stages = ranks.size // replicas
+        stages = crew.ranks.size // crew.replicas
 
     def measured() -> tuple[list[float], list[float]]:
         costs = layer_costs(net, stage_of, sample())
-        return costs.seconds, costs.handing(wire)
+        return costs.seconds, costs.handing(crew.wire)
 
-    sizes = stage_sizes(stage, stages, measured)
-    return Processes(ranks, net, stage, sizes, replicas=replicas, wire=wire)
+    idle = max(0, stages - len(stage.blocks)) if isinstance(stages, int) else 0
+    busy = stages - idle if isinstance(stages, int) else stages
+    return Processes(crew, net, stage, [*stage_sizes(stage, busy, measured), *[0] * idle])
 
 
 def check_ranks(
@@ -61,7 +55,7 @@ def check_ranks(
 
     Args:
         size: Number of ranks.
-        blocks: Number of layers.
+        blocks: Number of layers, or of those that it may grow to.
         stages: Number of stages, or how many layers each one has; None for as many as fit.
         replicas: Number of ranks of each stage.
     """

@@ -62,6 +62,7 @@ class Stage:
         rule: How they are updated.
         device: Where they are.
         first: Number of the first block in the network, from 1.
+        top: Whether no layer is above it, so that nobody needs what it would hand on.
         replica: Which replica of the stage this is, from 0; the first one speaks for all.
         copies: Whether what is handed on or reported must outlive the next update, because
             others work on it meanwhile.
@@ -75,6 +76,7 @@ class Stage:
     rule: UpdateRule
     device: torch.device
     first: int = 1
+    top: bool = False
     replica: int = 0
     copies: bool = False
     clock: Callable[[], float] = time.perf_counter
@@ -89,6 +91,8 @@ class Stage:
 
     def train(self, job: Job) -> tuple[Trained, Job]:
         """Update the layers on a minibatch (Algorithm 2, lines 4 to 12)."""
+        if not self.blocks:  # a rank that a layer may still come to
+            return Trained(job.step, [], []), job
         begin, rule = self.clock(), self.rule
         s, t = to_device((job.s, job.t), self.device)
         if self.device.type == "cuda":
@@ -107,12 +111,13 @@ class Stage:
         )
         if rule.advance_every_step:
             advance(self.schedulers, None)
-        if self.copies:
+        if self.copies and not self.top:
             s, t = self._parted((s, t))
         values = [{name: float(loss) for name, loss in terms.items()} for terms in losses]
         last = self.first + len(self.blocks) - 1
         when = StageTime(self.first, last, begin, self.clock(), self.replica)
-        return Trained(job.step, values, [when]), Job(job.step, s, t)
+        onward = Job(job.step, None, t[:0]) if self.top else Job(job.step, s, t)
+        return Trained(job.step, values, [when]), onward
 
     def mark(self, marker: Marker) -> Passed:
         """Take a snapshot of the layers."""
@@ -140,7 +145,7 @@ class Stage:
         """Return stages of so many blocks each, which share nothing.
 
         Args:
-            sizes: They add up to the number of blocks.
+            sizes: They add up to the number of blocks; 0 for a stage that has none yet.
         """
         assert sum(sizes) == len(self.blocks)
         ends = list(itertools.accumulate(sizes))
@@ -156,6 +161,7 @@ class Stage:
             schedulers=self.schedulers[begin:end],
             parts={name: part for name, part in self.parts.items() if id(part) in inside},
             first=self.first + begin,
+            top=end == len(self.blocks),
         )
 
     def _parted(self, structure: Any) -> Any:
