@@ -15,6 +15,8 @@ __all__ = ["StageTrace"]
 class StageTrace(Callback):
     """Records when each stage worked on the first batches; see `Trace` for what is made of it.
 
+    Where a network grows, that is up to when the layers are divided anew.
+
     Args:
         num_steps: Number of batches to record, from the first of this process on.
         picture: Where a Gantt chart goes (PNG) when training ends; None for no picture.
@@ -46,15 +48,18 @@ class StageTrace(Callback):
         self.picture = picture
         self.file = file
         self._recorder: Recorder | None = None
+        self._stages: list[tuple[int, int]] = []  # first and last layer of each
 
     def stages_done(self, step: int, times: list[StageTime]) -> None:
-        stages = sorted({time.first for time in times})
+        stages = sorted({(time.first, time.last) for time in times})
         if self._recorder is None:
-            sizes = {time.first: time.last - time.first + 1 for time in times}
-            names = stage_names([sizes[first] for first in stages])
+            self._stages = stages
+            names = stage_names([last - first + 1 for first, last in stages])
             self._recorder = Recorder(names, first_step=step, num_steps=self.num_steps)
+        if stages != self._stages:
+            return
         for time in times:
-            stage = stages.index(time.first)
+            stage = stages.index((time.first, time.last))
             self._recorder.record(stage, step, time.begin, time.end, time.replica)
 
     def ended(self, state: TrainingState) -> None:

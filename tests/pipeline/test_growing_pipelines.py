@@ -1,0 +1,209 @@
+"""Growth under every executor: the pipeline gains a stage; the bits are those of one process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rank_processes import Place, Ranks
+from runs import digests
+from test_processes import as_torchrun_does, errors_of
+from torch import Tensor, nn
+
+import associated_learning as al
+from associated_learning.callbacks import Callback
+from associated_learning.history import StageTime, TrainingState
+from conftest import batches_of
+from growing import after, first_layer, fit, layer
+
+
+def rules() -> al.Growth:
+    return al.Growth(make=layer, max_layers=4, when=after(1, 2, 4), layer_patience=2, settle=0.5)
+
+
+@pytest.fixture(scope="module")
+def sequential(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("sequential")
+    _, state = fit(rules(), folder, batches=20)
+    assert state.depth == 4
+    assert 0 < state.frozen < 4
+    return digests(folder)
+
+
+class Divisions(Callback):
+    """Keeps which layers each stage had."""
+
+    def __init__(self) -> None:
+        self.found: list[list[tuple[int, int]]] = []
+
+    def stages_done(self, step: int, times: list[StageTime]) -> None:
+        division = [(time.first, time.last) for time in times]
+        if self.found[-1:] != [division]:
+            self.found.append(division)
+
+
+@pytest.mark.parametrize("stages", [2, 4])
+def test_stages_in_threads_are_as_many_as_there_are_layers_for(
+    stages: int, sequential: dict[str, str], tmp_path: Path
+) -> None:
+    divisions = Divisions()
+    options: dict[str, Any] = {"executor": "threads", "stages": stages, "batches": 20}
+    fit(rules(), tmp_path, callbacks=[divisions], **options)
+    assert digests(tmp_path) == sequential
+    # each change is one of layers or of what is frozen
+    assert [division[-1][1] for division in divisions.found][-1] == 4
+    for division in divisions.found:
+        depth = division[-1][1]
+        assert len(division) == min(stages, depth)
+        assert [last + 1 for _, last in division[:-1]] == [first for first, _ in division[1:]]
+    assert divisions.found[0] == [(1, 1)]
+
+
+class Slow(al.LoaderBatches):
+    """Validation in which the stages have time to go on."""
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Any, Tensor]]:
+        time.sleep(0.1)
+        return super().epoch(epoch, start)
+
+
+class Counts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.batches += self.training
+        return x
+
+
+def test_what_a_pipeline_trained_beyond_an_epoch_is_undone(
+    sequential: dict[str, str], tmp_path: Path
+) -> None:
+    steps = []
+
+    class Steps(Callback):
+        def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+            steps.append(state.step)
+
+    net = first_layer()
+    net.layers[0].f.append(Counts())
+    options: dict[str, Any] = {"executor": "threads", "stages": 2, "batches": 20}
+    validation = Slow(batches_of(2))
+    fit(rules(), tmp_path, net=net, callbacks=[Steps()], validation=validation, **options)
+    assert net.layers[0].f[-1].batches > len(steps)  # it did go on
+    assert steps == list(range(1, 6 * 20 + 1))
+    assert digests(tmp_path) == sequential
+
+
+def run(place: Place, folder: Path | None, options: dict[str, Any]) -> Any:
+    as_torchrun_does(place)
+    callbacks = [callback(place) for callback in options.pop("callbacks", {}).get(place.rank, [])]
+    net, state = fit(
+        options.pop("growth", rules)(),
+        folder if place.rank == 0 else None,
+        executor="processes",
+        callbacks=callbacks,
+        **{"batches": 20, **options},
+    )
+    weights = {name: value.numpy() for name, value in net.state_dict().items()}
+    return weights, state.step, state.depth, state.best_depth
+
+
+def in_ranks(size: int, folder: Path | None, **options: Any) -> list[Any]:
+    with Ranks(run, size, folder, options) as ranks:
+        return ranks.results()
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("size", [2, 3])
+def test_ranks_wait_for_layers_and_end_with_the_same_bits(
+    size: int, sequential: dict[str, str], tmp_path: Path
+) -> None:
+    """The network begins with one layer, so that all ranks but the first are idle at first."""
+    outcomes = in_ranks(size, tmp_path)
+    assert digests(tmp_path) == sequential
+    weights, *counts = outcomes[0]
+    for other, *of_other in outcomes:
+        assert of_other == counts
+        assert other.keys() == weights.keys()
+        assert all((value == weights[name]).all() for name, value in other.items())
+
+
+class KilledError(Exception):
+    pass
+
+
+class KillAt(Callback):
+    def __init__(self, place: Place) -> None:
+        pass
+
+    def grown(self, state: TrainingState) -> None:
+        if state.step == 40:
+            raise KilledError
+
+
+@pytest.mark.distributed
+def test_killed_as_it_grows_a_run_goes_on_in_other_ranks(
+    sequential: dict[str, str], tmp_path: Path
+) -> None:
+    with Ranks(run, 2, tmp_path, {"callbacks": {0: [KillAt]}}) as ranks:
+        errors = errors_of(ranks)
+    assert len(errors) == 2
+    assert all("KilledError" in error for error in errors)
+    assert al.Checkpoints(tmp_path).path("last").name.startswith("last-000000040")
+    in_ranks(3, tmp_path)
+    assert digests(tmp_path) == sequential
+
+
+class TellAt45(Callback):
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+        if state.step == 45:
+            self.place.tell(os.getpid())
+
+
+@pytest.mark.distributed
+def test_a_signal_to_a_rank_that_was_idle_saves_and_ends_all(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"epochs": 30, "batches": 20}
+    with Ranks(run, 3, tmp_path / "cut", {**options, "callbacks": {0: [TellAt45]}}) as ranks:
+        ranks.told(0)
+        ranks.signal(2, signal.SIGTERM)
+        errors = errors_of(ranks)
+    assert errors == ["KeyboardInterrupt: "] * 3
+    fit(rules(), tmp_path / "cut", **options)
+    fit(rules(), tmp_path / "whole", **options)
+    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+
+
+def too_few() -> al.Growth:
+    return al.Growth(make=layer, max_layers=2, when=after(1))
+
+
+@pytest.mark.distributed
+def test_more_ranks_than_layers_can_come_are_refused() -> None:
+    with Ranks(run, 3, None, {"growth": too_few}) as ranks:
+        errors = errors_of(ranks)
+    assert len(errors) == 3
+    assert all("InputError: 3 stages came for a network of 2 layers" in error for error in errors)
+
+
+def misfit() -> al.Growth:
+    return al.Growth(make=lambda number: layer(3), max_layers=2, when=after(1))
+
+
+@pytest.mark.distributed
+def test_a_layer_that_does_not_fit_is_told_on_all_ranks() -> None:
+    with Ranks(run, 2, None, {"growth": misfit}) as ranks:
+        errors = errors_of(ranks)
+    assert len(errors) == 2
+    assert all("layer 2 cannot be put on top" in error for error in errors)
