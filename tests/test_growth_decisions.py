@@ -151,7 +151,11 @@ def test_the_best_epoch_is_that_of_a_depth(
     scores: list[list[float]], cost: float | None, expected: tuple[int, int]
 ) -> None:
     state = TrainingState()
-    found = [state.finish_epoch(one, cost) for one in records(*scores)]
+    found = []
+    for one in records(*scores):
+        depths = dict(enumerate(one.scores, start=1))
+        kept = {len(depths): one.scores[-1]} if cost is None else depths
+        found.append(state.finish_epoch(one, kept, cost or 0.0))
     assert (state.best_epoch, state.best_depth) == expected
     assert state.best_score == scores[expected[0] - 1][expected[1] - 1]
     assert [epoch for epoch, best in enumerate(found, start=1) if best][-1] == state.best_epoch
