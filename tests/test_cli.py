@@ -59,7 +59,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
 def test_help_names_every_command_and_setting(capsys: pytest.CaptureFixture[str]) -> None:
     os.environ["COLUMNS"] = "200"
     names = (
-        *("demo", "plan", "train", "evaluate", "predict", "export", "info"),
+        *("demo", "plan", "train", "grow", "evaluate", "predict", "export", "info"),
         *("reproduce", "report"),
     )
     try:

@@ -54,7 +54,7 @@ ORDER = [
     {"feed", "growth", "recipe"},
     {"training"},
     {"activation_cache", "progress", "trainer", "verification"},
-    {"equivalence", "stage_trace"},
+    {"equivalence", "growth_view", "stage_trace"},
     {"experiments"},
     {"cli"},
 ]

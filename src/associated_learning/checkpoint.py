@@ -112,6 +112,10 @@ class Checkpoints:
         self._point("best", path)
         return path
 
+    def best_parts(self) -> int:
+        """Return how many parts of the network were saved in the best epoch."""
+        return len(list(self.path("best").glob("*.safetensors")))
+
     def load_best(self, net: Network) -> None:
         """Restore the weights of the best epoch, in place. Raises CheckpointError if none."""
         load_weights(net, self.path("best"))

@@ -11,6 +11,7 @@ from rich.markup import escape
 from associated_learning.cli.demo import demo
 from associated_learning.cli.evaluate import evaluate
 from associated_learning.cli.export import export
+from associated_learning.cli.grow import grow
 from associated_learning.cli.info import info
 from associated_learning.cli.plan import plan
 from associated_learning.cli.predict import predict
@@ -31,7 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, plan, train, evaluate, export, info, reproduce, report):
+for command in (demo, plan, train, grow, evaluate, export, info, reproduce, report):
     app.command()(command)
 app.add_typer(verify)
 # so that rows may start with a negative number; predict itself refuses unknown options

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -12,22 +11,14 @@ import typer
 from rich.markup import escape
 
 from associated_learning.callbacks import Callback, TensorBoard
-from associated_learning.checkpoint import Checkpoints
 from associated_learning.cli.options import with_run_options
+from associated_learning.cli.running import run_training, write_row
 from associated_learning.cli.tables import command, console, scores_table
 from associated_learning.errors import InputError
 from associated_learning.experiments.config import COMPUTING, RunConfig
 from associated_learning.experiments.families import resolved
-from associated_learning.experiments.ledger import append_row, make_row
-from associated_learning.experiments.ranks import follow_run, ranks_of
 from associated_learning.experiments.result import RunResult
-from associated_learning.experiments.run import (
-    default_folder,
-    open_run,
-    read_config,
-    train_run,
-)
-from associated_learning.memory import keep_freed_memory
+from associated_learning.experiments.run import default_folder, open_run, read_config
 from associated_learning.progress import ProgressBar
 
 __all__ = ["train"]
@@ -97,20 +88,11 @@ def train(
         config = RunConfig(**settings)
         folder = default_folder(config) if run_folder is None else Path(run_folder)
     config = resolved(config)
-    keep_freed_memory()
-    try:
-        with ranks_of(config) as ranks:
-            if ranks is not None and ranks.rank > 0:
-                follow_run(config, ranks)
-                return
-            callbacks = _callbacks(config, folder, tensorboard, quiet)
-            result = train_run(config, folder, callbacks=callbacks, ranks=ranks)
-    except KeyboardInterrupt:
-        if os.environ.get("RANK", "0") == "0":
-            _show_interrupted(folder)
-        raise typer.Exit(130) from None
+    result = run_training(config, folder, _callbacks(config, folder, tensorboard, quiet))
+    if result is None:
+        return
     if ledger is not None:
-        _write_row(Path(ledger), folder, result, experiment, variant)
+        write_row(Path(ledger), folder, result, experiment, variant)
     _show(folder, config, result)
 
 
@@ -135,24 +117,6 @@ def _is_given(ctx: typer.Context, name: str) -> bool:
 
 def _options(names: Iterable[str]) -> str:
     return ", ".join("--" + name.replace("_", "-") for name in names)
-
-
-def _show_interrupted(folder: Path) -> None:
-    if Checkpoints(folder / "checkpoints").has("last"):
-        resume = f"{command()} train --resume {folder}"
-        line = f"the run is saved. Go on with:\n  {escape(resume)}"
-    else:
-        line = "nothing of the run was saved yet. Start it again by the same command."
-    console.print(f"\nInterrupted; {line}", soft_wrap=True)
-
-
-def _write_row(
-    ledger: Path, folder: Path, result: RunResult, experiment: str, variant: str
-) -> None:
-    # the folder's settings, because a finished run does not compute where it is asked to now
-    row = make_row(read_config(folder), result, experiment=experiment, variant=variant)
-    if not append_row(ledger, row):
-        console.print(f"{escape(str(ledger))} holds this run already; no row was added.")
 
 
 def _callbacks(config: RunConfig, folder: Path, tensorboard: bool, quiet: bool) -> list[Callback]:

@@ -274,6 +274,37 @@ class RunConfig:
         None, "Training", "Save every N updates too, not only every epoch.", least=1
     )
 
+    grow_from: int | None = _setting(
+        None,
+        "Growth",
+        "AL: begin with this many of the lowest layers, and put the others on top one by one, "
+        "whenever the validation accuracy of the top one stands still (section 2.2.2); al grow "
+        "begins with 1.",
+        least=1,
+    )
+    grow_patience: int = _setting(
+        3,
+        "Growth",
+        "Epochs without a better accuracy of the top layer before the next one; training ends "
+        "where that would be one too many, or the last one added too little.",
+        least=1,
+    )
+    grow_gain: float = _setting(
+        0.0,
+        "Growth",
+        "What a layer must add to the accuracy to be kept, such as 0.002.",
+        least=0,
+        most=1,
+    )
+    grow_freeze: bool = _setting(False, "Growth", "Freeze all layers below a new one.")
+    grow_settled: int | None = _setting(
+        None,
+        "Growth",
+        "Freeze a layer whose own loss has fallen by less than 1 % in this many epochs, once "
+        "all layers below it are frozen.",
+        least=1,
+    )
+
     executor: str = _setting(
         "auto",
         "Pipeline",

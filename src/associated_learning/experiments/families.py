@@ -77,6 +77,8 @@ def resolved(config: RunConfig) -> RunConfig:
     """
     own = _AL_DEFAULTS[config.family] if config.method == "al" else {}
     defaults = {**_SHARED, **_DEFAULTS[config.family], **own}
+    if config.grow_from is not None:
+        defaults["patience"] = 0
     check_idle(config, defaults)
     given = config.to_json()
     return replace(config, **{k: v for k, v in defaults.items() if given[k] is None})

@@ -15,7 +15,9 @@ _ASSOCIATED = (
     "latent", "latents", "bridge", "bridge_hidden", "coder_activation", "coder_bias", "first_loss",
     "detach_target", "lower_associated", "single_layer", "target_warmup",
 )  # fmt: skip
-_AL_ONLY = (*_ASSOCIATED, "local_loss", "greedy", "stop_gradients")
+_GROWTH = ("grow_patience", "grow_gain", "grow_freeze", "grow_settled")
+_JOINT = ("stop_gradients", "lower_associated", "local_loss", "single_layer")
+_AL_ONLY = (*_ASSOCIATED, "local_loss", "greedy", "stop_gradients", "grow_from")
 _BP_ONLY = ("head_hidden", "double_softmax")
 _HEADS = [("bilstm", readout) for readout in ("last", "mean", "state-concat")]
 _SIZES = ("num_layers", "hidden", "dropout")
@@ -53,6 +55,12 @@ def check_idle(config: RunConfig, filled: Mapping[str, Any]) -> None:
     if config.local_loss != "associated":
         why = f"--local-loss {config.local_loss} has no autoencoders"
         _refuse(config, filled, _ASSOCIATED, why)
+    if config.grow_from is None:
+        _refuse(config, filled, _GROWTH, "there is no --grow-from")
+    else:
+        why = "a network that grows has --grow-patience and --grow-freeze instead"
+        _refuse(config, filled, ("patience", "greedy"), why)
+        _refuse(config, filled, _JOINT, "only layers that train in isolation can grow")
     if config.vectors is None:
         _refuse(config, filled, ("vector_shift",), "there are no --vectors")
     if config.model != "bilstm":

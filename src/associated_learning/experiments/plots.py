@@ -50,20 +50,22 @@ def plot_curves(histories: Mapping[str, Sequence[EpochRecord]], path: Path) -> N
 
 
 def _draw_scores(axes: Axes, name: str, records: Sequence[EpochRecord], colour: str) -> None:
-    epochs = [record.epoch for record in records]
-    depths = len(records[0].scores) if records else 0
+    depths = max((len(record.scores) for record in records), default=0)
     for depth in range(1, depths + 1):
         label = name if depths == 1 else f"{name} depth {depth}"
-        scores = [record.scores[depth - 1] for record in records]
+        since = [record for record in records if len(record.scores) >= depth]  # it may have grown
+        epochs = [record.epoch for record in since]
+        scores = [record.scores[depth - 1] for record in since]
         axes.plot(epochs, scores, color=colour, alpha=_shade(depth, depths), label=label)
 
 
 def _draw_losses(axes: Axes, name: str, records: Sequence[EpochRecord], colour: str) -> None:
-    epochs = [record.epoch for record in records]
-    blocks = len(records[0].losses) if records else 0
+    blocks = max((len(record.losses) for record in records), default=0)
     for block in range(1, blocks + 1):
         label = name if blocks == 1 else f"{name} layer {block}"
-        losses = [sum(record.losses[block - 1].values()) for record in records]
+        since = [record for record in records if len(record.losses) >= block]
+        epochs = [record.epoch for record in since]
+        losses = [sum(record.losses[block - 1].values()) for record in since]
         axes.plot(epochs, losses, color=colour, alpha=_shade(block, blocks), label=label)
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from associated_learning.encoders import encoders_in
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.description import (
     Description,
@@ -18,6 +17,7 @@ from associated_learning.experiments.description import (
     description_to_json,
 )
 from associated_learning.experiments.families import build_network, resolved
+from associated_learning.experiments.growing import lowest_layers
 from associated_learning.experiments.training import choose_device, make_trainer
 from associated_learning.pipeline.choice import chosen_executor
 
@@ -75,8 +75,8 @@ def follow_run(config: RunConfig, ranks: Ranks) -> None:
         description.config, description.spec, backbone=description.backbone, pretrained=False
     )
     net = net.to(choose_device(config.device))
-    trainer = make_trainer(description.config, batches, len(encoders_in(net)))
-    trainer.fit(net, _Absent(batches))
+    trainer = make_trainer(description.config, batches, net)
+    trainer.fit(lowest_layers(net, config.grow_from), _Absent(batches))
 
 
 class _Absent:

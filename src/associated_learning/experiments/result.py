@@ -24,7 +24,7 @@ class RunResult:
 
     Attributes:
         test_scores: Test accuracy at depth 1, 2, ..., L, of the best epoch on validation.
-        validation_scores: Validation accuracy at every depth in that epoch.
+        validation_scores: Validation accuracy at every depth that was kept, in that epoch.
         best_epoch: That epoch, from 1.
         epochs: Number of epochs trained.
         seconds: Time of all training, without validation.
@@ -90,10 +90,11 @@ def make_result(
         origin: By what code and on what machine it was trained.
     """
     best = state.records[state.best_epoch - 1]
-    associated = [losses["associated"] for losses in best.losses if "associated" in losses]
+    depths = test.shape[0]  # a network that grew may have tried more
+    associated = [losses["associated"] for losses in best.losses[:depths] if "associated" in losses]
     return RunResult(
         test_scores=test.mean(dim=1).tolist(),
-        validation_scores=best.scores,
+        validation_scores=best.scores[:depths],
         best_epoch=state.best_epoch,
         epochs=state.epoch,
         seconds=sum(record.seconds for record in state.records),

@@ -13,7 +13,6 @@ from torch import Tensor
 from associated_learning.callbacks import Callback, JsonLines
 from associated_learning.checkpoint import Checkpoints
 from associated_learning.data import Batches, DataSet, Preprocessor, preprocessor_from_dict
-from associated_learning.encoders import encoders_in
 from associated_learning.errors import InputError
 from associated_learning.experiments.config import COMPUTING, RunConfig
 from associated_learning.experiments.converted import Backbone, find_backbone
@@ -23,6 +22,7 @@ from associated_learning.experiments.description import (
     read_description,
 )
 from associated_learning.experiments.families import build_network, resolved
+from associated_learning.experiments.growing import lowest_layers
 from associated_learning.experiments.input_spec import InputSpec
 from associated_learning.experiments.inputs import (
     evaluation_batches,
@@ -73,9 +73,10 @@ class OpenRun(NamedTuple):
 
 
 def default_folder(config: RunConfig) -> Path:
-    """Return ``runs/DATA-MODEL-METHOD-SEED``."""
+    """Return ``runs/DATA-MODEL-METHOD-SEED``; METHOD is ``al-grown`` for networks that grow."""
     model = config.model_name.replace(":", "-")
-    return Path("runs") / f"{Path(config.data).stem}-{model}-{config.method}-{config.seed}"
+    method = config.method if config.grow_from is None else f"{config.method}-grown"
+    return Path("runs") / f"{Path(config.data).stem}-{model}-{method}-{config.seed}"
 
 
 def train_run(
@@ -118,14 +119,16 @@ def train_run(
     spec = input_spec(config, data, vectors)
     backbone = _backbone(config, folder, spec, data)
     checkpoints = Checkpoints(folder / "checkpoints")
-    net = build_network(
+    whole = build_network(
         config,
         spec,
         None if vectors is None else vectors.weights,
         backbone=backbone,
-        pretrained=not checkpoints.has("last"),
+        # layers that a resumed run has yet to grow are in no checkpoint
+        pretrained=config.grow_from is not None or not checkpoints.has("last"),
     )
-    net = net.to(device)
+    whole = whole.to(device)
+    net = lowest_layers(whole, config.grow_from)
     train = training_batches(config, data)
     description = Description(config, spec, data.label_names, backbone)
     keep_description(folder, description, data)
@@ -139,7 +142,7 @@ def train_run(
             TrainingScores(watched, net, evaluation_batches(config, data, "train")),
             *callbacks,
         ]
-    state = make_trainer(config, len(train), len(encoders_in(net))).fit(
+    state = make_trainer(config, len(train), whole).fit(
         net,
         train,
         evaluation_batches(config, data, "validation"),
@@ -175,8 +178,10 @@ def open_run(folder: Path) -> OpenRun:
     """
     config, spec, label_names, backbone = read_description(folder)
     net = build_network(config, spec, backbone=backbone)
-    net = net.to(choose_device("auto"))  # not where it was trained
     checkpoints = Checkpoints(folder / "checkpoints")
+    if config.grow_from is not None:
+        net = lowest_layers(net, checkpoints.best_parts())
+    net = net.to(choose_device("auto"))  # not where it was trained
     checkpoints.load_best(net)
     preprocessor = preprocessor_from_dict(read_json(folder / "preprocessing.json"))
     net.eval()

@@ -7,8 +7,11 @@ import os
 import torch
 from torch.optim import Optimizer
 
+from associated_learning.encoders import encoders_in
 from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
+from associated_learning.experiments.growing import growth_of
+from associated_learning.network import Network
 from associated_learning.optim import Schedule
 from associated_learning.schedules import make_schedule, turn_schedule
 from associated_learning.trainer import Trainer
@@ -23,14 +26,15 @@ _OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 
-def make_trainer(config: RunConfig, batches: int, encoders: int) -> Trainer:
+def make_trainer(config: RunConfig, batches: int, net: Network) -> Trainer:
     """Make the trainer of resolved settings.
 
     Args:
         config: The settings.
         batches: Number of batches of an epoch, for the schedule.
-        encoders: Number of encoders of the network, for their learning rates.
+        net: The network with all its layers, also those that it has yet to grow.
     """
+    encoders = len(encoders_in(net))
     epochs = config.epochs or 1
     optimizer = _OPTIMIZERS[config.optimizer]
     return Trainer(
@@ -53,6 +57,7 @@ def make_trainer(config: RunConfig, batches: int, encoders: int) -> Trainer:
         stages=config.stage_sizes,
         replicas=config.replicas,
         wire=torch.bfloat16 if config.wire == "bf16" else None,
+        growth=growth_of(config, net),
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from associated_learning.encoders import encoders_in
 from associated_learning.equivalence import Equivalence, verify_pipeline
+from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.converted import find_backbone
 from associated_learning.experiments.families import build_network, resolved
@@ -34,6 +34,8 @@ def verify_run(config: RunConfig, *, steps: int) -> Equivalence | None:
         InputError: A setting does not fit.
         VerificationError: Some bits differ.
     """
+    if config.grow_from is not None:
+        raise InputError("--grow-from came; layers are compared as a whole network. Leave it out.")
     config = resolved(config)
     data = load_data(config)
     vectors = load_word_vectors(config, data)
@@ -46,5 +48,5 @@ def verify_run(config: RunConfig, *, steps: int) -> Equivalence | None:
     net = build_network(config, spec, weights, backbone=backbone)
     net = net.to(choose_device(config.device))
     train = training_batches(config, data)
-    trainer = make_trainer(config, len(train), len(encoders_in(net)))
+    trainer = make_trainer(config, len(train), net)
     return verify_pipeline(net, train, trainer, steps=steps)

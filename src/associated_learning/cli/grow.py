@@ -1,0 +1,117 @@
+"""``al grow``: depth found by training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from associated_learning.cli.options import with_run_options
+from associated_learning.cli.running import run_training, write_row
+from associated_learning.cli.tables import command, console
+from associated_learning.experiments.config import RunConfig
+from associated_learning.experiments.families import resolved
+from associated_learning.experiments.result import RunResult, read_history
+from associated_learning.experiments.run import default_folder, open_run
+from associated_learning.growth_view import GrowthView
+from associated_learning.history import EpochRecord
+from associated_learning.parameters import count_parameters
+
+__all__ = ["grow"]
+
+OUTPUT = "Output"
+MOST_LAYERS = 6
+
+
+@with_run_options
+def grow(
+    *,
+    run_folder: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of the run; runs/DATA-MODEL-al-grown-SEED if not given.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    ledger: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Append a row to this ledger.", rich_help_panel=OUTPUT),
+    ] = None,
+    quiet: Annotated[bool, typer.Option(help="Show no progress.", rich_help_panel=OUTPUT)] = False,
+    **settings: Any,
+) -> None:
+    """Let a network grow as it trains: layers come on top until one is not worth it.
+
+    It begins with one layer. When the validation accuracy of the top exit stands still, the next
+    layer comes on top, and all go on training; lower layers go on as if nothing were above them.
+    The best depth is kept. --num-layers is the most it may grow to, 6 if not given (cnn and vgg:
+    all that they have). The run is one like any other for al evaluate, predict and export; an
+    interrupted one goes on by the same command.
+
+    Examples:
+
+        al grow --data fashion_mnist --model cnn
+
+        al grow --data sst2 --model bilstm --grow-gain 0.002 --grow-freeze
+    """
+    config = _with_defaults(RunConfig(**settings))
+    folder = default_folder(config) if run_folder is None else Path(run_folder)
+    result = run_training(config, folder, [] if quiet else [GrowthView()])
+    if result is None:
+        return
+    if ledger is not None:
+        write_row(Path(ledger), folder, result, "growth", "grown")
+    _show(folder, config, result)
+
+
+def _with_defaults(config: RunConfig) -> RunConfig:
+    layers = config.num_layers
+    if layers is None and config.model not in ("cnn", "vgg"):
+        layers = MOST_LAYERS
+    return resolved(replace(config, num_layers=layers, grow_from=config.grow_from or 1))
+
+
+def _show(folder: Path, config: RunConfig, result: RunResult) -> None:
+    data, model = escape(config.data), escape(config.model_name)
+    depth = len(result.test_scores)
+    console.print(
+        f"{data}, {model}: grown to depth {depth} is best, in epoch {result.best_epoch} of "
+        f"{result.epochs}; {result.seconds:.0f} s of training",
+        soft_wrap=True,
+    )
+    console.print(_depths_table(folder, result))
+    al, run = escape(command()), escape(str(folder))
+    console.print(
+        f"The run is in {run}. Next: {al} evaluate {run} --depth all, {al} export {run} ..., "
+        f"{al} info {run}",
+        soft_wrap=True,
+    )
+
+
+def _depths_table(folder: Path, result: RunResult) -> Table:
+    records = read_history(folder)
+    counts = count_parameters(open_run(folder).net).inference
+    table = Table()
+    for heading in ("depth", "since epoch", "best validation", "test", "parameters"):
+        table.add_column(heading, justify="right")
+    for depth in range(1, max(len(record.scores) for record in records) + 1):
+        kept = depth <= len(result.test_scores)
+        since, best = _since(records, depth)
+        table.add_row(
+            str(depth),
+            str(since),
+            f"{best:.4f}",
+            f"{result.test_scores[depth - 1]:.4f}" if kept else "not kept",
+            f"{counts[depth - 1]:,}" if kept else "",
+        )
+    return table
+
+
+def _since(records: list[EpochRecord], depth: int) -> tuple[int, float]:
+    """Return in which epoch a depth was there first, and its best validation score."""
+    own = [record for record in records if len(record.scores) >= depth]
+    return own[0].epoch, max(record.scores[depth - 1] for record in own)

@@ -1,0 +1,65 @@
+"""What the commands that train share: ranks, interrupts, and the row in a ledger."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import typer
+from rich.markup import escape
+
+from associated_learning.callbacks import Callback
+from associated_learning.checkpoint import Checkpoints
+from associated_learning.cli.tables import command, console
+from associated_learning.experiments.config import RunConfig
+from associated_learning.experiments.ledger import append_row, make_row
+from associated_learning.experiments.ranks import follow_run, ranks_of
+from associated_learning.experiments.result import RunResult
+from associated_learning.experiments.run import read_config, train_run
+from associated_learning.memory import keep_freed_memory
+
+__all__ = ["run_training", "write_row"]
+
+
+def run_training(
+    config: RunConfig, folder: Path, callbacks: Iterable[Callback]
+) -> RunResult | None:
+    """Train, in one process or as one of several; None on ranks other than 0.
+
+    Args:
+        config: The settings, resolved.
+        folder: Of the run.
+        callbacks: Told about every batch and epoch on rank 0.
+
+    Raises:
+        typer.Exit: Ctrl-C; what to do next was said.
+    """
+    keep_freed_memory()
+    try:
+        with ranks_of(config) as ranks:
+            if ranks is not None and ranks.rank > 0:
+                follow_run(config, ranks)
+                return None
+            return train_run(config, folder, callbacks=callbacks, ranks=ranks)
+    except KeyboardInterrupt:
+        if os.environ.get("RANK", "0") == "0":
+            _show_interrupted(folder)
+        raise typer.Exit(130) from None
+
+
+def write_row(ledger: Path, folder: Path, result: RunResult, experiment: str, variant: str) -> None:
+    """Append the row of a finished run to a ledger, unless it is there."""
+    # the folder's settings, because a finished run does not compute where it is asked to now
+    row = make_row(read_config(folder), result, experiment=experiment, variant=variant)
+    if not append_row(ledger, row):
+        console.print(f"{escape(str(ledger))} holds this run already; no row was added.")
+
+
+def _show_interrupted(folder: Path) -> None:
+    if Checkpoints(folder / "checkpoints").has("last"):
+        resume = f"{command()} train --resume {folder}"
+        line = f"the run is saved. Go on with:\n  {escape(resume)}"
+    else:
+        line = "nothing of the run was saved yet. Start it again by the same command."
+    console.print(f"\nInterrupted; {line}", soft_wrap=True)
