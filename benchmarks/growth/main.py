@@ -132,7 +132,7 @@ def _epoch(net: al.Network, source: al.BatchSource) -> Callable[[], float]:
 
 
 def _layers(net: al.ALNetwork, train: Batches) -> Callable[[], list[float]]:
-    """Return a function that trains for an epoch and returns the seconds of each layer's updates."""
+    """Return a function that trains for an epoch and returns the seconds of each layer."""
     blocks = net.blocks()
     optimizers = make_optimizers(blocks, torch.optim.Adam, lr=LR)
 

@@ -22,7 +22,7 @@ from associated_learning.memory import keep_freed_memory
 from associated_learning.pipeline.partition import balanced
 from associated_learning.pipeline.simulation import simulate
 
-IMAGE = Path(__file__).parent / "growth.png"
+IMAGE = Path(__file__).parents[2] / "docs" / "images" / "pipeline_growth.png"
 MICROBATCHES = 8  # of the pipeline for backpropagation that is drawn beside ours
 FIXED_DEPTH = 16
 WAIT = 0.1  # seconds; the pipeline's own work for 64 stages has to fit into it on two cores

@@ -6,7 +6,10 @@ own; no gradient crosses from one layer to another. See `ALLayer` for the layer 
 `al_form` for the conversion of a list of encoders (Algorithm 1).
 """
 
+from associated_learning.activation_cache.making import cache_activations
+from associated_learning.activation_cache.upper import UpperLayers
 from associated_learning.backprop import BPNetwork
+from associated_learning.branches import BranchedNetwork
 from associated_learning.checkpoint import Checkpoints, load_weights, save_weights
 from associated_learning.conversion import (
     ConvertedNetwork,
@@ -50,6 +53,7 @@ __all__ = [
     "ALNetwork",
     "AssociatedLearningError",
     "BPNetwork",
+    "BranchedNetwork",
     "CheckpointError",
     "Checkpoints",
     "Classes",
@@ -69,8 +73,10 @@ __all__ = [
     "Sequence",
     "StageTrace",
     "Trainer",
+    "UpperLayers",
     "VerificationError",
     "al_form",
+    "cache_activations",
     "convert",
     "count_parameters",
     "evaluate",

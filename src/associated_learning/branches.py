@@ -58,7 +58,7 @@ class BranchedNetwork(Network):
         >>> def top(width):
         ...     f, b = nn.Linear(8, width), nn.Linear(width, 5)
         ...     return al.ALLayer(f=f, b=b, g=nn.Linear(5, 5), h=nn.Linear(5, 5))
-        >>> net = BranchedNetwork(trunk, {"narrow": top(4), "wide": top(16)})
+        >>> net = al.BranchedNetwork(trunk, {"narrow": top(4), "wide": top(16)})
         >>> batches = al.LoaderBatches([(x, y)])
         >>> state = al.Trainer(epochs=2, lr=[1e-3, 1e-3, 1e-2]).fit(net, batches, batches)
         >>> best = net.rank(state)[0]

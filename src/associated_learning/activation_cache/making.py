@@ -59,15 +59,14 @@ def cache_activations(
         >>> import tempfile, torch
         >>> from torch import nn
         >>> import associated_learning as al
-        >>> from associated_learning.activation_cache.upper import UpperLayers
         >>> x, y = torch.randn(64, 4), torch.arange(64) % 2
         >>> net = al.al_form([nn.Linear(4, 8), nn.Linear(8, 8)], x, al.Classes(2), latent=5)
         >>> train = al.LoaderBatches([(x[:32], y[:32]), (x[32:], y[32:])])
-        >>> cache = cache_activations(net, 1, tempfile.mkdtemp(), train)
+        >>> cache = al.cache_activations(net, 1, tempfile.mkdtemp(), train)
         >>> len(cache), cache.nbytes == 64 * 8 * 4
         (64, True)
         >>> _ = net.layers[:1].requires_grad_(False)
-        >>> state = al.Trainer(epochs=2).fit(UpperLayers(net, 1), cache.batches(train))
+        >>> state = al.Trainer(epochs=2).fit(al.UpperLayers(net, 1), cache.batches(train))
     """
     trunk = Trunk(net, depth)
     check_sources(sources)
