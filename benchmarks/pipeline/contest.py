@@ -137,10 +137,9 @@ def _set_up(name: str, team: Team, costs: LayerCosts, settings: Settings) -> dic
 
 def _ways(name: str, costs: LayerCosts) -> list[dict[str, Any]]:
     sizes = list(balanced(costs.seconds, 2))
-    if name == "threads":
-        return [{"sizes": sizes}]
-    if name == "processes":  # as the library divides layers where activations are sent
-        return [{"sizes": list(balanced(costs.seconds, 2, handing=costs.handing()))}]
+    if name in ("threads", "processes"):  # as the library divides layers
+        handing = costs.handing("thread" if name == "threads" else "process")
+        return [{"sizes": list(balanced(costs.seconds, 2, handing=handing))}]
     if name == "ddp":
         return [{"bucket_mib": size} for size in _BUCKETS_MIB]
     if name not in SCHEDULES:

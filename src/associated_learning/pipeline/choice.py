@@ -88,7 +88,12 @@ def make_executor(
         stages = count if name == "streams" else min(count, _processors(stage.device))
     if grows and isinstance(stages, int):
         stages = min(stages, len(stage.blocks))
-    sizes = stage_sizes(stage, stages, lambda: (layer_costs(net, stage_of, sample()).seconds, None))
+
+    def measured() -> tuple[list[float], list[float] | None]:
+        costs = layer_costs(net, stage_of, sample())
+        return costs.seconds, costs.handing("thread") if stage.device.type == "cpu" else None
+
+    sizes = stage_sizes(stage, stages, measured)
     if name == "streams":
         return streams(net, stage.split(sizes), sample())
     return Threads(net, stage.split(sizes))

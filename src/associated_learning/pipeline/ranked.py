@@ -41,7 +41,7 @@ def make_processes(
 
     def measured() -> tuple[list[float], list[float]]:
         costs = layer_costs(net, stage_of, sample())
-        return costs.seconds, costs.handing(crew.wire)
+        return costs.seconds, costs.handing("process", crew.wire)
 
     idle = max(0, stages - len(stage.blocks)) if isinstance(stages, int) else 0
     busy = stages - idle if isinstance(stages, int) else stages
