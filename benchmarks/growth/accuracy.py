@@ -116,7 +116,7 @@ def verdicts(found: dict[tuple[str, str], list[RunResult]]) -> dict[str, dict[st
 
 
 def _verdict(grown: list[RunResult], separate: list[tuple[RunResult, ...]]) -> dict[str, float]:
-    """Compare seed by seed: accuracy at the depth that was kept, and the cost against all depths."""
+    """Compare seed by seed: accuracy at the kept depth, and the cost against all depths."""
     ours = [100 * one.test_scores[-1] for one in grown]
     theirs = [
         100 * _of_depth(runs, len(one.test_scores))

@@ -118,10 +118,10 @@ def _lengths(network: str) -> list[Lengths]:
 
 
 def _layer_costs(team: Team, steps: int) -> LayerCosts:
-    """Return each layer's seconds; the fastest of some trials, as others can only slow it down."""
+    """Return each layer's seconds a step; the fastest of some trials: others only slow it down."""
     trials = [team.run("fixed", steps).blocks for _ in range(_TRIALS)]
     (sizes,) = team.call("sizes_handed_on")
-    return LayerCosts([min(times) for times in zip(*trials, strict=True)], sizes)
+    return LayerCosts([min(times) / steps for times in zip(*trials, strict=True)], sizes)
 
 
 def _set_up(name: str, team: Team, costs: LayerCosts, settings: Settings) -> dict[str, Any]:
