@@ -51,7 +51,7 @@ ORDER = [
         "export",
     },
     {"pipeline"},
-    {"feed", "growth", "recipe"},
+    {"feed", "growth", "kept", "recipe"},
     {"training"},
     {"activation_cache", "progress", "trainer", "verification"},
     {"equivalence", "growth_view", "stage_trace"},

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from associated_learning.callbacks import Callback
 from associated_learning.checkpoint import Checkpoints
-from associated_learning.errors import CheckpointError, InputError, NonFiniteLossError
+from associated_learning.errors import CheckpointError, InputError
 from associated_learning.feed import BatchSource, Feed, set_modes
 from associated_learning.growth import Decision, Growth, decide
 from associated_learning.history import EpochRecord, TrainingState
 from associated_learning.inference import evaluate
 from associated_learning.interrupt import Interrupt, deferred_interrupts
+from associated_learning.kept import Kept
 from associated_learning.network import ALNetwork, Network
 from associated_learning.pipeline.executor import Executor
 from associated_learning.pipeline.items import Marker, Passed, Trained
 from associated_learning.pipeline.stage import Stage
 from associated_learning.recipe import Recipe
 from associated_learning.snapshot import Snapshot
-from associated_learning.structure import map_tensors
 from associated_learning.target_warmup import warm_targets
 from associated_learning.targets import Classes
 
@@ -65,10 +64,11 @@ class Training:
     _stage: Stage = field(init=False)
     _reached: Snapshot | None = field(default=None, init=False)  # the last one
     _wanted: Decision | None = field(default=None, init=False)  # by the last epoch
-    _best: dict[str, dict[str, Tensor]] | None = field(default=None, init=False)
+    _kept: Kept = field(init=False)
 
     def __post_init__(self) -> None:
         self.state.depth = self.net.num_layers
+        self._kept = Kept(self.net, self.checkpoints)
         self._stage = self.reshaped(self.state.depth, frozen=0)
 
     def run(
@@ -111,7 +111,8 @@ class Training:
                     if not self._is_due():
                         break
             self.end(state)
-            self._restore_best()
+            if state.best_epoch not in (0, state.epoch):
+                self._kept.restore_best()
             executor.finish(state.to_json())
         finally:
             listener.ended(state)
@@ -238,7 +239,7 @@ class Training:
             if feed.waits:
                 feed.validated.put(record)
                 return  # the next marker comes when the learning rates have followed it
-        self._save(passed.snapshot)
+        self._kept.save_last(passed.snapshot, self.state)
         if record is not None:
             listener.epoch_done(self.state, record)
 
@@ -267,7 +268,9 @@ class Training:
             validation_seconds=time.perf_counter() - begin,
         )
         if state.finish_epoch(record, *self._choice(record.scores)):
-            self._keep_best(passed.snapshot)
+            # parts of a network that grows are layers, and those above the best depth are not kept
+            depth = None if self.growth is None else state.best_depth
+            self._kept.save_best(passed.snapshot, state.step, depth)
         self._decide()
         self._reached = passed.snapshot if self._is_due() else None
         return record
@@ -309,43 +312,6 @@ class Training:
         lower, _ = self._stage.split([before, state.depth - before])
         lower.restore(self._reached)
         self._reached = None
-
-    def _save(self, snapshot: Snapshot) -> None:
-        if self.checkpoints is not None:
-            self._require_finite(snapshot.weights)
-            self.checkpoints.save_last(snapshot, self.state.to_json())
-
-    def _require_finite(self, weights: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Raise NonFiniteLossError before weights that are NaN replace a good checkpoint."""
-        parts = self.net.parts()
-        for name, tensors in weights.items():
-            learned = [tensors[key] for key, _ in parts[name].named_parameters()]
-            if not all(bool(torch.isfinite(weight).all()) for weight in learned):
-                raise NonFiniteLossError(
-                    f"the weights of {name} are not finite after batch {self.state.step - 1}, "
-                    "although its loss was; what was saved before is unharmed. Lower the learning "
-                    "rate or clip gradients."
-                )
-
-    def _keep_best(self, snapshot: Snapshot) -> None:
-        kept = list(snapshot.weights)
-        if self.growth is not None:  # then parts are layers
-            kept = kept[: self.state.best_depth]
-        weights = {name: snapshot.weights[name] for name in kept}
-        self._require_finite(weights)
-        if self.checkpoints is not None:
-            self.checkpoints.save_best(weights, self.state.step)
-        else:
-            self._best = map_tensors(Tensor.clone, weights)
-
-    def _restore_best(self) -> None:
-        if self.state.best_epoch in (0, self.state.epoch):
-            return
-        if self.checkpoints is not None:
-            self.checkpoints.load_best(self.net)
-        elif self._best is not None:
-            for name, part in self.net.parts().items():
-                part.load_state_dict(self._best[name])
 
 
 def _waits(stage: Stage) -> bool:
