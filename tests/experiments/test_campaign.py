@@ -101,6 +101,30 @@ def _is_free(path: Path) -> bool:
 
 
 @pytest.mark.slow
+def named(rate: float, **settings: object) -> Job:
+    """A run whose name has a dot in it, as those with a learning rate have."""
+    run = Run(data="digits", model="mlp", arm="al", extra=(("lr", rate),))
+    return replace(job(lr=rate, epochs=1, watch_training=False, **settings), run=run)
+
+
+def test_runs_at_the_same_time_have_their_own_settings(tmp_path: Path) -> None:
+    jobs = [named(rate) for rate in (0.00025, 0.0005, 0.001)]
+    progress = campaign(jobs, tmp_path)
+    assert [len(progress.done), progress.failed] == [3, []]
+    rows = read_rows(tmp_path / "ledger.jsonl")
+    assert sorted(row.config["lr"] for row in rows) == [0.00025, 0.0005, 0.001]
+    assert missing_jobs(jobs, rows) == []
+
+
+def test_a_folder_of_other_settings_makes_no_row(tmp_path: Path) -> None:
+    wanted, other = named(0.001), named(0.002)
+    train_run(other.config, tmp_path / "runs" / wanted.folder)
+    progress = campaign([wanted], tmp_path)
+    ((_, reason),) = progress.failed
+    assert "other settings" in reason
+    assert not (tmp_path / "ledger.jsonl").exists()
+
+
 def test_a_failed_run_does_not_stop_the_others(tmp_path: Path) -> None:
     bad = job(data="nowhere.csv", epochs=1)
     progress = campaign([bad, job(epochs=1, seed=5)], tmp_path)

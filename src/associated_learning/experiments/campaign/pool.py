@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from associated_learning.errors import CheckpointError
+from associated_learning.experiments.campaign.identity import identity
 from associated_learning.experiments.campaign.jobs import Job
 from associated_learning.experiments.campaign.worker import BUSY
 from associated_learning.experiments.ledger import append_row, make_row
@@ -109,9 +110,9 @@ def run_jobs(
 
 def _start(job: Job, runs: Path, device: str, threads: int) -> Running:
     folder = runs / job.folder
-    settings = folder.with_suffix(".json")
-    write_json(settings, replace(job.config, device=device, threads=threads).to_json())
     folder.mkdir(parents=True, exist_ok=True)
+    settings = folder / "settings.json"
+    write_json(settings, replace(job.config, device=device, threads=threads).to_json())
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
@@ -130,8 +131,13 @@ def _take(one: Running, progress: Progress, ledger: Path, keep_checkpoints: bool
     if result is None:
         progress.failed.append((one.job, _reason(one)))
         return
+    config = read_config(one.folder)
+    if identity(config.to_json()) != one.job.identity:
+        reason = f"{one.folder} holds a run of other settings; remove it, and start again"
+        progress.failed.append((one.job, reason))
+        return
     row = make_row(
-        read_config(one.folder),
+        config,
         result,
         experiment=one.job.experiment,
         variant=one.job.run.arm,
