@@ -25,6 +25,7 @@ from associated_learning.experiments.run import default_folder, open_run, train_
 from associated_learning.experiments.training import make_trainer
 from associated_learning.models import LayeredModel
 from associated_learning.network import Network
+from conftest import dense_network
 from hub_folders import write_config, write_films, write_model, write_tokenizer
 from test_runs import Kill
 
@@ -209,9 +210,10 @@ def test_modules_are_frozen_by_name(films: RunConfig, tmp_path: Path) -> None:
 
 def test_rates_fall_from_encoder_to_encoder(films: RunConfig) -> None:
     config = resolved(replace(films, encoder_lr=0.8, encoder_lr_decay=0.5, lr=0.1))
-    assert make_trainer(config, 10, 3).encoder_lr == [0.2, 0.4, 0.8]
+    net = dense_network(3)
+    assert make_trainer(config, 10, net).encoder_lr == [0.2, 0.4, 0.8]
     ours = resolved(RunConfig(encoder_lr_decay=0.5, lr=0.1))
-    assert make_trainer(ours, 10, 3).encoder_lr == pytest.approx([0.025, 0.05, 0.1])
+    assert make_trainer(ours, 10, net).encoder_lr == pytest.approx([0.025, 0.05, 0.1])
 
 
 def test_bridges_of_two_maps_have_the_width_asked_for(films: RunConfig) -> None:

@@ -174,7 +174,7 @@ def test_greedy_layers_learn_in_their_turn() -> None:
     net = build_network(resolved(config), InputSpec(kind="table", num_classes=3, shape=(4,)))
     batches = al.LoaderBatches([(torch.randn(6, 4), torch.arange(6) % 3)] * 3)
     weights = [layer.b.weight.clone() for layer in net.al_layers()]
-    make_trainer(resolved(config), 3, 2).fit(net, batches, callbacks=[Look(net, weights)])
+    make_trainer(resolved(config), 3, net).fit(net, batches, callbacks=[Look(net, weights)])
 
 
 class Look(Callback):
