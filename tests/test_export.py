@@ -92,6 +92,21 @@ def test_program_on_other_sizes_and_lengths(family: str, tmp_path: Path) -> None
         torch.testing.assert_close(program(*tensors(x).values()), expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("family", "backend"), [("mlp", "inductor"), *((family, "aot_eager") for family in FAMILIES)]
+)
+def test_a_compiled_prefix_answers_as_the_network(family: str, backend: str) -> None:
+    torch._dynamo.reset()
+    net, batches = network(family)
+    net.eval()
+    compiled = torch.compile(net.prefix(2), backend=backend)
+    for x in batches[:2]:
+        with torch.no_grad():
+            torch.testing.assert_close(compiled(x), net(x, 2), atol=1e-5, rtol=1e-5)
+    torch._dynamo.reset()
+
+
 def test_a_prefix_holds_what_it_needs_and_no_more() -> None:
     net, batches = network("mlp")
     for depth in (1, 2):
