@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -27,11 +27,14 @@ from associated_learning.experiments.result import RunResult
 from associated_learning.experiments.run import train_run
 
 EPOCHS, PATIENCE = 40, 3
-TASKS = {  # the number of layers above the embedding, and of all layers for the MLP
+# num_layers: above the embedding of texts, all for the MLP; the CNN has four, no fewer
+TASKS: dict[str, dict[str, Any]] = {
     "fashion_mnist, mlp": {"data": "fashion_mnist", "model": "mlp", "num_layers": 4},
     "sst2, transformer": {"data": "sst2", "model": "transformer", "num_layers": 3, "lr": 5e-4},
     "ag_news, bilstm": {"data": "ag_news", "model": "bilstm", "num_layers": 2, "lr": 1e-3,
                         "hidden": 150},
+    "fashion_mnist, cnn": {"data": "fashion_mnist", "model": "cnn", "lr": 1e-3, "limit_train": 4000,
+                           "schedule": "constant"},
 }  # fmt: skip
 
 
@@ -49,15 +52,12 @@ class Arm(NamedTuple):
 
 def arms(task: str, root: str | None, samples: int) -> Iterator[Arm]:
     """Yield the two grown networks and one for each depth."""
-    base = RunConfig(
-        **TASKS[task],
-        data_root=root,
-        limit_train=samples,
-        epochs=EPOCHS,
-        threads=1,
-    )
+    settings = {"limit_train": samples, **TASKS[task]}
+    base = RunConfig(**settings, data_root=root, epochs=EPOCHS, threads=1)
     whole = replace(base, patience=PATIENCE)
-    for depth in range(1, 1 + (base.num_layers or 1)):
+    if base.num_layers is None:
+        yield Arm("at once, all", whole)
+    for depth in range(1, 1 + (base.num_layers or 0)):
         yield Arm(f"at once, {depth}", replace(whole, num_layers=depth))
     grown = replace(base, grow_from=1, grow_patience=PATIENCE)
     yield Arm("grown", grown)
