@@ -11,7 +11,12 @@ from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.families import build_network, resolved
 from associated_learning.experiments.input_spec import InputSpec
 from associated_learning.experiments.ledger import LedgerRow, read_rows
-from associated_learning.experiments.markdown import depths_table, scores_table, variants_table
+from associated_learning.experiments.markdown import (
+    depths_table,
+    growth_table,
+    scores_table,
+    variants_table,
+)
 from associated_learning.experiments.report.content import make_content
 from associated_learning.experiments.report.text import render_markdown
 
@@ -49,6 +54,14 @@ def test_the_table_of_fine_tuning_is_the_ledgers() -> None:
     page = (ROOT / "docs/convert.md").read_text(encoding="utf-8")
     rows = ledger("minilm")
     assert depths_table(rows, ["bp", "al-3", "al-6"]) in page
+    assert all(row.commit[:7] in page for row in rows)
+
+
+def test_the_table_of_growth_is_the_ledgers() -> None:
+    page = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+    rows = ledger("growth")
+    assert {row.seed for row in rows} == {0, 1, 2}
+    assert growth_table(rows) in page
     assert all(row.commit[:7] in page for row in rows)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from associated_learning.experiments.ledger import LedgerRow
 
-__all__ = ["depths_table", "scores_table", "variants_table"]
+__all__ = ["depths_table", "growth_table", "scores_table", "variants_table"]
 
 
 def scores_table(rows: Sequence[LedgerRow]) -> str:
@@ -56,6 +56,23 @@ def depths_table(rows: Sequence[LedgerRow], variants: Sequence[str]) -> str:
             *inner, full = map(_spread, zip(*seeds, strict=True))
             blank = [""] * (depths - 1 - len(inner))
             lines.append([data, variant, str(len(seeds)), *inner, *blank, full])
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def growth_table(rows: Sequence[LedgerRow]) -> str:
+    """Return a table of networks that grew beside those trained at once, mean over seeds.
+
+    Args:
+        rows: The runs, of two seeds or more for each of the data sets and variants.
+    """
+    lines = [["data, model", "trained", "depth kept", "test, %", "layer epochs"]]
+    lines.append(["---"] * 2 + ["---:"] * 3)
+    for data, model, variant in dict.fromkeys((row.data, row.model, row.variant) for row in rows):
+        seeds = [r for r in rows if (r.data, r.model, r.variant) == (data, model, variant)]
+        kept = ", ".join(str(len(row.test)) for row in seeds)
+        cost = statistics.mean(sum(map(len, row.validation_curve)) for row in seeds)
+        test = _spread([row.test[-1] for row in seeds])
+        lines.append([f"{data}, {model}", variant.replace("-", " "), kept, test, f"{cost:.0f}"])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
