@@ -43,6 +43,27 @@ CURVES: dict[str, tuple[list[list[float]], dict[str, Any], tuple[int, bool]]] = 
     "rises": ([[0.1], [0.2], [0.3]], {}, (1, False)),
     "has not risen for one epoch": ([[0.1], [0.3], [0.3]], {}, (1, False)),
     "has not risen for two": ([[0.3], [0.3], [0.2]], {}, (2, False)),
+    "it creeps upward: less than min_rise in two epochs": (
+        [[0.25], [0.5], [0.5625], [0.5625]],
+        {"min_rise": 0.125},
+        (2, False),
+    ),
+    "just min_rise is not more than it": (
+        [[0.5], [0.5625], [0.625]],
+        {"min_rise": 0.125},
+        (2, False),
+    ),
+    "it rises faster than that": ([[0.5], [0.5625], [0.75]], {"min_rise": 0.125}, (1, False)),
+    "a low epoch before is no rise": (
+        [[0.5], [0.125], [0.5], [0.5]],
+        {"min_rise": 0.25},
+        (2, False),
+    ),
+    "what creeps is young: no second epoch to compare": (
+        [[0.5], [0.5]],
+        {"min_rise": 0.5},
+        (1, False),
+    ),
     "NaN is no rise": ([[0.3], [NAN], [NAN]], {}, (2, False)),
     "the new top counts from its first epoch": (
         [[0.3], [0.3], [0.3], [0.3, 0.4], [0.3, 0.4]],
@@ -169,6 +190,8 @@ def test_the_best_epoch_is_that_of_a_depth(
         ({"layer_patience": 0}, "layer_patience=0 came; expected at least 1"),
         ({"min_gain": -0.1}, "min_gain=-0.1 came; expected 0 or more"),
         ({"min_gain": NAN}, "min_gain=nan came"),
+        ({"min_rise": -0.1}, "min_rise=-0.1 came; expected 0 or more"),
+        ({"min_rise": NAN}, "min_rise=nan came"),
         ({"settle": 1.0}, "settle=1.0 came; expected 0 to 1"),
     ],
 )

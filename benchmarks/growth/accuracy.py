@@ -34,7 +34,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "ag_news, bilstm": {"data": "ag_news", "model": "bilstm", "num_layers": 2, "lr": 1e-3,
                         "hidden": 150},
     "fashion_mnist, cnn": {"data": "fashion_mnist", "model": "cnn", "lr": 1e-3, "limit_train": 4000,
-                           "schedule": "constant"},
+                           "schedule": "constant", "grow_rise": 0.005},
 }  # fmt: skip
 
 
@@ -53,13 +53,14 @@ class Arm(NamedTuple):
 def arms(task: str, root: str | None, samples: int) -> Iterator[Arm]:
     """Yield the two grown networks and one for each depth."""
     settings = {"limit_train": samples, **TASKS[task]}
+    rise = settings.pop("grow_rise", 0.0)
     base = RunConfig(**settings, data_root=root, epochs=EPOCHS, threads=1)
     whole = replace(base, patience=PATIENCE)
     if base.num_layers is None:
         yield Arm("at once, all", whole)
     for depth in range(1, 1 + (base.num_layers or 0)):
         yield Arm(f"at once, {depth}", replace(whole, num_layers=depth))
-    grown = replace(base, grow_from=1, grow_patience=PATIENCE)
+    grown = replace(base, grow_from=1, grow_patience=PATIENCE, grow_rise=rise)
     yield Arm("grown", grown)
     yield Arm("grown, frozen below", replace(grown, grow_freeze=True))
 

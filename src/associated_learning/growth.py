@@ -22,10 +22,11 @@ __all__ = ["Decision", "Growth", "decide"]
 class Growth:
     """How a trainer lets a network grow, layer by layer, at the ends of epochs.
 
-    When the validation score of the top exit has not risen for ``patience`` epochs, a layer is
-    put on top, and all go on training. When the newest layer has added no more than ``min_gain``,
-    or there are ``max_layers``, training ends. What is kept is the depth with the best validation
-    score, where every layer above the first costs ``min_gain``, in its best epoch.
+    When the validation score of the top exit has not risen for ``patience`` epochs, or by no more
+    than ``min_rise``, a layer is put on top, and all go on training. When the newest layer has
+    added no more than ``min_gain``, or there are ``max_layers``, training ends. What is kept is
+    the depth with the best validation score, where every layer above the first costs
+    ``min_gain``, in its best epoch.
 
     Args:
         make: Makes layer number ``i``, counted from 1. It is called with torch's generators keyed
@@ -34,6 +35,8 @@ class Growth:
         max_layers: Largest number of layers.
         patience: Number of epochs without a better score at the top exit after which its curve
             counts as flat.
+        min_rise: What the best score must have risen by in that time, in parts of 1, or the curve
+            counts as flat too: a curve that creeps upward would keep layers waiting for long.
         min_gain: A layer is worth it if it adds more than this to the best score of the depth
             below it, in parts of 1.
         freeze_below: Freeze all layers below a new one, which then trains alone.
@@ -67,6 +70,7 @@ class Growth:
     make: Callable[[int], ALLayer]
     max_layers: int
     patience: int = 3
+    min_rise: float = 0.0
     min_gain: float = 0.0
     freeze_below: bool = False
     layer_patience: int | None = None
@@ -79,8 +83,10 @@ class Growth:
             if value is not None and value < 1:
                 raise InputError(f"{name}={value} came; expected at least 1.")
         # "not at least" instead of "less than", because NaN is neither
-        if not self.min_gain >= 0:
-            raise InputError(f"min_gain={self.min_gain} came; expected 0 or more, such as 0.002.")
+        for name in ("min_rise", "min_gain"):
+            value = getattr(self, name)
+            if not value >= 0:
+                raise InputError(f"{name}={value} came; expected 0 or more, such as 0.002.")
         if not 0 <= self.settle < 1:
             raise InputError(f"settle={self.settle} came; expected 0 to 1, such as 0.01.")
 
@@ -171,7 +177,7 @@ def decide(growth: Growth, records: Sequence[EpochRecord], *, frozen: int = 0) -
     if growth.when is not None:
         due, over = growth.when(records), False
     else:
-        due = _is_flat(records, growth.patience)
+        due = _is_flat(records, growth)
         over = due and (depth >= growth.max_layers or not _was_worth_it(records, growth.min_gain))
     grown = min(depth + 1, growth.max_layers) if due and not over else depth
     if growth.freeze_below and grown > depth:
@@ -181,11 +187,14 @@ def decide(growth: Growth, records: Sequence[EpochRecord], *, frozen: int = 0) -
     return Decision(grown, frozen, over)
 
 
-def _is_flat(records: Sequence[EpochRecord], patience: int) -> bool:
-    """Return whether the top exit's score has not risen for so long."""
+def _is_flat(records: Sequence[EpochRecord], growth: Growth) -> bool:
+    """Return whether the top exit's score has not risen enough for so long."""
+    patience = growth.patience
     depth = len(records[-1].losses)
     curve = [_score(record, depth) for record in records if len(record.losses) == depth]
-    return len(curve) - 1 - curve.index(max(curve)) >= patience
+    if len(curve) <= patience:
+        return False
+    return max(curve[-patience:]) <= max(curve[:-patience]) + growth.min_rise
 
 
 def _was_worth_it(records: Sequence[EpochRecord], min_gain: float) -> bool:

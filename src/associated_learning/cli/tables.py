@@ -22,8 +22,10 @@ console = Console(emoji=False)  # texts of users may hold :words: between colons
 def command() -> str:
     """Return how the user can call this program: "al", or its path where that finds another."""
     program = Path(sys.argv[0])
+    if program.name != "al" or not program.exists():
+        return "al"
     on_path = shutil.which("al")
-    if program.name != "al" or (on_path is not None and Path(on_path).samefile(program)):
+    if on_path is not None and Path(on_path).samefile(program):
         return "al"
     return os.path.relpath(program)
 

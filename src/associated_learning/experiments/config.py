@@ -289,6 +289,14 @@ class RunConfig:
         "where that would be one too many, or the last one added too little.",
         least=1,
     )
+    grow_rise: float = _setting(
+        0.0,
+        "Growth",
+        "What that accuracy must have gained in so many epochs, or it counts as standing still, "
+        "such as 0.005.",
+        least=0,
+        most=1,
+    )
     grow_gain: float = _setting(
         0.0,
         "Growth",

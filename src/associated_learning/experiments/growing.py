@@ -34,6 +34,7 @@ def growth_of(config: RunConfig, whole: Network) -> Growth | None:
         make=layer,
         max_layers=whole.num_layers,
         patience=config.grow_patience,
+        min_rise=config.grow_rise,
         min_gain=config.grow_gain,
         freeze_below=config.grow_freeze,
         layer_patience=config.grow_settled,

@@ -15,7 +15,7 @@ _ASSOCIATED = (
     "latent", "latents", "bridge", "bridge_hidden", "coder_activation", "coder_bias", "first_loss",
     "detach_target", "lower_associated", "single_layer", "target_warmup",
 )  # fmt: skip
-_GROWTH = ("grow_patience", "grow_gain", "grow_freeze", "grow_settled")
+_GROWTH = ("grow_patience", "grow_rise", "grow_gain", "grow_freeze", "grow_settled")
 _JOINT = ("stop_gradients", "lower_associated", "local_loss", "single_layer")
 _AL_ONLY = (*_ASSOCIATED, "local_loss", "greedy", "stop_gradients", "grow_from")
 _BP_ONLY = ("head_hidden", "double_softmax")
