@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from associated_learning.conversion.rivals import rival_form
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.families import build_network, resolved
 from associated_learning.experiments.input_spec import InputSpec
-from associated_learning.experiments.ledger import LedgerRow
+from associated_learning.experiments.ledger import LedgerRow, read_rows
 from associated_learning.experiments.paper.arms import ARMS
 from associated_learning.experiments.paper.catalogue import EXHIBITS, find_exhibit
 from associated_learning.experiments.paper.cell import Table
@@ -22,6 +24,7 @@ from associated_learning.experiments.training import make_trainer
 from associated_learning.history import TrainingState
 from associated_learning.losses import predsim_loss, similarity_loss
 
+LEDGER = Path(__file__).parents[2] / "results" / "ledger.jsonl"
 PLACES = Places(vectors="glove.6B.300d.txt")
 TEXT = InputSpec(kind="text", num_classes=4, vocabulary_size=50, embedding_dim=12)
 
@@ -87,7 +90,7 @@ def test_the_full_tier_has_the_papers_settings() -> None:
 
 def test_arms_of_the_cpu_tier_differ_in_nothing_but_the_arm() -> None:
     shared = (
-        "lr", "batch_size", "epochs", "patience", "limit_train", "data_seed",
+        "batch_size", "epochs", "patience", "limit_train", "data_seed",
         "validation_fraction", "max_length", "dropout", "vectors", "remove_stop_words",
     )  # fmt: skip
     for data in ("imdb", "ag_news", "sst2", "dbpedia_14"):
@@ -97,6 +100,30 @@ def test_arms_of_the_cpu_tier_differ_in_nothing_but_the_arm() -> None:
                 for arm in ("al", "bp")
             )
             assert [getattr(one, n) for n in shared] == [getattr(other, n) for n in shared]
+
+
+def test_the_rates_of_the_cpu_tier_are_the_best_of_one_grid_on_validation_data() -> None:
+    rows = [row for row in read_rows(LEDGER) if row.experiment == "rates"]
+    for run in {(cell.run.data, cell.run.model, cell.run.arm) for cell in table("rates").cells}:
+        tried = {
+            row.config["lr"]: row.validation[-1]
+            for row in rows
+            if (row.data, row.model, row.variant) == run
+        }
+        assert len(tried) == 4
+        data, model, arm = run
+        config = Run(data=data, model=model, arm=arm).config("cpu", 0, PLACES)
+        assert tried[config.lr] == max(tried.values())
+
+
+def test_variants_of_a_method_have_its_rate() -> None:
+    def rate(data: str, model: str, arm: str) -> float | None:
+        return Run(data=data, model=model, arm=arm).config("cpu", 0, PLACES).lr
+
+    assert rate("ag_news", "bilstm", "al-released") == rate("ag_news", "bilstm", "al")
+    assert rate("ag_news", "bilstm", "mlp-head") == rate("ag_news", "bilstm", "bp")
+    assert rate("imdb", "transformer", "al") == rate("sst2", "transformer", "al")
+    assert rate("cifar10", "vgg", "bp") == rate("fashion_mnist", "cnn", "bp")
 
 
 def test_bp_as_released_has_its_defects() -> None:

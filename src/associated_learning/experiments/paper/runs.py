@@ -65,5 +65,6 @@ class Run:
 
 def _protocol(arm: Arm, tier: str, data: str, model: str) -> dict[str, Any]:
     """Return learning rate, batches and the like: the arm's own, but for the cpu tier's."""
-    own, declared = arm.protocol_of(model, data), protocol(tier, data, model)
+    own = arm.protocol_of(model, data)
+    declared = protocol(tier, data, model, method=arm.settings_of(model, data).get("method", "al"))
     return {**own, **declared} if tier == "cpu" else {**declared, **own}
