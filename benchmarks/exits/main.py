@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from associated_learning.experiments.config import RunConfig
-from associated_learning.experiments.early_exit import COSTS, parsed_goal, tune_run
+from associated_learning.experiments.early_exit import parsed_goal, tune_run
 from associated_learning.experiments.exit_plot import plot_exits
 from associated_learning.experiments.exit_report import BATCH_SIZES, ExitReport, exit_report
 from associated_learning.experiments.families import resolved
@@ -44,7 +44,6 @@ def main() -> None:
     parser.add_argument("--ledger", type=Path, help="append a row for each run to this file")
     parser.add_argument("--goal", default="accuracy:0.2")
     parser.add_argument("--measure", default="probability")
-    parser.add_argument("--cost", default="time", choices=COSTS, help="what exits are tuned by")
     parser.add_argument("--only", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--threads", type=int, default=1, help="intra-op threads of torch")
     arguments = parser.parse_args()
@@ -71,9 +70,7 @@ def _report(name: str, arguments: argparse.Namespace) -> ExitReport:
     places = {"data_root": arguments.data_root, "vectors": arguments.vectors}
     data = load_data(RunConfig(**{**asdict(opened.config), **places}), opened.preprocessor)
     torch.set_num_threads(arguments.threads)
-    tuned = tune_run(
-        opened, data, parsed_goal(arguments.goal), arguments.measure, cost=arguments.cost
-    )
+    tuned = tune_run(opened, data, parsed_goal(arguments.goal), arguments.measure)
     return exit_report(opened, data, tuned, backprop=rival)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import associated_learning as al
 from associated_learning import models
-from associated_learning.exits.costs import DepthCosts, depth_flops, depth_seconds
+from associated_learning.exits.costs import DepthCosts, depth_flops
 from associated_learning.exits.policy import ExitPolicy
 from associated_learning.sequence import Sequence
 
@@ -23,22 +21,6 @@ def test_leaving_and_prefixes_are_sums() -> None:
     assert costs.leaving(last) == (10.0, 32.0)
     counted = ExitPolicy(measure="patience", thresholds=(None,), temperatures=(1.0, 1.0))
     assert costs.leaving(counted) == (11.0, 33.0)
-
-
-class _Slow(nn.Module):
-    def forward(self, s: Tensor) -> Tensor:
-        time.sleep(0.02)
-        return s
-
-
-def test_measured_time_is_of_where_it_was_spent() -> None:
-    x = torch.randn(4, 6)
-    first, second = nn.Linear(6, 8), nn.Sequential(nn.Linear(8, 7), _Slow())
-    net = al.al_form([first, second], x, al.Classes(3), latent=5)
-    net.al_layers()[0].readout = _Slow()
-    costs = depth_seconds(net, x)
-    assert 4 * costs.encoders[1] >= 0.02 > 4 * costs.encoders[0]
-    assert 4 * costs.exits[0] >= 0.02 > 4 * costs.exits[1]
 
 
 def test_dense_network() -> None:

@@ -12,7 +12,7 @@ import associated_learning as al
 from associated_learning.errors import InputError
 from associated_learning.exits.calibration import chance_of_being_right, fit_temperature
 from associated_learning.exits.costs import DepthCosts
-from associated_learning.exits.goals import AccuracyGoal, CostGoal, Goal, RiskGoal, tune
+from associated_learning.exits.goals import AccuracyGoal, CostGoal, RiskGoal, tune
 from associated_learning.exits.policy import ExitPolicy
 from associated_learning.exits.record import ExitRecord
 
@@ -69,27 +69,6 @@ def test_looser_goals_cost_less() -> None:
     costs = [tune(record, AccuracyGoal(drop), COSTS).outcome.cost for drop in (0.0, 0.01, 0.1, 1)]
     assert costs == sorted(costs, reverse=True)
     assert costs[-1] == pytest.approx(1 / 4)  # any accuracy will do: all leave first
-
-
-@pytest.mark.parametrize("goal", [AccuracyGoal(0.02), CostGoal(0.7), RiskGoal(0.05)])
-def test_an_exit_that_costs_more_than_it_saves_is_not_asked(goal: Goal) -> None:
-    record = _record(2000, 0)
-    dear = DepthCosts(encoders=(1.0, 1.0, 2.0), exits=(0.0, 9.0, 0.0))
-    tuned = tune(record, goal, dear)
-    assert not tuned.policy.asks(2)
-    assert tuned.outcome.cost < 1.0
-    free = tune(record, goal, COSTS)
-    assert free.policy.asks(1)
-    assert free.policy.asks(2)
-
-
-def test_no_single_exit_is_left_that_is_better_not_asked() -> None:
-    """Against all families of fewer exits, each tuned with that exit as dear as can be."""
-    record, costs = _record(2000, 0), DepthCosts(encoders=(1.0, 1.0, 2.0), exits=(0.4, 0.2, 0.1))
-    chosen = tune(record, AccuracyGoal(0.02), costs).outcome.cost
-    for dear in [(9.0, 0.2), (0.4, 9.0), (9.0, 9.0)]:
-        policy = tune(record, AccuracyGoal(0.02), costs._replace(exits=(*dear, 0.1))).policy
-        assert chosen <= record.outcome(policy, costs).cost
 
 
 def test_the_drop_of_an_accuracy_goal_holds_on_other_data() -> None:

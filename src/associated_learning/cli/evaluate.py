@@ -40,8 +40,8 @@ def evaluate(
     goal: Annotated[
         str,
         typer.Option(
-            help="With --exits: accuracy:POINTS that may be lost at most, cost:PERCENT of "
-            "full depth's cost at most, or risk:PERCENT of right answers that are lost at "
+            help="With --exits: accuracy:POINTS that may be lost at most, cost:PERCENT of the "
+            "operations of full depth at most, or risk:PERCENT of right answers that are lost at "
             "most, with 95 % confidence."
         ),
     ] = "accuracy:0.2",
@@ -52,13 +52,6 @@ def evaluate(
             "prototype."
         ),
     ] = "probability",
-    cost: Annotated[
-        str,
-        typer.Option(
-            help="With --exits, what exits cost: their operations, or their time as measured "
-            "here and now. Exits that cost more than they save are not asked."
-        ),
-    ] = "operations",
     against: Annotated[
         str | None,
         typer.Option(
@@ -106,7 +99,6 @@ def evaluate(
             loaded,
             goal=goal,
             measure=measure,
-            cost=cost,
             against=rival,
             as_json=as_json,
         )

@@ -25,13 +25,12 @@ def show_exits(
     *,
     goal: str,
     measure: str,
-    cost: str,
     against: Path | None,
     as_json: bool,
 ) -> None:
     """Choose thresholds for a goal, keep them in the run's folder, and show what they come to."""
     rival = None if against is None else open_run(against)
-    tuned = tune_run(opened, data, parsed_goal(goal), measure, cost=cost)
+    tuned = tune_run(opened, data, parsed_goal(goal), measure)
     report = exit_report(opened, data, tuned, backprop=rival)
     picture = folder / "plots" / "exits.png"
     plot_exits(report, picture)
@@ -45,7 +44,7 @@ def show_exits(
     console.print(
         f"Goal {goal}, by {measure}: {'met' if tuned.met else 'NOT met'} on the validation data, "
         f"where accuracy is {tuned.outcome.accuracy:.4f} at {100 * tuned.outcome.cost:.0f} % of "
-        f"the {cost}.\nOn the test data {drop:+.2f} points are lost at "
+        f"the operations.\nOn the test data {drop:+.2f} points are lost at "
         f"{100 * report.outcome.cost:.0f} % of the operations.\n"
         f"The picture is {escape(str(picture))}. The thresholds are in {run}/exits.json: "
         f"al predict {run} --exit auto ...",

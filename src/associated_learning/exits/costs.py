@@ -1,21 +1,17 @@
-"""What inference costs at each depth: counted in floating-point operations, or measured."""
+"""What inference costs at each depth, counted in floating-point operations."""
 
 from __future__ import annotations
 
 import itertools
-import statistics
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from associated_learning.exits.measures import Answer, prototypes
 from associated_learning.exits.policy import ExitPolicy
 from associated_learning.exits.rows import num_samples
 from associated_learning.inference import device_of
@@ -23,9 +19,7 @@ from associated_learning.modes import evaluating
 from associated_learning.network import ALNetwork, Network
 from associated_learning.structure import to_device
 
-__all__ = ["DepthCosts", "depth_flops", "depth_seconds", "full_flops"]
-
-_ROUNDS = 7  # of measuring, after one to warm up
+__all__ = ["DepthCosts", "depth_flops", "full_flops"]
 
 
 class DepthCosts(NamedTuple):
@@ -82,51 +76,6 @@ def depth_flops(net: ALNetwork, x: Any) -> DepthCosts:
             _, decoders = _counted(partial(net.decode, latent, depth))
             exits.append((bridge + decoders) / count)
     return DepthCosts(tuple(encoders), tuple(exits))
-
-
-def depth_seconds(net: ALNetwork, x: Any) -> DepthCosts:
-    """Measure the time of encoders and exits, here and now; medians of seconds a sample.
-
-    What an exit costs beyond its operations counts too: small networks spend most of it on
-    calling them. The figures are of batches like ``x``, and of the number of threads that torch
-    has.
-
-    Args:
-        net: The network, of one of several classes; its mode is restored.
-        x: A batch of inputs, as large as those to come.
-
-    Raises:
-        InputError: The target of the network is not one of several classes.
-    """
-    with evaluating(net):
-        known, inputs = prototypes(net), to_device(x, device_of(net))
-        rounds = [_timed(net, inputs, known) for _ in range(1 + _ROUNDS)][1:]
-    encoders, exits = (
-        tuple(statistics.median(times) / num_samples(x) for times in zip(*part, strict=True))
-        for part in zip(*rounds, strict=True)
-    )
-    return DepthCosts(encoders, exits)
-
-
-def _timed(net: ALNetwork, s: Any, known: list[Tensor]) -> tuple[list[float], list[float]]:
-    """Return the seconds of all encoders and all exits for a batch, once."""
-    encoders, exits = [], []
-    for depth, layer in enumerate(net.al_layers(), start=1):
-        begin = _clock(known[0])
-        s = layer.f(s)
-        encoded = _clock(known[0])
-        latent = layer.bridge(s)
-        Answer.of(net.target, net.decode(latent, depth), latent, known[depth - 1])
-        exits.append(_clock(known[0]) - encoded)
-        encoders.append(encoded - begin)
-    return encoders, exits
-
-
-def _clock(on: Tensor) -> float:
-    """Return the time when all that was asked of a device is done."""
-    if on.is_cuda:
-        torch.cuda.synchronize(on.device)
-    return time.perf_counter()
 
 
 def full_flops(net: Network, x: Any) -> float:

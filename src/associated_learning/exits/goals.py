@@ -42,10 +42,6 @@ class Tuned(NamedTuple):
 class Goal(ABC):
     """What is wanted of a policy."""
 
-    def worth(self, tuned: Tuned) -> tuple[float, ...]:
-        """Return what is compared between two choices, the larger the better: here the cost."""
-        return (float(tuned.met), -tuned.outcome.cost)
-
     @abstractmethod
     def choose(self, family: Sequence[ExitPolicy], scored: ScoredExits, costs: DepthCosts) -> Tuned:
         """Choose among policies that run from the most cautious to the least."""
@@ -108,11 +104,6 @@ class CostGoal(Goal):
             best = max(fit, key=lambda i: (outcomes[i].accuracy, -outcomes[i].cost))
         return Tuned(family[best], outcomes[best], met=bool(fit))
 
-    def worth(self, tuned: Tuned) -> tuple[float, ...]:
-        """Return the accuracy where the cost is met, then the cost."""
-        accuracy = tuned.outcome.accuracy if tuned.met else 0.0
-        return (float(tuned.met), accuracy, -tuned.outcome.cost)
-
 
 @dataclass(frozen=True)
 class RiskGoal(Goal):
@@ -162,13 +153,12 @@ def tune(
     Each exit is calibrated: its logits are divided by the temperature that fits best, and its
     confidence is turned into the chance that its answer is right, by a logistic curve (Platt). The
     policies that are compared let a sample leave where that chance is at least c, for c from 1
-    down, so that one number moves the thresholds of all exits. Exits that cost more than they save
-    are dropped, one by one, and not asked any more.
+    down, so that one number moves the thresholds of all exits.
 
     Args:
         record: The exits on validation data; see `record_exits`.
         goal: What is wanted.
-        costs: What encoders and exits cost, in any unit; see `depth_flops` and `depth_seconds`.
+        costs: What encoders and exits cost, in any unit; see `depth_flops`.
         measure: How sure an exit is; see `ExitPolicy`.
 
     Raises:
@@ -183,37 +173,7 @@ def tune(
     split = isinstance(goal, RiskGoal)
     made, judged = (record.half(0), record.half(1)) if split else (record, record)
     family = _family(made, measure)
-    temperatures = family[0].temperatures
-    family = _without_needless_exits(family, goal, made.scored(measure, temperatures), costs)
-    return goal.choose(family, judged.scored(measure, temperatures), costs)
-
-
-def _without_needless_exits(
-    family: list[ExitPolicy], goal: Goal, scored: ScoredExits, costs: DepthCosts
-) -> list[ExitPolicy]:
-    """Drop an exit as long as what the goal chooses gets better by it."""
-    worth = goal.worth(goal.choose(family, scored, costs))
-    while True:
-        tried = [
-            _without(family, k)
-            for k, threshold in enumerate(family[-1].thresholds)
-            if threshold is not None
-        ]
-        worths = [goal.worth(goal.choose(fewer, scored, costs)) for fewer in tried]
-        if not tried or max(worths) <= worth:
-            return family
-        worth = max(worths)
-        family = tried[worths.index(worth)]
-
-
-def _without(family: list[ExitPolicy], exit_: int) -> list[ExitPolicy]:
-    """Return the policies by which nobody leaves at that exit, from 0, each once."""
-    kept = []
-    for policy in family:
-        thresholds = list(policy.thresholds)
-        thresholds[exit_] = None
-        kept.append(replace(policy, thresholds=tuple(thresholds)))
-    return list(dict.fromkeys(kept))
+    return goal.choose(family, judged.scored(measure, family[0].temperatures), costs)
 
 
 def _family(record: ExitRecord, measure: str) -> list[ExitPolicy]:

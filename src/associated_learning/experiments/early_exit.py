@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from associated_learning.data import DataSet
-from associated_learning.errors import InputError, nearest
-from associated_learning.exits.costs import DepthCosts, depth_flops, depth_seconds
+from associated_learning.errors import InputError
+from associated_learning.exits.costs import DepthCosts, depth_flops
 from associated_learning.exits.goals import AccuracyGoal, CostGoal, Goal, RiskGoal, Tuned, tune
 from associated_learning.exits.policy import ExitPolicy
 from associated_learning.exits.record import ExitRecord, record_exits
@@ -17,7 +17,6 @@ from associated_learning.files import read_json, write_json
 from associated_learning.network import ALNetwork
 
 __all__ = [
-    "COSTS",
     "al_network",
     "parsed_goal",
     "read_policy",
@@ -26,7 +25,6 @@ __all__ = [
     "write_policy",
 ]
 
-COSTS = ("operations", "time")
 _GOALS = "accuracy:POINTS, cost:PERCENT or risk:PERCENT"
 
 
@@ -61,30 +59,13 @@ def al_network(opened: OpenRun) -> ALNetwork:
     return opened.net
 
 
-def tune_run(
-    opened: OpenRun, data: DataSet, goal: Goal, measure: str, *, cost: str = "operations"
-) -> Tuned:
+def tune_run(opened: OpenRun, data: DataSet, goal: Goal, measure: str) -> Tuned:
     """Choose thresholds on the validation data of a run.
-
-    Args:
-        opened: The run.
-        data: Its data.
-        goal: What is wanted.
-        measure: See `ExitPolicy`.
-        cost: What an exit costs: its "operations", or its "time" on this machine in batches like
-            those of validation.
 
     Raises:
         InputError: The run is one of backpropagation, or has too few validation samples.
     """
-    if cost not in COSTS:
-        raise InputError(
-            f"cost {cost!r} came;{nearest(cost, COSTS)} expected one of {', '.join(COSTS)}."
-        )
     record, costs = recorded(opened, data, "validation")
-    if cost == "time":
-        x, _ = next(evaluation_batches(opened.config, data, "validation").epoch(0))
-        costs = depth_seconds(al_network(opened), x)
     return tune(record, goal, costs, measure=measure)
 
 

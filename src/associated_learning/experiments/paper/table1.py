@@ -1,7 +1,7 @@
 """Table 1: accuracy of text classification, AL against BP, at full depth and through shortcuts.
 
 Command: ``al reproduce table1 --tier cpu`` (``--tier full`` for the paper's protocol).
-Cost: 96 runs, 5 h 54 min on one core by the cpu tier.
+Cost: 96 runs, 4 h 28 min on one core by the cpu tier.
 The paper (mean ± standard deviation of five runs, GloVe of 300 dimensions): see `PAPER`.
 """
 
