@@ -19,6 +19,7 @@ from associated_learning.experiments.converted import BRIDGE_HIDDEN, Backbone, b
 from associated_learning.experiments.idle import check_idle
 from associated_learning.experiments.input_spec import InputSpec
 from associated_learning.keyed import seeded
+from associated_learning.losses import contrastive_loss
 from associated_learning.models import (
     CNN,
     MLP,
@@ -29,7 +30,9 @@ from associated_learning.models import (
     LastState,
     LayeredModel,
     MaskedMean,
+    MeanMax,
     PooledFlatten,
+    Standardize,
     StateConcat,
     StateSum,
     Transformer,
@@ -116,6 +119,8 @@ def build_network(
             return _end_to_end(config, model, target)
         encoders = [nn.Sequential(*model.layers)] if config.single_layer else list(model.layers)
         count = len(encoders)
+        if config.normalize:
+            encoders[1:] = [nn.Sequential(Standardize(), f) for f in encoders[1:]]
         stops = [True] + [config.stop_gradients] * (count - 1)
         if config.local_loss != "associated":
             return rival_form(
@@ -136,6 +141,7 @@ def build_network(
             bridge=config.bridge,  # type: ignore[arg-type]
             bridge_hidden=config.bridge_hidden or BRIDGE_HIDDEN,
             activation="tanh" if config.coder_activation is None else config.coder_activation,
+            association=contrastive_loss if config.association == "contrast" else None,
             detach_target=config.detach_target,
             stop_gradients=stops,
             use_associated=[config.lower_associated] * (count - 1) + [True],
@@ -246,6 +252,7 @@ _READOUTS: dict[str, Callable[[], nn.Module]] = {
     "average": GlobalAverage,
     "pooled": lambda: PooledFlatten(4),
     "mean": MaskedMean,
+    "mean-max": MeanMax,
     "last": LastState,
     "state-sum": StateSum,
     "state-concat": StateConcat,

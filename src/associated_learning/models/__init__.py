@@ -14,10 +14,12 @@ from associated_learning.models.readouts import (
     GlobalAverage,
     LastState,
     MaskedMean,
+    MeanMax,
     PooledFlatten,
     StateConcat,
     StateSum,
 )
+from associated_learning.models.standardize import Standardize
 from associated_learning.models.transformer import Transformer, TransformerLayer
 from associated_learning.models.vgg import VGG
 
@@ -32,7 +34,9 @@ __all__ = [
     "LastState",
     "LayeredModel",
     "MaskedMean",
+    "MeanMax",
     "PooledFlatten",
+    "Standardize",
     "StateConcat",
     "StateSum",
     "TokenEmbedding",
