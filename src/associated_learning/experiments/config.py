@@ -198,12 +198,6 @@ class RunConfig:
         "hard it is to tell that target from those of other classes.",
         choices=("squared", "contrast"),
     )
-    normalize: bool = _setting(
-        False,
-        "Method",
-        "AL: standardise the activations between layers (mean 0, variance 1 in each sample; in "
-        "each token of texts).",
-    )
     detach_target: bool = _setting(
         True, "Method", "AL: whether the associated loss leaves g alone (Equation 3 does not)."
     )

@@ -32,7 +32,6 @@ from associated_learning.models import (
     MaskedMean,
     MeanMax,
     PooledFlatten,
-    Standardize,
     StateConcat,
     StateSum,
     Transformer,
@@ -119,8 +118,6 @@ def build_network(
             return _end_to_end(config, model, target)
         encoders = [nn.Sequential(*model.layers)] if config.single_layer else list(model.layers)
         count = len(encoders)
-        if config.normalize:
-            encoders[1:] = [nn.Sequential(Standardize(), f) for f in encoders[1:]]
         stops = [True] + [config.stop_gradients] * (count - 1)
         if config.local_loss != "associated":
             return rival_form(

@@ -17,7 +17,7 @@ _ASSOCIATED = (
 )  # fmt: skip
 _GROWTH = ("grow_patience", "grow_rise", "grow_gain", "grow_freeze", "grow_settled")
 _JOINT = ("stop_gradients", "lower_associated", "local_loss", "single_layer")
-_AL_ONLY = (*_ASSOCIATED, "local_loss", "greedy", "stop_gradients", "normalize", "grow_from")
+_AL_ONLY = (*_ASSOCIATED, "local_loss", "greedy", "stop_gradients", "grow_from")
 _BP_ONLY = ("head_hidden", "double_softmax")
 _HEADS = [("bilstm", readout) for readout in ("last", "mean", "state-concat")]
 _SIZES = ("num_layers", "hidden", "dropout")
@@ -26,7 +26,7 @@ _CUTS = ("at", "balance")
 _NOT_HUB = ("hidden", "dropout", *_WORDS, "vectors")
 _NOT_CONVERTED = (
     "readout", "stop_gradients", "lower_associated", "local_loss", "latents", "coder_bias",
-    "single_layer", "double_softmax", "association", "normalize",
+    "single_layer", "double_softmax", "association",
 )  # fmt: skip
 
 

@@ -19,7 +19,6 @@ from associated_learning.models.readouts import (
     StateConcat,
     StateSum,
 )
-from associated_learning.models.standardize import Standardize
 from associated_learning.models.transformer import Transformer, TransformerLayer
 from associated_learning.models.vgg import VGG
 
@@ -36,7 +35,6 @@ __all__ = [
     "MaskedMean",
     "MeanMax",
     "PooledFlatten",
-    "Standardize",
     "StateConcat",
     "StateSum",
     "TokenEmbedding",

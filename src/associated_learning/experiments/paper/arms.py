@@ -145,11 +145,5 @@ ARMS: dict[str, Arm] = {
     # beyond the paper
     "read-mean-max": _al("bridge reads mean and maximum", readout="mean-max"),
     "contrast": _al("contrast to other labels", association="contrast"),
-    "normalized": _al("activations standardised at the cuts", normalize=True),
-    "contrast-normalized": _al("both of them", association="contrast", normalize=True),
-    "contrast-mlp": _al(
-        "contrast, bridge of two dense layers", association="contrast", bridge="mlp"
-    ),
-    "normalized-mlp": _al("standardised, bridge of two", normalize=True, bridge="mlp"),
     "wide-latents": _al("latents 128, 300, 300", latents="128,300,300"),
 }

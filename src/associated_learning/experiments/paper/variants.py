@@ -21,10 +21,6 @@ _EVERY = {
     "bridge-activated": "(c) bridge with activation",
     "bridge-mlp": "(c) bridge of two dense layers",
     "contrast": "contrast to other labels",
-    "normalized": "activations standardised at the cuts",
-    "contrast-normalized": "both of them",
-    "contrast-mlp": "contrast, bridge of two dense layers",
-    "normalized-mlp": "standardised, bridge of two dense layers",
 }
 _COLUMNS = {
     ("sst2", "bilstm"): "SST, LSTM",
