@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["associated_loss", "autoencoder_loss", "predsim_loss", "similarity_loss"]
+__all__ = [
+    "associated_loss",
+    "autoencoder_loss",
+    "contrastive_loss",
+    "predsim_loss",
+    "similarity_loss",
+]
 
 PREDSIM_WEIGHT = 0.99  # of the similarity term (Nøkland and Eidnes, 2019, section 3)
 
@@ -27,6 +34,26 @@ def associated_loss(s_prime: Tensor, t: Tensor, *, detach_target: bool) -> Tenso
 def autoencoder_loss(t_prime: Tensor, t_before: Tensor) -> Tensor:
     r"""Equation 3, second term: :math:`\|h_i(t_i) - t_{i-1}\|^2`, mean over batch and width."""
     return F.mse_loss(t_prime, t_before)
+
+
+def contrastive_loss(s_prime: Tensor, t: Tensor) -> Tensor:
+    r"""Return the squared error, and how hard it is to tell one's own target from the others.
+
+    The second term is the cross-entropy of finding ``t_i`` among all targets of the batch by the
+    distances :math:`-\|s'_i - t_j\|^2 / \sqrt{D}`; targets that are equal, as those of one
+    class are, count as the same. It is not in the paper: squared errors ask for the right latent,
+    this one for the one that is nearest to no wrong label.
+
+    Args:
+        s_prime: ``b_i(s_i)``, shape ``[B, D]``.
+        t: Targets, ``[B, D]``.
+    """
+    # not cdist, whose gradient is lost at distance 0
+    distances = s_prime.square().sum(1, keepdim=True) - 2 * s_prime @ t.T + t.square().sum(1)
+    scores = -distances / math.sqrt(t.shape[1])
+    same = (t.unsqueeze(1) == t).all(dim=2)
+    own = scores.masked_fill(~same, float("-inf")).logsumexp(1)
+    return F.mse_loss(s_prime, t) + (scores.logsumexp(1) - own).mean()
 
 
 def similarity_loss(features: Tensor, t: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from associated_learning.models import (
     GlobalAverage,
     LastState,
     MaskedMean,
+    MeanMax,
     PooledFlatten,
     StateConcat,
     StateSum,
@@ -25,13 +26,15 @@ def s() -> Sequence:
 
 
 def test_masked_mean_and_last_state_are_those_of_each_unpadded_sample(s: Sequence) -> None:
-    mean, last = MaskedMean()(s), LastState()(s)
+    mean, last, both = MaskedMean()(s), LastState()(s), MeanMax()(s)
     for b, n in enumerate(s.lengths):
+        torch.testing.assert_close(both[b, :4], s.values[b, :n].sum(0) / n)
+        assert torch.equal(both[b, 4:], s.values[b, :n].amax(0))
         torch.testing.assert_close(mean[b], s.values[b, :n].sum(0) / n)
         assert torch.equal(last[b], s.values[b, n - 1])
 
 
-@pytest.mark.parametrize("readout", [MaskedMean(), LastState()], ids=["mean", "last"])
+@pytest.mark.parametrize("readout", [MaskedMean(), MeanMax(), LastState()])
 def test_padding_does_not_matter_even_if_it_is_nan(s: Sequence, readout: nn.Module) -> None:
     broken = s.values.masked_fill(~s.mask().unsqueeze(2), torch.nan)
     assert torch.equal(readout(s), readout(s._replace(values=broken)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -30,6 +30,7 @@ from associated_learning.targets import Target
 __all__ = ["al_form", "al_layers", "measured_width", "one_a_layer", "readouts_for"]
 
 T = TypeVar("T")
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def al_form(
@@ -45,6 +46,7 @@ def al_form(
     decoder_activation: Activation | None = None,
     linear_decoders: bool = False,
     bias: bool = True,
+    association: Loss | None = None,
     detach_target: bool = True,
     stop_gradients: bool | Sequence[bool] = True,
     use_associated: bool | Sequence[bool] = True,
@@ -69,6 +71,8 @@ def al_form(
         decoder_activation: Nonlinearity of h, if it is not that of g.
         linear_decoders: True gives ``h_2 .. h_L`` no nonlinearity (the later released code).
         bias: Whether b, g and h have biases.
+        association: Loss of ``b_i(s_i)`` against ``t_i`` in the place of Equation 3's, such as
+            `contrastive_loss`.
         detach_target: See `associated_loss`: False lets g learn from the associated loss.
         stop_gradients: See `ALLayer`; one for each layer, or one for all.
         use_associated: See `ALLayer`; one for each layer, or one for all.
@@ -100,6 +104,7 @@ def al_form(
         decoder_activation=decoder_activation,
         linear_decoders=linear_decoders,
         bias=bias,
+        association=association,
         detach_target=detach_target,
         stop_gradients=stop_gradients,
         use_associated=use_associated,
@@ -120,6 +125,7 @@ def al_layers(
     decoder_activation: Activation | None,
     linear_decoders: bool,
     bias: bool,
+    association: Loss | None = None,
     detach_target: bool,
     stop_gradients: bool | Sequence[bool] = True,
     use_associated: bool | Sequence[bool] = True,
@@ -163,6 +169,7 @@ def al_layers(
             *made[i],
             readout=readouts[i],
             reconstruction=target.loss if i == 0 else autoencoder_loss,
+            association=association,
             detach_target=detach_target,
             use_associated=associated[i],
             stop_gradients=stops[i],

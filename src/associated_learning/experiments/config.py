@@ -164,7 +164,16 @@ class RunConfig:
         "Method",
         "How an activation becomes the bridge's vector (bp, bilstm: the head's; the final states "
         "if not given).",
-        choices=("flatten", "average", "pooled", "mean", "last", "state-sum", "state-concat"),
+        choices=(
+            "flatten",
+            "average",
+            "pooled",
+            "mean",
+            "mean-max",
+            "last",
+            "state-sum",
+            "state-concat",
+        ),
     )
     bridge: str | None = _setting(
         None,
@@ -181,6 +190,13 @@ class RunConfig:
     coder_bias: bool = _setting(True, "Method", "AL: whether b, g and h have biases.")
     first_loss: str = _setting(
         "ce", "Method", "AL: loss of the first autoencoder.", choices=("ce", "mse")
+    )
+    association: str = _setting(
+        "squared",
+        "Method",
+        "AL: loss of a bridge against its target: squared error (the paper); contrast adds how "
+        "hard it is to tell that target from those of other classes.",
+        choices=("squared", "contrast"),
     )
     detach_target: bool = _setting(
         True, "Method", "AL: whether the associated loss leaves g alone (Equation 3 does not)."

@@ -19,6 +19,7 @@ from associated_learning.experiments.converted import BRIDGE_HIDDEN, Backbone, b
 from associated_learning.experiments.idle import check_idle
 from associated_learning.experiments.input_spec import InputSpec
 from associated_learning.keyed import seeded
+from associated_learning.losses import contrastive_loss
 from associated_learning.models import (
     CNN,
     MLP,
@@ -29,6 +30,7 @@ from associated_learning.models import (
     LastState,
     LayeredModel,
     MaskedMean,
+    MeanMax,
     PooledFlatten,
     StateConcat,
     StateSum,
@@ -136,6 +138,7 @@ def build_network(
             bridge=config.bridge,  # type: ignore[arg-type]
             bridge_hidden=config.bridge_hidden or BRIDGE_HIDDEN,
             activation="tanh" if config.coder_activation is None else config.coder_activation,
+            association=contrastive_loss if config.association == "contrast" else None,
             detach_target=config.detach_target,
             stop_gradients=stops,
             use_associated=[config.lower_associated] * (count - 1) + [True],
@@ -246,6 +249,7 @@ _READOUTS: dict[str, Callable[[], nn.Module]] = {
     "average": GlobalAverage,
     "pooled": lambda: PooledFlatten(4),
     "mean": MaskedMean,
+    "mean-max": MeanMax,
     "last": LastState,
     "state-sum": StateSum,
     "state-concat": StateConcat,

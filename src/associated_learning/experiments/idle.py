@@ -13,7 +13,7 @@ __all__ = ["check_idle"]
 
 _ASSOCIATED = (
     "latent", "latents", "bridge", "bridge_hidden", "coder_activation", "coder_bias", "first_loss",
-    "detach_target", "lower_associated", "single_layer", "target_warmup",
+    "association", "detach_target", "lower_associated", "single_layer", "target_warmup",
 )  # fmt: skip
 _GROWTH = ("grow_patience", "grow_rise", "grow_gain", "grow_freeze", "grow_settled")
 _JOINT = ("stop_gradients", "lower_associated", "local_loss", "single_layer")
@@ -26,7 +26,7 @@ _CUTS = ("at", "balance")
 _NOT_HUB = ("hidden", "dropout", *_WORDS, "vectors")
 _NOT_CONVERTED = (
     "readout", "stop_gradients", "lower_associated", "local_loss", "latents", "coder_bias",
-    "single_layer", "double_softmax",
+    "single_layer", "double_softmax", "association",
 )  # fmt: skip
 
 

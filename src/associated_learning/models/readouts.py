@@ -5,6 +5,7 @@ Models use one before their head; Associated Learning uses one per layer before 
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,6 +17,7 @@ __all__ = [
     "GlobalAverage",
     "LastState",
     "MaskedMean",
+    "MeanMax",
     "PooledFlatten",
     "StateConcat",
     "StateSum",
@@ -110,6 +112,25 @@ class MaskedMean(nn.Module):
         # masked_fill, not a product: NaN times zero is NaN, and padding must not matter
         kept = s.values.masked_fill(~s.mask().unsqueeze(2), 0.0)
         return kept.sum(1) / s.lengths.unsqueeze(1).to(kept.dtype)
+
+
+class MeanMax(nn.Module):
+    """Mean and maximum over the real tokens side by side: ``[B, T, D]`` to ``[B, 2D]``.
+
+    Example:
+        >>> import torch
+        >>> s = Sequence(torch.tensor([[[2.0], [4.0], [9.0]]]), torch.tensor([2]))
+        >>> MeanMax()(s).tolist()
+        [[3.0, 4.0]]
+    """
+
+    def forward(self, s: Sequence) -> Tensor:
+        """Return ``[B, 2D]``."""
+        if not isinstance(s, Sequence):
+            raise InputError(f"MeanMax needs a Sequence, got {type(s).__name__}.")
+        padding = ~s.mask().unsqueeze(2)
+        mean = s.values.masked_fill(padding, 0.0).sum(1) / s.lengths.unsqueeze(1)
+        return torch.cat([mean, s.values.masked_fill(padding, float("-inf")).amax(1)], dim=1)
 
 
 class LastState(nn.Module):

@@ -142,5 +142,8 @@ ARMS: dict[str, Arm] = {
     "read-last": _al("bridge reads the last step", readout="last"),
     "read-mean": _al("bridge reads the mean", readout="mean"),
     "read-flatten": _al("bridge reads the whole map", readout="flatten"),
+    # beyond the paper
+    "read-mean-max": _al("bridge reads mean and maximum", readout="mean-max"),
+    "contrast": _al("contrast to other labels", association="contrast"),
     "wide-latents": _al("latents 128, 300, 300", latents="128,300,300"),
 }

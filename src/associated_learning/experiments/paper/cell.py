@@ -30,7 +30,7 @@ Read = Callable[[LedgerRow], float | None]
 ReadCurve = Callable[[LedgerRow], list[float]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Printed:
     """What the paper prints.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 
 from associated_learning.experiments.paper.cell import Cell, Printed, accuracy, best_epoch
 from associated_learning.experiments.paper.runs import Run
@@ -13,20 +14,21 @@ Pair = tuple[tuple[float, float], tuple[float, float]]  # (epoch, sd), (accuracy
 
 
 def epoch_cells(
-    rows: Sequence[tuple[str, str, str, str]],
+    rows: Sequence[tuple[str, str | None, str, str]],
     columns: Mapping[str, str],
     paper: Mapping[str, Sequence[Pair]],
 ) -> tuple[Cell, ...]:
     """Return the cells of a table of epochs and accuracies.
 
     Args:
-        rows: Heading, key into ``paper``, model and arm of each row.
+        rows: Heading, key into ``paper`` (None: the paper lacks it), model and arm of each row.
         columns: Heading of each data set.
         paper: For each key one pair a data set, in the order of ``columns``.
     """
     cells = []
     for heading, key, model, arm in rows:
-        for (data, title), (epoch, score) in zip(columns.items(), paper[key], strict=True):
+        known = repeat(None) if key is None else paper[key]
+        for (data, title), pair in zip(columns.items(), known, strict=False):
             run = Run(data=data, model=model, arm=arm)
             cells.append(
                 Cell(
@@ -34,7 +36,7 @@ def epoch_cells(
                     column=f"{title}, epoch",
                     run=run,
                     read=best_epoch,
-                    paper=Printed(mean=epoch[0], sd=epoch[1]),
+                    paper=pair and Printed(*pair[0]),
                 )
             )
             cells.append(
@@ -43,7 +45,7 @@ def epoch_cells(
                     column=f"{title}, accuracy",
                     run=run,
                     read=accuracy(),
-                    paper=Printed(mean=score[0], sd=score[1]),
+                    paper=pair and Printed(*pair[1]),
                 )
             )
     return tuple(cells)

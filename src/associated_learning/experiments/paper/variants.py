@@ -20,6 +20,7 @@ _EVERY = {
     "target-learns-mse": "(a) and (b)",
     "bridge-activated": "(c) bridge with activation",
     "bridge-mlp": "(c) bridge of two dense layers",
+    "contrast": "contrast to other labels",
 }
 _COLUMNS = {
     ("sst2", "bilstm"): "SST, LSTM",
@@ -32,6 +33,7 @@ _OWN = {
     "read-last": ("(d) bridge reads the last step", ("bilstm",)),
     "read-mean": ("(d) bridge reads the mean", ("bilstm",)),
     "read-flatten": ("(d) bridge reads the whole map", ("cnn",)),
+    "read-mean-max": ("bridge reads mean and maximum", ("bilstm", "transformer")),
     "wide-latents": ("(e) latents 128, 300, 300", ("bilstm", "transformer")),
 }
 

@@ -1,0 +1,48 @@
+"""The contrastive loss against sums over pairs, and what it is for."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+import associated_learning as al
+from associated_learning.losses import contrastive_loss
+
+
+def test_it_is_the_cross_entropy_of_finding_the_own_target() -> None:
+    s, t = torch.randn(5, 3), torch.randn(3, 3)[torch.tensor([0, 1, 1, 2, 0])]
+    expected = 0.0
+    for i in range(5):
+        weights = [math.exp(-float(((s[i] - t[j]) ** 2).sum()) / math.sqrt(3)) for j in range(5)]
+        own = sum(w for j, w in enumerate(weights) if torch.equal(t[j], t[i]))
+        expected -= math.log(own / sum(weights)) / 5
+        expected += float(((s[i] - t[i]) ** 2).mean()) / 5
+    assert float(contrastive_loss(s, t)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_without_another_class_only_the_squared_error_is_left() -> None:
+    s, t = torch.randn(4, 6), torch.randn(1, 6).expand(4, 6)
+    error = float(((s - t) ** 2).mean())
+    assert float(contrastive_loss(s, t)) == pytest.approx(error, rel=1e-5)
+
+
+def test_one_who_is_right_but_near_a_wrong_target_has_a_gradient_away_from_it() -> None:
+    t = torch.eye(2)
+    s = torch.eye(2).requires_grad_()  # no squared error
+    contrastive_loss(s, t).backward()
+    assert s.grad is not None
+    away = -s.grad  # where descent leads
+    assert (away * (t - t.flip(0))).sum(1).min() > 0
+
+
+def test_layers_with_it_learn() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(256, 6)
+    y = (x[:, 0] > 0).long() + (x[:, 1] > 0).long()
+    encoders = [torch.nn.Sequential(torch.nn.Linear(6, 32), torch.nn.ReLU())]
+    net = al.al_form(encoders, x, al.Classes(3), latent=16, association=contrastive_loss)
+    batches = al.LoaderBatches([(x[i::4], y[i::4]) for i in range(4)])
+    al.Trainer(epochs=40, lr=0.01).fit(net, batches)
+    assert float((net.eval()(x).argmax(1) == y).float().mean()) > 0.9
