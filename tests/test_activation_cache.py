@@ -64,9 +64,14 @@ def _split(x: Any, size: int = 8, order: Tensor | None = None) -> list[tuple[Any
 
 
 def _mlp() -> list[nn.Module]:
+    # No bias before a batch norm, which takes it away again: its gradient would be rounding alone,
+    # and Adam makes steps of full size of that.
     return [
         nn.Sequential(
-            nn.Linear(6 if i == 0 else 8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3)
+            nn.Linear(6 if i == 0 else 8, 8, bias=False),
+            nn.BatchNorm1d(8),
+            nn.ReLU(),
+            nn.Dropout(0.3),
         )
         for i in range(3)
     ]
