@@ -81,8 +81,10 @@ class Feed:
     def _job(self, step: int, x: Any, y: Tensor) -> Job:
         check_batch(x, y, step)
         device = device_of(self.net)
-        t0 = self.net.target.encode(y.to(device, non_blocking=True))
-        job = Job(step, to_device(x, device), t0)
+        t0 = self.net.target.encode(
+            y
+        )  # checks y where it lies: from a GPU that would be waited for
+        job = Job(step, to_device(x, device), t0.to(device, non_blocking=True))
         if device.type == "cuda":  # stages read it on streams of their own
             torch.cuda.current_stream(device).synchronize()
         return job

@@ -20,7 +20,7 @@ from associated_learning.data.subword import SubwordPreprocessor
 from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.text import tokenize
 from associated_learning.data.text_preprocessor import TextPreprocessor
-from associated_learning.data.vectors import Vectors, load_vectors
+from associated_learning.data.vectors import KnownVectors, Vectors, find_vectors, load_vectors
 from associated_learning.data.vocabulary import PAD, UNK, Vocabulary
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "ImageSamples",
     "Input",
     "Kind",
+    "KnownVectors",
     "Preprocessor",
     "Samples",
     "SubwordPreprocessor",
@@ -45,6 +46,7 @@ __all__ = [
     "Vectors",
     "Vocabulary",
     "data_set_names",
+    "find_vectors",
     "load",
     "load_vectors",
     "noisy_labels",

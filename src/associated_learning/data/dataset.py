@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
+import torch
+
+from associated_learning.data.keys import mix
+from associated_learning.data.noise import noisy_labels
 from associated_learning.data.preprocessing import Preprocessor
 from associated_learning.data.samples import Samples
 
-__all__ = ["DataSet", "Kind"]
+__all__ = ["SPLITS", "DataSet", "Kind"]
 
+SPLITS = ("train", "validation", "test")
+_NOISE = 3  # what the seed is for, beside the uses in `load`
 Kind: TypeAlias = Literal["image", "table", "text"]
 
 
@@ -42,6 +48,22 @@ class DataSet:
     def num_classes(self) -> int:
         """How many classes there are."""
         return len(self.label_names)
+
+    def to(self, device: torch.device | str) -> DataSet:
+        """Return the same data with all inputs stored on a device; see `Samples.to`."""
+        splits = {name: getattr(self, name).to(device) for name in SPLITS}
+        return replace(self, **splits)
+
+    def with_label_noise(self, rate: float, *, seed: int = 0) -> DataSet:
+        """Return the same data with a share of the training labels drawn anew (`noisy_labels`).
+
+        Raises:
+            InputError: ``rate`` is not between 0 and 1.
+        """
+        labels = noisy_labels(
+            self.train.labels, num_classes=self.num_classes, rate=rate, seed=mix(seed, _NOISE)
+        )
+        return replace(self, train=self.train.relabelled(labels))
 
     @property
     def preprocessing(self) -> dict[str, Any]:

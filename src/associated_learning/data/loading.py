@@ -13,7 +13,6 @@ from associated_learning.data.image_preprocessor import ImagePreprocessor
 from associated_learning.data.images import ImageFormat, decode
 from associated_learning.data.keys import mix
 from associated_learning.data.named import DIGITS, NAMED
-from associated_learning.data.noise import noisy_labels
 from associated_learning.data.preprocessing import Preprocessor
 from associated_learning.data.raw import RawSet, RawSplit
 from associated_learning.data.reading import read_file, read_folder, read_named
@@ -24,7 +23,7 @@ from associated_learning.errors import InputError
 
 __all__ = ["load"]
 
-_TEST, _VALIDATION, _LIMIT, _NOISE = range(4)  # what a seed is for
+_TEST, _VALIDATION, _LIMIT = range(3)  # what a seed is for
 
 
 def load(
@@ -107,22 +106,14 @@ def load(
     samples = {
         key: preprocessor.samples(split.inputs, split.labels) for key, split in raw.splits.items()
     }
-    noisy = noisy_labels(
-        raw.splits["train"].labels,
-        num_classes=len(raw.label_names),
-        rate=label_noise,
-        seed=mix(seed, _NOISE),
-    )
     return DataSet(
         name=str(name),
         kind=raw.kind,
         label_names=raw.label_names,
-        train=samples["train"].relabelled(noisy),
-        validation=samples["validation"],
-        test=samples["test"],
+        **samples,
         preprocessor=preprocessor,
         train_pool=pool,
-    )
+    ).with_label_noise(label_noise, seed=seed)
 
 
 def _read(

@@ -55,6 +55,14 @@ class Samples(Protocol):
         """Return the same inputs with other labels ``[N]``."""
         ...
 
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same samples with their inputs stored on a device.
+
+        Batches are then gathered there, so that only indices are copied for each. Labels, and
+        the lengths of texts, stay on the CPU.
+        """
+        ...
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageSamples:
@@ -86,7 +94,7 @@ class ImageSamples:
 
     def gather(self, indices: Tensor) -> Tensor:
         """Return ``[B, C, H, W]`` (float32) in the range [0, 1]."""
-        return self.pixels.index_select(0, indices).float().div_(255)
+        return self.pixels.index_select(0, indices.to(self.pixels.device)).float().div_(255)
 
     def standardise(self, x: Input) -> Tensor:
         """Return ``(x - mean) / std`` per channel."""
@@ -99,11 +107,17 @@ class ImageSamples:
 
     def subset(self, indices: Tensor) -> Self:
         """Return new samples: those at ``indices``, in that order."""
-        return replace(self, pixels=self.pixels[indices], labels=self.labels[indices])
+        pixels = self.pixels[indices.to(self.pixels.device)]
+        return replace(self, pixels=pixels, labels=self.labels[indices])
 
     def relabelled(self, labels: Tensor) -> Self:
         """Return the same images with other labels ``[N]``."""
         return replace(self, labels=labels)
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same images with their bytes on a device."""
+        moved = {name: getattr(self, name).to(device) for name in ("pixels", "mean", "std")}
+        return replace(self, **moved)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -160,8 +174,9 @@ class TextSamples:
         lengths = self.offsets[indices + 1] - starts
         positions = torch.arange(int(lengths.max()))
         places = (starts.unsqueeze(1) + positions).clamp_(max=len(self.tokens) - 1)
-        beyond = positions >= lengths.unsqueeze(1)
-        return Sequence(self.tokens[places].long().masked_fill_(beyond, self.padding), lengths)
+        beyond = (positions >= lengths.unsqueeze(1)).to(self.tokens.device)
+        tokens = self.tokens[places.to(self.tokens.device)].long()
+        return Sequence(tokens.masked_fill_(beyond, self.padding), lengths)
 
     def standardise(self, x: Input) -> Sequence:
         """Return ``x``: ids need no treatment."""
@@ -177,13 +192,17 @@ class TextSamples:
         lengths = self.lengths[indices]
         ends = lengths.cumsum(0)
         shift = (self.offsets[indices] - (ends - lengths)).repeat_interleave(lengths)
-        tokens = self.tokens[torch.arange(len(shift)) + shift]
+        tokens = self.tokens[(torch.arange(len(shift)) + shift).to(self.tokens.device)]
         offsets = torch.cat([torch.zeros(1, dtype=torch.int64), ends])
         return replace(self, tokens=tokens, offsets=offsets, labels=self.labels[indices])
 
     def relabelled(self, labels: Tensor) -> Self:
         """Return the same texts with other labels ``[N]``."""
         return replace(self, labels=labels)
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same texts with their tokens on a device."""
+        return replace(self, tokens=self.tokens.to(device))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -209,7 +228,7 @@ class TableSamples:
 
     def gather(self, indices: Tensor) -> Tensor:
         """Return rows ``[B, F]`` (float32)."""
-        return self.features.index_select(0, indices)
+        return self.features.index_select(0, indices.to(self.features.device))
 
     def standardise(self, x: Input) -> Tensor:
         """Return ``x``: the rows are standardised when they are stored."""
@@ -222,8 +241,13 @@ class TableSamples:
 
     def subset(self, indices: Tensor) -> Self:
         """Return new samples: those at ``indices``, in that order."""
-        return replace(self, features=self.features[indices], labels=self.labels[indices])
+        features = self.features[indices.to(self.features.device)]
+        return replace(self, features=features, labels=self.labels[indices])
 
     def relabelled(self, labels: Tensor) -> Self:
         """Return the same rows with other labels ``[N]``."""
         return replace(self, labels=labels)
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same rows on a device."""
+        return replace(self, features=self.features.to(device))

@@ -19,7 +19,7 @@ from associated_learning.data.keys import generator
 from associated_learning.data.vocabulary import PAD, Vocabulary
 from associated_learning.errors import InputError
 
-__all__ = ["Vectors", "load_vectors"]
+__all__ = ["KnownVectors", "Vectors", "find_vectors", "load_vectors"]
 
 
 class Vectors(NamedTuple):
@@ -32,6 +32,26 @@ class Vectors(NamedTuple):
 
     weights: Tensor
     coverage: float
+
+
+class KnownVectors(NamedTuple):
+    """What a file of vectors knows of a vocabulary.
+
+    Attributes:
+        ids: Ids ``[K]`` (int64) of the words that it has.
+        values: Their vectors ``[K, D]`` (float32).
+    """
+
+    ids: Tensor
+    values: Tensor
+
+    def aligned(self, vocabulary: Vocabulary, *, seed: int = 0, scale: float = 0.05) -> Vectors:
+        """Return vectors for the whole vocabulary; see `load_vectors`."""
+        width = self.values.shape[1]
+        weights = torch.randn(len(vocabulary), width, generator=generator(seed)) * scale
+        weights[self.ids] = self.values
+        weights[PAD] = 0
+        return Vectors(weights, len(self.ids) / len(vocabulary.words))
 
 
 def load_vectors(
@@ -57,8 +77,7 @@ def load_vectors(
         member: Which file of a ``.zip`` that holds several.
 
     Raises:
-        InputError: The file is missing or damaged, a line does not fit (names the line), or
-            no word of the vocabulary is in it.
+        InputError: See `find_vectors`.
 
     Example:
         >>> import pathlib, tempfile
@@ -67,6 +86,23 @@ def load_vectors(
         >>> vectors = load_vectors(path, Vocabulary(["good", "zebra"]))
         >>> vectors.weights[[0, 2]].tolist(), vectors.coverage
         ([[0.0, 0.0], [3.0, 4.0]], 0.5)
+    """
+    return find_vectors(path, vocabulary, member).aligned(vocabulary, seed=seed, scale=scale)
+
+
+def find_vectors(
+    path: str | Path, vocabulary: Vocabulary, member: str | None = None
+) -> KnownVectors:
+    """Return the vectors that a file has for the words of a vocabulary.
+
+    Args:
+        path: See `load_vectors`.
+        vocabulary: Whose words to look for.
+        member: Which file of a ``.zip`` that holds several.
+
+    Raises:
+        InputError: The file is missing or damaged, a line does not fit (names the line), or
+            no word of the vocabulary is in it.
     """
     wanted = {word: i for i, word in enumerate(vocabulary.decode(range(len(vocabulary))))}
     found: dict[int, list[float]] = {}
@@ -80,10 +116,7 @@ def load_vectors(
             f"no word of the vocabulary has a vector in {path}: is it a file of lower-case"
             " words, each with its numbers on one line?"
         )
-    weights = torch.randn(len(vocabulary), width, generator=generator(seed)) * scale
-    weights[list(found)] = torch.tensor(list(found.values()))
-    weights[PAD] = 0
-    return Vectors(weights, len(found) / len(vocabulary.words))
+    return KnownVectors(torch.tensor(list(found)), torch.tensor(list(found.values())))
 
 
 def _rows(path: Path, member: str | None) -> Iterator[tuple[int, str, list[str]]]:

@@ -129,6 +129,11 @@ class RunConfig:
         None, "Model", "Dropout on the word embedding.", least=0, most=0.99
     )
 
+    batch_norm: bool | None = _setting(
+        None,
+        "Model",
+        "cnn, vgg: normalise before every activation; vgg does if not told otherwise.",
+    )
     carry_state: bool = _setting(
         False, "Model", "bilstm: each layer starts from the final states of the one below."
     )
@@ -163,11 +168,12 @@ class RunConfig:
         None,
         "Method",
         "How an activation becomes the bridge's vector (bp, bilstm: the head's; the final states "
-        "if not given).",
+        "if not given). pooled: means of a 4 x 4 grid; grid: of one with at most 2,048 numbers.",
         choices=(
             "flatten",
             "average",
             "pooled",
+            "grid",
             "mean",
             "mean-max",
             "last",
@@ -398,7 +404,7 @@ class RunConfig:
     def from_json(cls, values: dict[str, Any]) -> RunConfig:
         """Return the settings that `to_json` gave. Raises CheckpointError if they are foreign."""
         try:
-            return cls(**values)
+            return cls(**_completed(values))
         except (TypeError, InputError) as error:
             raise CheckpointError(
                 f"the settings of the run are of another version of this library ({error})."
@@ -408,6 +414,13 @@ class RunConfig:
         """Return "name: this one's value, the other's" for every setting that differs."""
         mine, theirs = self.to_json(), other.to_json()
         return [f"{key}: {mine[key]}, {theirs[key]}" for key in mine if mine[key] != theirs[key]]
+
+
+def _completed(values: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with what they meant before there was a name for it."""
+    if values.get("model") == "vgg" and "batch_norm" not in values:
+        return {**values, "batch_norm": values.get("method") == "bp"}
+    return values
 
 
 def numbers(name: str, text: str | None) -> list[int]:

@@ -50,8 +50,10 @@ IMAGE_MODELS = ("cnn", "vgg")
 # and the same for both methods, unlike there.
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": 256, "num_layers": 3, "lr": 1e-3, "batch_size": 64, "epochs": 30},
-    "cnn": {"lr": 1e-4, "batch_size": 128, "epochs": 200, "schedule": "milestones"},
-    "vgg": {"lr": 1e-4, "batch_size": 128, "epochs": 200, "schedule": "milestones"},
+    "cnn": {"lr": 1e-4, "batch_size": 128, "epochs": 200, "schedule": "milestones",
+            "batch_norm": False},
+    "vgg": {"lr": 1e-4, "batch_size": 128, "epochs": 200, "schedule": "milestones",
+            "batch_norm": True},
     "bilstm": {"hidden": 350, "num_layers": 2, "lr": 1e-4, "batch_size": 64, "epochs": 50,
                "clip": 5.0},
     "transformer": {"hidden": 512, "num_layers": 2, "lr": 2.5e-4, "batch_size": 128, "epochs": 50},
@@ -62,7 +64,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 _AL_DEFAULTS: dict[str, dict[str, Any]] = {
     "mlp": {"latent": 128, "coder_activation": "tanh"},
     "cnn": {"latent": 256, "coder_activation": "tanh", "readout": "pooled"},
-    "vgg": {"latent": 300, "coder_activation": "tanh", "readout": "pooled"},
+    "vgg": {"latent": 300, "coder_activation": "tanh", "readout": "grid"},
     "bilstm": {"latent": 128, "coder_activation": "tanh", "hidden": 300, "readout": "state-sum"},
     "transformer": {"latent": 128, "coder_activation": "tanh", "hidden": 256, "readout": "mean"},
     "hf": {"latent": 128, "coder_activation": "tanh", "encoder_lr": 2e-4, "target_warmup": 500},
@@ -187,17 +189,18 @@ def _cnn(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredM
         in_channels=spec.shape[0],
         image_size=_side(spec),
         out_features=spec.num_classes,
+        batch_norm=bool(config.batch_norm),
         activation="elu" if config.method == "al" else "relu",
     )
 
 
 def _vgg(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
-    isolated = config.method == "al"  # the released AL code: no BatchNorm, ELU, a dense layer
+    isolated = config.method == "al"  # the released AL code: ELU, a dense layer
     return VGG(
         in_channels=spec.shape[0],
         image_size=_side(spec),
         out_features=spec.num_classes,
-        batch_norm=not isolated,
+        batch_norm=bool(config.batch_norm),
         activation="elu" if isolated else "relu",
         dense=(1024, 1024) if isolated else (),
     )
@@ -258,7 +261,9 @@ _READOUTS: dict[str, Callable[[], nn.Module]] = {
 
 def _readouts(config: RunConfig, count: int) -> Items[nn.Module] | None:
     """Return each layer's readout; the embedding is always averaged (section 2.1.1)."""
-    if config.readout is None:
+    if config.readout in (None, "grid"):
+        if config.readout is not None and config.model not in IMAGE_MODELS:
+            raise InputError(f"--readout grid came for --model {config.model}; it is for images.")
         return None
     make = _READOUTS[config.readout]
     if config.model in TEXT_MODELS and not config.single_layer:

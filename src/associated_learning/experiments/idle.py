@@ -67,7 +67,9 @@ def check_idle(config: RunConfig, filled: Mapping[str, Any]) -> None:
         _refuse(config, filled, ("carry_state",), "only --model bilstm has such states")
     if config.bridge != "mlp":
         _refuse(config, filled, ("bridge_hidden",), "only --bridge mlp has a width between")
-    if config.model in ("cnn", "vgg"):
+    if config.model not in ("cnn", "vgg"):
+        _refuse(config, filled, ("batch_norm",), f"--model {config.model} has no convolutions")
+    else:
         _refuse(config, filled, _SIZES, f"the layers of --model {config.model} are fixed")
     if config.model in ("mlp", "cnn", "vgg"):
         _refuse(config, filled, _WORDS, f"--model {config.model} has no word embedding")

@@ -7,19 +7,28 @@ from associated_learning.data import (
     Batches,
     DataSet,
     ImagePreprocessor,
+    KnownVectors,
     Preprocessor,
     SubwordPreprocessor,
     TextPreprocessor,
     Vectors,
+    Vocabulary,
+    find_vectors,
     load,
-    load_vectors,
 )
 from associated_learning.errors import InputError
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.hub_model import find_model
 from associated_learning.experiments.input_spec import InputSpec
 
-__all__ = ["evaluation_batches", "input_spec", "load_data", "load_word_vectors", "training_batches"]
+__all__ = [
+    "evaluation_batches",
+    "find_known_vectors",
+    "input_spec",
+    "load_data",
+    "load_word_vectors",
+    "training_batches",
+]
 
 DEFAULT_EMBEDDING_DIM = 300  # Tables 7 and 8
 
@@ -99,16 +108,35 @@ def input_spec(config: RunConfig, data: DataSet, vectors: Vectors | None) -> Inp
     return InputSpec(kind=data.kind, num_classes=data.num_classes, shape=tuple(x.shape[1:]))
 
 
-def load_word_vectors(config: RunConfig, data: DataSet) -> Vectors | None:
-    """Load the word vectors for the vocabulary, if the settings name any."""
+def load_word_vectors(
+    config: RunConfig, data: DataSet, known: KnownVectors | None = None
+) -> Vectors | None:
+    """Return the word vectors for the vocabulary, if the settings name any.
+
+    Args:
+        config: The settings.
+        data: The data.
+        known: What `find_known_vectors` found, if that was done already.
+    """
     if config.vectors is None:
         return None
-    if not isinstance(data.preprocessor, TextPreprocessor):
-        raise InputError(f"--vectors came for data of kind {data.kind}; they are for text.")
-    vectors = load_vectors(config.vectors, data.preprocessor.vocabulary, seed=config.seed)
+    known = find_known_vectors(config, data) if known is None else known
+    vectors = known.aligned(_vocabulary(config, data), seed=config.seed)
     if config.vector_shift == 0:
         return vectors
     return vectors._replace(weights=vectors.weights.roll(-config.vector_shift, 0))
+
+
+def find_known_vectors(config: RunConfig, data: DataSet) -> KnownVectors:
+    """Return what the file of word vectors knows of the vocabulary, whatever the seed."""
+    assert config.vectors is not None
+    return find_vectors(config.vectors, _vocabulary(config, data))
+
+
+def _vocabulary(config: RunConfig, data: DataSet) -> Vocabulary:
+    if not isinstance(data.preprocessor, TextPreprocessor):
+        raise InputError(f"--vectors came for data of kind {data.kind}; they are for text.")
+    return data.preprocessor.vocabulary
 
 
 def _check_own_words(config: RunConfig) -> None:

@@ -56,7 +56,12 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    """Return the commit of the checkout this package lies in, or "unknown"."""
+    """Return the commit of the checkout this package lies in, or "unknown".
+
+    A copy of a checkout without its history is told by the variable AL_COMMIT.
+    """
+    if told := os.environ.get("AL_COMMIT"):
+        return told
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         head = subprocess.run(

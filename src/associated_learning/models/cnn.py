@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from associated_learning.models.activations import Activation, make_activation
+from associated_learning.models.activations import Activation
+from associated_learning.models.convolution import conv_block
 from associated_learning.models.dense import dense_head
 from associated_learning.models.initialisation import he_normal_
 from associated_learning.models.layered import LayeredModel
@@ -25,6 +26,7 @@ class CNN(LayeredModel):
         out_features: Number of logits.
         image_size: Side of the images in pixels.
         channels: Output channels, one per layer.
+        batch_norm: Normalise before every activation, in the head too; the paper does not.
         activation: Name or module class; the paper's AL form uses ``"elu"``.
         head_hidden: Widths of the dense layers before the logits.
 
@@ -42,23 +44,26 @@ class CNN(LayeredModel):
         out_features: int = 10,
         image_size: int = 32,
         channels: tuple[int, ...] = (32, 32, 64, 64),
+        batch_norm: bool = False,
         activation: Activation = "relu",
         head_hidden: tuple[int, ...] = (1280, 256, 256, 256, 256),
     ) -> None:
         layers, below, side = [], in_channels, image_size
         for i, width in enumerate(channels):
             stride = 1 + i % 2
-            layers.append(_conv_pair(below, width, stride, activation))
+            layers.append(_conv_pair(below, width, stride, batch_norm, activation))
             below, side = width, -(-side // stride)
-        head = dense_head(below * side**2, head_hidden, out_features, activation=activation)
+        head = dense_head(
+            below * side**2, head_hidden, out_features, activation=activation, batch_norm=batch_norm
+        )
         super().__init__(layers, Flatten(), head)
         he_normal_(self)
 
 
-def _conv_pair(below: int, width: int, stride: int, activation: Activation) -> nn.Sequential:
+def _conv_pair(
+    below: int, width: int, stride: int, batch_norm: bool, activation: Activation
+) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(below, width, 3, padding=1),
-        make_activation(activation),
-        nn.Conv2d(width, width, 3, stride=stride, padding=1),
-        make_activation(activation),
+        *conv_block(below, width, batch_norm=batch_norm, activation=activation),
+        *conv_block(width, width, stride=stride, batch_norm=batch_norm, activation=activation),
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from associated_learning.errors import InputError
-from associated_learning.models.activations import Activation, make_activation
+from associated_learning.models.activations import Activation
+from associated_learning.models.convolution import conv_block
 from associated_learning.models.dense import dense_block, dense_head
 from associated_learning.models.initialisation import he_normal_
 from associated_learning.models.layered import LayeredModel
@@ -84,10 +85,7 @@ def _conv_layer(
         if width == _POOL:
             parts.append(nn.MaxPool2d(2))
             continue
-        parts.append(nn.Conv2d(below, width, 3, padding=1))
-        if batch_norm:
-            parts.append(nn.BatchNorm2d(width))
-        parts.append(make_activation(activation))
+        parts += conv_block(below, width, batch_norm=batch_norm, activation=activation)
         below = width
     return nn.Sequential(*parts)
 

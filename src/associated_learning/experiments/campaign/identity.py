@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from associated_learning.errors import InputError
+from associated_learning.errors import CheckpointError, InputError
 from associated_learning.experiments.config import COMPUTING, RunConfig
 from associated_learning.experiments.families import resolved
 
@@ -35,8 +35,8 @@ def identity(settings: Mapping[str, Any]) -> Identity | None:
         True
     """
     try:
-        config = resolved(RunConfig(**settings))
-    except (TypeError, InputError):
+        config = resolved(RunConfig.from_json(dict(settings)))
+    except (CheckpointError, InputError):
         return None
     values = {name: value for name, value in config.to_json().items() if name not in _PLACES}
     for name in ("data", "vectors", "test_data"):

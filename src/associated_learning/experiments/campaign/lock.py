@@ -11,10 +11,14 @@ __all__ = ["held_lock"]
 
 
 @contextmanager
-def held_lock(path: Path) -> Iterator[bool]:
+def held_lock(path: Path, *, wait: bool = False) -> Iterator[bool]:
     """Hold the lock of a file inside the block; yield False if another process holds it.
 
     The system frees it when its process ends, however it ends.
+
+    Args:
+        path: The file; made if it is not there.
+        wait: Wait for the other process instead.
 
     Example:
         >>> import pathlib, tempfile
@@ -26,7 +30,7 @@ def held_lock(path: Path) -> Iterator[bool]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError:
             yield False
             return

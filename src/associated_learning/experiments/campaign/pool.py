@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import shutil
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from associated_learning.errors import CheckpointError
 from associated_learning.experiments.campaign.identity import identity
 from associated_learning.experiments.campaign.jobs import Job
-from associated_learning.experiments.campaign.worker import BUSY
+from associated_learning.experiments.campaign.store import pack
+from associated_learning.experiments.campaign.worker import BUSY, LOG, SETTINGS, run_process
 from associated_learning.experiments.ledger import append_row, make_row
 from associated_learning.experiments.result import read_result
 from associated_learning.experiments.run import read_config
 from associated_learning.files import write_json
 
-__all__ = ["Progress", "Running", "run_jobs"]
+__all__ = ["Progress", "Running", "pack_data", "run_jobs"]
 
-_WORKER = "associated_learning.experiments.campaign.worker"
+_STORE = Path("reproduce") / "data"  # below the folder of all runs
 _PAUSE = 0.2  # seconds between two looks at the processes
 
 
@@ -40,7 +42,7 @@ class Running:
     """
 
     job: Job
-    process: subprocess.Popen[bytes]
+    process: BaseProcess
     folder: Path
     begin: float
 
@@ -92,42 +94,62 @@ def run_jobs(
         KeyboardInterrupt: Ctrl-C, after every run has saved.
     """
     progress = Progress(waiting=deque(jobs))
-    started = 0
+    started, processes = 0, _processes()
     with _ended(progress):
         while progress.waiting or progress.running:
             while progress.waiting and len(progress.running) < at_once:
                 device = devices[started % len(devices)]
-                progress.running.append(_start(progress.waiting.popleft(), runs, device, threads))
+                job = progress.waiting.popleft()
+                progress.running.append(_start(processes, job, runs, device, threads))
                 started += 1
             show(progress)
             time.sleep(_PAUSE)
-            for one in [one for one in progress.running if one.process.poll() is not None]:
+            for one in [one for one in progress.running if one.process.exitcode is not None]:
                 progress.running.remove(one)
                 _take(one, progress, ledger, keep_checkpoints)
     show(progress)
     return progress
 
 
-def _start(job: Job, runs: Path, device: str, threads: int) -> Running:
+def pack_data(jobs: Sequence[Job], *, runs: Path, at_once: int) -> None:
+    """Pack what the runs will read, so that none of them has to; each run would do it too.
+
+    Args:
+        jobs: The jobs.
+        runs: Folder of all runs.
+        at_once: Number of processes.
+
+    Raises:
+        InputError: Data or vectors cannot be loaded.
+        CheckpointError: The folder cannot be written.
+    """
+    configs = {replace(job.config, seed=0): None for job in jobs}
+    with ProcessPoolExecutor(at_once, mp_context=_processes()) as pool:
+        list(pool.map(pack, configs, [runs / _STORE] * len(configs)))
+
+
+def _processes() -> ForkServerContext:
+    """Return what makes processes that have all modules loaded already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([run_process.__module__])
+    return context
+
+
+def _start(
+    processes: ForkServerContext, job: Job, runs: Path, device: str, threads: int
+) -> Running:
     folder = runs / job.folder
     folder.mkdir(parents=True, exist_ok=True)
-    settings = folder / "settings.json"
-    write_json(settings, replace(job.config, device=device, threads=threads).to_json())
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    with (folder / "log.txt").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", _WORKER, str(settings), str(folder)],
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,  # Ctrl-C reaches the campaign alone, which passes it on once
-        )
+    config = replace(job.config, device=device, threads=threads)
+    write_json(folder / SETTINGS, config.to_json())
+    process = processes.Process(target=run_process, args=(folder, runs / _STORE))
+    process.start()
     return Running(job=job, process=process, folder=folder, begin=time.monotonic())
 
 
 def _take(one: Running, progress: Progress, ledger: Path, keep_checkpoints: bool) -> None:
     """Take account of a process that ended."""
-    result = read_result(one.folder) if one.process.returncode == 0 else None
+    result = read_result(one.folder) if one.process.exitcode == 0 else None
     if result is None:
         progress.failed.append((one.job, _reason(one)))
         return
@@ -150,13 +172,13 @@ def _take(one: Running, progress: Progress, ledger: Path, keep_checkpoints: bool
 
 
 def _reason(one: Running) -> str:
-    if one.process.returncode == BUSY:
+    if one.process.exitcode == BUSY:
         return "another campaign is at this run"
     try:
-        lines = (one.folder / "log.txt").read_text(encoding="utf-8").splitlines()
+        lines = (one.folder / LOG).read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise CheckpointError(f"{one.folder} cannot be read ({error}).") from error
-    return lines[-1] if lines else f"its process ended with status {one.process.returncode}"
+    return lines[-1] if lines else f"its process ended with status {one.process.exitcode}"
 
 
 @contextmanager
@@ -168,4 +190,4 @@ def _ended(progress: Progress) -> Iterator[None]:
         for one in progress.running:
             one.process.terminate()
         for one in progress.running:
-            one.process.wait()
+            one.process.join()

@@ -1,4 +1,4 @@
-"""One run of a campaign, in a process of its own: ``python -m ...worker SETTINGS.json FOLDER``."""
+"""One run of a campaign, in a process of its own."""
 
 from __future__ import annotations
 
@@ -8,27 +8,44 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from associated_learning.errors import AssociatedLearningError
 from associated_learning.experiments.campaign.lock import held_lock
+from associated_learning.experiments.campaign.store import stored
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.run import train_run
 from associated_learning.files import read_json
 from associated_learning.memory import keep_freed_memory
 
-__all__ = ["BUSY", "FAILED", "INTERRUPTED", "LOCK", "work"]
+__all__ = ["BUSY", "FAILED", "INTERRUPTED", "LOCK", "LOG", "SETTINGS", "run_process", "work"]
 
 FAILED, BUSY, INTERRUPTED = 1, 75, 130  # how the process ends
-LOCK = ".lock"
+LOCK, SETTINGS = ".lock", "settings.json"
 _WATCH = 2.0  # seconds between two looks at the parent
 
 
-def work(settings: Path, folder: Path) -> int:
+LOG = "log.txt"
+
+
+def run_process(folder: Path, store: Path) -> NoReturn:
+    """Be the process of the run of a folder: see `work`, whose status it ends with.
+
+    It writes to the log of the folder, and Ctrl-C does not reach it: the campaign passes it on.
+    """
+    os.setsid()
+    with (folder / LOG).open("ab") as log:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(log.fileno(), stream.fileno())
+    sys.exit(work(folder, store))
+
+
+def work(folder: Path, store: Path) -> int:
     """Make, or go on with, the run of a folder; return the exit status of the process.
 
     Args:
-        settings: A file with `RunConfig.to_json`.
-        folder: Folder of the run.
+        folder: Folder of the run, with `RunConfig.to_json` in `SETTINGS`.
+        store: Folder of the data that runs share; see `stored`.
     """
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     keep_freed_memory()
@@ -36,7 +53,9 @@ def work(settings: Path, folder: Path) -> int:
         if not mine:
             return BUSY
         try:
-            train_run(RunConfig.from_json(read_json(settings)), folder)
+            config = RunConfig.from_json(read_json(folder / SETTINGS))
+            data, known = stored(config, store)
+            train_run(config, folder, data=data, known_vectors=known)
         except KeyboardInterrupt:
             return INTERRUPTED
         except AssociatedLearningError as error:
@@ -50,7 +69,3 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_WATCH)
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-if __name__ == "__main__":
-    sys.exit(work(Path(sys.argv[1]), Path(sys.argv[2])))

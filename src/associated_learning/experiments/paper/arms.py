@@ -95,7 +95,7 @@ _AL_RELEASED = Arm(
         ("bilstm", "sst2"): {"num_layers": 1, "latents": "128,300"},
         ("transformer", ""): {**_AL_TEXT, "latents": "128,256,256"},
         ("cnn", ""): _AL_IMAGE,
-        ("vgg", ""): {**_AL_IMAGE, "bridge_hidden": 1500},
+        ("vgg", ""): {**_AL_IMAGE, "bridge_hidden": 1500, "batch_norm": False},
     },
     protocol={
         ("bilstm", ""): {"lr": 1e-3, "batch_size": 64, "patience": 4},
