@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -48,6 +49,12 @@ def contrastive_loss(s_prime: Tensor, t: Tensor) -> Tensor:
         s_prime: ``b_i(s_i)``, shape ``[B, D]``.
         t: Targets, ``[B, D]``.
     """
+    with torch.autocast(s_prime.device.type, enabled=False):  # differences of large numbers
+        dtype = torch.promote_types(s_prime.dtype, torch.float32)
+        return _contrast(s_prime.to(dtype), t.to(dtype))
+
+
+def _contrast(s_prime: Tensor, t: Tensor) -> Tensor:
     # not cdist, whose gradient is lost at distance 0
     distances = s_prime.square().sum(1, keepdim=True) - 2 * s_prime @ t.T + t.square().sum(1)
     scores = -distances / math.sqrt(t.shape[1])
