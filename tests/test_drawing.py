@@ -113,7 +113,9 @@ CALLS: dict[str, Callable[[Tensor], Tensor]] = {
     "dirichlet": lambda x: torch.distributions.Dirichlet(x.exp()).rsample(),
     "init": lambda x: x @ nn.init.trunc_normal_(x.new_empty(8, 8)),
     "vmap": lambda x: torch.vmap(F.dropout, randomness="different")(x),
-    "vmap_same": lambda x: torch.vmap(lambda row: row * torch.rand(8), randomness="same")(x),
+    "vmap_same": lambda x: torch.vmap(
+        lambda row: row * torch.rand(8, device=x.device), randomness="same"
+    )(x),
     "random_split": lambda x: x[..., list(random_split(range(8), [3, 5])[0])],
     "nested": lambda x: F.dropout(ragged(x)).values(),
     "nested_rand_like": lambda x: x * torch.rand_like(ragged(x)).values()[0],
@@ -499,6 +501,6 @@ def test_attention_without_dropout_moves_no_generator_of_a_gpu() -> None:
         pytest.skip("no CUDA device")
     before = torch.cuda.get_rng_state()
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
-        x = torch.randn(2, 2, 16, 32, device="cuda", dtype=dtype, requires_grad=True)
+        x = torch.randn(2, 2, 16, 32).to("cuda", dtype).requires_grad_()
         F.scaled_dot_product_attention(x, x, x).sum().backward()
     assert torch.equal(torch.cuda.get_rng_state(), before)

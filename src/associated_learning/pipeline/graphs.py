@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -33,9 +35,10 @@ class Graphed(nn.Module):
         self._shapes = _shapes(tensors)
         self._flat = _Flat(block, self._spec)
         buffers = [(buffer, buffer.detach().clone()) for buffer in block.buffers()]
-        self._replay: Any = torch.cuda.make_graphed_callables(
-            self._flat, tuple(tensors), allow_unused_input=True
-        )
+        with _unwarned():
+            self._replay: Any = torch.cuda.make_graphed_callables(
+                self._flat, tuple(tensors), allow_unused_input=True
+            )
         for buffer, value in buffers:  # warming up must not change statistics
             buffer.copy_(value)
 
@@ -64,6 +67,20 @@ class _Flat(nn.Module):
         output = self.block(*pytree.tree_unflatten(list(tensors), self.taken))
         found, self.returned = pytree.tree_flatten(tuple(output))
         return tuple(found)
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Let torch warm up on one stream and capture on another without warning of itself."""
+    warn = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
+    if warn is None:  # torch before 2.10
+        yield
+        return
+    warn(False)
+    try:
+        yield
+    finally:
+        warn(True)
 
 
 def _shapes(tensors: list[Any]) -> list[tuple[Any, ...]]:
