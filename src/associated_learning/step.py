@@ -18,7 +18,7 @@ from associated_learning.layer import Branch, LayerOutput
 from associated_learning.modes import evaluating
 from associated_learning.structure import detach, tensors_in
 
-__all__ = ["Randomness", "update_blocks", "update_layer", "update_network"]
+__all__ = ["Randomness", "autocast", "update_blocks", "update_layer", "update_network"]
 
 Randomness = Callable[..., AbstractContextManager[None]]
 
@@ -59,7 +59,7 @@ def update_layer(
     """
     device = t.device
     fits = explained(f"layer {key.layer} cannot take batch {key.step}", s)
-    with randomness(*key, device=device), _autocast(device, precision), fits:
+    with randomness(*key, device=device), autocast(device, precision), fits:
         if optimizer is None:
             with evaluating(layer):  # no statistics, no dropout: it is left as it is
                 return LayerOutput(*layer(s, t))
@@ -158,12 +158,19 @@ def update_blocks(
     return s, t, losses
 
 
-def _autocast(
-    device: torch.device, precision: torch.dtype | None
+def autocast(
+    device: torch.device, precision: torch.dtype | None, *, keep: bool = True
 ) -> AbstractContextManager[object]:
+    """Return the context of forward and loss at a precision.
+
+    Args:
+        device: Where they compute.
+        precision: Such as ``torch.bfloat16``; None for that of the tensors.
+        keep: Whether weights that were cast are kept for other uses in the same block.
+    """
     if precision is None:
         return nullcontext()
-    return torch.autocast(device.type, precision)
+    return torch.autocast(device.type, precision, cache_enabled=keep)
 
 
 def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:

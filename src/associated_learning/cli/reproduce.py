@@ -26,7 +26,12 @@ from associated_learning.experiments.campaign.jobs import (
 from associated_learning.experiments.campaign.pool import Progress, run_jobs
 from associated_learning.experiments.campaign.times import clock, remaining_seconds
 from associated_learning.experiments.ledger import read_rows
-from associated_learning.experiments.paper.catalogue import EXHIBITS, Exhibit, find_exhibit
+from associated_learning.experiments.paper.catalogue import (
+    EXHIBITS,
+    TUNING,
+    Exhibit,
+    find_exhibit,
+)
 from associated_learning.experiments.paper.places import Places, widest_vectors
 from associated_learning.experiments.paper.tiers import SEEDS
 from associated_learning.experiments.result import read_history
@@ -42,7 +47,8 @@ def reproduce(
         list[str],
         typer.Argument(
             metavar="NAME...",
-            help="table1, ..., table10, figure3, figure6, field, variants, rates; or all.",
+            help="table1, ..., table10, figure3, figure6, field, variants; all for all of these; "
+            "and rates, rates-images.",
         ),
     ],
     *,
@@ -167,7 +173,9 @@ def _campaign(
 
 
 def _exhibits(names: Sequence[str]) -> list[Exhibit]:
-    return list(EXHIBITS.values()) if "all" in names else [find_exhibit(name) for name in names]
+    if "all" in names:
+        return [exhibit for name, exhibit in EXHIBITS.items() if name not in TUNING]
+    return [find_exhibit(name) for name in names]
 
 
 def _devices(device: str) -> list[str]:

@@ -197,11 +197,11 @@ class RunConfig:
     first_loss: str = _setting(
         "ce", "Method", "AL: loss of the first autoencoder.", choices=("ce", "mse")
     )
-    association: str = _setting(
-        "squared",
+    association: str | None = _setting(
+        None,
         "Method",
-        "AL: loss of a bridge against its target: squared error (the paper); contrast adds how "
-        "hard it is to tell that target from those of other classes.",
+        "AL: loss of a bridge against its target: squared error (the paper); contrast, the default "
+        "of cnn and vgg, adds how hard it is to tell that target from those of other classes.",
         choices=("squared", "contrast"),
     )
     detach_target: bool = _setting(

@@ -39,7 +39,7 @@ from associated_learning.models import (
 from associated_learning.network import Network
 from associated_learning.targets import Classes
 
-__all__ = ["build_network", "resolved"]
+__all__ = ["IMAGE_MODELS", "TEXT_MODELS", "build_network", "resolved"]
 
 TEXT_MODELS = ("bilstm", "transformer")
 IMAGE_MODELS = ("cnn", "vgg")
@@ -63,14 +63,24 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 _AL_DEFAULTS: dict[str, dict[str, Any]] = {
     "mlp": {"latent": 128, "coder_activation": "tanh"},
-    "cnn": {"latent": 256, "coder_activation": "tanh", "readout": "pooled"},
-    "vgg": {"latent": 300, "coder_activation": "tanh", "readout": "grid"},
+    "cnn": {
+        "latent": 256,
+        "coder_activation": "tanh",
+        "readout": "pooled",
+        "association": "contrast",
+    },
+    "vgg": {
+        "latent": 300,
+        "coder_activation": "tanh",
+        "readout": "grid",
+        "association": "contrast",
+    },
     "bilstm": {"latent": 128, "coder_activation": "tanh", "hidden": 300, "readout": "state-sum"},
     "transformer": {"latent": 128, "coder_activation": "tanh", "hidden": 256, "readout": "mean"},
     "hf": {"latent": 128, "coder_activation": "tanh", "encoder_lr": 2e-4, "target_warmup": 500},
 }
 _SHARED = {"dropout": 0.1, "embedding_dropout": 0.0, "schedule": "constant", "clip": 0.0,
-           "patience": 5, "bridge": "linear"}  # fmt: skip
+           "patience": 5, "bridge": "linear", "association": "squared"}  # fmt: skip
 
 
 def resolved(config: RunConfig) -> RunConfig:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from associated_learning.layer import LayerOutput
+from associated_learning.step import autocast
 
 __all__ = ["Graphed"]
 
@@ -26,19 +25,22 @@ class Graphed(nn.Module):
         block: Any of `Network.blocks`, on a CUDA device; its weights stay where they are.
         s: Inputs like those to come; the block is in the mode in which it trains.
         t: Targets like those to come.
+        precision: Autocast type of the forward pass; None for none.
     """
 
-    def __init__(self, block: nn.Module, s: Any, t: Tensor) -> None:
+    def __init__(
+        self, block: nn.Module, s: Any, t: Tensor, precision: torch.dtype | None = None
+    ) -> None:
         super().__init__()
         self.block = block
         tensors, self._spec = pytree.tree_flatten((s, t))
         self._shapes = _shapes(tensors)
-        self._flat = _Flat(block, self._spec)
+        self._flat = _Flat(block, self._spec, precision)
         buffers = [(buffer, buffer.detach().clone()) for buffer in block.buffers()]
-        with _unwarned():
-            self._replay: Any = torch.cuda.make_graphed_callables(
-                self._flat, tuple(tensors), allow_unused_input=True
-            )
+        _accept_streams()
+        self._replay: Any = torch.cuda.make_graphed_callables(
+            self._flat, tuple(tensors), allow_unused_input=True
+        )
         for buffer, value in buffers:  # warming up must not change statistics
             buffer.copy_(value)
 
@@ -57,30 +59,28 @@ class Graphed(nn.Module):
 class _Flat(nn.Module):
     """A block between tuples of tensors, which is what torch can capture."""
 
-    def __init__(self, block: nn.Module, spec: pytree.TreeSpec) -> None:
+    def __init__(
+        self, block: nn.Module, spec: pytree.TreeSpec, precision: torch.dtype | None
+    ) -> None:
         super().__init__()
         self.block = block
         self.taken = spec
+        self.precision = precision
         self.returned: pytree.TreeSpec | None = None
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        output = self.block(*pytree.tree_unflatten(list(tensors), self.taken))
+        # weights are cast anew in every replay, so what was cast must not be kept between layers
+        with autocast(tensors[0].device, self.precision, keep=False):
+            output = self.block(*pytree.tree_unflatten(list(tensors), self.taken))
         found, self.returned = pytree.tree_flatten(tuple(output))
         return tuple(found)
 
 
-@contextmanager
-def _unwarned() -> Iterator[None]:
-    """Let torch warm up on one stream and capture on another without warning of itself."""
-    warn = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
-    if warn is None:  # torch before 2.10
-        yield
-        return
-    warn(False)
-    try:
-        yield
-    finally:
-        warn(True)
+def _accept_streams() -> None:
+    """Keep torch from warning of its own graphs, in which gradients change streams."""
+    accept = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
+    if accept is not None:  # torch 2.10 and later
+        accept(False)
 
 
 def _shapes(tensors: list[Any]) -> list[tuple[Any, ...]]:

@@ -16,6 +16,7 @@ from associated_learning.pipeline.graphs import Graphed
 from associated_learning.pipeline.items import Job
 from associated_learning.pipeline.stage import Stage
 from associated_learning.pipeline.threads import Threads
+from associated_learning.step import autocast
 
 __all__ = ["streams"]
 
@@ -25,7 +26,7 @@ def streams(net: Network, stages: Sequence[Stage], sample: Job) -> Threads:
 
     A thread a stage launches its kernels on the stage's stream. Layers that draw no random
     numbers replay CUDA graphs for minibatches of the sample's shape, so that launching costs
-    next to nothing; the others, other shapes, and autocast run eagerly. Bits are the same.
+    next to nothing; the others, and other shapes, run eagerly. Bits are the same.
 
     Args:
         net: The network, on a GPU.
@@ -44,15 +45,19 @@ def _graphed(stages: Sequence[Stage], sample: Job) -> list[Stage]:
     s, t, found = sample.s, sample.t, []
     for stage in stages:
         blocks: list[nn.Module] = []
+        precision = stage.rule.precision
         for block, optimizer in zip(stage.blocks, stage.optimizers, strict=True):
-            eager = optimizer is None or stage.rule.precision is not None
-            blocks.append(block if eager else _graph(block, s, t))
-            with evaluating(block):
+            blocks.append(block if optimizer is None else _graph(block, s, t, precision))
+            with evaluating(block), autocast(stage.device, precision):
                 s, t, _ = block(s, t)
         found.append(replace(stage, blocks=blocks))
     return found
 
 
-def _graph(block: nn.Module, s: object, t: torch.Tensor) -> nn.Module:
+def _graph(
+    block: nn.Module, s: object, t: torch.Tensor, precision: torch.dtype | None
+) -> nn.Module:
     whole = all(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves((s, t)))
-    return Graphed(block, s, t) if whole and not draws(block, s, t) else block
+    with autocast(t.device, precision):
+        fits = whole and not draws(block, s, t)
+    return Graphed(block, s, t, precision) if fits else block

@@ -81,6 +81,7 @@ _AL_TEXT = {
     "vector_shift": 2,
 }
 _AL_IMAGE = {
+    "association": "squared",
     "readout": "flatten",
     "bridge": "mlp",
     "coder_activation": "sigmoid",
@@ -144,6 +145,7 @@ ARMS: dict[str, Arm] = {
     "read-flatten": _al("bridge reads the whole map", readout="flatten"),
     # beyond the paper
     "read-mean-max": _al("bridge reads mean and maximum", readout="mean-max"),
+    "squared": _al("squared error alone (Equation 3)", association="squared"),
     "contrast": _al("contrast to other labels", association="contrast"),
     "wide-latents": _al("latents 128, 300, 300", latents="128,300,300"),
 }

@@ -20,7 +20,7 @@ from associated_learning.experiments.paper import (
 )
 from associated_learning.experiments.paper.cell import Figure, Table
 
-__all__ = ["EXHIBITS", "PAPER_EXHIBITS", "Exhibit", "find_exhibit"]
+__all__ = ["EXHIBITS", "PAPER_EXHIBITS", "TUNING", "Exhibit", "find_exhibit"]
 
 Exhibit = Table | Figure
 
@@ -40,8 +40,10 @@ EXHIBITS: dict[str, Exhibit] = {
         field.TABLE,
         variants.TABLE,
         rates.TABLE,
+        rates.IMAGES,
     )
 }
+TUNING = (rates.TABLE.name, rates.IMAGES.name)  # what the other runs' learning rates came from
 # the others are ours
 PAPER_EXHIBITS = tuple(name for name in EXHIBITS if name.startswith(("table", "figure")))
 

@@ -20,6 +20,7 @@ _EVERY = {
     "target-learns-mse": "(a) and (b)",
     "bridge-activated": "(c) bridge with activation",
     "bridge-mlp": "(c) bridge of two dense layers",
+    "squared": "squared error alone (Equation 3)",
     "contrast": "contrast to other labels",
 }
 _COLUMNS = {
