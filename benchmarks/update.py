@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 import associated_learning as al
+from associated_learning.inference import device_of
 from associated_learning.optim import make_optimizers
 
 __all__ = ["training_step"]
@@ -17,7 +18,8 @@ __all__ = ["training_step"]
 def training_step(
     net: al.Network, x: object, y: Tensor, optimizer: type[Optimizer] = torch.optim.Adam
 ) -> Callable[[], None]:
-    """Return a function that does one update of the network on a batch."""
+    """Return a function that does one update of the network on a batch, to its end on a GPU."""
+    device = device_of(net)
     blocks, t0 = net.blocks(), net.target.encode(y)
     optimizers = make_optimizers(blocks, optimizer, lr=1e-4)
     step = 0
@@ -26,5 +28,7 @@ def training_step(
         nonlocal step
         al.update_network(blocks, optimizers, x, t0, seed=0, step=step)
         step += 1
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
 
     return update

@@ -19,8 +19,10 @@ from torch.utils.checkpoint import checkpoint
 
 import associated_learning as al
 from associated_learning import models
+from associated_learning.experiments.origin import describe_hardware
 from associated_learning.memory import peak_memory
 from associated_learning.optim import make_optimizers
+from associated_learning.structure import to_device
 
 IMAGE = Path(__file__).parents[2] / "docs" / "images" / "memory.png"
 CLASSES, VOCABULARY, WIDTH, LENGTH = 4, 30_000, 256, 60
@@ -81,7 +83,7 @@ def sum_of_losses(net: al.ALNetwork, batch: Batch) -> Callable[[], object]:
 
 def measure(method: str, depth: int, batch: Batch) -> float:
     """Return the peak of a second update in MiB."""
-    model, target = transformer(depth), al.Classes(CLASSES)
+    model, target = transformer(depth).to(batch.y.device), al.Classes(CLASSES)
     net: al.Network
     if method.startswith("AL"):
         net = associated = al.al_form(model.layers, batch.x, target)
@@ -94,7 +96,7 @@ def measure(method: str, depth: int, batch: Batch) -> float:
         update = layer_by_layer(net, batch)
     update()  # makes the optimizer's state, which lives before the update that is measured
     net.zero_grad(set_to_none=True)
-    return peak_memory(update) / 2**20
+    return peak_memory(update, batch.y.device) / 2**20
 
 
 METHODS = {
@@ -132,12 +134,14 @@ def main() -> None:
     parser.add_argument("--depths", type=int, nargs="+", default=[2, 4, 8, 16])
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--threads", type=int, default=1, help="intra-op threads of torch")
+    parser.add_argument("--device", default="cpu", help="cpu, which draws the figure too; or cuda")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     ids = torch.randint(1, VOCABULARY, (arguments.batch, LENGTH))
     lengths = torch.full((arguments.batch,), LENGTH)
-    batch = Batch(al.Sequence(ids, lengths), torch.randint(CLASSES, (arguments.batch,)))
+    y = torch.randint(CLASSES, (arguments.batch,))
+    batch = Batch(*to_device((al.Sequence(ids, lengths), y), arguments.device))
     found = {
         key: [round(measure(method, depth, batch), 1) for depth in arguments.depths]
         for key, method in METHODS.items()
@@ -146,9 +150,12 @@ def main() -> None:
     for key, method in METHODS.items():
         table.add_row(method, *[f"{value:.1f}" for value in found[key]])
     Console(width=100).print(table)
-    plot(arguments.depths, found)
+    if arguments.device == "cpu":
+        plot(arguments.depths, found)
     values = {f"{key}_mib": row for key, row in found.items()}
-    print(json.dumps({"depths": arguments.depths, "batch": arguments.batch, **values}))
+    settings = {"depths": arguments.depths, "batch": arguments.batch}
+    settings["hardware"] = describe_hardware(arguments.device)
+    print(json.dumps({**settings, **values}))
 
 
 if __name__ == "__main__":

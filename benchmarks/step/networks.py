@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import associated_learning as al
 from associated_learning import models
+from associated_learning.structure import to_device
 
 __all__ = ["PAIRS", "Pair"]
 
@@ -23,6 +24,11 @@ class Pair(NamedTuple):
     bp: al.Network
     x: Any
     y: Tensor
+
+    def to(self, device: torch.device | str) -> Pair:
+        """Return networks and batch on a device."""
+        x, y = to_device((self.x, self.y), device)
+        return Pair(self.al.to(device), self.bp.to(device), x, y)
 
 
 def _pair(make: Callable[[], models.LayeredModel], x: Any, classes: int, **form: Any) -> Pair:
