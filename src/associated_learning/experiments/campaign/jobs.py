@@ -12,6 +12,7 @@ from associated_learning.errors import InputError, nearest
 from associated_learning.experiments.campaign.identity import Identity, identity
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.ledger import LedgerRow
+from associated_learning.experiments.origin import describe_hardware
 from associated_learning.experiments.paper.catalogue import Exhibit
 from associated_learning.experiments.paper.places import Places
 from associated_learning.experiments.paper.runs import Run
@@ -130,7 +131,8 @@ def make_jobs(
         InputError: A run needs word vectors and ``places`` names none; or see `Selection.of`.
     """
     jobs: dict[tuple[Identity, int], Job] = {}
-    took = _times(rows)
+    hardware = describe_hardware(places.device)
+    took = _times([row for row in rows if _kind(row.hardware) == _kind(hardware)])
     for exhibit in exhibits:
         for run in (selection or Selection()).of(exhibit.runs()):
             if run.needs_vectors and places.vectors is None:
@@ -189,6 +191,11 @@ def _job(
         expected=took.get(found, expected_seconds(config, sizes)),
         sizes=sizes,
     )
+
+
+def _kind(hardware: str) -> str:
+    """Return the processor or GPU without the number of its threads."""
+    return hardware.partition(",")[0]
 
 
 def _times(rows: Sequence[LedgerRow]) -> dict[Identity, float]:

@@ -91,7 +91,7 @@ _RATES: dict[tuple[str, str], dict[str, float]] = {
     ("transformer", "ag_news"): {"al": 2e-3, "bp": 1e-3},
     ("cnn", "fashion_mnist"): {"al": 1e-3, "bp": 5e-4},
     ("cnn", "cifar10"): {"al": 1e-3, "bp": 5e-4},
-    ("vgg", "cifar10"): {"al": 1e-3, "bp": 5e-4},
+    ("vgg", "cifar10"): {"al": 2.5e-4, "bp": 2.5e-4},
 }
 _LIKE = {
     ("bilstm", "imdb"): "sst2",
@@ -102,8 +102,8 @@ _LIKE = {
 }
 # The same of images by the full tier: the table "rates-images", whose rates Fashion-MNIST has too.
 _FULL_RATES: dict[str, dict[str, float]] = {
-    "cnn": {"al": 1e-3, "bp": 1e-3},
-    "vgg": {"al": 1e-3, "bp": 1e-3},
+    "cnn": {"al": 2e-3, "bp": 1e-3},
+    "vgg": {"al": 5e-4, "bp": 1e-3},
 }
 
 _PROTOCOLS: Mapping[str, Mapping[str, dict[str, Any]]] = {"full": _FULL, "cpu": _CPU}
