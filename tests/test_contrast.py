@@ -37,6 +37,15 @@ def test_one_who_is_right_but_near_a_wrong_target_has_a_gradient_away_from_it() 
     assert (away * (t - t.flip(0))).sum(1).min() > 0
 
 
+def test_half_precision_around_it_does_not_reach_it() -> None:
+    torch.manual_seed(0)
+    s, t = torch.randn(64, 300), torch.randn(5, 300)[torch.arange(64) % 5]
+    with torch.autocast("cpu", torch.bfloat16):
+        halved = contrastive_loss(s, t)
+    assert torch.equal(halved, contrastive_loss(s, t))
+    assert contrastive_loss(s.double(), t.double()).dtype == torch.float64
+
+
 def test_layers_with_it_learn() -> None:
     torch.manual_seed(0)
     x = torch.randn(256, 6)

@@ -28,6 +28,7 @@ from associated_learning.experiments.campaign.worker import LOCK
 from associated_learning.experiments.config import RunConfig
 from associated_learning.experiments.families import resolved
 from associated_learning.experiments.ledger import LedgerRow, append_row, make_row, read_rows
+from associated_learning.experiments.origin import describe_hardware
 from associated_learning.experiments.paper.catalogue import EXHIBITS, find_exhibit
 from associated_learning.experiments.paper.places import Places, widest_vectors
 from associated_learning.experiments.paper.runs import Run
@@ -146,6 +147,16 @@ def test_what_decides_about_a_run_and_what_does_not() -> None:
     assert identity({"colour": 3}) is None
 
 
+def test_what_older_rows_of_the_vgg_meant() -> None:
+    """Before there was a setting, backpropagation alone had batch normalisation."""
+    for method, norms in (("al", False), ("bp", True)):
+        base = resolved(RunConfig(data="cifar10", model="vgg", method=method)).to_json()
+        older = {name: value for name, value in base.items() if name != "batch_norm"}
+        for batch_norm in (False, True):
+            same = identity(older) == identity({**base, "batch_norm": batch_norm})
+            assert same == (batch_norm is norms)
+
+
 def row_of(one: Job, **values: object) -> LedgerRow:
     row = LedgerRow(
         experiment="x", data=one.run.data, model=one.run.model, method=one.config.method,
@@ -166,8 +177,28 @@ def test_rows_in_the_ledger_are_left_out_whichever_table_asked() -> None:
         assert missing_jobs([one], [row_of(one, **values)]) == [one]
 
 
+def test_expected_times_are_of_this_kind_of_machine() -> None:
+    chosen = Selection(data=("sst2",), models=("bilstm",), arms=("al",))
+    options = {"tier": "cpu", "seeds": [0], "places": PLACES, "selection": chosen}
+    (guessed,) = make_jobs([find_exhibit("table1")], **options)
+    here = describe_hardware("auto")
+    rows = [
+        row_of(guessed, hardware=hardware, seconds=seconds)
+        for hardware, seconds in (
+            (here, 50.0),
+            ("NVIDIA H0", 2.0),
+            (f"{here.split(',')[0]}, 9", 70.0),
+        )
+    ]
+    (known,) = make_jobs([find_exhibit("table1")], rows=rows, **options)
+    assert known.expected == 60.0
+    (unknown,) = make_jobs([find_exhibit("table1")], rows=rows[1:2], **options)
+    assert unknown.expected == guessed.expected
+
+
 def test_seeds_are_outermost_and_the_comparison_comes_first() -> None:
-    jobs = make_jobs(EXHIBITS.values(), tier="cpu", seeds=[0, 1], places=PLACES)
+    exhibits = [exhibit for exhibit in EXHIBITS.values() if "cpu" in exhibit.tiers]
+    jobs = make_jobs(exhibits, tier="cpu", seeds=[0, 1], places=PLACES)
     assert [one.seed for one in jobs] == sorted(one.seed for one in jobs)
     of_first = [one for one in jobs if one.seed == 0]
     arms = [one.run.arm in ("al", "bp") for one in of_first]
@@ -183,6 +214,8 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     wrong = Selection(data=("ssst2",))
     with pytest.raises(al.InputError, match=r"--data ssst2 came.*Did you mean 'sst2'"):
         make_jobs([find_exhibit("table1")], places=PLACES, selection=wrong, **options)
+    with pytest.raises(al.InputError, match="--tier cpu came for rates-images; expected full"):
+        make_jobs([find_exhibit("rates-images")], places=PLACES, **options)
     with pytest.raises(al.InputError, match="--seeds x came; expected numbers such as 0-4"):
         parsed_seeds("x")
     (tmp_path / "glove").mkdir()

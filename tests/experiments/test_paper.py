@@ -74,7 +74,7 @@ def test_every_run_of_every_tier_has_settings_that_fit() -> None:
     assert SEEDS["full"] == (0, 1, 2, 3, 4)
     for exhibit in EXHIBITS.values():
         for run in exhibit.runs():
-            for tier in SEEDS:
+            for tier in exhibit.tiers:
                 config = run.config(tier, 3, PLACES)
                 assert config == resolved(config)
                 assert (config.data, config.model, config.seed) == (run.data, run.model, 3)

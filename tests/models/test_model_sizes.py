@@ -122,6 +122,13 @@ def test_initial_weights_follow_the_seed(make: type[LayeredModel]) -> None:
     assert not all(torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
 
 
+def test_batch_normalisation_of_the_cnn_is_counted_by_hand() -> None:
+    channels, hidden = (32, 32, 32, 32, 64, 64, 64, 64), (1280, 256, 256, 256, 256)
+    assert _parameters(CNN(batch_norm=True)) - _parameters(CNN()) == 2 * sum((*channels, *hidden))
+    kinds = [type(part).__name__ for part in CNN(batch_norm=True).layers[0]]
+    assert kinds == ["Conv2d", "BatchNorm2d", "ReLU"] * 2
+
+
 @pytest.mark.parametrize("model", [CNN(), VGG()], ids=["cnn", "vgg"])
 def test_image_weights_are_he_normal(model: LayeredModel) -> None:
     for module in model.modules():

@@ -12,6 +12,7 @@ from torch import nn
 
 import associated_learning as al
 from associated_learning.pipeline.graphs import Graphed
+from associated_learning.step import autocast
 from conftest import batches_of, dense_network
 
 pytestmark = [
@@ -40,7 +41,8 @@ def test_stages_on_gpus_end_with_the_same_bits(executor: str, make: object, tmp_
     assert digests(tmp_path / executor) == digests(tmp_path / "sequential")
 
 
-def test_a_graph_computes_what_the_block_does() -> None:
+@pytest.mark.parametrize("precision", [None, torch.bfloat16])
+def test_a_graph_computes_what_the_block_does(precision: torch.dtype | None) -> None:
     net = al.al_form(
         [nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8))], torch.randn(4, 6), al.Classes(4)
     ).to("cuda")
@@ -48,11 +50,12 @@ def test_a_graph_computes_what_the_block_does() -> None:
     (x, y), (other, _) = batches_of(2)
     t0 = net.target.encode(y.to("cuda"))
     statistics = block.f[1].running_mean.clone()  # type: ignore[union-attr, index]
-    graphed = Graphed(block, x.to("cuda"), t0)
+    graphed = Graphed(block, x.to("cuda"), t0, precision)
     assert torch.equal(block.f[1].running_mean, statistics)  # type: ignore[union-attr, index]
     for inputs in (other.to("cuda"), other[:5].to("cuda")):  # the shape of the graph, and another
-        expected = block(inputs, t0[: len(inputs)])
-        got = graphed(inputs, t0[: len(inputs)])
+        with autocast(t0.device, precision):
+            expected = block(inputs, t0[: len(inputs)])
+            got = graphed(inputs, t0[: len(inputs)])
         torch.testing.assert_close(got.s, expected.s)
         for name, loss in expected.losses.items():
             torch.testing.assert_close(got.losses[name], loss)

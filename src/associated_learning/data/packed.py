@@ -90,9 +90,9 @@ def read_packed(path: Path) -> DataSet:
 
 
 def _narrowed(name: str, values: Tensor) -> Tensor:
-    values = values.cpu().contiguous()
     fits = name in _SMALL and values.numel() > 0 and int(values.max()) <= _MOST
-    return values.to(torch.uint16) if fits else values
+    # copied: splits may share memory, which the file format refuses
+    return values.cpu().to(torch.uint16 if fits else values.dtype, copy=True).contiguous()
 
 
 def _samples(file: Any, split: str, header: dict[str, Any]) -> Samples:

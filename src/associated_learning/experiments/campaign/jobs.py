@@ -128,12 +128,17 @@ def make_jobs(
         rows: The ledger, for what runs of the kind took.
 
     Raises:
-        InputError: A run needs word vectors and ``places`` names none; or see `Selection.of`.
+        InputError: A run needs word vectors and ``places`` names none; a table is not made by the
+            tier; or see `Selection.of`.
     """
     jobs: dict[tuple[Identity, int], Job] = {}
     hardware = describe_hardware(places.device)
     took = _times([row for row in rows if _kind(row.hardware) == _kind(hardware)])
     for exhibit in exhibits:
+        if tier not in exhibit.tiers:
+            raise InputError(
+                f"--tier {tier} came for {exhibit.name}; expected {' or '.join(exhibit.tiers)}."
+            )
         for run in (selection or Selection()).of(exhibit.runs()):
             if run.needs_vectors and places.vectors is None:
                 raise InputError(

@@ -7,7 +7,6 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.context import ForkServerContext
@@ -18,7 +17,6 @@ from typing import Any
 from associated_learning.errors import CheckpointError
 from associated_learning.experiments.campaign.identity import identity
 from associated_learning.experiments.campaign.jobs import Job
-from associated_learning.experiments.campaign.store import pack
 from associated_learning.experiments.campaign.worker import BUSY, LOG, SETTINGS, run_process
 from associated_learning.experiments.families import IMAGE_MODELS
 from associated_learning.experiments.ledger import append_row, make_row
@@ -26,7 +24,7 @@ from associated_learning.experiments.result import read_result
 from associated_learning.experiments.run import read_config
 from associated_learning.files import write_json
 
-__all__ = ["Progress", "Running", "pack_data", "run_jobs"]
+__all__ = ["Progress", "Running", "run_jobs"]
 
 _STORE = Path("reproduce") / "data"  # below the folder of all runs
 _PAUSE = 0.2  # seconds between two looks at the processes
@@ -111,23 +109,6 @@ def run_jobs(
                 _take(one, progress, ledger, keep_checkpoints)
     show(progress)
     return progress
-
-
-def pack_data(jobs: Sequence[Job], *, runs: Path, at_once: int) -> None:
-    """Pack what the runs will read, so that none of them has to; each run would do it too.
-
-    Args:
-        jobs: The jobs.
-        runs: Folder of all runs.
-        at_once: Number of processes.
-
-    Raises:
-        InputError: Data or vectors cannot be loaded.
-        CheckpointError: The folder cannot be written.
-    """
-    configs = {replace(job.config, seed=0): None for job in jobs}
-    with ProcessPoolExecutor(at_once, mp_context=_processes()) as pool:
-        list(pool.map(pack, configs, [runs / _STORE] * len(configs)))
 
 
 def _processes() -> ForkServerContext:

@@ -9,6 +9,7 @@ from associated_learning.experiments.ledger import LedgerRow
 from associated_learning.experiments.paper.runs import Run
 
 __all__ = [
+    "TIERS",
     "Cell",
     "Figure",
     "Line",
@@ -26,6 +27,7 @@ __all__ = [
     "validation_curve",
 ]
 
+TIERS = ("full", "cpu")  # the better one first
 Read = Callable[[LedgerRow], float | None]
 ReadCurve = Callable[[LedgerRow], list[float]]
 
@@ -73,12 +75,16 @@ class Table:
         title: What it shows.
         cells: From left to right, row by row.
         note: What a reader must know to compare.
+        tiers: The tiers that it is made by.
+        enough: Number of seeds with which a cell counts as filled.
     """
 
     name: str
     title: str
     cells: tuple[Cell, ...]
     note: str = ""
+    tiers: tuple[str, ...] = TIERS
+    enough: int = 3
 
     def runs(self) -> list[Run]:
         """Return what has to be trained, each once, in the order of the cells."""
@@ -121,6 +127,7 @@ class Figure:
     title: str
     panels: tuple[Panel, ...]
     note: str = ""
+    tiers: tuple[str, ...] = TIERS
 
     def lines(self) -> Iterator[Line]:
         """Yield the curves of all panels."""

@@ -56,6 +56,8 @@ TABLE = Table(
     name="rates",
     title="Learning rates: validation accuracy in percent at full depth",
     cells=_cells(_ROWS, (2.5e-4, 5e-4, 1e-3, 2e-3)),
+    tiers=("cpu",),
+    enough=1,
 )
 IMAGES = Table(
     name="rates-images",
@@ -65,5 +67,6 @@ IMAGES = Table(
         (5e-4, 1e-3, 2e-3),
         epochs=_SHORT,
     ),
-    note="For the full tier only.",
+    tiers=("full",),
+    enough=1,
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from associated_learning.experiments.campaign.identity import Identity, same_but_vectors
 from associated_learning.experiments.ledger import LedgerRow
-from associated_learning.experiments.paper.cell import Cell, Line
+from associated_learning.experiments.paper.cell import TIERS, Cell, Line
 from associated_learning.experiments.paper.places import Places
 from associated_learning.experiments.paper.runs import Run
 from associated_learning.experiments.paper.tiers import PAPER_SIZES
@@ -15,8 +15,8 @@ from associated_learning.experiments.report.statistics import Spread, spread
 
 __all__ = ["ENOUGH", "REPORTED", "Entry", "Evidence", "RowIndex"]
 
-REPORTED = ("full", "cpu")  # the better one first
-ENOUGH = 3  # seeds for a cell to count as filled
+REPORTED = TIERS
+ENOUGH = 3  # seeds for a cell of the paper to count as filled
 _PLACES = Places(vectors="any")
 
 
@@ -56,10 +56,9 @@ class Evidence:
         first, paper = self.rows[0], PAPER_SIZES[self.run.data]
         return (first.train_pool or 0) >= paper.train and (first.test_samples or 0) >= paper.test
 
-    @property
-    def complete(self) -> bool:
-        """Whether it counts as filled: seeds enough, and data enough."""
-        return len(self.rows) >= ENOUGH and self.whole
+    def fills(self, enough: int = ENOUGH) -> bool:
+        """Return whether it counts as filled: so many seeds, and data enough."""
+        return len(self.rows) >= enough and self.whole
 
 
 @dataclass(frozen=True, kw_only=True)

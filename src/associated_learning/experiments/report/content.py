@@ -123,21 +123,24 @@ def _table(table: Table, index: RowIndex) -> Section:
     headings = dict.fromkeys(cell.row for cell in table.cells)
     cells = {(cell.row, cell.column): cell for cell in table.cells}
     filled = {
-        key: [(tier, index.entry(cell, tier)) for tier in REPORTED] for key, cell in cells.items()
+        key: [(tier, index.entry(cell, tier)) for tier in table.tiers]
+        for key, cell in cells.items()
     }
     rows = tuple(
         (
             row,
             tuple(
-                _place(cells[row, column], filled[row, column]) if (row, column) in cells else None
+                _place(cells[row, column], filled[row, column], table.enough)
+                if (row, column) in cells
+                else None
                 for column in columns
             ),
         )
         for row in headings
     )
     missing = tuple(
-        (tier, sum(not _complete(dict(entries)[tier]) for entries in filled.values()))
-        for tier in REPORTED
+        (tier, sum(not _fills(dict(entries)[tier], table.enough) for entries in filled.values()))
+        for tier in table.tiers
     )
     return Section(
         name=table.name,
@@ -163,13 +166,13 @@ def _figure(figure: Figure, index: RowIndex) -> Section:
     )
 
 
-def _complete(entry: Entry | None) -> bool:
-    return entry is not None and entry.evidence.complete
+def _fills(entry: Entry | None, enough: int) -> bool:
+    return entry is not None and entry.evidence.fills(enough)
 
 
-def _place(cell: Cell, entries: Sequence[tuple[str, Entry | None]]) -> Place:
+def _place(cell: Cell, entries: Sequence[tuple[str, Entry | None]], enough: int) -> Place:
     ours = [
-        (tier, _spread(entry.value, cell.digits), entry.evidence.rests_on, entry.evidence.complete)
+        (tier, _spread(entry.value, cell.digits), entry.evidence.rests_on, _fills(entry, enough))
         for tier, entry in entries
         if entry is not None
     ]

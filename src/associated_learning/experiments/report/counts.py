@@ -59,7 +59,7 @@ def count_cells(index: RowIndex) -> Counts:
 
 def _complete(index: RowIndex, run: Run, tier: str) -> bool:
     evidence = index.evidence(run, tier)
-    return evidence is not None and evidence.complete
+    return evidence is not None and evidence.fills()
 
 
 def _standing(index: RowIndex) -> dict[tuple[str, str], float]:
