@@ -28,6 +28,9 @@ def report(
     markdown: Annotated[
         str, typer.Option(metavar="FILE", help="The page of the documentation.")
     ] = "docs/tables.md",
+    images: Annotated[
+        str, typer.Option(metavar="FOLDER", help="Its charts, for the documentation.")
+    ] = "docs/images",
     check: Annotated[
         bool,
         typer.Option(
@@ -46,6 +49,7 @@ def report(
         al report --check
     """
     # here, because charts take a second to import
+    from associated_learning.experiments.report.charts import svg_of
     from associated_learning.experiments.report.content import make_content
     from associated_learning.experiments.report.page import render_html
     from associated_learning.experiments.report.text import render_markdown
@@ -54,7 +58,12 @@ def report(
     if check:
         print(json.dumps(asdict(content.counts)))
         return
-    for path, text in ((html, render_html(content)), (markdown, render_markdown(content))):
-        with replaced_file(Path(path)) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-        console.print(f"wrote {escape(path)}", soft_wrap=True)
+    files = {
+        Path(html): render_html(content).encode(),
+        Path(markdown): render_markdown(content).encode(),
+        **{Path(images, f"{name}.svg"): svg_of(chart) for name, chart in content.charts.items()},
+    }
+    for path, contents in files.items():
+        with replaced_file(path) as temporary:
+            temporary.write_bytes(contents)
+        console.print(f"wrote {escape(str(path))}", soft_wrap=True)

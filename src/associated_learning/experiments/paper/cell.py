@@ -77,6 +77,7 @@ class Table:
         note: What a reader must know to compare.
         tiers: The tiers that it is made by.
         enough: Number of seeds with which a cell counts as filled.
+        baseline: Heading of the row that the others are drawn against; empty for no chart.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Table:
     note: str = ""
     tiers: tuple[str, ...] = TIERS
     enough: int = 3
+    baseline: str = ""
 
     def runs(self) -> list[Run]:
         """Return what has to be trained, each once, in the order of the cells."""

@@ -43,4 +43,5 @@ TABLE = Table(
         for arm, heading in _ROWS.items()
         for (data, model), column in _COLUMNS.items()
     ),
+    baseline="Backpropagation, fair",
 )

@@ -60,4 +60,5 @@ TABLE = Table(
     name="variants",
     title="Variants of AL: test accuracy in percent at full depth",
     cells=tuple(_cells()),
+    baseline="the default",
 )

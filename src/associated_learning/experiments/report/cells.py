@@ -13,11 +13,11 @@ from associated_learning.experiments.paper.runs import Run
 from associated_learning.experiments.paper.tiers import PAPER_SIZES
 from associated_learning.experiments.report.statistics import Spread, spread
 
-__all__ = ["ENOUGH", "REPORTED", "Entry", "Evidence", "RowIndex"]
+__all__ = ["ENOUGH", "PLACES", "REPORTED", "Entry", "Evidence", "RowIndex"]
 
 REPORTED = TIERS
 ENOUGH = 3  # seeds for a cell of the paper to count as filled
-_PLACES = Places(vectors="any")
+PLACES = Places(vectors="any")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class RowIndex:
 
     def evidence(self, run: Run, tier: str) -> Evidence | None:
         """Return the rows of a run by a tier; those of most data, if they differ in it."""
-        found = same_but_vectors(run.config(tier, 0, _PLACES).to_json())
+        found = same_but_vectors(run.config(tier, 0, PLACES).to_json())
         assert found is not None  # the settings are of this version
         groups: dict[tuple[int, ...], dict[int, LedgerRow]] = {}
         for row in self._rows.get((tier, found), []):

@@ -10,7 +10,11 @@ from associated_learning.experiments.paper import table1, table4
 from associated_learning.experiments.paper.catalogue import EXHIBITS
 from associated_learning.experiments.paper.cell import Cell, Figure, Printed, Table
 from associated_learning.experiments.report.cells import REPORTED, Entry, RowIndex
-from associated_learning.experiments.report.charts import curves_chart, differences_chart
+from associated_learning.experiments.report.charts import (
+    curves_chart,
+    differences_chart,
+    rows_chart,
+)
 from associated_learning.experiments.report.comparison import (
     Comparison,
     compare_all,
@@ -102,6 +106,18 @@ class Content:
     sections: tuple[Section, ...]
     rows: int
 
+    @property
+    def charts(self) -> dict[str, str]:
+        """All charts by a name for a file, such as ``standing-cpu`` or ``variants-cpu``."""
+        found = {f"standing-{one.tier}": one.chart for one in self.standings}
+        for section in self.sections:
+            found |= {f"{section.name}-{tier}": chart for tier, chart in section.charts}
+        return found
+
+    def section(self, name: str) -> Section:
+        """Return the table or figure of that name."""
+        return next(section for section in self.sections if section.name == name)
+
 
 def make_content(rows: Sequence[LedgerRow]) -> Content:
     """Return what a ledger has to say."""
@@ -148,8 +164,13 @@ def _table(table: Table, index: RowIndex) -> Section:
         note=table.note,
         columns=columns,
         rows=rows,
+        charts=_drawn([(tier, rows_chart(table, index, tier)) for tier in table.tiers]),
         missing=missing,
     )
+
+
+def _drawn(charts: Sequence[tuple[str, str | None]]) -> tuple[tuple[str, str], ...]:
+    return tuple((tier, chart) for tier, chart in charts if chart is not None)
 
 
 def _figure(figure: Figure, index: RowIndex) -> Section:
@@ -161,7 +182,7 @@ def _figure(figure: Figure, index: RowIndex) -> Section:
         name=figure.name,
         title=figure.title,
         note=figure.note,
-        charts=tuple((tier, chart) for tier, chart in drawn if chart is not None),
+        charts=_drawn(drawn),
         missing=missing,
     )
 

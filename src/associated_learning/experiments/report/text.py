@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from associated_learning.experiments.report.content import Content, Place, Section, Standing
 
-__all__ = ["COMPARISON", "INTRODUCTION", "render_markdown"]
+__all__ = ["COMPARISON", "INTRODUCTION", "render_markdown", "section_table", "standing_table"]
 
 COMPARISON = (
     "data, model", "AL", "BP, fair", "difference", "95 % interval", "p, corrected", "Cohen's h",
@@ -14,10 +14,12 @@ COMPARISON = (
 )  # fmt: skip
 INTRODUCTION = (
     "Accuracy on the test data in percent, mean ± standard deviation over seeds, of the epoch that "
-    "was best on validation data; the test data are read once. The tier *full* is the paper's "
-    "protocol; *cpu* is a declared smaller one: fixed subsets of the training data, the same test "
-    "sets, fewer epochs, the same early stopping for all arms. The two never share a figure."
+    "was best on validation data; the test data are read once. The tier *full* has the paper's "
+    "data and networks, with learning rates tuned for both methods alike; *cpu* is a declared "
+    "smaller one: fixed subsets of the training data, the same test sets, fewer epochs, the same "
+    "early stopping for all arms. The two never share a figure."
 )
+_SHORT = (0, 1, 2, 3, 4, 8, 9)  # of COMPARISON, for pages that show little
 
 
 def render_markdown(content: Content) -> str:
@@ -35,6 +37,31 @@ def render_markdown(content: Content) -> str:
         *map(_section, content.sections),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def standing_table(standing: Standing) -> str:
+    """Return the comparison of AL with fair BP by one tier, without the finer statistics."""
+    return _grid(
+        [COMPARISON[i] for i in _SHORT], [[line[i] for i in _SHORT] for line in standing.lines]
+    )
+
+
+def section_table(section: Section, tier: str) -> str:
+    """Return a table's figures by one tier, without what they rest on; blank where there are none.
+
+    Args:
+        section: A table.
+        tier: Name of the tier.
+    """
+    rows = [
+        (heading, *(_figure(place, tier) for place in places)) for heading, places in section.rows
+    ]
+    return _grid(("", *section.columns), rows)
+
+
+def _figure(place: Place | None, tier: str) -> str:
+    shown = [] if place is None else [figure for name, figure, *_ in place.ours if name == tier]
+    return shown[0] if shown else ""
 
 
 def _standing(standing: Standing) -> str:
@@ -56,7 +83,7 @@ def _section(section: Section) -> str:
     if section.rows:
         rows = [(heading, *map(_place, places)) for heading, places in section.rows]
         parts.append(_grid(("", *section.columns), rows))
-    if section.charts:
+    if section.charts and not section.rows:
         parts.append("The curves stand on the HTML page that `al report` makes.")
     if section.note:
         parts.append(section.note)
