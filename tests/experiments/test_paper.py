@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -234,6 +235,12 @@ def test_readings_come_from_the_right_place_of_a_row() -> None:
         test=[0.3, 0.4], seconds=1.0, tier="cpu", associated=[0.2, 0.1],
         validation_curve=[[0.5, 0.6], [0.4, 0.55]], training_curve=[0.7, 0.9],
     )  # fmt: skip
+    one = {c.row: c.read(row) for c in table("table1").cells if c.column == "IMDB"}
+    assert one["Tran-AL, depth by validation"] == one["Tran-AL-full"] == 40
+    assert one["EMB-AL-SC (Tran)"] == 30
+    other = replace(row, validation=[0.61, 0.6])
+    (chosen,) = [c for c in table("table4").cells if c.row == "CNN-AL, depth by validation"][:1]
+    assert chosen.read(other) == 30
     cells = {(c.row, c.column): c.read(row) for c in table("table5").cells}
     assert cells["Training, CNN", "1.0"] == 90
     assert cells["Testing, best epoch, CNN", "1.0"] == 40

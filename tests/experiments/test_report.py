@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +18,17 @@ from associated_learning.experiments.answers import pack_answers, unpack_answers
 from associated_learning.experiments.campaign.jobs import make_jobs
 from associated_learning.experiments.ledger import LedgerRow, append_row
 from associated_learning.experiments.paper.catalogue import find_exhibit
+from associated_learning.experiments.paper.cell import Table
 from associated_learning.experiments.paper.places import Places
+from associated_learning.experiments.report.cells import RowIndex
+from associated_learning.experiments.report.charts import rows_chart
 from associated_learning.experiments.report.content import make_content
 from associated_learning.experiments.report.statistics import holm, paired_bootstrap
-from associated_learning.experiments.report.text import render_markdown
+from associated_learning.experiments.report.text import (
+    render_markdown,
+    section_table,
+    standing_table,
+)
 
 PLACES = Places(vectors="glove.6B.100d.txt")
 
@@ -108,14 +117,14 @@ def test_the_check_counts_what_is_filled(
 ) -> None:
     (tmp_path / "empty").mkdir()
     empty = check([], tmp_path / "empty", capsys)
-    # 48 and 24 + 24 in Tables 1 to 3, 32, 72, 18 in 4 to 6, 6 + 6 in 9 and 10, 6 + 4 curves
+    # 60 and 24 + 24 in Tables 1 to 3, 36, 72, 18 in 4 to 6, 6 + 6 in 9 and 10, 6 + 4 curves
     assert empty == {
-        "cells": 240, "cpu": 0, "full": 0, "comparisons": 0, "al_at_least_fair_bp": 0
+        "cells": 256, "cpu": 0, "full": 0, "comparisons": 0, "al_at_least_fair_bp": 0
     }  # fmt: skip
     rows = made_up({"al": 0.9, "bp": 0.8})
-    # of each model: full, SC1, EMB and fair BP in Table 1; four in Table 3
+    # of each model: full, SC1, EMB, the chosen depth and fair BP in Table 1; four in Table 3
     assert check(rows, tmp_path, capsys) == {
-        "cells": 240, "cpu": 16, "full": 0, "comparisons": 2, "al_at_least_fair_bp": 2
+        "cells": 256, "cpu": 18, "full": 0, "comparisons": 2, "al_at_least_fair_bp": 2
     }  # fmt: skip
 
 
@@ -135,7 +144,7 @@ def test_the_better_tier_decides_and_tiers_do_not_mix(
 ) -> None:
     rows = made_up({"al": 0.9, "bp": 0.8}) + made_up({"al": 0.7, "bp": 0.8}, "full")
     found = check(rows, tmp_path, capsys)
-    assert (found["cpu"], found["full"]) == (16, 16)
+    assert (found["cpu"], found["full"]) == (18, 18)
     assert (found["comparisons"], found["al_at_least_fair_bp"]) == (2, 0)
     of_full = np.mean([100 * r.test[-1] for r in rows if (r.tier, r.variant, r.model) == (
         "full", "al", "bilstm")])  # fmt: skip
@@ -154,10 +163,41 @@ def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
     for row in made_up({"al": 0.9, "bp": 0.8}):
         append_row(tmp_path / "made-up.jsonl", row)
     html, markdown = tmp_path / "page.html", tmp_path / "page.md"
-    report(ledger=str(tmp_path / "made-up.jsonl"), html=str(html), markdown=str(markdown))
+    places = {"html": str(html), "markdown": str(markdown), "images": str(tmp_path / "images")}
+    report(ledger=str(tmp_path / "made-up.jsonl"), **places)
     page = html.read_text(encoding="utf-8")
     sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
     assert sources
     assert all(source.startswith(("data:image/svg+xml;base64,", "#")) for source in sources)
     assert "82.23 ± 0.93" in page
     assert "82.23 ± 0.93" in markdown.read_text(encoding="utf-8")
+    charts = sorted(path.name for path in (tmp_path / "images").iterdir())
+    assert charts == ["field-cpu.svg", "standing-cpu.svg"]
+    assert all(
+        ET.parse(tmp_path / "images" / name).getroot().tag.endswith("svg") for name in charts
+    )
+
+
+def test_a_chart_draws_what_differs_from_the_baseline() -> None:
+    table = find_exhibit("field")
+    assert isinstance(table, Table)
+    index = RowIndex(made_up({"al": 0.9, "bp": 0.8}))
+    assert rows_chart(table, index, "cpu") is not None
+    assert rows_chart(table, index, "full") is None
+    assert rows_chart(table, RowIndex(made_up({"bp": 0.8})), "cpu") is None
+    assert rows_chart(replace(table, baseline=""), index, "cpu") is None
+
+
+def test_short_tables_show_one_tier() -> None:
+    content = make_content(
+        made_up({"al": 0.9, "bp": 0.8}) + made_up({"al": 0.7, "bp": 0.8}, "full")
+    )
+    for tier in ("cpu", "full"):
+        table = section_table(content.section("field"), tier)
+        assert table.splitlines()[0].startswith("|  | AGNews, LSTM | AGNews, Tran | SST, LSTM |")
+        (line,) = [line for line in table.splitlines() if line.startswith("| Associated")]
+        cells = [cell.strip() for cell in line.split("|")[2:-1]]
+        assert cells[0] == cells[1] == cells[4] == ""
+        assert (float(cells[2].split()[0]) > 80) is (tier == "cpu")
+        (standing,) = [one for one in content.standings if one.tier == tier]
+        assert standing_table(standing).count("\n| SST, ") == 2

@@ -14,7 +14,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from associated_learning.errors import CheckpointError
 from associated_learning.experiments.campaign.identity import identity
 from associated_learning.experiments.campaign.jobs import Job
 from associated_learning.experiments.campaign.worker import BUSY, LOG, SETTINGS, run_process
@@ -78,7 +77,8 @@ def run_jobs(
     """Make runs in processes of their own, and append a row to the ledger as each ends.
 
     Killed at any time, the same call goes on: runs that are in the ledger are left out by
-    `missing_jobs`, and the others go on at their last checkpoint.
+    `missing_jobs`, and the others go on at their last checkpoint. A script that calls it needs
+    `if __name__ == "__main__"`, as all that use Python's multiprocessing do.
 
     Args:
         jobs: What to run, in this order.
@@ -166,10 +166,8 @@ def _take(one: Running, progress: Progress, ledger: Path, keep_checkpoints: bool
 def _reason(one: Running) -> str:
     if one.process.exitcode == BUSY:
         return "another campaign is at this run"
-    try:
-        lines = (one.folder / LOG).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise CheckpointError(f"{one.folder} cannot be read ({error}).") from error
+    log = one.folder / LOG
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     return lines[-1] if lines else f"its process ended with status {one.process.exitcode}"
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "accuracy",
     "associated_loss",
     "best_epoch",
+    "chosen_depth_accuracy",
     "last_validation",
     "training_accuracy",
     "training_curve",
@@ -149,6 +150,11 @@ def accuracy(depth: int = 0) -> Read:
         return 100 * row.test[depth - 1] if depth <= len(row.test) else None
 
     return read
+
+
+def chosen_depth_accuracy(row: LedgerRow) -> float | None:
+    """Read the test accuracy in percent at the depth that was best on the validation data."""
+    return 100 * row.test[row.validation.index(max(row.validation))]
 
 
 def best_epoch(row: LedgerRow) -> float | None:

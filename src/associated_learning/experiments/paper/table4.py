@@ -7,8 +7,9 @@ The paper: see `PAPER`; its epochs were looked at in steps of two.
 
 from __future__ import annotations
 
-from associated_learning.experiments.paper.cell import Table
+from associated_learning.experiments.paper.cell import Cell, Table, chosen_depth_accuracy
 from associated_learning.experiments.paper.epochs import Pair, epoch_cells
+from associated_learning.experiments.paper.runs import Run
 
 __all__ = ["COLUMNS", "PAPER", "TABLE"]
 
@@ -31,10 +32,20 @@ ROWS: tuple[tuple[str, str | None, str, str], ...] = (
     ("VGG-AL, as released", "VGG-AL", "vgg", "al-released"),
 )
 
+_CHOSEN = tuple(
+    Cell(
+        row=f"{model.upper()}-AL, depth by validation",
+        column=f"{title}, accuracy",
+        run=Run(data=data, model=model, arm="al"),
+        read=chosen_depth_accuracy,
+    )
+    for model in ("cnn", "vgg")
+    for data, title in COLUMNS.items()
+)
 TABLE = Table(
     name="table4",
     title="Table 4: best epoch and test accuracy, images",
-    cells=epoch_cells(ROWS, COLUMNS, PAPER),
+    cells=epoch_cells(ROWS, COLUMNS, PAPER) + _CHOSEN,
     note="The image baselines have no defect that is known beyond choosing the best epoch on "
     "the test data, which is not repeated here; so there is one of each. AL has contrast beside "
     "the associated loss, which is ours: it also asks which label is the nearest. Its VGG has "
