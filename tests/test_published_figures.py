@@ -17,8 +17,12 @@ from associated_learning.experiments.markdown import (
     scores_table,
     variants_table,
 )
-from associated_learning.experiments.report.content import make_content
-from associated_learning.experiments.report.text import render_markdown
+from associated_learning.experiments.report.content import Content, make_content
+from associated_learning.experiments.report.text import (
+    render_markdown,
+    section_table,
+    standing_table,
+)
 
 ROOT = Path(__file__).parents[1]
 # settings that were tried and left out again (docs/results.md, "Variants"): a row's commit has them
@@ -37,9 +41,26 @@ def first_runs() -> list[LedgerRow]:
     return sorted(ledger("first-runs"), key=lambda row: (row.data, row.model, row.method))
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
-def test_the_table_of_first_runs_is_the_ledgers(page: str) -> None:
-    assert scores_table(first_runs()) in (ROOT / page).read_text(encoding="utf-8")
+def test_the_table_of_first_runs_is_the_ledgers() -> None:
+    assert scores_table(first_runs()) in (ROOT / "docs/results.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def content() -> Content:
+    return make_content(read_rows(ROOT / "results" / "ledger.jsonl"))
+
+
+def test_the_comparison_on_the_front_page_is_the_ledgers(content: Content) -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {standing.tier for standing in content.standings} == {"cpu", "full"}
+    for standing in content.standings:
+        assert standing_table(standing) in page
+
+
+@pytest.mark.parametrize("name", ["variants", "field"])
+def test_the_tables_of_the_study_are_the_ledgers(name: str, content: Content) -> None:
+    page = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+    assert section_table(content.section(name), "cpu") in page
 
 
 def test_the_table_of_readouts_is_the_ledgers() -> None:
@@ -115,10 +136,9 @@ def test_a_table_of_variants_shows_mean_and_deviation_over_seeds() -> None:
     ]
 
 
-def test_the_papers_tables_are_the_ledgers() -> None:
-    rows = read_rows(ROOT / "results" / "ledger.jsonl")
+def test_the_papers_tables_are_the_ledgers(content: Content) -> None:
     page = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
-    assert page == render_markdown(make_content(rows)), "run `al report`"
+    assert page == render_markdown(content), "run `al report`"
 
 
 def test_every_row_says_how_to_make_it_again() -> None:
