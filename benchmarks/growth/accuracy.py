@@ -34,7 +34,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "ag_news, bilstm": {"data": "ag_news", "model": "bilstm", "num_layers": 2, "lr": 1e-3,
                         "hidden": 150},
     "fashion_mnist, cnn": {"data": "fashion_mnist", "model": "cnn", "lr": 1e-3, "limit_train": 4000,
-                           "schedule": "constant", "grow_rise": 0.005},
+                           "schedule": "constant", "grow_rise": 0.005, "association": "squared"},
 }  # fmt: skip
 
 

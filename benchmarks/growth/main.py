@@ -37,7 +37,7 @@ from associated_learning.optim import make_optimizers
 from associated_learning.step import update_layer
 
 TASKS = {
-    "cnn": {"data": "fashion_mnist", "model": "cnn"},
+    "cnn": {"data": "fashion_mnist", "model": "cnn", "association": "squared"},
     "bilstm": {"data": "sst2", "model": "bilstm"},
     "transformer": {"data": "ag_news", "model": "transformer", "max_length": 64},
 }

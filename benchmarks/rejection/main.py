@@ -32,7 +32,8 @@ from associated_learning.progress import ProgressBar
 STRANGERS = ("digits", "cifar10")
 MEASURES = ("prototype", "probability")
 SETTINGS = {"data": "fashion_mnist", "model": "cnn", "lr": 1e-3, "limit_train": 10_000,
-            "epochs": 5, "schedule": "constant", "patience": 0, "threads": 1}  # fmt: skip
+            "epochs": 5, "schedule": "constant", "patience": 0, "threads": 1,
+            "association": "squared"}  # fmt: skip
 
 
 def main() -> None:
