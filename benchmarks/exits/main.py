@@ -27,9 +27,15 @@ from associated_learning.memory import keep_freed_memory
 from associated_learning.progress import ProgressBar
 
 SETTINGS = {
-    "sst2-bilstm": {"lr": 5e-4, "dropout": 0.3, "epochs": 4, "patience": 2},
+    "sst2-bilstm": {"lr": 5e-4, "readout": "state-sum", "dropout": 0.3, "epochs": 4, "patience": 2},
     "sst2-transformer": {"epochs": 6, "patience": 2},
-    "ag_news-bilstm": {"lr": 5e-4, "dropout": 0.3, "epochs": 3, "patience": 2},
+    "ag_news-bilstm": {
+        "lr": 5e-4,
+        "readout": "state-sum",
+        "dropout": 0.3,
+        "epochs": 3,
+        "patience": 2,
+    },
     "ag_news-transformer": {"epochs": 10, "patience": 3},
     "fashion_mnist-cnn": {"lr": 1e-3, "schedule": "cosine", "epochs": 6, "patience": 0},
 }
