@@ -32,7 +32,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "fashion_mnist, mlp": {"data": "fashion_mnist", "model": "mlp", "num_layers": 4},
     "sst2, transformer": {"data": "sst2", "model": "transformer", "num_layers": 3, "lr": 5e-4},
     "ag_news, bilstm": {"data": "ag_news", "model": "bilstm", "num_layers": 2, "lr": 1e-3,
-                        "hidden": 150, "readout": "state-sum"},
+                        "hidden": 150},
     "fashion_mnist, cnn": {"data": "fashion_mnist", "model": "cnn", "lr": 1e-3, "limit_train": 4000,
                            "schedule": "constant", "grow_rise": 0.005, "association": "squared"},
 }  # fmt: skip

@@ -38,7 +38,7 @@ from associated_learning.step import update_layer
 
 TASKS = {
     "cnn": {"data": "fashion_mnist", "model": "cnn", "association": "squared"},
-    "bilstm": {"data": "sst2", "model": "bilstm", "readout": "state-sum"},
+    "bilstm": {"data": "sst2", "model": "bilstm"},
     "transformer": {"data": "ag_news", "model": "transformer", "max_length": 64},
 }
 VARIANTS = 4

@@ -120,16 +120,6 @@ def test_rates_are_the_best_of_one_grid_on_validation_data(name: str, tier: str)
         assert scores[config.lr] == max(scores.values())
 
 
-def test_the_papers_lstm_reads_final_states_and_the_librarys_the_mean() -> None:
-    read = {"al": "state-sum", "no-stops": "state-sum", "predsim": "state-sum", "bp": None}
-    for arm, readout in {**read, "read-last": "last", "al-released": "last"}.items():
-        config = Run(data="imdb", model="bilstm", arm=arm).config("cpu", 0, PLACES)
-        assert config.readout == readout
-    own = resolved(RunConfig(data="imdb", model="bilstm"))
-    better = Run(data="imdb", model="bilstm", arm="read-mean").config("cpu", 0, PLACES)
-    assert own.readout == better.readout == "mean"
-
-
 def test_variants_of_a_method_have_its_rate() -> None:
     def rate(data: str, model: str, arm: str) -> float | None:
         return Run(data=data, model=model, arm=arm).config("cpu", 0, PLACES).lr

@@ -75,7 +75,7 @@ _AL_DEFAULTS: dict[str, dict[str, Any]] = {
         "readout": "grid",
         "association": "contrast",
     },
-    "bilstm": {"latent": 128, "coder_activation": "tanh", "hidden": 300, "readout": "mean"},
+    "bilstm": {"latent": 128, "coder_activation": "tanh", "hidden": 300, "readout": "state-sum"},
     "transformer": {"latent": 128, "coder_activation": "tanh", "hidden": 256, "readout": "mean"},
     "hf": {"latent": 128, "coder_activation": "tanh", "encoder_lr": 2e-4, "target_warmup": 500},
 }

@@ -13,10 +13,6 @@ from associated_learning.experiments.paper.tiers import protocol
 
 __all__ = ["Run"]
 
-# Section 2.1.1 reads the final state of an LSTM. The library's own default, the mean over the
-# tokens, is better (docs/study.md): it is the arm "read-mean".
-_AL_READS = {"bilstm": {"readout": "state-sum"}}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
@@ -37,11 +33,9 @@ class Run:
     def config(self, tier: str, seed: int, places: Places) -> RunConfig:
         """Return the settings, resolved."""
         arm = ARMS[self.arm]
-        own = arm.settings_of(self.model, self.data)
         settings: dict[str, Any] = {
             **_protocol(arm, tier, self.data, self.model),
-            **(_AL_READS.get(self.model, {}) if own.get("method") != "bp" else {}),
-            **own,
+            **arm.settings_of(self.model, self.data),
             **dict(self.extra),
         }
         if self.model in TEXT_MODELS and arm.reads_vectors(self.model, self.data):
