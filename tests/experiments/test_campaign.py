@@ -157,6 +157,14 @@ def test_what_older_rows_of_the_vgg_meant() -> None:
             assert same == (batch_norm is norms)
 
 
+def test_what_older_rows_of_the_cnn_meant() -> None:
+    """Before there was a setting, bridges learned by squared errors alone."""
+    base = resolved(RunConfig(data="cifar10", model="cnn")).to_json()
+    older = {name: value for name, value in base.items() if name != "association"}
+    assert identity(older) == identity({**base, "association": "squared"})
+    assert identity(older) != identity({**base, "association": "contrast"})
+
+
 def row_of(one: Job, **values: object) -> LedgerRow:
     row = LedgerRow(
         experiment="x", data=one.run.data, model=one.run.model, method=one.config.method,

@@ -418,9 +418,10 @@ class RunConfig:
 
 def _completed(values: dict[str, Any]) -> dict[str, Any]:
     """Return settings with what they meant before there was a name for it."""
-    if values.get("model") == "vgg" and "batch_norm" not in values:
-        return {**values, "batch_norm": values.get("method") == "bp"}
-    return values
+    before: dict[str, Any] = {"association": "squared"}
+    if values.get("model") == "vgg":
+        before["batch_norm"] = values.get("method") == "bp"
+    return {**before, **values}
 
 
 def numbers(name: str, text: str | None) -> list[int]:
