@@ -28,6 +28,8 @@ from associated_learning.losses import predsim_loss, similarity_loss
 
 LEDGER = Path(__file__).parents[2] / "results" / "ledger.jsonl"
 PLACES = Places(vectors="glove.6B.300d.txt")
+# read from a grid that was not complete (docs/study.md): it is AL that is the worse for it
+TOO_LOW = {("cpu", "fashion_mnist", "cnn", "al"): 1e-3}
 PLACES_HERE = Places(vectors="glove.6B.100d.trimmed.txt.gz")  # what the ledger's rows rest on
 TEXT = InputSpec(kind="text", num_classes=4, vocabulary_size=50, embedding_dim=12)
 
@@ -117,7 +119,8 @@ def test_rates_are_the_best_of_one_grid_on_validation_data(name: str, tier: str)
     for (data, model, arm), scores in tried.items():
         config = Run(data=data, model=model, arm=arm).config(tier, 0, PLACES)
         assert len(scores) >= 3
-        assert scores[config.lr] == max(scores.values())
+        best = max(scores, key=lambda rate: scores[rate])
+        assert config.lr == TOO_LOW.get((tier, data, model, arm), best)
 
 
 def test_variants_of_a_method_have_its_rate() -> None:
