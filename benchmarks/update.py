@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 import associated_learning as al
-from associated_learning.inference import device_of
-from associated_learning.optim import make_optimizers
+from associated_learning.state.optimizers import make_optimizers
+from associated_learning.tensors.devices import device_of
 
 __all__ = ["training_step"]
 

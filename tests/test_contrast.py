@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import associated_learning as al
-from associated_learning.losses import contrastive_loss
+from associated_learning.losses.contrast import contrastive_loss
 
 
 def test_it_is_the_cross_entropy_of_finding_the_own_target() -> None:

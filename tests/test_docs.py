@@ -119,7 +119,7 @@ def test_every_row_of_the_map_exists() -> None:
     for item, symbols, file in rows:
         found = [symbol(path) for path in ROLE.findall(symbols)]
         assert found, item
-        assert Path(inspect.getfile(found[0])) == SOURCE / file.strip("`"), item
+        assert Path(inspect.getfile(found[0])) == (SOURCE / file.strip("`")).resolve(), item
         for keyword in re.findall(r"`(\w+)=`", symbols):
             assert keyword in inspect.signature(found[0]).parameters, item
 

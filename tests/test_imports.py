@@ -7,59 +7,39 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import associated_learning
 
 ROOT = Path(associated_learning.__file__).parent
-# A module may import what stands in its own row or above it; cycles are looked for apart.
+# Each folder, or file of the root, may import what stands above it, and its own.
 ORDER = [
-    {
-        "errors",
-        "modes",
-        "sequence",
-        "keyed",
-        "structure",
-        "files",
-        "generators",
-        "interception",
-        "drawing",
-    },
-    {"data", "models"},
-    {"targets", "losses"},
-    {"layer"},
-    {"network"},
-    {
-        "snapshot",
-        "backprop",
-        "encoders",
-        "parameters",
-        "memory",
-        "loader",
-        "history",
-        "inference",
-        "optim",
-    },
-    {"interrupt"},
-    {
-        "branches",
-        "conversion",
-        "step",
-        "checkpoint",
-        "callbacks",
-        "schedules",
-        "target_warmup",
-        "exits",
-        "export",
-    },
-    {"pipeline"},
-    {"feed", "growth", "kept", "recipe"},
-    {"training"},
-    {"activation_cache", "progress", "trainer", "verification"},
-    {"equivalence", "growth_view", "stage_trace"},
-    {"experiments"},
-    {"cli"},
+    "errors",
+    "losses",
+    "targets",
+    "tensors",
+    "models",
+    "layer",
+    "network",
+    "update",
+    "backprop",
+    "conversion",
+    "state",
+    "data",
+    "inference",
+    "pipeline",
+    "training",
+    "verification",
+    "runs",
+    "cli",
 ]
-RANK = {name: rank for rank, group in enumerate(ORDER) for name in group}
-DISTRIBUTED = {"pipeline", "checkpoint"}
+# The same inside of the folders that have folders; what is not named imports all that is.
+INSIDE = {
+    "conversion": ["tracing", "cutting", "slicing"],
+    "pipeline": ["tracing", "planning", "threads", "processes"],
+}
+DISTRIBUTED = {"pipeline", "state"}
+EXTRAS = {"runs", "cli", "data"}
 
 
 def group_of(path: Path) -> str:
@@ -80,22 +60,42 @@ def modules() -> list[Path]:
     return [path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py"]
 
 
-def test_every_module_has_its_place() -> None:
-    assert {group_of(path) for path in modules()} == set(RANK)
+def ours(path: Path) -> set[str]:
+    return {name for name in imports_of(path) if name.startswith("associated_learning.")}
 
 
-def test_imports_point_one_way() -> None:
-    wrong = []
-    for path in modules():
-        for name in imports_of(path):
-            parts = name.split(".")
-            if parts[0] != "associated_learning" or len(parts) == 1:
-                continue
-            own, other = group_of(path), parts[1]
-            apart = {own, other} == {"data", "models"}
-            if RANK[other] > RANK[own] or apart:
-                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+def test_the_root_is_the_paper_and_folders_for_all_else() -> None:
+    entries = {path.name for path in ROOT.iterdir()} - {"__pycache__"}
+    assert len(entries) <= 20
+    assert {name.removesuffix(".py") for name in entries} == {*ORDER, "__init__", "py.typed"}
+
+
+def test_imports_point_up_the_list() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in modules()
+        for name in ours(path)
+        if ORDER.index(name.split(".")[1]) > ORDER.index(group_of(path))
+    ]
     assert wrong == []
+
+
+@pytest.mark.parametrize("folder", INSIDE)
+def test_imports_point_up_the_list_inside_of_folders(folder: str) -> None:
+    order = INSIDE[folder]
+    wrong = []
+    for path in (ROOT / folder).rglob("*.py"):
+        own = path.relative_to(ROOT / folder).parts[0]
+        for name in ours(path):
+            room = [*name.split("."), "", ""][2]
+            if name.split(".")[1] == folder and own in order and room in order:
+                wrong += [f"{path} imports {name}"] * (order.index(room) > order.index(own))
+    assert wrong == []
+
+
+def test_the_package_does_without_the_reproduction() -> None:
+    users = [path for path in modules() if any("reproduction." in n for n in imports_of(path))]
+    assert [path.relative_to(ROOT).as_posix() for path in users] == ["cli/reproduction.py"]
 
 
 def test_no_cycles_between_modules() -> None:

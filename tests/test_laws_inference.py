@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import associated_learning as al
-from associated_learning.modes import evaluating
+from associated_learning.tensors.modes import evaluating
 from conftest import batches_of, dense_network, noisy_network
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 import associated_learning as al
-from associated_learning.keyed import StepKey
-from associated_learning.optim import make_optimizers
-from associated_learning.structure import tensors_in
+from associated_learning.state.optimizers import make_optimizers
+from associated_learning.tensors.nested import tensors_in
+from associated_learning.tensors.randomness.keyed import StepKey
 from conftest import batches_of, dense_network, noisy_network
 from reference import NAMES, ReferenceAL
 

@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 
 import associated_learning as al
-from associated_learning.experiments.config import RunConfig
-from associated_learning.experiments.families import build_network, resolved
-from associated_learning.experiments.input_spec import InputSpec
-from associated_learning.experiments.ledger import LedgerRow, read_rows
-from associated_learning.experiments.markdown import (
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.families import build_network, resolved
+from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.ledger.ledger import LedgerRow, read_rows
+from reproduction.report.content import Content, make_content
+from reproduction.report.markdown import (
     depths_table,
     growth_table,
     scores_table,
     variants_table,
 )
-from associated_learning.experiments.report.content import Content, make_content
-from associated_learning.experiments.report.text import (
+from reproduction.report.text import (
     render_markdown,
     section_table,
     standing_table,

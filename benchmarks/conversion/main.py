@@ -22,7 +22,7 @@ from timing import CLOCKS, Spread, alternate, ratios, spread
 from update import training_step
 
 import associated_learning as al
-from associated_learning.memory import keep_freed_memory
+from associated_learning.verification.memory import keep_freed_memory
 
 
 def conversion_seconds(width: int, rounds: int) -> Spread:

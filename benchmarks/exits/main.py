@@ -15,17 +15,17 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from associated_learning.experiments.config import RunConfig
-from associated_learning.experiments.early_exit import parsed_goal, tune_run
-from associated_learning.experiments.exit_plot import plot_exits
-from associated_learning.experiments.exit_report import BATCH_SIZES, ExitReport, exit_report
-from associated_learning.experiments.families import resolved
-from associated_learning.experiments.inputs import load_data
-from associated_learning.experiments.ledger import append_row, make_row
-from associated_learning.experiments.result import read_result
-from associated_learning.experiments.run import open_run, read_config, train_run
-from associated_learning.memory import keep_freed_memory
-from associated_learning.progress import ProgressBar
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.exits.early_exit import parsed_goal, tune_run
+from associated_learning.runs.exits.plot import plot_exits
+from associated_learning.runs.exits.report import BATCH_SIZES, ExitReport, exit_report
+from associated_learning.runs.families import resolved
+from associated_learning.runs.inputs import load_data
+from associated_learning.runs.ledger.ledger import append_row, make_row
+from associated_learning.runs.result import read_result
+from associated_learning.runs.run import open_run, read_config, train_run
+from associated_learning.training.progress import ProgressBar
+from associated_learning.verification.memory import keep_freed_memory
 
 # association: that of the published figures, not today's default
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -22,8 +22,8 @@ from timing import CLOCKS, alternate, ratios
 from update import training_step
 
 import associated_learning as al
-from associated_learning.memory import keep_freed_memory, peak_memory
 from associated_learning.models import LayeredModel
+from associated_learning.verification.memory import keep_freed_memory, peak_memory
 
 CUTS = {6: (1, 2, 3, 4, 5), 3: (2, 4), 2: (3,)}
 CLASSES = 2

@@ -24,17 +24,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py serves several
 from timing import Spread, ratios, spread
 
 import associated_learning as al
-from associated_learning.activation_cache.making import cache_activations
-from associated_learning.activation_cache.upper import UpperLayers
-from associated_learning.branches import BranchedNetwork
 from associated_learning.data.batches import Batches
-from associated_learning.experiments.config import RunConfig
-from associated_learning.experiments.families import build_network, resolved
-from associated_learning.experiments.inputs import input_spec, load_data, training_batches
-from associated_learning.keyed import StepKey
-from associated_learning.memory import keep_freed_memory
-from associated_learning.optim import make_optimizers
-from associated_learning.step import update_layer
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.families import build_network, resolved
+from associated_learning.runs.inputs import input_spec, load_data, training_batches
+from associated_learning.state.optimizers import make_optimizers
+from associated_learning.tensors.randomness.keyed import StepKey
+from associated_learning.training.growth.activation_cache.making import cache_activations
+from associated_learning.training.growth.activation_cache.upper_layers import UpperLayers
+from associated_learning.training.growth.branches import BranchedNetwork
+from associated_learning.update import update_layer
+from associated_learning.verification.memory import keep_freed_memory
 
 TASKS = {
     "cnn": {"data": "fashion_mnist", "model": "cnn", "association": "squared"},

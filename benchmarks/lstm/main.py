@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from associated_learning.models import BiLSTM
 from associated_learning.models import lstm as ways
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 Way = Callable[[nn.LSTM, Tensor, Tensor], tuple[Tensor, ways.States]]
 
@@ -140,7 +140,7 @@ def compare_models(rounds: int) -> float:
     model = BiLSTM(embedding_dim=100, hidden=300, out_features=2)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     lengths = lengths_of(20)
-    batch = Sequence(torch.randint(1, 30_000, (64, int(lengths.max()))), lengths)
+    batch = PaddedSequence(torch.randint(1, 30_000, (64, int(lengths.max()))), lengths)
     labels = torch.randint(2, (64,))
 
     def step() -> None:

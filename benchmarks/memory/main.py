@@ -19,10 +19,10 @@ from torch.utils.checkpoint import checkpoint
 
 import associated_learning as al
 from associated_learning import models
-from associated_learning.experiments.origin import describe_hardware
-from associated_learning.memory import peak_memory
-from associated_learning.optim import make_optimizers
-from associated_learning.structure import to_device
+from associated_learning.runs.provenance import describe_hardware
+from associated_learning.state.optimizers import make_optimizers
+from associated_learning.tensors.nested import to_device
+from associated_learning.verification.memory import peak_memory
 
 IMAGE = Path(__file__).parents[2] / "docs" / "images" / "memory.png"
 CLASSES, VOCABULARY, WIDTH, LENGTH = 4, 30_000, 256, 60
@@ -31,7 +31,7 @@ CLASSES, VOCABULARY, WIDTH, LENGTH = 4, 30_000, 256, 60
 class Batch(NamedTuple):
     """One minibatch of texts."""
 
-    x: al.Sequence
+    x: al.PaddedSequence
     y: Tensor
 
 
@@ -42,9 +42,9 @@ class Checkpointed(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, s: al.Sequence) -> al.Sequence:
+    def forward(self, s: al.PaddedSequence) -> al.PaddedSequence:
         """Return what the encoder returns."""
-        result: al.Sequence = checkpoint(self.encoder, s, use_reentrant=False)
+        result: al.PaddedSequence = checkpoint(self.encoder, s, use_reentrant=False)
         return result
 
 
@@ -141,7 +141,7 @@ def main() -> None:
     ids = torch.randint(1, VOCABULARY, (arguments.batch, LENGTH))
     lengths = torch.full((arguments.batch,), LENGTH)
     y = torch.randint(CLASSES, (arguments.batch,))
-    batch = Batch(*to_device((al.Sequence(ids, lengths), y), arguments.device))
+    batch = Batch(*to_device((al.PaddedSequence(ids, lengths), y), arguments.device))
     found = {
         key: [round(measure(method, depth, batch), 1) for depth in arguments.depths]
         for key, method in METHODS.items()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["Batch", "images", "texts"]
 
@@ -52,5 +52,5 @@ def texts(widths: list[int], *, batch: int, words: int, classes: int, spread: fl
         shortest = int((1 - spread) * width)
         lengths = torch.randint(shortest, width + 1, (batch,), generator=generator)
         lengths[0] = width
-        found.append((Sequence(1 + ids.clamp(max=words - 2), lengths), y))
+        found.append((PaddedSequence(1 + ids.clamp(max=words - 2), lengths), y))
     return found

@@ -15,8 +15,8 @@ from replicas import Replicas
 from team import Run, Team
 from training import Backpropagation, Pipeline, Sequential
 
-from associated_learning.pipeline.costs import LayerCosts
-from associated_learning.pipeline.partition import balanced
+from associated_learning.pipeline.planning.costs import LayerCosts
+from associated_learning.pipeline.planning.partition import balanced
 
 __all__ = ["CONTESTANTS", "Contest", "Settings", "hold"]
 

@@ -14,8 +14,8 @@ from training import LEARNING_RATE, Batches, Watch
 
 import associated_learning as al
 from associated_learning import models
-from associated_learning.keyed import StepKey
-from associated_learning.optim import make_optimizers
+from associated_learning.state.optimizers import make_optimizers
+from associated_learning.tensors.randomness.keyed import StepKey
 
 __all__ = ["Epoch", "deep", "layer_seconds", "plain_seconds", "real_epoch", "text", "waiting"]
 

@@ -18,9 +18,9 @@ from depth import Epoch, deep, layer_seconds, plain_seconds, real_epoch, text, w
 from rich.console import Console
 from rich.table import Table
 
-from associated_learning.memory import keep_freed_memory
-from associated_learning.pipeline.partition import balanced
-from associated_learning.pipeline.simulation import simulate
+from associated_learning.pipeline.planning.partition import balanced
+from associated_learning.pipeline.planning.simulation import simulate
+from associated_learning.verification.memory import keep_freed_memory
 
 IMAGE = Path(__file__).parents[2] / "docs" / "images" / "pipeline_growth.png"
 MICROBATCHES = 8  # of the pipeline for backpropagation that is drawn beside ours

@@ -20,7 +20,7 @@ from torch.distributed.pipelining import (
 from training import LEARNING_RATE
 
 from associated_learning.models import LayeredModel
-from associated_learning.sequence import Sequence as Text
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["SCHEDULES", "Microbatches"]
 
@@ -42,11 +42,11 @@ class Chunk(nn.Module):
 
     def forward(self, values: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return the values of the next stage's input, or the logits."""
-        s = self.encoders(values if lengths is None else Text(values, lengths))
+        s = self.encoders(values if lengths is None else PaddedSequence(values, lengths))
         if self.top is not None:
             logits: Tensor = self.top(s)
             return logits
-        out: Tensor = s.values if isinstance(s, Text) else s
+        out: Tensor = s.values if isinstance(s, PaddedSequence) else s
         return out
 
 
@@ -89,9 +89,11 @@ class Microbatches:
             self._step(x, target.encode(y))
         return RankRun(begin, time.perf_counter(), [time.thread_time() - cpu], [])
 
-    def _step(self, x: Tensor | Text, t0: Tensor) -> None:
+    def _step(self, x: Tensor | PaddedSequence, t0: Tensor) -> None:
         # every rank has the data: lengths and targets need not be sent, only activations
-        values, others = (x.values, {"lengths": x.lengths}) if isinstance(x, Text) else (x, {})
+        values, others = (
+            (x.values, {"lengths": x.lengths}) if isinstance(x, PaddedSequence) else (x, {})
+        )
         inputs = [values] if self.rank == 0 else []
         self.optimizer.zero_grad()
         self.schedule.step(*inputs, target=t0, return_outputs=False, **others)

@@ -11,7 +11,7 @@ from run import RankRun
 from torch.nn.parallel import DistributedDataParallel
 from training import LEARNING_RATE
 
-from associated_learning.structure import map_tensors
+from associated_learning.tensors.nested import map_tensors
 
 __all__ = ["Replicas"]
 

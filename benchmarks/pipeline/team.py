@@ -15,7 +15,7 @@ from networks import Lengths
 from run import RankRun
 from traffic import bytes_on_loopback
 
-from associated_learning.memory import keep_freed_memory
+from associated_learning.verification.memory import keep_freed_memory
 
 __all__ = ["Run", "Team"]
 

@@ -15,8 +15,8 @@ from run import RankRun
 from torch import Tensor, nn
 
 import associated_learning as al
-from associated_learning.callbacks import Callback
-from associated_learning.pipeline.costs import bytes_in
+from associated_learning.pipeline.planning.costs import bytes_in
+from associated_learning.training.callbacks import Callback
 
 __all__ = ["LEARNING_RATE", "Backpropagation", "Batches", "Pipeline", "Sequential", "Watch"]
 

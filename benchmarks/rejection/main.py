@@ -20,14 +20,14 @@ from torch import Tensor
 
 from associated_learning.data import DataSet
 from associated_learning.data.batches import Batches
-from associated_learning.exits.record import record_exits
-from associated_learning.exits.rejection import label_doubt, novelty
-from associated_learning.experiments.config import RunConfig
-from associated_learning.experiments.early_exit import al_network
-from associated_learning.experiments.inputs import evaluation_batches, load_data
-from associated_learning.experiments.result import read_result
-from associated_learning.experiments.run import OpenRun, open_run, train_run
-from associated_learning.progress import ProgressBar
+from associated_learning.inference.exits.record import record_exits
+from associated_learning.inference.exits.rejection import label_doubt, novelty
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.exits.early_exit import al_network
+from associated_learning.runs.inputs import evaluation_batches, load_data
+from associated_learning.runs.result import read_result
+from associated_learning.runs.run import OpenRun, open_run, train_run
+from associated_learning.training.progress import ProgressBar
 
 STRANGERS = ("digits", "cifar10")
 MEASURES = ("prototype", "probability")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import associated_learning as al
 from associated_learning import models
-from associated_learning.optim import make_optimizers
+from associated_learning.state.optimizers import make_optimizers
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py serves several benchmarks
 
@@ -34,15 +34,15 @@ LENGTHS = {
 }
 
 
-def batch(lengths: tuple[int, ...]) -> tuple[al.Sequence, Tensor]:
+def batch(lengths: tuple[int, ...]) -> tuple[al.PaddedSequence, Tensor]:
     """Return random words, padded to 60, with lengths drawn from a distribution; and labels."""
     drawn = torch.tensor(lengths)[torch.randint(len(lengths), (BATCH,))]
     ids = torch.randint(1, WORDS, (BATCH, LENGTH))
     ids = ids.masked_fill(torch.arange(LENGTH) >= drawn.unsqueeze(1), 0)
-    return al.Sequence(ids, drawn), torch.randint(CLASSES, (BATCH,))
+    return al.PaddedSequence(ids, drawn), torch.randint(CLASSES, (BATCH,))
 
 
-def released(x: al.Sequence, y: Tensor, *, fused: bool, report: bool) -> Callable[[], object]:
+def released(x: al.PaddedSequence, y: Tensor, *, fused: bool, report: bool) -> Callable[[], object]:
     """Return one update as the released code does it, over the padding."""
     net = ReleasedNetwork(words=WORDS, dim=DIM, hidden=HIDDEN, classes=CLASSES, latent=LATENT)
     update = ReleasedStep(net, fused=fused, report=report)
@@ -56,14 +56,18 @@ class PaddedLSTM(nn.Module):
         super().__init__()
         self.lstm = nn.LSTM(width, HIDDEN, batch_first=True, bidirectional=True)
 
-    def forward(self, s: al.Sequence) -> al.Sequence:
+    def forward(self, s: al.PaddedSequence) -> al.PaddedSequence:
         """Return the outputs and final states."""
         out, (h, _) = self.lstm(s.values)
-        return al.Sequence(out, s.lengths, h.transpose(0, 1))
+        return al.PaddedSequence(out, s.lengths, h.transpose(0, 1))
 
 
 def ours(
-    x: al.Sequence, y: Tensor, *, torch_lstm: bool = False, precision: torch.dtype | None = None
+    x: al.PaddedSequence,
+    y: Tensor,
+    *,
+    torch_lstm: bool = False,
+    precision: torch.dtype | None = None,
 ) -> Callable[[], object]:
     """Return one `update_network` on the same sizes, by default as the library runs it."""
     recurrent = PaddedLSTM if torch_lstm else lambda width: models.BiLSTMLayer(width, HIDDEN)
@@ -82,11 +86,11 @@ def ours(
     return lambda: al.update_network(blocks, optimizers, x, t0, seed=0, step=0, precision=precision)
 
 
-def ladder(x: al.Sequence, y: Tensor) -> dict[str, Callable[[], object]]:
+def ladder(x: al.PaddedSequence, y: Tensor) -> dict[str, Callable[[], object]]:
     """Return the steps from theirs to ours; each changes one thing of the one before."""
-    full = al.Sequence(x.values.clamp_min(1), torch.full((BATCH,), LENGTH))
+    full = al.PaddedSequence(x.values.clamp_min(1), torch.full((BATCH,), LENGTH))
     cut = int(x.lengths.max())
-    trimmed = al.Sequence(x.values[:, :cut], x.lengths)
+    trimmed = al.PaddedSequence(x.values[:, :cut], x.lengths)
     return {
         "released": released(x, y, fused=False, report=True),
         "no inference, no .item()": released(x, y, fused=False, report=False),

@@ -20,8 +20,8 @@ from networks import PAIRS
 from timing import CLOCKS, Spread, alternate, ratios, spread
 from update import training_step
 
-from associated_learning.experiments.origin import describe_hardware
-from associated_learning.memory import keep_freed_memory
+from associated_learning.runs.provenance import describe_hardware
+from associated_learning.verification.memory import keep_freed_memory
 
 
 def measure(name: str, rounds: int, clock: str, device: str) -> tuple[Spread, Spread, Spread]:

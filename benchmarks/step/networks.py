@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import associated_learning as al
 from associated_learning import models
-from associated_learning.structure import to_device
+from associated_learning.tensors.nested import to_device
 
 __all__ = ["PAIRS", "Pair"]
 
@@ -34,7 +34,7 @@ class Pair(NamedTuple):
 def _pair(make: Callable[[], models.LayeredModel], x: Any, classes: int, **form: Any) -> Pair:
     target = al.Classes(classes)
     associated = al.al_form(make().layers, x, target, **form)
-    y = torch.randint(classes, (len(x.values if isinstance(x, al.Sequence) else x),))
+    y = torch.randint(classes, (len(x.values if isinstance(x, al.PaddedSequence) else x),))
     return Pair(associated, al.BPNetwork(make(), target), x, y)
 
 
@@ -81,12 +81,12 @@ def _transformer(layers: int) -> Pair:
     return _pair(make, _texts(128), _CLASSES)
 
 
-def _texts(batch: int) -> al.Sequence:
+def _texts(batch: int) -> al.PaddedSequence:
     """Random words; lengths from 20 to 60, the longest included, as after sorting by length."""
     lengths = torch.randint(20, _LENGTH + 1, (batch,))
     lengths[0] = _LENGTH
     ids = torch.randint(1, _VOCABULARY, (batch, _LENGTH))
-    return al.Sequence(ids, lengths)
+    return al.PaddedSequence(ids, lengths)
 
 
 PAIRS: dict[str, Callable[[], Pair]] = {

@@ -17,8 +17,8 @@ from specimen import EXAMPLE, CheckError, Specimen
 from torch import Tensor, nn
 
 import associated_learning as al
-from associated_learning.keyed import StepKey, seeded
-from associated_learning.optim import make_optimizers
+from associated_learning.state.optimizers import make_optimizers
+from associated_learning.tensors.randomness.keyed import StepKey, seeded
 
 __all__ = ["CHECKS", "Setting", "rising_layers"]
 

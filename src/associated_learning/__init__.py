@@ -6,11 +6,7 @@ own; no gradient crosses from one layer to another. See `ALLayer` for the layer 
 `al_form` for the conversion of a list of encoders (Algorithm 1).
 """
 
-from associated_learning.activation_cache.making import cache_activations
-from associated_learning.activation_cache.upper import UpperLayers
 from associated_learning.backprop import BPNetwork
-from associated_learning.branches import BranchedNetwork
-from associated_learning.checkpoint import Checkpoints, load_weights, save_weights
 from associated_learning.conversion import (
     ConvertedNetwork,
     Partners,
@@ -22,7 +18,6 @@ from associated_learning.conversion import (
     register_partners,
     register_readout,
 )
-from associated_learning.equivalence import Equivalence, verify_pipeline
 from associated_learning.errors import (
     AssociatedLearningError,
     CheckpointError,
@@ -32,19 +27,24 @@ from associated_learning.errors import (
     PipelineError,
     VerificationError,
 )
-from associated_learning.growth import Growth
-from associated_learning.inference import evaluate, predict_batches
+from associated_learning.inference.evaluation import evaluate, predict_batches
+from associated_learning.inference.parameters import count_parameters
 from associated_learning.layer import ALLayer
-from associated_learning.loader import LoaderBatches
 from associated_learning.network import ALNetwork, Network
-from associated_learning.parameters import count_parameters
-from associated_learning.sequence import Sequence
-from associated_learning.stage_trace import StageTrace
-from associated_learning.step import update_layer, update_network
-from associated_learning.target_warmup import warm_targets
+from associated_learning.state.checkpoint import Checkpoints, load_weights, save_weights
 from associated_learning.targets import Classes, MultiLabel, Regression
-from associated_learning.trainer import Trainer
-from associated_learning.verification import verify
+from associated_learning.tensors.padded_sequence import PaddedSequence
+from associated_learning.training.growth.activation_cache.making import cache_activations
+from associated_learning.training.growth.activation_cache.upper_layers import UpperLayers
+from associated_learning.training.growth.branches import BranchedNetwork
+from associated_learning.training.growth.rules import Growth
+from associated_learning.training.loader import LoaderBatches
+from associated_learning.training.stage_trace import StageTrace
+from associated_learning.training.target_warmup import warm_targets
+from associated_learning.training.trainer import Trainer
+from associated_learning.update import update_layer, update_network
+from associated_learning.verification.equivalence import Equivalence, verify_pipeline
+from associated_learning.verification.laws import verify
 
 __version__ = "0.1.0"
 
@@ -66,11 +66,11 @@ __all__ = [
     "MultiLabel",
     "Network",
     "NonFiniteLossError",
+    "PaddedSequence",
     "Partners",
     "PipelineError",
     "Plan",
     "Regression",
-    "Sequence",
     "StageTrace",
     "Trainer",
     "UpperLayers",

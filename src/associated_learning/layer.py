@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from associated_learning.losses import associated_loss, autoencoder_loss
-from associated_learning.structure import detach
+from associated_learning.losses.equation3 import associated_loss, autoencoder_loss
+from associated_learning.tensors.nested import detach
 
 __all__ = ["ALLayer", "Branch", "JointLayers", "LayerOutput"]
 

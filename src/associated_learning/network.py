@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer, JointLayers, LayerOutput
-from associated_learning.modes import evaluating
-from associated_learning.structure import tensors_in
 from associated_learning.targets import Prediction, Target
+from associated_learning.tensors.modes import evaluating
+from associated_learning.tensors.nested import tensors_in
 
 __all__ = ["ALNetwork", "Network", "Prefix"]
 
@@ -69,7 +69,7 @@ class Network(nn.Module, ABC):
         """Answer with labels and probabilities (Algorithm 3).
 
         Gradients and training mode are left as they are: call ``eval()`` and use
-        `associated_learning.inference.predict_batches` for whole data sets.
+        `associated_learning.inference.evaluation.predict_batches` for whole data sets.
 
         Args:
             x: A batch of inputs.
@@ -210,7 +210,7 @@ class ALNetwork(Network):
         """Run all layers in training form and return every layer's ``(s, t, losses)``.
 
         For looking at losses and latents; training goes layer by layer
-        (`associated_learning.step.update_network`), which holds one layer's graph at a time.
+        (`associated_learning.update.update_network`), which holds one layer's graph at a time.
         """
         s, t, outputs = x, self.target.encode(y), []
         for layer in self.al_layers():

@@ -241,7 +241,7 @@ def test_a_sequence_is_refused_where_the_second_argument_is_no_mask_of_tokens() 
     ids, padding = masked()
     net = al.convert(Masked(), (ids, padding), target=al.Classes(5), at=["second"])
     with pytest.raises(al.InputError, match=r"a Sequence came, .* expected ids, padding_mask"):
-        net(al.Sequence(ids, (~padding).sum(1)))
+        net(al.PaddedSequence(ids, (~padding).sum(1)))
 
 
 def test_an_argument_that_was_constant_cannot_change() -> None:

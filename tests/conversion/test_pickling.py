@@ -106,7 +106,11 @@ def pickled(layer: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("copied", [saved, pickled])
-@pytest.mark.parametrize(("kind", "cut", "example", "x"), CASES, ids=lambda case: str(case)[:20])
+@pytest.mark.parametrize(
+    ("kind", "cut", "example", "x"),
+    CASES,
+    ids=lambda case: getattr(case, "__name__", type(case).__name__),
+)
 def test_copied_layers_give_the_models_own_features(
     kind: type[nn.Module], cut: str, example: Any, x: Any, copied: Any
 ) -> None:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 import associated_learning as al
-from associated_learning.modes import evaluating
-from associated_learning.step import update_network
+from associated_learning.tensors.modes import evaluating
+from associated_learning.update import update_network
 from conversion.modules import Biased, TimeFirst, UNet, dense, residual_cnn
 
 TARGET = al.Classes(5)
@@ -238,7 +238,7 @@ def test_a_sequence_fills_ids_and_mask() -> None:
     model = Biased()
     batch = texts(4, 5)
     lengths = batch["attention_mask"].sum(1)
-    sequence = al.Sequence(batch["ids"], lengths)
+    sequence = al.PaddedSequence(batch["ids"], lengths)
     with pytest.raises(al.InputError, match="no argument for its mask"):
         al.plan(dense(), sequence)
     model.forward = type(model).forward.__get__(model)  # type: ignore[method-assign]

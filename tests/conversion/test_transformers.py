@@ -99,7 +99,7 @@ def test_shared_layers_of_albert_stay_together() -> None:
 def test_a_sequence_is_taken_as_ids_and_mask() -> None:
     model = build("bert", "BertForSequenceClassification").eval()
     batch = texts(4, 7)
-    sequence = al.Sequence(batch["input_ids"], batch["attention_mask"].sum(1))
+    sequence = al.PaddedSequence(batch["input_ids"], batch["attention_mask"].sum(1))
     net = al.convert(model, sequence, target=al.Classes(3), at=2).eval()
     with torch.no_grad():
         s = net.layers[1].f(net.layers[0].f(sequence))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from associated_learning.data import Batches, ImageSamples, TableSamples, TextSamples
 from associated_learning.errors import InputError
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 
 def texts(lengths: list[int]) -> TextSamples:
@@ -70,7 +70,7 @@ def test_every_text_comes_exactly_once_with_its_own_tokens(
     yielded = list(batches.epoch(epoch))
     assert len(yielded) == len(batches)
     for x, y in yielded:
-        assert isinstance(x, Sequence)
+        assert isinstance(x, PaddedSequence)
         assert x.values.shape == (len(y), max(lengths[i] for i in y.tolist()))
         for row, length, label in zip(*(t.tolist() for t in (*x[:2], y)), strict=True):
             assert length == lengths[label]

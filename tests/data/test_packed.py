@@ -18,7 +18,7 @@ from associated_learning.data import (
 )
 from associated_learning.data.dataset import SPLITS
 from associated_learning.data.packed import read_packed, write_packed
-from associated_learning.structure import tensors_in
+from associated_learning.tensors.nested import tensors_in
 
 TEXTS = ["a good film", "bad", "a bad film again", "good"]
 LABELS = torch.tensor([1, 0, 0, 1])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.data import Batches, load, load_vectors
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 pytestmark = pytest.mark.data
 
@@ -35,7 +35,7 @@ def test_sizes_names_and_one_batch(name: str, data_root: Path, tmp_path: Path) -
     assert sorted(data.train.labels.unique().tolist()) == list(range(classes))
     x, y = next(Batches(samples=data.train, batch_size=64).epoch(0))
     assert y.shape == (64,)
-    if isinstance(x, Sequence):
+    if isinstance(x, PaddedSequence):
         assert int(x.lengths.min()) >= 1
         assert int(x.lengths.max()) == x.values.shape[1]
         assert 0 < int(x.values.max()) < len(data.preprocessor.vocabulary) <= 30_002

@@ -7,13 +7,13 @@ import torch
 
 from associated_learning.errors import InputError
 from associated_learning.models import TokenEmbedding
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 
 def test_rows_of_the_given_vectors_and_zeros_at_padding() -> None:
     vectors = torch.randn(6, 3)
     embedding = TokenEmbedding(vocabulary_size=6, dim=3, weights=vectors)
-    out = embedding(Sequence(torch.tensor([[5, 2], [4, 3]]), torch.tensor([2, 1])))
+    out = embedding(PaddedSequence(torch.tensor([[5, 2], [4, 3]]), torch.tensor([2, 1])))
     assert torch.equal(out.values[0], vectors[[5, 2]])
     assert torch.equal(out.values[1], torch.stack([vectors[4], torch.zeros(3)]))
 
@@ -27,7 +27,7 @@ def test_given_vectors_are_copied_and_the_padding_row_becomes_zero() -> None:
 
 def test_padding_gets_no_gradient() -> None:
     embedding = TokenEmbedding(vocabulary_size=6, dim=3)
-    ids = Sequence(torch.tensor([[5, 4], [2, 3]]), torch.tensor([2, 1]))
+    ids = PaddedSequence(torch.tensor([[5, 4], [2, 3]]), torch.tensor([2, 1]))
     embedding(ids).values.sum().backward()
     gradient = embedding.table.weight.grad
     assert gradient is not None
@@ -47,10 +47,10 @@ def test_wrong_shape_of_vectors() -> None:
 def test_id_outside_the_vocabulary(bad: int) -> None:
     embedding = TokenEmbedding(vocabulary_size=6, dim=3)
     with pytest.raises(InputError, match=r"must lie in 0\.\.5, got .*encode the texts"):
-        embedding(Sequence(torch.tensor([[bad, 1]]), torch.tensor([2])))
+        embedding(PaddedSequence(torch.tensor([[bad, 1]]), torch.tensor([2])))
 
 
 def test_floats_are_no_ids() -> None:
     embedding = TokenEmbedding(vocabulary_size=6, dim=3)
     with pytest.raises(InputError, match=r"integer token ids, got torch\.float32"):
-        embedding(Sequence(torch.zeros(1, 2), torch.tensor([2])))
+        embedding(PaddedSequence(torch.zeros(1, 2), torch.tensor([2])))

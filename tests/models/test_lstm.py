@@ -14,7 +14,7 @@ from associated_learning.errors import InputError
 from associated_learning.models import BiLSTM, BiLSTMLayer, lstm_kernel, lstm_steps
 from associated_learning.models.lstm import bidirectional_lstm, run_reversed
 from associated_learning.models.lstm_kernel import LSTMKernel
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 _LENGTHS = torch.tensor([4, 9, 1, 9, 6])
 
@@ -161,7 +161,7 @@ def test_lengths_that_cannot_be(lengths: list[int]) -> None:
 
 def test_carried_states_of_another_width() -> None:
     below, layer = BiLSTMLayer(6, 5, carry_state=True), BiLSTMLayer(10, 7, carry_state=True)
-    s = below(Sequence(_inputs()[0], _LENGTHS))
+    s = below(PaddedSequence(_inputs()[0], _LENGTHS))
     with pytest.raises(InputError, match=r"states of shape \[B, 4, 7\].*got \[5, 4, 5\]"):
         layer(s)
 
@@ -172,7 +172,7 @@ class _Classify(nn.Module):
         self.model = model
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        return self.model(Sequence(ids, lengths))
+        return self.model(PaddedSequence(ids, lengths))
 
 
 @pytest.mark.slow
@@ -180,7 +180,7 @@ def test_exported_model_is_the_eager_one_on_other_lengths() -> None:
     model = BiLSTM(vocabulary_size=20, embedding_dim=6, hidden=5).eval()
     ids = torch.randint(1, 20, (5, 11))
     program = torch.export.export(_Classify(model), (ids, torch.full((5,), 11))).module()
-    torch.testing.assert_close(program(ids, _LENGTHS), model(Sequence(ids, _LENGTHS)))
+    torch.testing.assert_close(program(ids, _LENGTHS), model(PaddedSequence(ids, _LENGTHS)))
 
 
 @pytest.mark.slow

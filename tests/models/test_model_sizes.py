@@ -11,7 +11,7 @@ from torch import nn
 from associated_learning.errors import InputError
 from associated_learning.models import CNN, MLP, VGG, BiLSTM, LayeredModel, Transformer
 from associated_learning.models.activations import make_activation
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 
 def _parameters(model: nn.Module) -> int:
@@ -139,7 +139,7 @@ def test_image_weights_are_he_normal(model: LayeredModel) -> None:
 
 
 def test_text_models_are_one_encoder_per_layer() -> None:
-    ids = Sequence(torch.tensor([[3, 4, 5]]), torch.tensor([3]))
+    ids = PaddedSequence(torch.tensor([[3, 4, 5]]), torch.tensor([3]))
     for model in (
         BiLSTM(vocabulary_size=9, embedding_dim=6, hidden=4, num_layers=3, out_features=2),
         Transformer(vocabulary_size=9, embedding_dim=6, num_layers=3, out_features=2),

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from associated_learning.models import BiLSTM, LayeredModel, Transformer
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 _LENGTHS = torch.tensor([3, 7, 1, 5])
 
@@ -31,11 +31,11 @@ def model(request: pytest.FixtureRequest) -> LayeredModel:
 
 
 @pytest.fixture
-def batch() -> Sequence:
-    return Sequence(torch.randint(1, 30, (4, 9)), _LENGTHS)  # two columns are padding for all
+def batch() -> PaddedSequence:
+    return PaddedSequence(torch.randint(1, 30, (4, 9)), _LENGTHS)  # two columns are padding for all
 
 
-def _states(model: LayeredModel, s: Sequence) -> list[Sequence]:
+def _states(model: LayeredModel, s: PaddedSequence) -> list[PaddedSequence]:
     states = []
     for layer in model.layers:
         s = layer(s)
@@ -44,11 +44,13 @@ def _states(model: LayeredModel, s: Sequence) -> list[Sequence]:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_each_sample_is_as_if_alone(model: LayeredModel, batch: Sequence, training: bool) -> None:
+def test_each_sample_is_as_if_alone(
+    model: LayeredModel, batch: PaddedSequence, training: bool
+) -> None:
     model.train(training)
     together, logits = _states(model, batch), model(batch)
     for b, n in enumerate(_LENGTHS.tolist()):
-        alone = Sequence(batch.values[b : b + 1, :n], _LENGTHS[b : b + 1])
+        alone = PaddedSequence(batch.values[b : b + 1, :n], _LENGTHS[b : b + 1])
         torch.testing.assert_close(model(alone)[0], logits[b])
         for one, many in zip(_states(model, alone), together, strict=True):
             torch.testing.assert_close(one.values[0], many.values[b, :n])
@@ -57,20 +59,20 @@ def test_each_sample_is_as_if_alone(model: LayeredModel, batch: Sequence, traini
                 torch.testing.assert_close(one.state[0], many.state[b])
 
 
-def test_ids_at_padding_change_nothing(model: LayeredModel, batch: Sequence) -> None:
+def test_ids_at_padding_change_nothing(model: LayeredModel, batch: PaddedSequence) -> None:
     other = batch._replace(values=batch.values.where(batch.mask(), 17))
     assert not torch.equal(other.values, batch.values)
     assert torch.equal(model(other), model(batch))
 
 
 def test_gradients_are_the_sum_of_those_of_the_samples(
-    model: LayeredModel, batch: Sequence
+    model: LayeredModel, batch: PaddedSequence
 ) -> None:
     model(batch).square().sum().backward()
     together = [p.grad.clone() for p in model.parameters() if p.grad is not None]
     model.zero_grad()
     for b, n in enumerate(_LENGTHS.tolist()):
-        alone = Sequence(batch.values[b : b + 1, :n], _LENGTHS[b : b + 1])
+        alone = PaddedSequence(batch.values[b : b + 1, :n], _LENGTHS[b : b + 1])
         model(alone).square().sum().backward()
     apart = [p.grad for p in model.parameters() if p.grad is not None]
     torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-5)
@@ -78,14 +80,14 @@ def test_gradients_are_the_sum_of_those_of_the_samples(
 
 @pytest.mark.parametrize("grad", [True, False])
 def test_training_and_evaluation_agree_without_dropout(
-    model: LayeredModel, batch: Sequence, grad: bool
+    model: LayeredModel, batch: PaddedSequence, grad: bool
 ) -> None:
     trained = model.train()(batch)
     with torch.set_grad_enabled(grad):
         torch.testing.assert_close(model.eval()(batch), trained)
 
 
-def test_one_bilstm_layer_is_that_of_torch_on_each_unpadded_sample(batch: Sequence) -> None:
+def test_one_bilstm_layer_is_that_of_torch_on_each_unpadded_sample(batch: PaddedSequence) -> None:
     model = BiLSTM(vocabulary_size=30, embedding_dim=12, hidden=5, num_layers=2, dropout=0.0)
     embedding, *layers = model.layers
     vectors = embedding(batch)
@@ -97,7 +99,7 @@ def test_one_bilstm_layer_is_that_of_torch_on_each_unpadded_sample(batch: Sequen
         torch.testing.assert_close(top.state[b], h[:, 0])
 
 
-def test_carried_state_starts_the_next_layer(batch: Sequence) -> None:
+def test_carried_state_starts_the_next_layer(batch: PaddedSequence) -> None:
     model = _models()["bilstm carried"]
     embedding, *layers = model.layers
     vectors = embedding(batch)
@@ -110,7 +112,7 @@ def test_carried_state_starts_the_next_layer(batch: Sequence) -> None:
 
 
 def test_one_transformer_layer_is_that_of_torch_on_each_unpadded_sample(
-    batch: Sequence,
+    batch: PaddedSequence,
 ) -> None:
     embedding, layer, _ = _models()["transformer"].layers
     vectors = embedding(batch)

@@ -17,15 +17,15 @@ from associated_learning.models import (
     StateConcat,
     StateSum,
 )
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 
 @pytest.fixture
-def s() -> Sequence:
-    return Sequence(torch.randn(3, 5, 4), torch.tensor([5, 1, 3]), torch.randn(3, 2, 6))
+def s() -> PaddedSequence:
+    return PaddedSequence(torch.randn(3, 5, 4), torch.tensor([5, 1, 3]), torch.randn(3, 2, 6))
 
 
-def test_masked_mean_and_last_state_are_those_of_each_unpadded_sample(s: Sequence) -> None:
+def test_masked_mean_and_last_state_are_those_of_each_unpadded_sample(s: PaddedSequence) -> None:
     mean, last, both = MaskedMean()(s), LastState()(s), MeanMax()(s)
     for b, n in enumerate(s.lengths):
         torch.testing.assert_close(both[b, :4], s.values[b, :n].sum(0) / n)
@@ -35,19 +35,19 @@ def test_masked_mean_and_last_state_are_those_of_each_unpadded_sample(s: Sequenc
 
 
 @pytest.mark.parametrize("readout", [MaskedMean(), MeanMax(), LastState()])
-def test_padding_does_not_matter_even_if_it_is_nan(s: Sequence, readout: nn.Module) -> None:
+def test_padding_does_not_matter_even_if_it_is_nan(s: PaddedSequence, readout: nn.Module) -> None:
     broken = s.values.masked_fill(~s.mask().unsqueeze(2), torch.nan)
     assert torch.equal(readout(s), readout(s._replace(values=broken)))
 
 
-def test_state_readouts(s: Sequence) -> None:
+def test_state_readouts(s: PaddedSequence) -> None:
     assert s.state is not None
     forward, backward = s.state[:, 0], s.state[:, 1]
     assert torch.equal(StateSum()(s), forward + backward)
     assert torch.equal(StateConcat()(s), torch.cat([forward, backward], 1))
 
 
-def test_state_readouts_leave_carried_cell_states_aside(s: Sequence) -> None:
+def test_state_readouts_leave_carried_cell_states_aside(s: PaddedSequence) -> None:
     assert s.state is not None
     carried = s._replace(state=torch.cat([s.state, torch.randn(3, 2, 6)], 1))
     assert torch.equal(StateSum()(carried), StateSum()(s))
@@ -72,13 +72,13 @@ def test_vectors_pass_through(readout: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("readout", [Flatten(), GlobalAverage(), PooledFlatten(2)])
-def test_image_readouts_refuse_sequences(s: Sequence, readout: nn.Module) -> None:
+def test_image_readouts_refuse_sequences(s: PaddedSequence, readout: nn.Module) -> None:
     with pytest.raises(InputError, match="use MaskedMean"):
         readout(s)
 
 
 @pytest.mark.parametrize("readout", [StateSum(), StateConcat()])
-def test_state_readouts_need_a_state(s: Sequence, readout: nn.Module) -> None:
+def test_state_readouts_need_a_state(s: PaddedSequence, readout: nn.Module) -> None:
     with pytest.raises(InputError, match="final states of a recurrent layer"):
         readout(s._replace(state=None))
     with pytest.raises(InputError, match="final states of a recurrent layer"):

@@ -10,7 +10,7 @@ import torch
 from associated_learning.errors import InputError
 from associated_learning.models import Transformer, TransformerLayer
 from associated_learning.models.transformer import sinusoidal_positions
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 
 @pytest.mark.parametrize(("dim", "heads"), [(300, 6), (100, 5), (64, 4), (7, 1)])
@@ -38,7 +38,7 @@ def test_order_of_tokens_matters_only_with_positions() -> None:
     ids = torch.tensor([[3, 4, 5, 6]])
     for positions in (False, True):
         model = Transformer(vocabulary_size=9, embedding_dim=12, dropout=0.0, positions=positions)
-        there = model(Sequence(ids, torch.tensor([4])))
-        back = model(Sequence(ids.flip(1), torch.tensor([4])))
+        there = model(PaddedSequence(ids, torch.tensor([4])))
+        back = model(PaddedSequence(ids.flip(1), torch.tensor([4])))
         assert torch.allclose(there, back, atol=1e-5) is not positions
         assert [layer.positions for layer in model.layers[1:]] == [positions, False]

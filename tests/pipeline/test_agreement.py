@@ -11,7 +11,7 @@ import torch.distributed as dist
 from rank_processes import Place, Ranks
 
 from associated_learning.errors import InputError, PipelineError
-from associated_learning.pipeline.agreement import agree, differences
+from associated_learning.pipeline.processes.agreement import agree, differences
 
 
 def together(

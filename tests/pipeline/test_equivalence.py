@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 import torch
-from runs import digests
+from pipeline_runs import digests
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
 import associated_learning as al
 from associated_learning import models
-from associated_learning.callbacks import Callback
 from associated_learning.cli.main import app
-from associated_learning.experiments.config import RunConfig
-from associated_learning.experiments.run import train_run
-from associated_learning.history import TrainingState
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.run import train_run
+from associated_learning.state.history import TrainingState
+from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network
 
 
@@ -33,7 +33,7 @@ def texts(count: int) -> al.LoaderBatches:
         lengths[0] = length
         ids = torch.randint(1, 50, (8, length), generator=draw)
         ids[torch.arange(length) >= lengths.unsqueeze(1)] = 0
-        batches.append((al.Sequence(ids, lengths), torch.arange(8) % 3))
+        batches.append((al.PaddedSequence(ids, lengths), torch.arange(8) % 3))
     return al.LoaderBatches(batches)
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from runs import digests
+from pipeline_runs import digests
 from torch import Tensor, nn
 
 import associated_learning as al
-from associated_learning.callbacks import Callback
-from associated_learning.history import EpochRecord, TrainingState
-from associated_learning.keyed import seeded
+from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.tensors.randomness.keyed import seeded
+from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network
 from growing import after, first_layer, fit, layer
 

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import torch
 from rank_processes import Place, Ranks
-from runs import digests
+from pipeline_runs import digests
 from test_processes import as_torchrun_does, errors_of
 from torch import Tensor, nn
 
 import associated_learning as al
-from associated_learning.callbacks import Callback
-from associated_learning.history import StageTime, TrainingState
+from associated_learning.state.history import StageTime, TrainingState
+from associated_learning.training.callbacks import Callback
 from conftest import batches_of
 from growing import after, first_layer, fit, layer
 

@@ -12,7 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from associated_learning.errors import InputError
-from associated_learning.pipeline.partition import Shape, balanced, best_shape, checked_sizes
+from associated_learning.pipeline.planning.partition import (
+    Shape,
+    balanced,
+    best_shape,
+    checked_sizes,
+)
 
 # few different values make ties, any floats make none; 0.1 + 0.2 != 0.3 in floats
 TIMES = st.one_of(

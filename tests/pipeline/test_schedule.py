@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from associated_learning.errors import InputError
-from associated_learning.pipeline.schedule import ClockTable, clock
+from associated_learning.pipeline.planning.schedule import ClockTable, clock
 
 COUNTS = st.integers(1, 12)
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from associated_learning.errors import InputError
-from associated_learning.pipeline.schedule import ClockTable
-from associated_learning.pipeline.simulation import constant_makespan, simulate
+from associated_learning.pipeline.planning.schedule import ClockTable
+from associated_learning.pipeline.planning.simulation import constant_makespan, simulate
 
 
 @dataclass

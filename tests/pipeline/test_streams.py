@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import all_kinds_of_layers, digests, trained
+from pipeline_runs import all_kinds_of_layers, digests, trained
 from torch import nn
 
 import associated_learning as al
-from associated_learning.pipeline.graphs import Graphed
-from associated_learning.step import autocast
+from associated_learning.pipeline.threads.graphs import Graphed
+from associated_learning.update import autocast
 from conftest import batches_of, dense_network
 
 pytestmark = [

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from rank_processes import Place, RankError, Ranks
 
 from associated_learning.errors import InputError, PipelineError
-from associated_learning.pipeline.transport import abort, receive, send
+from associated_learning.pipeline.processes.transport import abort, receive, send
 
 pytestmark = pytest.mark.distributed
 

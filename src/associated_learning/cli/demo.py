@@ -13,18 +13,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from associated_learning.cli.tables import command, console, exit_names
-from associated_learning.experiments.config import RunConfig
-from associated_learning.experiments.families import resolved
-from associated_learning.experiments.inputs import load_data, training_batches
-from associated_learning.experiments.plots import plot_curves
-from associated_learning.experiments.result import RunResult, read_history
-from associated_learning.experiments.run import open_run, train_run
-from associated_learning.memory import keep_freed_memory, peak_memory
+from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import Network
-from associated_learning.optim import make_optimizers
-from associated_learning.parameters import count_parameters
-from associated_learning.progress import ProgressBar
-from associated_learning.step import update_network
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.families import resolved
+from associated_learning.runs.inputs import load_data, training_batches
+from associated_learning.runs.plots import plot_curves
+from associated_learning.runs.result import RunResult, read_history
+from associated_learning.runs.run import open_run, train_run
+from associated_learning.state.optimizers import make_optimizers
+from associated_learning.training.progress import ProgressBar
+from associated_learning.update import update_network
+from associated_learning.verification.memory import keep_freed_memory, peak_memory
 
 __all__ = ["demo"]
 

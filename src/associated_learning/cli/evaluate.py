@@ -14,10 +14,10 @@ from associated_learning.cli.exits import show_exits
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console, scores_table
 from associated_learning.errors import InputError
-from associated_learning.experiments.description import check_data
-from associated_learning.experiments.inputs import evaluation_batches, load_data
-from associated_learning.experiments.run import open_run
-from associated_learning.inference import evaluate as evaluate_network
+from associated_learning.inference.evaluation import evaluate as evaluate_network
+from associated_learning.runs.description import check_data
+from associated_learning.runs.inputs import evaluation_batches, load_data
+from associated_learning.runs.run import open_run
 
 __all__ = ["evaluate"]
 

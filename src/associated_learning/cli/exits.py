@@ -10,10 +10,10 @@ from rich.table import Table
 
 from associated_learning.cli.tables import console, exit_names
 from associated_learning.data import DataSet
-from associated_learning.experiments.early_exit import parsed_goal, tune_run, write_policy
-from associated_learning.experiments.exit_plot import plot_exits
-from associated_learning.experiments.exit_report import ExitReport, Way, exit_report
-from associated_learning.experiments.run import OpenRun, open_run
+from associated_learning.runs.exits.early_exit import parsed_goal, tune_run, write_policy
+from associated_learning.runs.exits.plot import plot_exits
+from associated_learning.runs.exits.report import ExitReport, OperatingPoint, exit_report
+from associated_learning.runs.run import OpenRun, open_run
 
 __all__ = ["show_exits"]
 
@@ -67,7 +67,7 @@ def _table(opened: OpenRun, report: ExitReport) -> Table:
     return table
 
 
-def _add(table: Table, name: str, way: Way, share: str = "") -> None:
+def _add(table: Table, name: str, way: OperatingPoint, share: str = "") -> None:
     times = [f"{milliseconds:.3f}" for milliseconds in way.milliseconds.values()]
     table.add_row(name, f"{way.accuracy:.4f}", f"{way.flops / 1e6:.2f}", share, *times)
 

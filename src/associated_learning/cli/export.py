@@ -12,8 +12,8 @@ import typer
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console
 from associated_learning.errors import InputError
-from associated_learning.experiments.run import OpenRun, open_run
-from associated_learning.files import replaced_file, write_json
+from associated_learning.runs.run import OpenRun, open_run
+from associated_learning.state.files import replaced_file, write_json
 
 __all__ = ["export"]
 
@@ -51,7 +51,7 @@ def export(
 
 
 def _folder(run: Path, to: Path, depth: int | None) -> str:
-    from associated_learning.experiments.pretrained import PretrainedModel
+    from associated_learning.runs.hub.pretrained import PretrainedModel
 
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise InputError(f"{to} exists and is no empty folder; name a new one.")
@@ -63,7 +63,7 @@ def _folder(run: Path, to: Path, depth: int | None) -> str:
 
 
 def _onnx(run: Path, to: Path, depth: int | None) -> str:
-    from associated_learning.export.onnx import export_onnx
+    from associated_learning.inference.export.onnx import export_onnx
 
     opened = open_run(run)
     file = export_onnx(opened.net, _example(opened), to, depth)
@@ -76,8 +76,8 @@ def _onnx(run: Path, to: Path, depth: int | None) -> str:
 
 
 def _program(run: Path, to: Path, depth: int | None) -> str:
-    from associated_learning.export.program import export_program
-    from associated_learning.export.tensors import Signature
+    from associated_learning.inference.export.program import export_program
+    from associated_learning.inference.export.tensors import Signature
 
     opened = open_run(run)
     x = _example(opened)

@@ -13,13 +13,13 @@ from rich.table import Table
 from associated_learning.cli.options import with_run_options
 from associated_learning.cli.running import run_training, write_row
 from associated_learning.cli.tables import command, console
-from associated_learning.experiments.config import RunConfig
-from associated_learning.experiments.families import resolved
-from associated_learning.experiments.result import RunResult, read_history
-from associated_learning.experiments.run import default_folder, open_run
-from associated_learning.growth_view import GrowthView
-from associated_learning.history import EpochRecord
-from associated_learning.parameters import count_parameters
+from associated_learning.inference.parameters import count_parameters
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.families import resolved
+from associated_learning.runs.result import RunResult, read_history
+from associated_learning.runs.run import default_folder, open_run
+from associated_learning.state.history import EpochRecord
+from associated_learning.training.growth.view import GrowthView
 
 __all__ = ["grow"]
 

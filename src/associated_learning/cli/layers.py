@@ -10,10 +10,10 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from associated_learning.conversion import ConvertedNetwork
-from associated_learning.experiments.input_spec import InputSpec
-from associated_learning.inference import device_of
 from associated_learning.network import ALNetwork
-from associated_learning.structure import to_device
+from associated_learning.runs.input_spec import InputSpec
+from associated_learning.tensors.devices import device_of
+from associated_learning.tensors.nested import to_device
 
 __all__ = ["layers_table"]
 

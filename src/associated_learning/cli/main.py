@@ -15,8 +15,7 @@ from associated_learning.cli.grow import grow
 from associated_learning.cli.info import info
 from associated_learning.cli.plan import plan
 from associated_learning.cli.predict import predict
-from associated_learning.cli.report import report
-from associated_learning.cli.reproduce import reproduce
+from associated_learning.cli.reproduction import reproduction_commands
 from associated_learning.cli.train import train
 from associated_learning.cli.verify import verify
 from associated_learning.errors import AssociatedLearningError
@@ -32,8 +31,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, plan, train, grow, evaluate, export, info, reproduce, report):
+for command in (demo, plan, train, grow, evaluate, export, info):
     app.command()(command)
+for beside in reproduction_commands():
+    app.command(context_settings=beside.context)(beside.function)
 app.add_typer(verify)
 # so that rows may start with a negative number; predict itself refuses unknown options
 app.command(context_settings={"ignore_unknown_options": True})(predict)

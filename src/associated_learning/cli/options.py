@@ -9,7 +9,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from associated_learning.experiments.config import RunConfig
+from associated_learning.runs.config import RunConfig
 
 __all__ = ["RunFolder", "with_run_options"]
 

@@ -11,17 +11,17 @@ from torch import nn
 from associated_learning.cli.layers import layers_table
 from associated_learning.cli.tables import console
 from associated_learning.conversion import plan as plan_model
-from associated_learning.conversion.head import Head
+from associated_learning.conversion.cutting.head import Head
 from associated_learning.errors import InputError, nearest
-from associated_learning.experiments.config import FAMILIES, HUB, RunConfig
-from associated_learning.experiments.converted import cut_names
-from associated_learning.experiments.example import ExampleSource, parse_shape
-from associated_learning.experiments.factory import make_model
-from associated_learning.experiments.families import build_network, resolved
-from associated_learning.experiments.hub_model import find_model, fresh_model
-from associated_learning.experiments.input_spec import InputSpec
-from associated_learning.experiments.inputs import input_spec, load_data
 from associated_learning.network import ALNetwork
+from associated_learning.runs.config import FAMILIES, HUB, RunConfig
+from associated_learning.runs.example import ExampleSource, parse_shape
+from associated_learning.runs.factory import make_model
+from associated_learning.runs.families import build_network, resolved
+from associated_learning.runs.hub.model import find_model, fresh_model
+from associated_learning.runs.hub.network import cut_names
+from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.inputs import input_spec, load_data
 
 __all__ = ["plan"]
 

@@ -17,10 +17,10 @@ from rich.text import Text
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console
 from associated_learning.errors import InputError, nearest
-from associated_learning.exits.adaptive import AdaptiveInference, AdaptivePrediction
-from associated_learning.experiments.early_exit import al_network, read_policy
-from associated_learning.experiments.run import OpenRun, open_run
-from associated_learning.inference import predict_batches
+from associated_learning.inference.evaluation import predict_batches
+from associated_learning.inference.exits.adaptive import AdaptiveInference, AdaptivePrediction
+from associated_learning.runs.exits.early_exit import al_network, read_policy
+from associated_learning.runs.run import OpenRun, open_run
 
 __all__ = ["predict"]
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import typer
 from rich.markup import escape
 
-from associated_learning.callbacks import Callback
-from associated_learning.checkpoint import Checkpoints
 from associated_learning.cli.tables import command, console
-from associated_learning.experiments.config import RunConfig
-from associated_learning.experiments.ledger import append_row, make_row
-from associated_learning.experiments.ranks import follow_run, ranks_of
-from associated_learning.experiments.result import RunResult
-from associated_learning.experiments.run import read_config, train_run
-from associated_learning.memory import keep_freed_memory
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.distributed import follow_run, ranks_of
+from associated_learning.runs.ledger.ledger import append_row, make_row
+from associated_learning.runs.result import RunResult
+from associated_learning.runs.run import read_config, train_run
+from associated_learning.state.checkpoint import Checkpoints
+from associated_learning.training.callbacks import Callback
+from associated_learning.verification.memory import keep_freed_memory
 
 __all__ = ["run_training", "write_row"]
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import Network
-from associated_learning.parameters import count_parameters
 
 __all__ = ["command", "console", "exit_names", "scores_table"]
 

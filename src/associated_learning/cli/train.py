@@ -10,16 +10,16 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from associated_learning.callbacks import Callback, TensorBoard
 from associated_learning.cli.options import with_run_options
 from associated_learning.cli.running import run_training, write_row
 from associated_learning.cli.tables import command, console, scores_table
 from associated_learning.errors import InputError
-from associated_learning.experiments.config import COMPUTING, RunConfig
-from associated_learning.experiments.families import resolved
-from associated_learning.experiments.result import RunResult
-from associated_learning.experiments.run import default_folder, open_run, read_config
-from associated_learning.progress import ProgressBar
+from associated_learning.runs.config import COMPUTING, RunConfig
+from associated_learning.runs.families import resolved
+from associated_learning.runs.result import RunResult
+from associated_learning.runs.run import default_folder, open_run, read_config
+from associated_learning.training.callbacks import Callback, TensorBoard
+from associated_learning.training.progress import ProgressBar
 
 __all__ = ["train"]
 

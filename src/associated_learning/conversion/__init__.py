@@ -1,13 +1,13 @@
 """Algorithm 1: networks into AL form."""
 
-from associated_learning.conversion.build import al_form
-from associated_learning.conversion.converted import ConvertedNetwork, convert
-from associated_learning.conversion.opaque import opaque
+from associated_learning.conversion.al_form import al_form
+from associated_learning.conversion.convert import ConvertedNetwork, convert
 from associated_learning.conversion.partners import Partners, make_bridge, register_partners
-from associated_learning.conversion.planned import Plan
-from associated_learning.conversion.planning import plan
+from associated_learning.conversion.plan import Plan
+from associated_learning.conversion.planner import plan
 from associated_learning.conversion.readouts import register_readout
-from associated_learning.conversion.slice import Stream
+from associated_learning.conversion.slicing.slice import Stream
+from associated_learning.conversion.tracing.opaque import opaque
 
 __all__ = [
     "ConvertedNetwork",

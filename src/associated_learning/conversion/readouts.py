@@ -7,14 +7,14 @@ from typing import NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
-from associated_learning.conversion.arguments import KEEP_MASKS, PADDING_MASKS
-from associated_learning.conversion.slice import Stream
+from associated_learning.conversion.slicing.slice import Stream
+from associated_learning.conversion.tracing.arguments import KEEP_MASKS, PADDING_MASKS
 from associated_learning.errors import InputError
 from associated_learning.models.readouts import PooledFlatten
 
 __all__ = [
-    "Activation",
     "Readout",
+    "ReadoutContext",
     "StreamReadout",
     "choose",
     "find_mask",
@@ -27,7 +27,7 @@ LARGEST_WIDTH = 2048
 T = TypeVar("T", bound=Callable[..., nn.Module])
 
 
-class Activation(NamedTuple):
+class ReadoutContext(NamedTuple):
     """What a readout is chosen by.
 
     Attributes:
@@ -57,13 +57,13 @@ class Readout(NamedTuple):
     reason: str
 
 
-_registered: dict[type[nn.Module], Callable[[Activation], nn.Module]] = {}
+_registered: dict[type[nn.Module], Callable[[ReadoutContext], nn.Module]] = {}
 
 
 def register_readout(*kinds: type[nn.Module]) -> Callable[[T], T]:
     """Choose your own readout after modules of your own type.
 
-    The decorated function gets an `Activation` and returns a module that maps the activation,
+    The decorated function gets an `ReadoutContext` and returns a module that maps the activation,
     a tensor, to a vector ``[B, W]`` a sample. It is used wherever a layer's activation was made
     by a module of one of ``kinds``; the latest registration counts.
 
@@ -93,7 +93,7 @@ def register_readout(*kinds: type[nn.Module]) -> Callable[[T], T]:
     return register
 
 
-def choose(activation: Activation) -> Readout:
+def choose(activation: ReadoutContext) -> Readout:
     """Choose the readout of a layer.
 
     Raises:
@@ -116,16 +116,16 @@ def choose(activation: Activation) -> Readout:
     return _batch_first(activation)
 
 
-def _batch_first(activation: Activation) -> Readout:
+def _batch_first(activation: ReadoutContext) -> Readout:
     """Choose for an activation whose samples are not its first axis, ``[T, B, D]`` say."""
     s, axis, module, mask, batch_axis = activation
     order = [batch_axis, *(i for i in range(s.dim()) if i != batch_axis)]
-    moved = Activation(s.permute(order), order.index(axis), module, mask)
+    moved = ReadoutContext(s.permute(order), order.index(axis), module, mask)
     chosen, reason = _by_shape(moved)
     return Readout(BatchFirst(order, chosen), f"{reason}; samples are axis {batch_axis}")
 
 
-def _by_shape(activation: Activation) -> Readout:
+def _by_shape(activation: ReadoutContext) -> Readout:
     s, axis, _, mask, _ = activation
     if s.dim() < 2:
         raise InputError(

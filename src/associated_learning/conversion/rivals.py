@@ -8,10 +8,10 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
-from associated_learning.conversion.build import one_a_layer, readouts_for
+from associated_learning.conversion.al_form import one_a_layer, readouts_for
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
-from associated_learning.losses import predsim_loss
+from associated_learning.losses.similarity import predsim_loss
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
 

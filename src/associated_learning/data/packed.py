@@ -18,7 +18,7 @@ from associated_learning.data.dataset import SPLITS, DataSet
 from associated_learning.data.preprocessing import preprocessor_from_dict
 from associated_learning.data.samples import ImageSamples, Samples, TableSamples, TextSamples
 from associated_learning.errors import CheckpointError, InputError
-from associated_learning.files import replaced_file
+from associated_learning.state.files import replaced_file
 
 __all__ = ["read_packed", "write_packed"]
 

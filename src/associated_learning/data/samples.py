@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
-from collections.abc import Sequence as Listing
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeAlias
 
@@ -13,11 +12,11 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["ImageSamples", "Input", "Samples", "TableSamples", "TextSamples"]
 
-Input: TypeAlias = Tensor | Sequence
+Input: TypeAlias = Tensor | PaddedSequence
 
 
 class Samples(Protocol):
@@ -146,7 +145,7 @@ class TextSamples:
     padding: int = 0
 
     @classmethod
-    def of(cls, texts: Iterable[Listing[int]], labels: Tensor, *, padding: int = 0) -> Self:
+    def of(cls, texts: Iterable[Sequence[int]], labels: Tensor, *, padding: int = 0) -> Self:
         """Return texts that come as token ids, one after the other."""
         tokens, lengths = array("i"), array("q")
         for ids in texts:
@@ -168,7 +167,7 @@ class TextSamples:
         """Tokens per text, ``[N]`` (int64)."""
         return self.offsets.diff()
 
-    def gather(self, indices: Tensor) -> Sequence:
+    def gather(self, indices: Tensor) -> PaddedSequence:
         """Return ids ``[B, T]`` (int64), ``T`` the longest of the batch."""
         starts = self.offsets[indices]
         lengths = self.offsets[indices + 1] - starts
@@ -176,14 +175,14 @@ class TextSamples:
         places = (starts.unsqueeze(1) + positions).clamp_(max=len(self.tokens) - 1)
         beyond = (positions >= lengths.unsqueeze(1)).to(self.tokens.device)
         tokens = self.tokens[places.to(self.tokens.device)].long()
-        return Sequence(tokens.masked_fill_(beyond, self.padding), lengths)
+        return PaddedSequence(tokens.masked_fill_(beyond, self.padding), lengths)
 
-    def standardise(self, x: Input) -> Sequence:
+    def standardise(self, x: Input) -> PaddedSequence:
         """Return ``x``: ids need no treatment."""
-        assert isinstance(x, Sequence)
+        assert isinstance(x, PaddedSequence)
         return x
 
-    def take(self, indices: Tensor) -> Sequence:
+    def take(self, indices: Tensor) -> PaddedSequence:
         """Return right-padded ids; see `gather`."""
         return self.gather(indices)
 

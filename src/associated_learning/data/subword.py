@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from collections.abc import Sequence as Listing
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from associated_learning.data.samples import TextSamples
 from associated_learning.errors import InputError
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["SubwordPreprocessor"]
 
@@ -91,13 +90,13 @@ class SubwordPreprocessor:
         """
         return TextSamples.of(self._ids(list(inputs)), labels, padding=self.padding)
 
-    def _ids(self, texts: Listing[str]) -> Iterator[list[int]]:
+    def _ids(self, texts: Sequence[str]) -> Iterator[list[int]]:
         nothing = [self.padding if self._unknown is None else self._unknown]
         for start in range(0, len(texts), _CHUNK):
             for encoding in self._own.encode_batch(texts[start : start + _CHUNK]):
                 yield encoding.ids or nothing
 
-    def __call__(self, inputs: Listing[str]) -> Sequence:
+    def __call__(self, inputs: Sequence[str]) -> PaddedSequence:
         """Return texts as ids ``[B, T]`` with their lengths.
 
         Raises:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from collections.abc import Sequence as Listing
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +13,7 @@ from associated_learning.data.samples import TextSamples
 from associated_learning.data.text import tokenize
 from associated_learning.data.vocabulary import UNK, Vocabulary
 from associated_learning.errors import InputError
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["TextPreprocessor"]
 
@@ -75,7 +74,7 @@ class TextPreprocessor:
         """
         return TextSamples.of((self._ids(text) or [UNK] for text in inputs), labels)
 
-    def __call__(self, inputs: Listing[str], *, allow_unknown: bool = False) -> Sequence:
+    def __call__(self, inputs: Sequence[str], *, allow_unknown: bool = False) -> PaddedSequence:
         """Return texts as ids ``[B, T]`` with their lengths.
 
         Args:

@@ -11,7 +11,7 @@ from associated_learning.models.embedding import TokenEmbedding
 from associated_learning.models.layered import LayeredModel
 from associated_learning.models.lstm import States, bidirectional_lstm
 from associated_learning.models.readouts import StateConcat
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["BiLSTM", "BiLSTMLayer"]
 
@@ -33,7 +33,7 @@ class BiLSTMLayer(nn.Module):
 
     Example:
         >>> import torch
-        >>> s = BiLSTMLayer(3, 4)(Sequence(torch.zeros(2, 5, 3), torch.tensor([5, 2])))
+        >>> s = BiLSTMLayer(3, 4)(PaddedSequence(torch.zeros(2, 5, 3), torch.tensor([5, 2])))
         >>> s.values.shape, s.state.shape
         (torch.Size([2, 5, 8]), torch.Size([2, 2, 4]))
     """
@@ -51,13 +51,13 @@ class BiLSTMLayer(nn.Module):
         self.lstm = nn.LSTM(input_size, hidden_size, batch_first=True, bidirectional=True)
         self.carry_state = carry_state
 
-    def forward(self, s: Sequence) -> Sequence:
+    def forward(self, s: PaddedSequence) -> PaddedSequence:
         """Return values ``[B, T, 2H]``, zero at padding, and the final states."""
         initial = self._carried(s.state) if self.carry_state else None
         inputs = self.dropout(s.values)
         values, (h, c) = bidirectional_lstm(self.lstm, inputs, s.lengths, initial)
         state = torch.cat([h, c]) if self.carry_state else h
-        return Sequence(values, s.lengths, state.transpose(0, 1))
+        return PaddedSequence(values, s.lengths, state.transpose(0, 1))
 
     def _carried(self, state: Tensor | None) -> States | None:
         if state is None:
@@ -96,7 +96,7 @@ class BiLSTM(LayeredModel):
     Example:
         >>> import torch
         >>> model = BiLSTM(vocabulary_size=10, embedding_dim=4, hidden=3, out_features=2)
-        >>> ids = Sequence(torch.tensor([[5, 6], [8, 0]]), torch.tensor([2, 1]))
+        >>> ids = PaddedSequence(torch.tensor([[5, 6], [8, 0]]), torch.tensor([2, 1]))
         >>> model(ids).shape, len(model.layers)
         (torch.Size([2, 2]), 3)
     """

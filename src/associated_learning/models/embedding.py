@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from associated_learning.errors import InputError
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["TokenEmbedding"]
 
 
 class TokenEmbedding(nn.Module):
-    """Token ids to vectors: a `Sequence` of ``[B, T]`` to one of ``[B, T, dim]``.
+    """Token ids to vectors: a `PaddedSequence` of ``[B, T]`` to one of ``[B, T, dim]``.
 
     Vectors at padding are zero, whatever ids stand there. With the paper's text models this
     is an Associated Learning layer of its own (section 2.2, "Word Embedding").
@@ -33,7 +33,7 @@ class TokenEmbedding(nn.Module):
     Example:
         >>> import torch
         >>> embedding = TokenEmbedding(vocabulary_size=10, dim=4)
-        >>> ids = Sequence(torch.tensor([[5, 6], [8, 7]]), torch.tensor([2, 1]))
+        >>> ids = PaddedSequence(torch.tensor([[5, 6], [8, 7]]), torch.tensor([2, 1]))
         >>> embedding(ids).values[1, 1].tolist()
         [0.0, 0.0, 0.0, 0.0]
     """
@@ -56,7 +56,7 @@ class TokenEmbedding(nn.Module):
             self._load(weights)
         self.table.weight.requires_grad_(not freeze)
 
-    def forward(self, s: Sequence) -> Sequence:
+    def forward(self, s: PaddedSequence) -> PaddedSequence:
         """Return the vectors ``[B, T, dim]`` with the same lengths."""
         if s.values.dtype not in (torch.int64, torch.int32):
             raise InputError(f"TokenEmbedding needs integer token ids, got {s.values.dtype}.")
@@ -68,7 +68,7 @@ class TokenEmbedding(nn.Module):
                 f"Token ids must lie in 0..{self.table.num_embeddings - 1}, got "
                 f"{int(ids.min())}..{int(ids.max())}; encode the texts with this vocabulary."
             ) from error
-        return Sequence(self.dropout(vectors), s.lengths)
+        return PaddedSequence(self.dropout(vectors), s.lengths)
 
     def _load(self, weights: Tensor) -> None:
         expected = tuple(self.table.weight.shape)

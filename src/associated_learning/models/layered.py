@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["LayeredModel"]
 
@@ -16,7 +16,7 @@ class LayeredModel(nn.Module):
 
     Attributes:
         layers: The encoders f_1..f_L of Algorithm 1; each maps s_{i-1} to s_i.
-        readout: Turns s_L, a tensor or a `Sequence`, into one vector per sample.
+        readout: Turns s_L, a tensor or a `PaddedSequence`, into one vector per sample.
         head: The classifier on that vector; the Associated Learning form drops it.
 
     Example:
@@ -34,7 +34,7 @@ class LayeredModel(nn.Module):
         self.readout = readout
         self.head = head
 
-    def forward(self, x: Tensor | Sequence) -> Tensor:
+    def forward(self, x: Tensor | PaddedSequence) -> Tensor:
         """Return the logits ``[B, out_features]``."""
         s = x
         for layer in self.layers:

@@ -1,7 +1,7 @@
 """One direction of an LSTM as a single operation, into which no tracer looks.
 
 Traced, `torch.lstm` becomes as many steps as the example is long. As one operation it stays an
-LSTM, for sequences of any length; `associated_learning.export` knows it in ONNX too.
+LSTM, for sequences of any length; `associated_learning.inference.export` knows it in ONNX too.
 """
 
 from __future__ import annotations

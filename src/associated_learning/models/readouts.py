@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from associated_learning.errors import InputError
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = [
     "Flatten",
@@ -28,7 +28,7 @@ class Flatten(nn.Module):
     """All values of a sample in one row: ``[B, ...]`` to ``[B, N]`` (the paper's CNN and VGG).
 
     Raises:
-        InputError: Got a `Sequence`, whose length differs from batch to batch.
+        InputError: Got a `PaddedSequence`, whose length differs from batch to batch.
 
     Example:
         >>> import torch
@@ -48,7 +48,7 @@ class GlobalAverage(nn.Module):
     are fully connected.
 
     Raises:
-        InputError: Got a `Sequence`; use `MaskedMean`.
+        InputError: Got a `PaddedSequence`; use `MaskedMean`.
 
     Example:
         >>> import torch
@@ -67,7 +67,7 @@ class PooledFlatten(nn.Module):
     Between `Flatten` (all positions) and `GlobalAverage` (``size=1``). A vector passes through.
 
     Raises:
-        InputError: Got a `Sequence`; or ``size`` is below one.
+        InputError: Got a `PaddedSequence`; or ``size`` is below one.
 
     Example:
         >>> import torch
@@ -100,14 +100,14 @@ class MaskedMean(nn.Module):
 
     Example:
         >>> import torch
-        >>> s = Sequence(torch.tensor([[[2.0], [4.0], [9.0]]]), torch.tensor([2]))
+        >>> s = PaddedSequence(torch.tensor([[[2.0], [4.0], [9.0]]]), torch.tensor([2]))
         >>> MaskedMean()(s).tolist()
         [[3.0]]
     """
 
-    def forward(self, s: Tensor | Sequence) -> Tensor:
+    def forward(self, s: Tensor | PaddedSequence) -> Tensor:
         """Return ``[B, D]``."""
-        if not isinstance(s, Sequence):
+        if not isinstance(s, PaddedSequence):
             return _average(s)
         # masked_fill, not a product: NaN times zero is NaN, and padding must not matter
         kept = s.values.masked_fill(~s.mask().unsqueeze(2), 0.0)
@@ -119,14 +119,14 @@ class MeanMax(nn.Module):
 
     Example:
         >>> import torch
-        >>> s = Sequence(torch.tensor([[[2.0], [4.0], [9.0]]]), torch.tensor([2]))
+        >>> s = PaddedSequence(torch.tensor([[[2.0], [4.0], [9.0]]]), torch.tensor([2]))
         >>> MeanMax()(s).tolist()
         [[3.0, 4.0]]
     """
 
-    def forward(self, s: Sequence) -> Tensor:
+    def forward(self, s: PaddedSequence) -> Tensor:
         """Return ``[B, 2D]``."""
-        if not isinstance(s, Sequence):
+        if not isinstance(s, PaddedSequence):
             raise InputError(f"MeanMax needs a Sequence, got {type(s).__name__}.")
         padding = ~s.mask().unsqueeze(2)
         mean = s.values.masked_fill(padding, 0.0).sum(1) / s.lengths.unsqueeze(1)
@@ -138,14 +138,14 @@ class LastState(nn.Module):
 
     Example:
         >>> import torch
-        >>> s = Sequence(torch.tensor([[[2.0], [4.0], [9.0]]]), torch.tensor([2]))
+        >>> s = PaddedSequence(torch.tensor([[[2.0], [4.0], [9.0]]]), torch.tensor([2]))
         >>> LastState()(s).tolist()
         [[4.0]]
     """
 
-    def forward(self, s: Sequence) -> Tensor:
+    def forward(self, s: PaddedSequence) -> Tensor:
         """Return ``[B, D]``."""
-        if not isinstance(s, Sequence):
+        if not isinstance(s, PaddedSequence):
             raise InputError(f"LastState needs a Sequence, got {type(s).__name__}.")
         last = (s.lengths - 1).view(-1, 1, 1).expand(-1, 1, s.values.shape[2])
         return s.values.gather(1, last).squeeze(1)
@@ -160,12 +160,12 @@ class StateSum(nn.Module):
     Example:
         >>> import torch
         >>> state = torch.tensor([[[1.0], [2.0]]])
-        >>> s = Sequence(torch.zeros(1, 3, 2), torch.tensor([3]), state)
+        >>> s = PaddedSequence(torch.zeros(1, 3, 2), torch.tensor([3]), state)
         >>> StateSum()(s).tolist()
         [[3.0]]
     """
 
-    def forward(self, s: Sequence) -> Tensor:
+    def forward(self, s: PaddedSequence) -> Tensor:
         """Return ``[B, H]``."""
         return _hidden(s, self).sum(1)
 
@@ -179,12 +179,12 @@ class StateConcat(nn.Module):
     Example:
         >>> import torch
         >>> state = torch.tensor([[[1.0], [2.0]]])
-        >>> s = Sequence(torch.zeros(1, 3, 2), torch.tensor([3]), state)
+        >>> s = PaddedSequence(torch.zeros(1, 3, 2), torch.tensor([3]), state)
         >>> StateConcat()(s).tolist()
         [[1.0, 2.0]]
     """
 
-    def forward(self, s: Sequence) -> Tensor:
+    def forward(self, s: PaddedSequence) -> Tensor:
         """Return ``[B, 2H]``."""
         return _hidden(s, self).flatten(1)
 
@@ -197,8 +197,8 @@ def _average(s: Tensor) -> Tensor:
     return positions.sum(2) / positions.shape[2]
 
 
-def _tensor(s: Tensor | Sequence, readout: nn.Module) -> Tensor:
-    if isinstance(s, Sequence):
+def _tensor(s: Tensor | PaddedSequence, readout: nn.Module) -> Tensor:
+    if isinstance(s, PaddedSequence):
         raise InputError(
             f"{type(readout).__name__} needs a tensor, got a Sequence; "
             "use MaskedMean, LastState, StateSum or StateConcat."
@@ -206,8 +206,8 @@ def _tensor(s: Tensor | Sequence, readout: nn.Module) -> Tensor:
     return s
 
 
-def _hidden(s: Tensor | Sequence, readout: nn.Module) -> Tensor:
-    state = s.state if isinstance(s, Sequence) else None
+def _hidden(s: Tensor | PaddedSequence, readout: nn.Module) -> Tensor:
+    state = s.state if isinstance(s, PaddedSequence) else None
     if state is None:
         raise InputError(
             f"{type(readout).__name__} needs the final states of a recurrent layer, but got "

@@ -12,7 +12,7 @@ from associated_learning.models.dense import dense_head
 from associated_learning.models.embedding import TokenEmbedding
 from associated_learning.models.layered import LayeredModel
 from associated_learning.models.readouts import MaskedMean
-from associated_learning.sequence import Sequence
+from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["Transformer", "TransformerLayer", "sinusoidal_positions"]
 
@@ -57,7 +57,7 @@ class TransformerLayer(nn.Module):
     Example:
         >>> import torch
         >>> layer = TransformerLayer(12, feedforward=8)
-        >>> layer(Sequence(torch.zeros(2, 5, 12), torch.tensor([5, 2]))).values.shape
+        >>> layer(PaddedSequence(torch.zeros(2, 5, 12), torch.tensor([5, 2]))).values.shape
         torch.Size([2, 5, 12])
     """
 
@@ -82,14 +82,14 @@ class TransformerLayer(nn.Module):
         )
         self.positions = positions
 
-    def forward(self, s: Sequence) -> Sequence:
+    def forward(self, s: PaddedSequence) -> PaddedSequence:
         """Return values ``[B, T, D]``, zero at padding, with the same lengths."""
         padding = ~s.mask()
         x = s.values
         if self.positions:
             x = x + sinusoidal_positions(x.shape[1], x.shape[2], x)
         values = self.block(x, src_key_padding_mask=padding)
-        return Sequence(values.masked_fill(padding.unsqueeze(2), 0.0), s.lengths)
+        return PaddedSequence(values.masked_fill(padding.unsqueeze(2), 0.0), s.lengths)
 
 
 class Transformer(LayeredModel):
@@ -120,7 +120,7 @@ class Transformer(LayeredModel):
     Example:
         >>> import torch
         >>> model = Transformer(vocabulary_size=10, embedding_dim=12, out_features=2)
-        >>> ids = Sequence(torch.tensor([[5, 6], [8, 0]]), torch.tensor([2, 1]))
+        >>> ids = PaddedSequence(torch.tensor([[5, 6], [8, 0]]), torch.tensor([2, 1]))
         >>> model(ids).shape, len(model.layers)
         (torch.Size([2, 2]), 3)
     """

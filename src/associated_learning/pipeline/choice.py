@@ -9,13 +9,13 @@ import torch
 
 from associated_learning.errors import InputError, nearest
 from associated_learning.network import Network
-from associated_learning.pipeline.costs import layer_costs
 from associated_learning.pipeline.executor import Executor, Sequential
-from associated_learning.pipeline.items import Job
-from associated_learning.pipeline.partition import balanced, checked_sizes
+from associated_learning.pipeline.items import Minibatch
+from associated_learning.pipeline.planning.costs import layer_costs
+from associated_learning.pipeline.planning.partition import balanced, checked_sizes
 from associated_learning.pipeline.stage import Stage
-from associated_learning.pipeline.streams import streams
-from associated_learning.pipeline.threads import Threads
+from associated_learning.pipeline.threads.executor import Threads
+from associated_learning.pipeline.threads.streams import streams
 
 __all__ = ["EXECUTORS", "chosen_executor", "make_executor", "stage_sizes"]
 
@@ -58,7 +58,7 @@ def make_executor(
     stage: Stage,
     *,
     stages: int | Sequence[int] | None,
-    sample: Callable[[], Job],
+    sample: Callable[[], Minibatch],
     stage_of: Callable[[Network], Stage],
     grows: bool = False,
 ) -> Executor:

@@ -6,21 +6,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from associated_learning.interrupt import Interrupt
 from associated_learning.network import Network
 from associated_learning.pipeline.channel import Channel
 from associated_learning.pipeline.clock import Clock, StageClock, WallClock
+from associated_learning.pipeline.interrupt import Interrupt
 from associated_learning.pipeline.items import (
     End,
     Failure,
     Items,
-    Passed,
     Report,
     Reports,
+    SnapshotReport,
     Trained,
 )
 from associated_learning.pipeline.stage import Stage
-from associated_learning.snapshot import Snapshot, joined
+from associated_learning.state.snapshot import Snapshot, joined
 
 __all__ = ["Executor", "Sequential", "merged", "read_reports"]
 
@@ -29,10 +29,10 @@ class Executor(ABC):
     """Sends items through the stages of a network, and tells what came of them, in order.
 
     Attributes:
-        rests: Whether nothing trains while a report is looked at.
+        synchronous: Whether nothing trains while a report is looked at.
     """
 
-    rests = False
+    synchronous = False
 
     @abstractmethod
     def run(self, items: Items) -> Reports:
@@ -49,14 +49,14 @@ class Executor(ABC):
         """Return a network with the weights of a snapshot, to be evaluated."""
 
     @abstractmethod
-    def settle(self) -> None:
+    def load_last_snapshot(self) -> None:
         """Leave the network with the weights of the last snapshot, if it went on beyond it."""
 
     def clock(self) -> Clock:
         """Return what tells the training time of every batch."""
         return StageClock()
 
-    def heed(self, interrupt: Interrupt) -> None:  # noqa: B027  # most run in one process
+    def watch_interrupt(self, interrupt: Interrupt) -> None:  # noqa: B027  # most run in one process
         """Let an interrupt that reaches any process of the run count."""
 
     def finish(self, outcome: dict[str, Any] | None) -> None:  # noqa: B027  # most have nobody to tell
@@ -75,7 +75,7 @@ class Sequential(Executor):
         stage: All of its blocks.
     """
 
-    rests = True
+    synchronous = True
 
     def __init__(self, net: Network, stage: Stage) -> None:
         self._net = net
@@ -84,13 +84,13 @@ class Sequential(Executor):
     def run(self, items: Items) -> Reports:
         for item in items:
             report, _ = self._stage.handle(item)
-            assert isinstance(report, (Trained, Passed))
+            assert isinstance(report, (Trained, SnapshotReport))
             yield report
 
     def network(self, snapshot: Snapshot) -> Network:
         return self._net  # which stands still while a report is looked at
 
-    def settle(self) -> None:
+    def load_last_snapshot(self) -> None:
         pass  # it never goes on before a report is read
 
     def clock(self) -> Clock:
@@ -110,9 +110,9 @@ def merged(reports: Sequence[Report]) -> Report:
         losses = [terms for report in trained for terms in report.losses]
         times = [time for report in trained for time in report.times]
         return Trained(trained[0].step, losses, times)
-    passed = [report for report in reports if isinstance(report, Passed)]
+    passed = [report for report in reports if isinstance(report, SnapshotReport)]
     rates = [rate for report in passed for rate in report.rates]
-    return Passed(passed[0].marker, rates, joined(report.snapshot for report in passed))
+    return SnapshotReport(passed[0].marker, rates, joined(report.snapshot for report in passed))
 
 
 def read_reports(
@@ -132,5 +132,5 @@ def read_reports(
         if isinstance(report, End):
             return
         yield report
-        if isinstance(report, Passed):
+        if isinstance(report, SnapshotReport):
             unread.get()

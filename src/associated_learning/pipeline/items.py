@@ -7,24 +7,24 @@ from typing import Any, NamedTuple, TypeAlias
 
 from torch import Tensor
 
-from associated_learning.history import EpochRecord, StageTime
-from associated_learning.snapshot import Snapshot
+from associated_learning.state.history import EpochRecord, StageTime
+from associated_learning.state.snapshot import Snapshot
 
 __all__ = [
     "End",
     "Failure",
     "Item",
     "Items",
-    "Job",
     "Marker",
-    "Passed",
+    "Minibatch",
     "Report",
     "Reports",
+    "SnapshotReport",
     "Trained",
 ]
 
 
-class Job(NamedTuple):
+class Minibatch(NamedTuple):
     """A minibatch on its way through the layers.
 
     Attributes:
@@ -72,7 +72,7 @@ class Failure(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """A stage's, or all stages', report of a `Job`.
+    """A stage's, or all stages', report of a `Minibatch`.
 
     Attributes:
         step: Number of the weight update.
@@ -85,7 +85,7 @@ class Trained(NamedTuple):
     times: list[StageTime]
 
 
-class Passed(NamedTuple):
+class SnapshotReport(NamedTuple):
     """A stage's, or all stages', report of a `Marker`.
 
     Attributes:
@@ -99,7 +99,7 @@ class Passed(NamedTuple):
     snapshot: Snapshot
 
 
-Item: TypeAlias = Job | Marker | End | Failure
+Item: TypeAlias = Minibatch | Marker | End | Failure
 Items: TypeAlias = Generator[Item, None, None]
-Report: TypeAlias = Trained | Passed | End | Failure
-Reports: TypeAlias = Generator[Trained | Passed, None, None]
+Report: TypeAlias = Trained | SnapshotReport | End | Failure
+Reports: TypeAlias = Generator[Trained | SnapshotReport, None, None]

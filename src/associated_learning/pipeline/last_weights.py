@@ -10,8 +10,8 @@ from torch import Tensor
 
 from associated_learning.errors import InputError
 from associated_learning.network import Network
-from associated_learning.pipeline.items import Passed, Reports
-from associated_learning.snapshot import Snapshot
+from associated_learning.pipeline.items import Reports, SnapshotReport
+from associated_learning.state.snapshot import Snapshot
 
 __all__ = ["LastWeights"]
 
@@ -36,7 +36,7 @@ class LastWeights:
     def of(self, reports: Reports) -> Reports:
         """Yield the reports and keep the last snapshot among them."""
         for report in reports:
-            if isinstance(report, Passed):
+            if isinstance(report, SnapshotReport):
                 self._last = report.snapshot.weights
             yield report
 
@@ -45,7 +45,7 @@ class LastWeights:
         _load(self._copy, snapshot.weights)
         return self._copy
 
-    def settle(self) -> None:
+    def load_last_snapshot(self) -> None:
         """Give the network itself the weights of the last snapshot."""
         if self._last is not None:
             _load(self._net, self._last)

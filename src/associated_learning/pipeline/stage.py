@@ -13,20 +13,20 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from associated_learning.history import StageTime
-from associated_learning.keyed import seeded
-from associated_learning.optim import advance
 from associated_learning.pipeline.items import (
     Item,
-    Job,
     Marker,
-    Passed,
+    Minibatch,
     Report,
+    SnapshotReport,
     Trained,
 )
-from associated_learning.snapshot import Snapshot, joined
-from associated_learning.step import Randomness, update_blocks
-from associated_learning.structure import map_tensors, tensors_in, to_device
+from associated_learning.state.history import StageTime
+from associated_learning.state.optimizers import advance
+from associated_learning.state.snapshot import Snapshot, joined
+from associated_learning.tensors.nested import map_tensors, tensors_in, to_device
+from associated_learning.tensors.randomness.keyed import seeded
+from associated_learning.update import Randomness, update_blocks
 
 __all__ = ["Stage", "UpdateRule"]
 
@@ -83,13 +83,13 @@ class Stage:
 
     def handle(self, item: Item) -> tuple[Report, Item]:
         """Do what an item asks for; return the report, and the item for the next stage."""
-        if isinstance(item, Job):
+        if isinstance(item, Minibatch):
             return self.train(item)
         if isinstance(item, Marker):
             return self.mark(item), item
         return item, item
 
-    def train(self, job: Job) -> tuple[Trained, Job]:
+    def train(self, job: Minibatch) -> tuple[Trained, Minibatch]:
         """Update the layers on a minibatch (Algorithm 2, lines 4 to 12)."""
         if not self.blocks:  # a rank that a layer may still come to
             return Trained(job.step, [], []), job
@@ -116,22 +116,22 @@ class Stage:
         values = [{name: float(loss) for name, loss in terms.items()} for terms in losses]
         last = self.first + len(self.blocks) - 1
         when = StageTime(self.first, last, begin, self.clock(), self.replica)
-        onward = Job(job.step, None, t[:0]) if self.top else Job(job.step, s, t)
+        onward = Minibatch(job.step, None, t[:0]) if self.top else Minibatch(job.step, s, t)
         return Trained(job.step, values, [when]), onward
 
-    def mark(self, marker: Marker) -> Passed:
+    def mark(self, marker: Marker) -> SnapshotReport:
         """Take a snapshot of the layers."""
         rates = [0.0 if o is None else float(o.param_groups[0]["lr"]) for o in self.optimizers]
         if marker.advance:
             advance(self.schedulers, marker.record)
         if self.replica > 0:
-            return Passed(marker, rates, joined([]))
+            return SnapshotReport(marker, rates, joined([]))
         snapshot = self.snapshot()
         if self.copies:
             snapshot = snapshot.copied()
             if self.device.type == "cuda":  # it is read on another stream
                 torch.cuda.current_stream(self.device).synchronize()
-        return Passed(marker, rates, snapshot)
+        return SnapshotReport(marker, rates, snapshot)
 
     def snapshot(self) -> Snapshot:
         """Return the state of the layers, whose tensors go on training."""

@@ -1,0 +1,267 @@
+"""What conversion will do, as a value that prints itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from associated_learning.conversion.al_form import measured_width, one_a_layer
+from associated_learning.conversion.cutting.balance import Balance, Costs
+from associated_learning.conversion.cutting.cuts import Cut
+from associated_learning.conversion.cutting.feature_axis import feature_axis
+from associated_learning.conversion.partners import (
+    BridgeKind,
+    MakePartners,
+    bridge_size,
+    partners_for,
+)
+from associated_learning.conversion.readouts import Readout, ReadoutContext, choose, find_mask
+from associated_learning.conversion.slicing.script import Script
+from associated_learning.conversion.slicing.slice import Slice, Stream
+from associated_learning.conversion.table import text_table
+from associated_learning.conversion.tracing.training_branches import training_branches
+
+__all__ = ["PartnerSettings", "Plan", "PlannedLayer", "make_plan"]
+
+
+class PartnerSettings(NamedTuple):
+    """What a user wishes for readouts and bridges; the arguments of `plan`."""
+
+    latent: int | Sequence[int]
+    bridge: BridgeKind
+    bridge_hidden: int
+    readout: nn.Module | Sequence[nn.Module] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedLayer:
+    """One layer of a plan.
+
+    Attributes:
+        begins: Name of the module before or after which it begins; empty for the first.
+        modules: Names of the modules in it, in the order of their calls.
+        shape: Shape of ``s_i`` on the example's first samples.
+        batch_axis: Which of its axes is the batch.
+        readout: From ``s_i`` to the bridge's vector.
+        reason: Why this readout.
+        width: Width of that vector.
+        parameters: Number of parameters of f.
+        frozen: How many of them have ``requires_grad=False``, and stay frozen.
+        partners: Makes b, g and h, if a function is registered for the module that made s.
+        bridge_parameters: Number of parameters of b.
+        share: Share of the cost of all layers, of what the plan was balanced by.
+    """
+
+    begins: str
+    modules: tuple[str, ...]
+    shape: tuple[int, ...]
+    batch_axis: int
+    readout: nn.Module
+    reason: str
+    width: int
+    parameters: int
+    frozen: int
+    partners: MakePartners | None
+    bridge_parameters: int
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What conversion will do; print it to read it.
+
+    Attributes:
+        model: Name of the model's class.
+        layers: The layers, from the input up.
+        dropped: Names of modules that hold parameters and are in no layer: the old head.
+        balance: What the shares are shares of.
+        notes: What else there is to know.
+    """
+
+    model: str
+    layers: tuple[PlannedLayer, ...]
+    dropped: tuple[str, ...]
+    balance: Balance
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        header = (
+            "layer",
+            "modules",
+            "s",
+            "readout",
+            "bridge",
+            "parameters",
+            f"share of {self.balance}",
+        )
+        rows = [
+            (
+                str(i),
+                _shortened(layer.modules),
+                _written(layer.shape, layer.batch_axis),
+                layer.reason,
+                f"{layer.bridge_parameters:,}",
+                f"{layer.parameters:,}",
+                f"{layer.share:.0%}",
+            )
+            for i, layer in enumerate(self.layers, start=1)
+        ]
+        title = f"{self.model} in {len(self.layers)} layers"
+        return "\n".join([title, text_table(header, rows), *self.notes])
+
+
+def make_plan(
+    script: Script,
+    cuts: Sequence[Cut],
+    slices: list[Slice],
+    costs: Costs,
+    settings: PartnerSettings,
+    streams: list[Stream],
+    others: list[Stream],
+) -> Plan:
+    """Describe what was cut, and choose readouts and partners.
+
+    Args:
+        script: The steps of the run.
+        cuts: The cuts, the last at the head.
+        slices: The encoders.
+        costs: Their costs.
+        settings: What the user wishes.
+        streams: What each encoder gives on the example.
+        others: What it gives on fewer samples.
+    """
+    model = script.recording.model
+    layers = _layers(script, cuts, slices, costs, settings, streams, others)
+    dropped = _dropped(model, slices)
+    return Plan(
+        model=type(model).__name__,
+        layers=tuple(layers),
+        dropped=dropped,
+        balance=costs.balance,
+        notes=(*_notes(layers, dropped), *_branch_notes(script, cuts)),
+    )
+
+
+def _layers(
+    script: Script,
+    cuts: Sequence[Cut],
+    slices: list[Slice],
+    costs: Costs,
+    settings: PartnerSettings,
+    streams: list[Stream],
+    others: list[Stream],
+) -> list[PlannedLayer]:
+    shares = costs.shares([cut.time for cut in cuts])
+    latents = one_a_layer("latent", settings.latent, len(cuts))
+    given = one_a_layer("readout", settings.readout, len(cuts))
+    found = []
+    for i, (cut, encoder) in enumerate(zip(cuts, slices, strict=True)):
+        batch_axis = _batch_axis(streams[i].values, others[i].values)
+        own_readout = given[i]
+        readout = (
+            _readout(script, cut, batch_axis)
+            if own_readout is None
+            else Readout(own_readout, "as given")
+        )
+        width = measured_width(i + 1, readout.module, streams[i])
+        make = partners_for(_maker(script, cut))
+        own = list(encoder.parameters())
+        found.append(
+            PlannedLayer(
+                begins=cuts[i - 1].name if i else "",
+                modules=_modules(encoder),
+                shape=tuple(cut.s.tensor.shape),
+                batch_axis=batch_axis,
+                readout=readout.module,
+                reason=readout.reason,
+                width=width,
+                parameters=sum(p.numel() for p in own),
+                frozen=sum(p.numel() for p in own if not p.requires_grad),
+                partners=make,
+                bridge_parameters=bridge_size(
+                    width, latents[i], settings.bridge, settings.bridge_hidden, make
+                ),
+                share=shares[i],
+            )
+        )
+    return found
+
+
+def _batch_axis(s: Tensor, fewer: Tensor) -> int:
+    """Return the axis of the samples: the one that is shorter with a sample less."""
+    sizes = enumerate(zip(s.shape, fewer.shape, strict=True))
+    return next((i for i, (size, less) in sizes if size != less), 0)
+
+
+def _readout(script: Script, cut: Cut, batch_axis: int) -> Readout:
+    tensor = cut.s.tensor
+    axis = feature_axis(script.flow, tensor)
+    module = _maker(script, cut)
+    mask = find_mask(tensor, batch_axis, axis, script.recording.inputs)
+    return choose(ReadoutContext(tensor, axis, module, mask, batch_axis))
+
+
+def _maker(script: Script, cut: Cut) -> nn.Module | None:
+    """Return the outermost module of the layer that made its activation, if a module did."""
+    maker = cut.s.maker
+    around = () if maker is None else (maker, *maker.ancestors())
+    return next((call.module for call in around if id(call) in script.numbers), None)
+
+
+def _modules(encoder: Slice) -> tuple[str, ...]:
+    names = (step.target for step in encoder.recipe.steps if isinstance(step.target, str))
+    return tuple(dict.fromkeys(names))
+
+
+def _dropped(model: nn.Module, slices: list[Slice]) -> tuple[str, ...]:
+    """Return the outermost modules with parameters of which none is in a layer."""
+    kept = {id(parameter) for encoder in slices for parameter in encoder.parameters()}
+    dropped: list[str] = []
+    for name, module in model.named_modules():
+        own = [id(parameter) for parameter in module.parameters()]
+        inside = any(name.startswith(f"{other}.") for other in dropped)
+        if name and own and not inside and not kept & set(own):
+            dropped.append(name)
+    return tuple(dropped)
+
+
+def _notes(layers: list[PlannedLayer], dropped: tuple[str, ...]) -> list[str]:
+    notes = []
+    if dropped:
+        notes.append(
+            f"dropped, because bridges and decoders take their place: {', '.join(dropped)}"
+        )
+    frozen = sum(layer.frozen for layer in layers)
+    if frozen:
+        notes.append(f"{frozen:,} parameters are frozen (requires_grad=False) and stay so")
+    shares = [layer.share for layer in layers]
+    if max(shares) > 0.75:
+        notes.append(
+            f"layer {shares.index(max(shares)) + 1} holds {max(shares):.0%} of the cost: name cuts "
+            "inside it by at=[...] to see what forbids them"
+        )
+    return notes
+
+
+def _branch_notes(script: Script, cuts: Sequence[Cut]) -> list[str]:
+    found = training_branches(script.recording, [cut.time for cut in cuts])
+    if not found:
+        return []
+    return [
+        f"in training, the forward of {', '.join(found)} takes another way (LayerDrop, stochastic "
+        "depth); the layers always take that of evaluation"
+    ]
+
+
+def _written(shape: tuple[int, ...], batch_axis: int) -> str:
+    sizes = ["B" if axis == batch_axis else str(size) for axis, size in enumerate(shape)]
+    return " x ".join(sizes)
+
+
+def _shortened(names: tuple[str, ...]) -> str:
+    if len(names) <= 3:
+        return ", ".join(names)
+    return f"{names[0]}, {names[1]} ... {names[-1]} ({len(names)})"

@@ -1,0 +1,194 @@
+"""From a script and its cuts to slices: which calls, modules and values each layer needs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from associated_learning.conversion.cutting.cuts import Cut
+from associated_learning.conversion.slicing.script import Script
+from associated_learning.conversion.slicing.slice import (
+    Attribute,
+    Computed,
+    Device,
+    Given,
+    LayerProgram,
+    ModuleAt,
+    Ref,
+    Result,
+    SizeOf,
+    Slice,
+    Step,
+    Training,
+    parts,
+    references,
+)
+from associated_learning.conversion.tracing.arguments import KEEP_MASKS, PADDING_MASKS, Arguments
+
+__all__ = ["make_slices"]
+
+
+def make_slices(script: Script, cuts: Sequence[Cut], arguments: Arguments) -> list[Slice]:
+    """Make the layers' encoders.
+
+    Args:
+        script: The steps of the run.
+        cuts: The cuts, the last at the head.
+        arguments: How a batch becomes the model's inputs.
+    """
+    ends = [script.reference(cut.s.tensor, script.recording.root) for cut in cuts]
+    needed = _needed(script, ends)
+    # for the readouts, whether or not a module uses them
+    masks: dict[str, Ref] = {
+        name: Given(name) for name in arguments.names if name in KEEP_MASKS + PADDING_MASKS
+    }
+    outgoing = masks
+    slices: list[Slice] = []
+    taken: set[int] = set()
+    recipes = []
+    for i in reversed(range(len(cuts))):
+        begin = cuts[i - 1].time if i else -1
+        steps = [
+            step
+            for step, call in zip(script.steps, script.calls, strict=True)
+            if begin <= call.begin < cuts[i].time and step.number in needed
+        ]
+        s_in = ends[i - 1] if i else None
+        incoming = _incoming(script, steps, (ends[i], outgoing), s_in, masks) if i else {}
+        recipes.append(
+            LayerProgram(
+                steps=_freeing(steps, (ends[i], outgoing)),
+                incoming=incoming,
+                s_in=s_in,
+                s_out=ends[i],
+                outgoing=outgoing,
+                arguments=None if i else arguments,
+                copies=i > 0 and _changes(script, steps, cuts[i - 1].s.tensor),
+            )
+        )
+        outgoing = incoming
+    for recipe in reversed(recipes):
+        slices.append(Slice(_members(script, recipe, taken), recipe))
+    return slices
+
+
+def _needed(script: Script, ends: Sequence[Ref]) -> set[int]:
+    """Return the steps that an activation rests on, and those that change something in place."""
+    needed = {ref.step for end in ends for ref in references(end) if isinstance(ref, Result)}
+    for step, call in zip(reversed(script.steps), reversed(script.calls), strict=True):
+        if call.mutated:
+            needed.add(step.number)
+        if step.number in needed:
+            refs = references((step.args, step.kwargs))
+            needed |= {ref.step for ref in refs if isinstance(ref, Result)}
+    return needed
+
+
+def _incoming(
+    script: Script, steps: list[Step], leaving: Any, s_in: Ref | None, masks: dict[str, Ref]
+) -> dict[str, Ref]:
+    """Return what a layer needs of the layers below beside the activation, by name."""
+    own = {step.number for step in steps}
+    found = dict(masks)
+
+    def need(template: Any, name: str | None = None) -> None:
+        for ref in _outside(template, own, s_in):
+            if ref not in found.values():
+                found[_unused(name or _name(script, ref), found)] = ref
+
+    for step in steps:
+        for key, arg in step.kwargs.items():
+            need(arg, None if isinstance(arg, Given) else key)
+        need(step.args)
+    end, outgoing = leaving
+    need(end)
+    for name, ref in outgoing.items():
+        need(ref, name)
+    return found
+
+
+def _name(script: Script, ref: Ref) -> str:
+    """Return what to call a side input that no keyword names: by what makes it."""
+    if isinstance(ref, Given):
+        return ref.name
+    if isinstance(ref, Result):
+        target = script.steps[ref.step].target
+        path = target if isinstance(target, str) else getattr(target, "__name__", "side")
+        return path.rpartition(".")[2]
+    return "size"
+
+
+def _outside(template: Any, own: set[int], s_in: Ref | None) -> list[Ref]:
+    """Return the references that a layer cannot resolve by itself."""
+    if template == s_in:
+        return []
+    if isinstance(template, SizeOf):
+        # the number is passed on, not the tensor that it is a size of
+        return [template] if _outside(template.tensor, own, s_in) else []
+    if isinstance(template, Computed):
+        return [ref for operand in template.operands for ref in _outside(operand, own, s_in)]
+    if isinstance(template, Given):
+        return [template]
+    if isinstance(template, Result):
+        return [] if template.step in own else [template]
+    if isinstance(template, (Attribute, ModuleAt, Training, Device)):
+        return []
+    return [ref for part in parts(template) for ref in _outside(part, own, s_in)]
+
+
+def _unused(name: str, taken: dict[str, Ref]) -> str:
+    if name not in taken:
+        return name
+    return next(f"{name}_{i}" for i in range(2, len(taken) + 3) if f"{name}_{i}" not in taken)
+
+
+def _freeing(steps: list[Step], leaving: Any) -> tuple[Step, ...]:
+    """Note after which step each result is not needed any more."""
+    end, outgoing = leaving
+    later = {r.step for r in references((end, outgoing)) if isinstance(r, Result)}
+    freed: list[Step] = []
+    for step in reversed(steps):
+        used = {r.step for r in references((step.args, step.kwargs)) if isinstance(r, Result)}
+        used.add(step.number)
+        freed.append(replace(step, frees=tuple(sorted(used - later))))
+        later |= used
+    return tuple(reversed(freed))
+
+
+def _changes(script: Script, steps: list[Step], s: Tensor) -> bool:
+    """Whether a layer changes the activation that it is given, or a view of it, in place."""
+    base = s if s._base is None else s._base
+    return any(
+        tensor is base or tensor._base is base
+        for step in steps
+        for call in script.calls[step.number].walk()
+        for tensor in call.mutated
+    )
+
+
+def _members(
+    script: Script, recipe: LayerProgram, taken: set[int]
+) -> dict[str, nn.Module | Tensor]:
+    """Return what a layer holds; what only reads is copied if a layer below holds it already."""
+    model = script.recording.model
+    refs = list(references(([(s.args, s.kwargs) for s in recipe.steps], recipe.outgoing)))
+    paths = {s.target for s in recipe.steps if isinstance(s.target, str)}
+    paths |= {ref.path for ref in refs if isinstance(ref, (Attribute, ModuleAt))}
+    members: dict[str, nn.Module | Tensor] = {}
+    for path in sorted(paths):
+        owner, _, name = path.rpartition(".")
+        member = getattr(model.get_submodule(owner), name)
+        shared = {id(t) for t in _state(member)} & taken
+        members[path] = copy.deepcopy(member) if shared else member
+    taken |= {id(tensor) for member in members.values() for tensor in _state(member)}
+    return members
+
+
+def _state(member: nn.Module | Tensor) -> list[Tensor]:
+    if isinstance(member, Tensor):
+        return [member]
+    return [*member.parameters(), *member.buffers()]

@@ -1,0 +1,1 @@
+"""A run of a model on an example, written down: which module did what to which tensors."""

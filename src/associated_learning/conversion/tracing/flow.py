@@ -1,0 +1,206 @@
+"""What flows where in a recorded run: when each tensor is made and used, and what it depends on."""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import operator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from associated_learning.conversion.tracing.call import Call, Recording, first_tensor, leaves
+from associated_learning.conversion.tracing.resizing import Difference
+from associated_learning.tensors.modes import training
+
+__all__ = ["Flow", "Use", "Value", "is_activation"]
+
+_LIKE = {
+    "new_ones", "new_zeros", "new_full", "new_empty", "ones_like", "zeros_like", "full_like",
+    "empty_like", "rand_like", "randn_like",
+}  # fmt: skip
+_AS = {"type_as", "view_as", "expand_as", "reshape_as"}
+
+
+@dataclass(frozen=True)
+class Use:
+    """A use of a tensor: the event's time, and the call that uses it."""
+
+    time: int
+    call: Call
+
+
+@dataclass(eq=False)
+class Value:
+    """A tensor of the run.
+
+    Attributes:
+        tensor: The tensor; it is held, so that its id stays its own.
+        born: Time at which it was made; -1 for what was there before the run.
+        maker: The call that made it; None for what was there before.
+        sources: One bit for each parameter that it depends on, and one for the data.
+        uses: Its uses, by time.
+    """
+
+    tensor: Tensor
+    born: int
+    maker: Call | None
+    sources: int
+    uses: list[Use] = field(default_factory=list)
+
+    def last_use(self, until: int) -> Use | None:
+        """Return the last use before ``until``."""
+        return next((use for use in reversed(self.uses) if use.time < until), None)
+
+    def crosses(self, time: int, until: int) -> bool:
+        """Whether it is used both before a time and from it on, before ``until``."""
+        last = self.last_use(until)
+        return last is not None and self.uses[0].time < time <= last.time
+
+    def first_use(self, since: int) -> Use | None:
+        """Return the first use at or after ``since``."""
+        return next((use for use in self.uses if use.time >= since), None)
+
+
+class Flow:
+    """The data flow of a recording, tensor by tensor.
+
+    Args:
+        recording: The run.
+        data: Names of the inputs that carry the data, unlike masks and positions.
+        differences: What a run on a batch of another size did differently.
+
+    Attributes:
+        values: Every tensor that the run was given or made, by id.
+        state: Every parameter and buffer, by id, with its uses.
+        names: Name of each parameter and buffer, by id; of a tied one, the first.
+        updated: Ids of the buffers that training changes.
+    """
+
+    def __init__(
+        self, recording: Recording, data: set[str], differences: Iterable[Difference] = ()
+    ) -> None:
+        self.recording = recording
+        self.differences = list(differences)
+        self.values: dict[int, Value] = {}
+        self.state: dict[int, Value] = {}
+        self.names: dict[int, str] = {}
+        self._sources: dict[int, int] = {}
+        self._handed: list[tuple[Value, Value, Call]] = []
+        for name, parameter in recording.model.named_parameters():
+            self._add_state(name, parameter, 2 << len(self.state))
+        for name, buffer in recording.model.named_buffers():
+            self._add_state(name, buffer, 0)
+        for name, tensor in recording.inputs.items():
+            self.values[id(tensor)] = Value(tensor, -1, None, int(name in data))
+        self._visit(recording.root)
+        # caches and hidden states may come out too; what counts is the first, the model's answer
+        first = first_tensor(recording.root.output)
+        if first is not None:
+            self._use(first, recording.root.end, recording.root)
+        for alias, source, call in reversed(self._handed):
+            if alias.uses:  # an output that nothing takes up is no use of what it is an alias of
+                bisect.insort(source.uses, Use(call.end, call), key=lambda use: use.time)
+
+    @cached_property
+    def updated(self) -> set[int]:
+        several = [v.tensor for v in self.state.values() if not v.sources and len(v.uses) > 1]
+        return _changed_in_training(self.recording, several) if several else set()
+
+    def _add_state(self, name: str, tensor: Tensor, source: int) -> None:
+        self.state[id(tensor)] = Value(tensor, -1, None, source)
+        self.names[id(tensor)] = name
+
+    def _visit(self, call: Call) -> None:
+        for child in call.children:
+            self._visit(child)
+        if call.children:
+            self._hand_through(call)
+        else:
+            self._compute(call)
+
+    def _hand_through(self, call: Call) -> None:
+        """A module that returns its own argument makes an alias of it at its end."""
+        for leaf in leaves(call.output):
+            source = self.recording.aliases.get(id(leaf))
+            if isinstance(leaf, Tensor) and source is not None and id(leaf) not in self.values:
+                origin = self._value(source) or Value(source, -1, None, 0)
+                self.values[id(leaf)] = Value(leaf, call.end, call, origin.sources)
+                self._handed.append((self.values[id(leaf)], origin, call))
+
+    def _compute(self, call: Call) -> None:
+        found = [self._use(tensor, call.begin, call) for tensor in self._taken(call)]
+        sources = functools.reduce(operator.or_, found[: _read_for_content(call)], 0)
+        self._sources[id(call)] = sources
+        for tensor in call.mutated:
+            if id(tensor) in self.values:
+                self.values[id(tensor)].sources |= sources
+        for leaf in leaves(call.output):
+            if isinstance(leaf, Tensor) and id(leaf) not in self.values:
+                self.values[id(leaf)] = Value(leaf, call.end, call, sources)
+
+    def _taken(self, call: Call) -> Iterator[Tensor]:
+        yield from call.tensors()
+        if call.module is not None:
+            yield from call.module.parameters()
+            yield from call.module.buffers()
+
+    def _use(self, tensor: Tensor, time: int, call: Call) -> int:
+        """Note a use and return the tensor's sources."""
+        value = self._value(tensor)
+        if value is None:  # a constant that a module keeps
+            return 0
+        value.uses.append(Use(time, call))
+        return value.sources
+
+    def _value(self, tensor: Tensor) -> Value | None:
+        return self.values.get(id(tensor)) or self.state.get(id(tensor))
+
+    def reads_data(self, call: Call) -> bool:
+        """Whether a call made a Python value of what depends on the data or on parameters."""
+        return call.reads_data and bool(self._sources[id(call)])
+
+    def live(self, time: int, until: int) -> list[Value]:
+        """Return what was made before a time and is used from it on, before ``until``."""
+        found = []
+        for value in self.values.values():
+            last = value.last_use(until)
+            if value.born < time and last is not None and last.time >= time:
+                found.append(value)
+        return found
+
+    def parameters(self) -> list[Value]:
+        """Return the parameters."""
+        return [value for value in self.state.values() if value.sources]
+
+
+def _read_for_content(call: Call) -> int | None:
+    """Return how many of a call's tensors count by their content, not their shape; None: all."""
+    name = getattr(call.target, "__name__", "")
+    if name in _LIKE or (call.module is None and call.sealed):  # sealed: a maker of masks
+        return 0
+    return 1 if name in _AS else None
+
+
+def is_activation(value: Value) -> bool:
+    """Whether a tensor depends on a parameter and on the data; a mask or position bias does not."""
+    return bool(value.sources & 1) and value.sources > 1
+
+
+def _changed_in_training(recording: Recording, buffers: list[Tensor]) -> set[int]:
+    """Return the ids of the buffers that a run in training mode changes; it is undone.
+
+    All of them, if the model cannot run in training mode on the example.
+    """
+    model, root = recording.model, recording.root
+    before = [buffer.clone() for buffer in buffers]
+    with training(model), torch.no_grad():
+        try:
+            model(*root.args, **root.kwargs)
+        except Exception:  # whatever the model's own forward raises without labels, say
+            return {id(buffer) for buffer in buffers}
+        pairs = zip(buffers, before, strict=True)
+        return {id(now) for now, then in pairs if not torch.equal(now, then)}

@@ -1,0 +1,129 @@
+"""Algorithm 3 over whole data sets: predictions at one depth, scores at every depth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from associated_learning.errors import InputError
+from associated_learning.network import Network
+from associated_learning.targets import Prediction
+from associated_learning.tensors.batch_checks import check_batch, check_finite, explained
+from associated_learning.tensors.devices import device_of
+from associated_learning.tensors.modes import evaluating
+from associated_learning.tensors.nested import to_device
+
+__all__ = ["Evaluation", "evaluate", "predict_batches", "score_samples"]
+
+
+class Evaluation(NamedTuple):
+    """Mean scores of a data set.
+
+    Attributes:
+        scores: The target's score (accuracy for classes) at depth 1, 2, ..., L.
+        losses: Loss of the output against ``t_0`` at each depth.
+        num_samples: Number of samples.
+    """
+
+    scores: tuple[float, ...]
+    losses: tuple[float, ...]
+    num_samples: int
+
+
+def evaluate(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
+    """Score a network at every depth in one pass.
+
+    Args:
+        net: The network; its mode is restored.
+        batches: Pairs of inputs and targets.
+
+    Raises:
+        InputError: There is no batch, or one does not fit the network or holds NaN.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> net = al.BPNetwork(nn.Linear(2, 2), target=al.Classes(2))
+        >>> batch = (torch.randn(4, 2), torch.tensor([0, 1, 0, 1]))
+        >>> al.evaluate(net, [batch]).num_samples
+        4
+    """
+    count = 0
+    scores = torch.zeros(net.num_layers, dtype=torch.float64)
+    losses = torch.zeros(net.num_layers, dtype=torch.float64)
+    for of_depths, batch_losses in _judged(net, batches):
+        scores += of_depths.sum(dim=1)
+        losses += batch_losses * of_depths.shape[1]
+        count += of_depths.shape[1]
+    mean_scores, mean_losses = (scores / count).tolist(), (losses / count).tolist()
+    return Evaluation(tuple(mean_scores), tuple(mean_losses), count)
+
+
+def score_samples(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Tensor:
+    """Return the score of every sample at every depth, ``[L, N]``, in the order they came.
+
+    Args:
+        net: The network; its mode is restored.
+        batches: Pairs of inputs and targets.
+
+    Raises:
+        InputError: See `evaluate`.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> net = al.BPNetwork(nn.Linear(2, 2), target=al.Classes(2))
+        >>> batch = (torch.randn(4, 2), torch.tensor([0, 1, 0, 1]))
+        >>> score_samples(net, [batch, batch]).shape
+        torch.Size([1, 8])
+    """
+    return torch.cat([scores for scores, _ in _judged(net, batches)], dim=1)
+
+
+def _judged(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+    """Return each batch's scores ``[L, B]`` and its mean losses ``[L]``, on the CPU."""
+    device, judged = device_of(net), []
+    with evaluating(net):
+        for number, (x, y) in enumerate(batches):
+            check_batch(x, y, number)
+            x, y = to_device(x, device), y.to(device)
+            t0 = net.target.encode(y)
+            with explained(f"the network cannot take batch {number}", x):
+                outputs = list(net.exits(x))
+            scores = torch.stack([net.target.score(output, y) for output in outputs])
+            losses = torch.stack([net.target.loss(output, t0) for output in outputs])
+            judged.append((scores.double().cpu(), losses.double().cpu()))
+    if not judged:
+        raise InputError("no samples came to evaluate on; expected at least one batch.")
+    return judged
+
+
+def predict_batches(net: Network, inputs: Iterable[Any], depth: int | None = None) -> Prediction:
+    """Predict batch by batch through ``depth`` layers and join the results, on the CPU.
+
+    Args:
+        net: The network; its mode is restored.
+        inputs: Batches of inputs.
+        depth: 1 to `Network.num_layers`; all layers by default.
+
+    Raises:
+        InputError: There is no batch, the depth is out of range, or an input is not finite.
+    """
+    device, found = device_of(net), []
+    with evaluating(net):
+        for x in inputs:
+            check_finite(x, "input")
+            with explained("the network cannot take the input", x):
+                found.append(net.predict(to_device(x, device), depth))
+    if not found:
+        raise InputError("no inputs came to predict; expected at least one batch.")
+    labels = torch.cat([prediction.labels.cpu() for prediction in found])
+    if found[0].probabilities is None:
+        return Prediction(labels, None)
+    probabilities = [p.probabilities.cpu() for p in found if p.probabilities is not None]
+    return Prediction(labels, torch.cat(probabilities))

@@ -1,0 +1,158 @@
+"""A prefix as an ONNX file, checked in ONNX Runtime against the network it was made of."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import importlib.util
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from associated_learning.errors import InputError
+from associated_learning.inference.export.program import export_program, trial
+from associated_learning.inference.export.tensors import OUTPUT, Signature, tensor_model
+from associated_learning.models.lstm_operator import OPERATION
+from associated_learning.network import Network
+from associated_learning.state.files import replaced_file
+
+__all__ = ["OnnxFile", "export_onnx"]
+
+_NEEDED = ("onnx", "onnxscript", "onnxruntime")
+_OPSET = 18
+
+
+class OnnxFile(NamedTuple):
+    """An ONNX file, and how well it agrees with its network.
+
+    Attributes:
+        path: Where it is.
+        inputs: Names of its inputs.
+        largest_error: Of any output, from the network's, over batches of several sizes and lengths.
+    """
+
+    path: Path
+    inputs: tuple[str, ...]
+    largest_error: float
+
+
+def export_onnx(
+    net: Network,
+    x: Any,
+    path: Path | str,
+    depth: int | None = None,
+    *,
+    any_length: bool = True,
+    tolerance: float = 1e-5,
+) -> OnnxFile:
+    """Export the first layers to ONNX, and check the file against them.
+
+    Args:
+        net: The network, in float32; it stays as it is.
+        x: A batch of inputs.
+        path: The file.
+        depth: 1 to `Network.num_layers`; all layers by default.
+        any_length: Whether token sequences may be of another length than those of ``x``.
+        tolerance: Largest difference from the network; relative where outputs are above 1.
+
+    Raises:
+        InputError: The extra "export" is not installed, the layers cannot be exported, or the
+            file differs from them by more than ``tolerance``: then none is written.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"ONNX needs {', '.join(missing)}; pip install 'associated-learning[export]'."
+        )
+    path, names = Path(path), Signature.of(x).names
+    net = copy.deepcopy(net).to("cpu")
+    program = export_program(net, x, depth, any_length=any_length)
+    with replaced_file(path) as temporary, _quiet():
+        torch.onnx.export(
+            program,
+            (),
+            str(temporary),
+            input_names=list(names),
+            output_names=[OUTPUT],
+            opset_version=_OPSET,
+            dynamo=True,
+            external_data=False,
+            custom_translation_table={OPERATION: _lstm},
+        )
+        error = _largest_error(net, x, temporary, depth, any_length)
+        if not error <= tolerance:  # NaN is not either
+            raise InputError(
+                f"the ONNX file differs from the network by {error:.1e}, more than "
+                f"{tolerance:.0e}; it was not written. Allow more with tolerance=..., if that "
+                "is no matter."
+            )
+    return OnnxFile(path, names, error)
+
+
+def _largest_error(net: Network, x: Any, path: Path, depth: int | None, any_length: bool) -> float:
+    """Run batches of one sample and of several, short and long, through both."""
+    import onnxruntime  # type: ignore[import-untyped,unused-ignore]
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    model = tensor_model(net, x, depth)
+    names, errors = model.signature.names, []
+    for samples, length in ((1, 1), (2, 5), (5, 12)) if any_length else ((1, None), (5, None)):
+        tensors = trial(x, length, samples)
+        with torch.no_grad():
+            expected = model(*tensors)
+        fed = {one.name for one in session.get_inputs()}  # what has no influence is no input
+        feed = {n: t.numpy() for n, t in zip(names, tensors, strict=True) if n in fed}
+        (found,) = session.run([OUTPUT], feed)
+        errors.append(_error(torch.from_numpy(found), expected))
+    return max(errors)
+
+
+def _error(found: Tensor, expected: Tensor) -> float:
+    return float(((found - expected).abs() / expected.abs().clamp(min=1)).max())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's progress and its advice to others from our users."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _lstm(values: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
+    """Translate the operation: ONNX has its axes and gates in another order."""
+    from onnxscript import opset18 as op
+
+    hidden = int(w_hh.shape[1])
+
+    def gates(weights: Any) -> Any:
+        i, f, g, o = (
+            op.Slice(weights, _ints(k * hidden), _ints((k + 1) * hidden), _ints(0))
+            for k in range(4)
+        )
+        return op.Concat(i, o, f, g, axis=0)
+
+    def _ints(*values: int) -> Any:
+        return op.Constant(value_ints=list(values))
+
+    out, _, c = op.LSTM(
+        op.Transpose(values, perm=[1, 0, 2]),
+        op.Unsqueeze(gates(w_ih), _ints(0)),
+        op.Unsqueeze(gates(w_hh), _ints(0)),
+        op.Unsqueeze(op.Concat(gates(b_ih), gates(b_hh), axis=0), _ints(0)),
+        hidden_size=hidden,
+    )
+    # [T, directions, B, H] to [B, T, H]
+    return op.Transpose(op.Squeeze(out, _ints(1)), perm=[1, 0, 2]), c

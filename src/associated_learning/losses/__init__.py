@@ -1,0 +1,13 @@
+"""What one layer learns by: Equation 3, and what may stand in its place; one noun a file."""
+
+from associated_learning.losses.contrast import contrastive_loss
+from associated_learning.losses.equation3 import associated_loss, autoencoder_loss
+from associated_learning.losses.similarity import predsim_loss, similarity_loss
+
+__all__ = [
+    "associated_loss",
+    "autoencoder_loss",
+    "contrastive_loss",
+    "predsim_loss",
+    "similarity_loss",
+]

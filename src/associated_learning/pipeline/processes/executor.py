@@ -1,0 +1,239 @@
+"""Stages in processes: each rank trains one, and rank 0 also makes the batches and keeps account.
+
+A batch travels from rank to rank, never back. Beside that, every rank reports to rank 0, and rank
+0 sends every rank its state before a segment of the training, and the outcome after the last one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+from torch.distributed.device_mesh import init_device_mesh
+
+from associated_learning.errors import AssociatedLearningError
+from associated_learning.network import Network
+from associated_learning.pipeline.channel import Channel, Inlet
+from associated_learning.pipeline.executor import Executor, merged, read_reports
+from associated_learning.pipeline.interrupt import Interrupt, passed_on_interrupts
+from associated_learning.pipeline.items import End, Failure, Item, Items, Report, Reports
+from associated_learning.pipeline.last_weights import LastWeights
+from associated_learning.pipeline.processes.connections import Connections
+from associated_learning.pipeline.processes.rendezvous import Ranks
+from associated_learning.pipeline.processes.replication import averaged, replicated, shard
+from associated_learning.pipeline.processes.transport import abort
+from associated_learning.pipeline.stage import Stage
+from associated_learning.pipeline.worker import feed, join, work
+from associated_learning.state.snapshot import Snapshot
+from associated_learning.tensors.devices import device_of
+from associated_learning.tensors.randomness.thread_rng import thread_seeded
+
+__all__ = ["Crew", "Processes", "follow"]
+
+_UNREAD = 2  # snapshots under way
+
+
+class _Segment(NamedTuple):
+    """What rank 0 tells each other rank before training, and again where the network changes."""
+
+    depth: int
+    frozen: int
+    sizes: Sequence[int]
+    state: Snapshot
+
+
+class _Outcome(NamedTuple):
+    """What rank 0 tells the other ranks after training."""
+
+    weights: dict[str, Any]
+    outcome: dict[str, Any] | None
+
+
+class Crew:
+    """The processes of a run as rank 0 reaches them, for all segments of the training.
+
+    Every other rank comes to `follow` meanwhile.
+
+    Args:
+        ranks: The processes.
+        replicas: Number of ranks of each stage.
+        device: Where activations are.
+        wire: See `Connections`.
+    """
+
+    def __init__(
+        self, ranks: Ranks, *, replicas: int, device: torch.device, wire: torch.dtype | None
+    ) -> None:
+        self.ranks = ranks
+        self.replicas = replicas
+        self.wire = wire
+        self.lines = _opened(ranks, replicas, device, wire)
+        self.control = self.lines.control_out()
+
+
+class Processes(Executor):
+    """Rank 0 of a pipeline of processes: its first stage, and what all of them report to.
+
+    Args:
+        crew: The processes.
+        net: The network.
+        stage: The whole of it as one stage, in the state to start from.
+        sizes: Number of blocks of each stage; 0 for ranks that have none yet.
+    """
+
+    def __init__(self, crew: Crew, net: Network, stage: Stage, sizes: Sequence[int]) -> None:
+        self._net = net
+        self._weights = LastWeights(net)
+        self._ranks, self._replicas, self._lines = crew.ranks, crew.replicas, crew.lines
+        self._control = crew.control
+        frozen = len(list(itertools.takewhile(lambda one: one is None, stage.optimizers)))
+        stages = stage.split(sizes)
+        for rank, channel in enumerate(self._control, start=1):
+            state = stages[rank // self._replicas].snapshot().copied()
+            channel.put(_Segment(len(stage.blocks), frozen, list(sizes), state))
+        self._stage = _alone(stages[0], self._ranks, self._replicas)
+
+    def network(self, snapshot: Snapshot) -> Network:
+        return self._weights.network(snapshot)
+
+    def load_last_snapshot(self) -> None:
+        self._weights.load_last_snapshot()
+
+    def run(self, items: Items) -> Reports:
+        inbox, own = self._ranks.channel(2), self._ranks.channel(None)
+        unread: Channel[None] = self._ranks.channel(_UNREAD)
+        outbox, shares = self._lines.batches_out(), self._lines.shares_out()
+        reports: list[Channel[Report]] = [own, *self._lines.reports_in()]
+        first: Inlet[Item] = _Split([inbox, *shares]) if shares else inbox
+        threads = [
+            threading.Thread(target=feed, args=(items, first, unread), daemon=True),
+            threading.Thread(target=self._work, args=(inbox, outbox, own), daemon=True),
+        ]
+        for thread in threads:
+            self._ranks.start(thread)
+        try:
+            yield from self._weights.of(read_reports(reports, unread, self._join))
+        except GeneratorExit:
+            unread.close()  # which ends the feeding; what is under way comes to its end
+            over = (End, Failure)
+            while not isinstance(self._join([channel.get() for channel in reports]), over):
+                pass
+            join(threads)
+            raise
+        finally:
+            unread.close()
+        join(threads)
+
+    def watch_interrupt(self, interrupt: Interrupt) -> None:
+        interrupt.also(lambda: self._ranks.watch.interrupted)
+
+    def finish(self, outcome: dict[str, Any] | None) -> None:
+        parts = {} if outcome is None else self._net.parts()
+        weights = {name: part.state_dict() for name, part in parts.items()}
+        for channel in self._control:
+            channel.put(_Outcome(weights, outcome))
+            channel.put(End())
+        self._ranks.ended = True
+
+    def _work(self, *channels: Any) -> None:
+        error = work(self._stage, *channels)
+        if error is not None and self._replicas > 1:
+            self._ranks.watch.fail(error)  # the other replicas wait for this one's gradients
+
+    def _join(self, reports: Sequence[Report]) -> Report:
+        stages = [
+            averaged(reports[i : i + self._replicas])
+            for i in range(0, len(reports), self._replicas)
+        ]
+        return merged(stages)
+
+
+def follow(
+    ranks: Ranks,
+    net: Network,
+    reshaped: Callable[[int, int], Stage],
+    *,
+    replicas: int,
+    wire: torch.dtype | None,
+) -> dict[str, Any]:
+    """Train a stage as rank 0 says, on any other rank, until training ends everywhere.
+
+    Args:
+        ranks: The processes.
+        net: The network; it ends with the same weights as that of rank 0.
+        reshaped: Gives it so many layers, the lowest so many frozen; returns the whole of it as
+            one stage. The state is that of rank 0 before it trains.
+        replicas: Number of ranks of each stage.
+        wire: See `Connections`.
+
+    Returns:
+        What rank 0 tells of the training: the argument of `Executor.finish`.
+
+    Raises:
+        AssociatedLearningError: A stage failed, this one or another.
+        KeyboardInterrupt: A signal asked one of the ranks to stop; rank 0 has saved the run.
+    """
+    lines = _opened(ranks, replicas, device_of(net), wire)
+    control = lines.control_in()
+    with passed_on_interrupts(ranks.watch.request_interrupt):
+        told = control.get()
+        while isinstance(told, _Segment):
+            own = reshaped(told.depth, told.frozen).split(told.sizes)[ranks.rank // replicas]
+            own.restore(told.state)
+            _train_segment(_alone(own, ranks, replicas), lines, control, replicas)
+            told = control.get()
+    weights, outcome = told
+    ranks.ended = True
+    if outcome is None:
+        raise KeyboardInterrupt
+    parts = net.parts()
+    for name, tensors in weights.items():
+        parts[name].load_state_dict(tensors)
+    return dict(outcome)
+
+
+def _opened(
+    ranks: Ranks, replicas: int, device: torch.device, wire: torch.dtype | None
+) -> Connections:
+    ranks.gather()  # connecting has little patience
+    return Connections(ranks, replicas, device=device, wire=wire)
+
+
+def _train_segment(stage: Stage, lines: Connections, control: Channel[Any], replicas: int) -> None:
+    error = work(stage, lines.batches_in(), lines.batches_out(), lines.reports_out())
+    if error is None:
+        return
+    if replicas == 1:  # else at once: the other replicas wait for this one's gradients
+        with contextlib.suppress(AssociatedLearningError):
+            control.get()  # closed when rank 0 has taken note
+    raise error
+
+
+class _Split:
+    """Puts minibatches into several channels, to each its share, and other items into all."""
+
+    def __init__(self, channels: Sequence[Channel[Item]]) -> None:
+        self._channels = channels
+
+    def put(self, item: Item) -> None:
+        for replica, channel in enumerate(self._channels):
+            channel.put(shard(item, replica, len(self._channels)))
+
+
+def _alone(stage: Stage, ranks: Ranks, replicas: int) -> Stage:
+    """Return the stage as it trains in a process of its own, beside its replicas."""
+    # the thread that makes the batches, and the validation, draw from the shared generators
+    rule = replace(stage.rule, randomness=thread_seeded)
+    alone = replace(stage, copies=True, rule=rule, clock=ranks.clock())
+    if replicas == 1:
+        return alone
+    shape = (ranks.size // replicas, replicas)
+    mesh = init_device_mesh(stage.device.type, shape, mesh_dim_names=("stage", "replica"))
+    group = mesh.get_group("replica")
+    ranks.watch.on_failure(lambda _: abort(group))
+    return replicated(alone, ranks.rank % replicas, group)

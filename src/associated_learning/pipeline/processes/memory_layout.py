@@ -1,0 +1,106 @@
+"""How a tensor lies in memory: its bytes, and the same tensor made of them elsewhere."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from associated_learning.errors import InputError
+
+__all__ = ["MemoryLayout", "bytes_of", "memory_layout", "tensor_of"]
+
+
+class MemoryLayout(NamedTuple):
+    """The form of a tensor, and that of its bytes on the way to another process.
+
+    Attributes:
+        dtype: Its type.
+        wire_dtype: Its type on the way; bfloat16 where it is rounded.
+        shape: Its shape.
+        stride: Its strides. They are kept, because kernels choose their way by them, and with it
+            the last bits of what they compute.
+        on_gpu: Whether its bytes are in a GPU's memory.
+    """
+
+    dtype: torch.dtype
+    wire_dtype: torch.dtype
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    on_gpu: bool = False
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """The shape of what is in memory: a dimension that was only expanded has size 1."""
+        pairs = zip(self.shape, self.stride, strict=True)
+        return tuple(1 if size > 1 and step == 0 else size for size, step in pairs)
+
+    @property
+    def order(self) -> list[int]:
+        """The dimensions from the slowest to the fastest: the order of the bytes."""
+        return sorted(range(len(self.stride)), key=lambda i: -self.stride[i])
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes on the way."""
+        return math.prod(self.held) * self.wire_dtype.itemsize
+
+
+def memory_layout(tensor: Tensor, *, bf16: bool = False) -> MemoryLayout:
+    """Return how a tensor lies in memory.
+
+    Args:
+        tensor: Any dense tensor.
+        bf16: Round it on the way to bfloat16 if it is float32.
+
+    Raises:
+        InputError: It is sparse, quantized or of another kind without plain memory.
+    """
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested:
+        raise InputError(
+            f"a tensor of layout {tensor.layout} and type {tensor.dtype} came; only plain dense "
+            "tensors travel between processes. Convert it (to_dense, dequantize) in the encoder."
+        )
+    rounded = bf16 and tensor.dtype is torch.float32
+    wire_dtype = torch.bfloat16 if rounded else tensor.dtype
+    shape, stride = tuple(tensor.shape), tensor.stride()
+    layout = MemoryLayout(tensor.dtype, wire_dtype, shape, stride, tensor.is_cuda)
+    if _overlaps(layout):
+        return layout._replace(stride=torch.empty(shape, device="meta").stride())
+    return layout
+
+
+def bytes_of(tensor: Tensor, layout: MemoryLayout) -> Tensor:
+    """Return the bytes of a tensor, ``[layout.nbytes]``; without a copy if they lie together."""
+    if tensor.stride() != layout.stride:
+        tensor = tensor.contiguous()
+    held = tensor.as_strided(layout.held, layout.stride)
+    values = held.permute(layout.order).to(layout.wire_dtype)
+    values = values.resolve_conj().resolve_neg().contiguous()
+    # not flatten(): it leaves a single value the stride it has, and view() wants 1
+    return values.as_strided([values.numel()], [1]).view(torch.uint8)
+
+
+def tensor_of(content: Tensor, layout: MemoryLayout) -> Tensor:
+    """Return the tensor that `bytes_of` made ``content`` of; a view of it where that can be."""
+    order, held = layout.order, layout.held
+    values = content.view(layout.wire_dtype).to(layout.dtype).view([held[i] for i in order])
+    tensor = values.permute([order.index(i) for i in range(len(order))])
+    steps = zip(tensor.stride(), layout.stride, held, strict=True)
+    if any(mine != wanted for mine, wanted, size in steps if size > 1):  # there are gaps in it
+        tensor = torch.empty_strided(
+            held, layout.stride, dtype=layout.dtype, device=content.device
+        ).copy_(tensor)
+    return tensor.as_strided(layout.shape, layout.stride)
+
+
+def _overlaps(layout: MemoryLayout) -> bool:
+    """Return whether values share memory other than by expansion, as after ``Tensor.unfold``."""
+    reach = 0
+    for step, size in sorted(zip(layout.stride, layout.held, strict=True)):
+        if size > 1 and step <= reach:
+            return True
+        reach += step * (size - 1)
+    return False

@@ -1,0 +1,80 @@
+"""How a network is spread over the ranks of a run: what fits, and rank 0's executor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from associated_learning.errors import InputError
+from associated_learning.network import Network
+from associated_learning.pipeline.choice import stage_sizes
+from associated_learning.pipeline.executor import Executor
+from associated_learning.pipeline.items import Minibatch
+from associated_learning.pipeline.planning.costs import layer_costs
+from associated_learning.pipeline.planning.partition import checked_sizes
+from associated_learning.pipeline.processes.executor import Crew, Processes
+from associated_learning.pipeline.stage import Stage
+
+__all__ = ["check_ranks", "make_processes"]
+
+
+def make_processes(
+    crew: Crew,
+    net: Network,
+    stage: Stage,
+    *,
+    stages: int | Sequence[int] | None,
+    sample: Callable[[], Minibatch],
+    stage_of: Callable[[Network], Stage],
+) -> Executor:
+    """Make the executor of a training run in several processes, on rank 0.
+
+    Args:
+        crew: The processes; see `check_ranks`.
+        net: The network. While it has fewer layers than there are stages, the last ones are idle.
+        stage: The whole of it as one stage.
+        stages: Number of stages, or how many layers each one has.
+        sample: Returns a minibatch, to measure what layers cost.
+        stage_of: Makes a stage of a copy of the network.
+    """
+    if stages is None:
+        stages = crew.ranks.size // crew.replicas
+
+    def measured() -> tuple[list[float], list[float]]:
+        costs = layer_costs(net, stage_of, sample())
+        return costs.seconds, costs.handing("process", crew.wire)
+
+    idle = max(0, stages - len(stage.blocks)) if isinstance(stages, int) else 0
+    busy = stages - idle if isinstance(stages, int) else stages
+    return Processes(crew, net, stage, [*stage_sizes(stage, busy, measured), *[0] * idle])
+
+
+def check_ranks(
+    size: int, blocks: int, *, stages: int | Sequence[int] | None, replicas: int
+) -> None:
+    """Raise InputError, on all ranks alike, if stages and replicas do not fit the ranks.
+
+    Args:
+        size: Number of ranks.
+        blocks: Number of layers, or of those that it may grow to.
+        stages: Number of stages, or how many layers each one has; None for as many as fit.
+        replicas: Number of ranks of each stage.
+    """
+    if stages is None:
+        count, rest = divmod(size, replicas)
+        if rest:
+            raise InputError(
+                f"replicas={replicas} came for {size} ranks; expected a divisor of {size}. Start "
+                f"{size - rest} or {size + replicas - rest} ranks."
+            )
+    else:
+        count = stages if isinstance(stages, int) else len(checked_sizes(stages, blocks))
+    if count > blocks:
+        raise InputError(
+            f"{count} stages came for a network of {blocks} layers, and a stage needs one at "
+            f"least. Start {blocks * replicas} ranks at most, or give replicas."
+        )
+    if count * replicas != size:
+        raise InputError(
+            f"{count} stages of {replicas} ranks came, which needs {count * replicas} ranks; "
+            f"torchrun started {size}. Start as many as needed, or leave stages out."
+        )

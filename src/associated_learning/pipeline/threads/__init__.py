@@ -1,0 +1,1 @@
+"""Stages in one process: a thread each, or a CUDA stream each."""

@@ -1,0 +1,120 @@
+"""Stages of one process, a thread each: all of them work at the same time."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from associated_learning.network import Network
+from associated_learning.pipeline.channel import Channel
+from associated_learning.pipeline.executor import Executor, read_reports
+from associated_learning.pipeline.items import (
+    Item,
+    Items,
+    Report,
+    Reports,
+)
+from associated_learning.pipeline.last_weights import LastWeights
+from associated_learning.pipeline.stage import Stage
+from associated_learning.pipeline.threads.devices import placed
+from associated_learning.pipeline.worker import feed, join, work
+from associated_learning.state.snapshot import Snapshot
+from associated_learning.tensors.randomness.thread_rng import thread_seeded
+
+__all__ = ["Threads"]
+
+QUEUED = 2  # batches that wait before a stage: enough to even out what varies from batch to batch
+UNREAD = 2  # snapshots under way
+_TURN = 1e-4  # seconds after which a thread that computes in Python lets another one go on
+
+
+class Threads(Executor):
+    """Every stage has a thread; batches go from one to the next through bounded queues.
+
+    torch gives up Python's lock while it computes, so that threads do run at the same time.
+    The threads that torch computes with inside of an operation are divided among the stages on
+    a CPU: at least one each. With several GPUs, stages are spread over them in order.
+
+    Args:
+        net: The network; its blocks train in place.
+        stages: All of its blocks, in order.
+        contexts: What each stage's thread works in, such as a CUDA stream.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        stages: Sequence[Stage],
+        contexts: Sequence[AbstractContextManager[object]] | None = None,
+    ) -> None:
+        self._stages = [_alone(stage) for stage in stages]
+        self._contexts = contexts or [nullcontext()] * len(stages)
+        self._weights = LastWeights(net)
+
+    def network(self, snapshot: Snapshot) -> Network:
+        return self._weights.network(snapshot)
+
+    def load_last_snapshot(self) -> None:
+        self._weights.load_last_snapshot()
+
+    def run(self, items: Items) -> Reports:
+        inboxes: list[Channel[Item]] = [Channel(QUEUED) for _ in self._stages]
+        reports: list[Channel[Report]] = [Channel(None) for _ in self._stages]
+        unread: Channel[None] = Channel(UNREAD)
+        everything: list[Channel[Any]] = [unread, *inboxes, *reports]
+        with _short_turns(), _divided_threads(len(self._stages)), placed(self._stages) as stages:
+            threads = [_started("feeder", feed, items, inboxes[0], unread)]
+            ends = zip(stages, self._contexts, inboxes, [*inboxes[1:], None], reports, strict=True)
+            for stage, context, *channels in ends:
+                name = f"stage from layer {stage.first}"
+                threads.append(_started(name, _work_in, context, stage, *channels))
+            try:
+                yield from self._weights.of(read_reports(reports, unread))
+            finally:
+                for channel in everything:
+                    channel.close()
+                join(threads)
+
+
+def _alone(stage: Stage) -> Stage:
+    """Let a stage draw its own random numbers, and give away nothing that it goes on changing."""
+    return replace(stage, copies=True, rule=replace(stage.rule, randomness=thread_seeded))
+
+
+@contextmanager
+def _divided_threads(stages: int) -> Iterator[None]:
+    """Give every stage its share of torch's threads inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before // stages))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Share Python's lock in short turns inside the block: stages need it often, but briefly."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, _TURN))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def _work_in(context: AbstractContextManager[object], stage: Stage, *channels: Any) -> None:
+    with context:
+        work(stage, *channels)
+
+
+def _started(name: str, function: Callable[..., None], *arguments: Any) -> threading.Thread:
+    thread = threading.Thread(target=function, args=arguments, name=name, daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,63 @@
+"""Stages on one GPU: each on a CUDA stream of its own, so that small layers fill the card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from associated_learning.network import Network
+from associated_learning.pipeline.items import Minibatch
+from associated_learning.pipeline.stage import Stage
+from associated_learning.pipeline.threads.executor import Threads
+from associated_learning.pipeline.threads.graphs import Graphed
+from associated_learning.tensors.modes import evaluating
+from associated_learning.tensors.randomness.thread_rng import is_random
+from associated_learning.update import autocast
+
+__all__ = ["streams"]
+
+
+def streams(net: Network, stages: Sequence[Stage], sample: Minibatch) -> Threads:
+    """Return the executor of stages that share one GPU.
+
+    A thread a stage launches its kernels on the stage's stream. Layers that draw no random
+    numbers replay CUDA graphs for minibatches of the sample's shape, so that launching costs
+    next to nothing; the others, and other shapes, run eagerly. Bits are the same.
+
+    Args:
+        net: The network, on a GPU.
+        stages: All of its blocks.
+        sample: A minibatch, on the GPU.
+    """
+    device = stages[0].device
+    contexts = [
+        torch.cuda.stream(torch.cuda.Stream(device))  # type: ignore[no-untyped-call]
+        for _ in stages
+    ]
+    return Threads(net, _graphed(stages, sample), contexts=contexts)
+
+
+def _graphed(stages: Sequence[Stage], sample: Minibatch) -> list[Stage]:
+    s, t, found = sample.s, sample.t, []
+    for stage in stages:
+        blocks: list[nn.Module] = []
+        precision = stage.rule.precision
+        for block, optimizer in zip(stage.blocks, stage.optimizers, strict=True):
+            blocks.append(block if optimizer is None else _graph(block, s, t, precision))
+            with evaluating(block), autocast(stage.device, precision):
+                s, t, _ = block(s, t)
+        found.append(replace(stage, blocks=blocks))
+    return found
+
+
+def _graph(
+    block: nn.Module, s: object, t: torch.Tensor, precision: torch.dtype | None
+) -> nn.Module:
+    whole = all(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves((s, t)))
+    with autocast(t.device, precision):
+        fits = whole and not is_random(block, s, t)
+    return Graphed(block, s, t, precision) if fits else block

@@ -1,0 +1,1 @@
+"""What ran when, as a value, as figures and as a picture."""

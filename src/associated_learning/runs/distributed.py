@@ -1,0 +1,92 @@
+"""A run whose layers train in several processes: what rank 0 tells the others of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from associated_learning.pipeline.choice import chosen_executor
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.description import (
+    Description,
+    description_from_json,
+    description_to_json,
+)
+from associated_learning.runs.families import build_network, resolved
+from associated_learning.runs.growing import lowest_layers
+from associated_learning.runs.trainer_settings import choose_device, make_trainer
+
+if TYPE_CHECKING:
+    from associated_learning.pipeline.processes.rendezvous import Ranks
+
+__all__ = ["follow_run", "ranks_of", "tell_run"]
+
+
+@contextmanager
+def ranks_of(config: RunConfig) -> Iterator[Ranks | None]:
+    """Join the processes of a run, or yield None where there is only this one.
+
+    Raises:
+        InputError: They were started with other settings or versions.
+        PipelineError: One of them failed.
+    """
+    config = resolved(config)
+    device = choose_device(config.device)
+    if chosen_executor(config.executor, device, config.stage_sizes) != "processes":
+        yield None
+        return
+    # here, because not every build of torch has torch.distributed
+    from associated_learning.pipeline.processes.rendezvous import joined
+
+    settings = {f"--{name}": json.dumps(value) for name, value in config.to_json().items()}
+    with joined(settings) as ranks:
+        yield ranks
+
+
+def tell_run(ranks: Ranks | None, description: Description | None, *, batches: int = 0) -> None:
+    """Tell the other ranks what is trained; None says that there is nothing to train."""
+    if ranks is not None:
+        described = None if description is None else description_to_json(description)
+        ranks.tell("run", [described, batches])
+
+
+def follow_run(config: RunConfig, ranks: Ranks) -> None:
+    """Take part in rank 0's run, as any other rank; the data are read by rank 0 alone.
+
+    Args:
+        config: The settings, the same as those of rank 0.
+        ranks: The processes.
+
+    Raises:
+        AssociatedLearningError: Training failed, here or on another rank.
+    """
+    described, batches = ranks.hear("run")
+    if described is None:
+        return
+    description = description_from_json(described)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    net = build_network(
+        description.config, description.spec, backbone=description.backbone, pretrained=False
+    )
+    net = net.to(choose_device(config.device))
+    trainer = make_trainer(description.config, batches, net)
+    trainer.fit(lowest_layers(net, config.grow_from), _Absent(batches))
+
+
+class _Absent:
+    """Stands for the batches, which rank 0 makes."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Any, Tensor]]:
+        raise AssertionError("only rank 0 makes batches")

@@ -1,0 +1,1 @@
+"""Early exit of a run: thresholds, report and picture."""

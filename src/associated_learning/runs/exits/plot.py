@@ -1,0 +1,70 @@
+"""The picture of early exit: accuracy against operations, and against time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from associated_learning.runs.exits.report import ExitReport, OperatingPoint
+from associated_learning.state.files import replaced_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["plot_exits"]
+
+_AL, _EARLY, _BP = "#8aa9c4", "#1f6fb4", "#d1632a"
+
+Cost = Callable[[OperatingPoint], float]
+
+
+def plot_exits(report: ExitReport, path: Path) -> None:
+    """Draw every depth, early exit, and backpropagation where it was compared with.
+
+    Args:
+        report: What they come to.
+        path: The PNG file to write.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    sizes = list(report.adaptive.milliseconds)
+    figure = Figure(figsize=(2.9 * (1 + len(sizes)), 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    first, *others = figure.subplots(1, 1 + len(sizes), sharey=True)
+    _draw(first, report, lambda way: way.flops / 1e6)
+    first.set(xlabel="MFLOPs a sample", ylabel="test accuracy, %")
+    for axes, size in zip(others, sizes, strict=True):
+        _draw(axes, report, partial(_milliseconds, size=size))
+        axes.set(xlabel=f"ms a sample, batches of {size}")
+    lines, names = first.get_legend_handles_labels()
+    figure.legend(lines, names, frameon=False, ncols=len(names), loc="outside upper center")
+    with replaced_file(path) as temporary:
+        figure.savefig(temporary, dpi=140)
+
+
+def _milliseconds(way: OperatingPoint, size: int) -> float:
+    return way.milliseconds[size]
+
+
+def _draw(axes: Axes, report: ExitReport, cost: Cost) -> None:
+    _line(axes, report.depths, cost, marker="o", color=_AL, label="each depth")
+    _line(axes, report.budgets, cost, marker=".", color=_EARLY, label="early exit")
+    _line(axes, [report.adaptive], cost, marker="*", color=_EARLY, label="early exit, by the goal")
+    if report.backprop is not None:
+        _line(axes, [report.backprop], cost, marker="X", color=_BP, label="backpropagation")
+    for depth, way in enumerate(report.depths, start=1):
+        at = (cost(way), 100 * way.accuracy)
+        axes.annotate(str(depth), at, (0, -11), textcoords="offset points", ha="center", fontsize=7)
+    axes.set_xlim(left=0)
+    axes.margins(y=0.12)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _line(axes: Axes, ways: Sequence[OperatingPoint], cost: Cost, **style: str) -> None:
+    x, y = [cost(way) for way in ways], [100 * way.accuracy for way in ways]
+    size = 13 if style["marker"] == "*" else 7
+    axes.plot(x, y, markersize=size, **style)  # type: ignore[arg-type]

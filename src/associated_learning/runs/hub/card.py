@@ -1,0 +1,118 @@
+"""The model card of a trained prefix: what it is, how good it is, and how to use it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.result import RunResult
+
+__all__ = ["card_text", "figures_of"]
+
+_HEAD = """---
+library_name: associated-learning
+license: mit
+pipeline_tag: {task}
+tags: [associated-learning, local-learning, model_hub_mixin, pytorch_model_hub_mixin]
+metrics: [accuracy]
+---
+"""
+
+_TASKS = {"image": "image-classification", "text": "text-classification"}
+
+_TEXT = """
+# {title}
+
+{method}, trained with `associated_learning`. This is {what}.
+
+| | |
+|---|---|
+| data | {data} |
+| classes | {classes} |
+| layers | {depth} |
+| parameters | {parameters:,} |
+{figures}
+
+## Use
+
+```python
+from associated_learning.runs.hub.pretrained import PretrainedModel
+
+model = PretrainedModel.from_pretrained("THIS REPOSITORY, OR A FOLDER")
+prediction = model.predict({example})
+print([model.label_names[label] for label in prediction.labels])
+```
+
+## How it was trained
+
+Seed {seed}. Settings that are not the defaults of the library, and those that the model chose:
+
+```json
+{settings}
+```
+
+The best epoch was chosen on held-out training data, never on the test set. One run; other seeds
+give other figures.
+
+## Limits
+
+It knows the classes named above and no others, and gives one of them to any input. It was tested on
+the test set of its own data only.
+"""
+
+_METHODS = {
+    "al": "A network without end-to-end backpropagation: Associated Learning (Wu, Lin, Chen and "
+    "Chen, ICLR 2022)",
+    "bp": "A network trained by end-to-end backpropagation",
+}
+_EXAMPLES = {"text": '["a gripping film"]', "image": '["picture.png"]', "table": "[[1.5, 2.0]]"}
+
+
+def figures_of(result: RunResult | None, depth: int) -> dict[str, Any]:
+    """Return what the card says of a run's result; nothing if it is not finished."""
+    if result is None:
+        return {}
+    at = min(depth, len(result.test_scores)) - 1
+    return {
+        "test accuracy": round(result.test_scores[at], 4),
+        "validation accuracy": round(result.validation_scores[at], 4),
+        "best epoch": f"{result.best_epoch} of {result.epochs}",
+        "training": f"{result.seconds:.0f} s on {result.hardware}",
+        "torch": result.torch,
+        "code": f"commit {result.commit}",
+    }
+
+
+def card_text(
+    described: dict[str, Any], depth: int, parameters: int, figures: dict[str, Any]
+) -> str:
+    """Return the card as Markdown, with the metadata block of the Hugging Face hub.
+
+    Args:
+        described: The run's description, as JSON-able values.
+        depth: Number of layers that the model has.
+        parameters: Number of its parameters.
+        figures: See `figures_of`.
+    """
+    settings = {k: v for k, v in described["config"].items() if v is not None}
+    config = RunConfig.from_json(described["config"])
+    kind, data = described["inputs"]["kind"], Path(config.data).stem
+    default = RunConfig().to_json()
+    changed = {k: v for k, v in settings.items() if v != default[k] and k != "data_root"}
+    rows = "\n".join(f"| {name} | {value} |" for name, value in figures.items())
+    prefix = f"the first {depth} layer{'s' * (depth > 1)} with their exit, a model of its own"
+    return _HEAD.format(task=_TASKS.get(kind, "tabular-classification")) + _TEXT.format(
+        title=f"{config.model_name} on {data}, depth {depth}",
+        method=_METHODS[config.method],
+        what=prefix if config.method == "al" else "the whole network",
+        data=data,
+        classes=", ".join(described["label_names"]),
+        depth=depth,
+        parameters=parameters,
+        figures=rows,
+        example=_EXAMPLES[kind],
+        seed=config.seed,
+        settings=json.dumps({**changed, "data": data}, indent=1),
+    )

@@ -1,0 +1,130 @@
+"""Models of transformers as networks of a run: converted, for AL and BP alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+
+from associated_learning.backprop import BPNetwork
+from associated_learning.conversion import ConvertedNetwork, convert, plan
+from associated_learning.errors import InputError
+from associated_learning.models import LayeredModel
+from associated_learning.network import Network
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.hub.config import config_from_json, config_to_json
+from associated_learning.runs.hub.model import find_model, fresh_model
+from associated_learning.runs.input_spec import InputSpec
+from associated_learning.targets import Target
+from associated_learning.tensors.randomness.keyed import seeded
+
+__all__ = ["BRIDGE_HIDDEN", "Backbone", "build_converted", "cut_names", "find_backbone"]
+
+BRIDGE_HIDDEN = 1280  # the released TensorFlow code
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """A model of transformers as a run's folder keeps it, so that the folder suffices.
+
+    Attributes:
+        config: Its configuration in full, fitted to the data.
+        cuts: Names of the modules at which the layers above the first begin. They are found
+            once: a time that is measured again could give others.
+    """
+
+    config: dict[str, Any]
+    cuts: tuple[str, ...]
+
+
+def find_backbone(config: RunConfig, spec: InputSpec, example: Any) -> Backbone:
+    """Find the model that the settings name, fit it to the data, and find where to cut it.
+
+    Args:
+        config: The settings, `resolved`.
+        spec: What the data look like.
+        example: A batch of them, to measure the layers by.
+
+    Raises:
+        InputError: There is no such model, or it does not fit the data.
+        ConversionError: It cannot be cut as asked; holds all reasons.
+    """
+    fitted = find_model(config.model).fitted(spec)
+    with seeded(config.seed, "weights"):
+        model = fresh_model(fitted)
+    at = cut_names(config.at, config.num_layers)
+    found = plan(model, example, at=at, balance=_balance(config), head=None)
+    cuts = tuple(layer.begins for layer in found.layers[1:])
+    return Backbone(config=config_to_json(fitted), cuts=cuts)
+
+
+def build_converted(
+    config: RunConfig, spec: InputSpec, backbone: Backbone, target: Target, *, pretrained: bool
+) -> Network:
+    """Build the network of a run: the model's AL form, or the same encoders under one head.
+
+    Both methods have the same encoders with the same weights, cut at the same places; BP reads
+    them as the last layer of AL does.
+
+    Args:
+        config: The settings, `resolved`.
+        spec: What the data look like.
+        backbone: The model.
+        target: What y is.
+        pretrained: Whether to read the weights of the model that the settings name; not needed
+            where a checkpoint brings all weights.
+    """
+    fitted = config_from_json(backbone.config)
+    model = find_model(config.model).load(fitted) if pretrained else fresh_model(fitted)
+    net = convert(
+        model,
+        spec.example(),
+        target=target,
+        at=backbone.cuts,
+        balance="parameters",  # nothing is balanced, so that nothing has to be measured
+        head=None,
+        latent=config.latent or 128,
+        bridge="linear" if config.bridge is None else config.bridge,  # type: ignore[arg-type]
+        bridge_hidden=config.bridge_hidden or BRIDGE_HIDDEN,
+        activation="tanh" if config.coder_activation is None else config.coder_activation,
+        detach_target=config.detach_target,
+    )
+    return net if config.method == "al" else _end_to_end(net, target)
+
+
+def _end_to_end(net: ConvertedNetwork, target: Target) -> BPNetwork:
+    encoders = [layer.f for layer in net.al_layers()]
+    head = nn.Linear(net.plan.layers[-1].width, target.size)
+    return BPNetwork(LayeredModel(encoders, net.al_layers()[-1].readout, head), target)
+
+
+def cut_names(at: str | None, num_layers: int | None) -> Sequence[str] | int | Literal["auto"]:
+    """Return where to cut: as `plan` takes it, from the text of the option and a number.
+
+    Raises:
+        InputError: Both came.
+
+    Example:
+        >>> cut_names("encoder.layer.2, encoder.layer.4", None)
+        ['encoder.layer.2', 'encoder.layer.4']
+        >>> cut_names("4", None), cut_names(None, 3), cut_names(None, None)
+        (4, 3, 'auto')
+        >>> cut_names("4,", None)  # the module of that name, as in nn.Sequential
+        ['4']
+    """
+    if at is not None and num_layers is not None:
+        raise InputError(
+            f"--at {at} came with --num-layers {num_layers}, which are two answers to one "
+            "question; leave one out."
+        )
+    if at is None:
+        return "auto" if num_layers is None else num_layers
+    if at == "auto":
+        return "auto"
+    return int(at) if at.isdecimal() else [name.strip() for name in at.split(",") if name.strip()]
+
+
+def _balance(config: RunConfig) -> Literal["time", "parameters", "flops"]:
+    return "flops" if config.balance is None else config.balance  # type: ignore[return-value]

@@ -1,0 +1,124 @@
+"""A trained prefix as a model of the Hugging Face hub: safetensors, JSON and a card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
+from torch import Tensor, nn
+
+from associated_learning.data import preprocessor_from_dict
+from associated_learning.network import ALNetwork, Network
+from associated_learning.runs.description import (
+    Description,
+    description_from_json,
+    description_to_json,
+    read_description,
+)
+from associated_learning.runs.families import build_network
+from associated_learning.runs.hub.card import card_text, figures_of
+from associated_learning.runs.result import read_result
+from associated_learning.runs.run import open_run
+from associated_learning.state.files import read_json
+from associated_learning.targets import Prediction
+from associated_learning.tensors.devices import device_of
+from associated_learning.tensors.modes import evaluating
+from associated_learning.tensors.nested import to_device
+
+__all__ = ["PretrainedModel"]
+
+
+class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unused-ignore]
+    """The first layers of a run, with all that labelling raw inputs needs.
+
+    ``save_pretrained(folder)``, ``from_pretrained(folder or name)`` and ``push_to_hub(name)`` are
+    those of `huggingface_hub.PyTorchModelHubMixin`. A folder holds ``model.safetensors``,
+    ``config.json`` and a filled ``README.md``; nothing is unpickled.
+
+    Args:
+        described: The description of a run, as JSON-able values.
+        preprocessing: Of its inputs, as JSON-able values.
+        depth: Number of layers.
+        figures: What the card says of the result.
+
+    Attributes:
+        label_names: Name of each class.
+
+    Example:
+        >>> from associated_learning.runs.hub.pretrained import PretrainedModel
+        >>> model = PretrainedModel.from_run("runs/sst2-bilstm-al-0", depth=2)  # doctest: +SKIP
+        >>> model.save_pretrained("sst2-small")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        described: dict[str, Any],
+        preprocessing: dict[str, Any],
+        depth: int,
+        figures: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        description = description_from_json(described)
+        net = _fresh(description)
+        self.described, self.depth, self.figures = described, depth, figures or {}
+        self.label_names = description.label_names
+        self.target = net.target
+        self.model = _first_layers(net, depth)
+        self.preprocessor = preprocessor_from_dict(preprocessing)
+
+    @classmethod
+    def from_run(cls, folder: Path | str, depth: int | None = None) -> PretrainedModel:
+        """Return the model of a run, with its best weights.
+
+        Args:
+            folder: Of the run.
+            depth: 1 to the run's number of layers; all by default.
+
+        Raises:
+            CheckpointError: It is no run, or a file of it is truncated or foreign.
+            InputError: The depth is out of range.
+        """
+        folder = Path(folder)
+        net = open_run(folder).net
+        depth = net.check_depth(depth)
+        made = cls(
+            description_to_json(read_description(folder)),
+            read_json(folder / "preprocessing.json"),
+            depth,
+            figures_of(read_result(folder), depth),
+        )
+        made.model.load_state_dict(_first_layers(net, depth).state_dict())
+        return made.eval()
+
+    def forward(self, x: Any) -> Tensor:
+        """Return ``t'_0``, ``[B, classes]``, of a batch as `preprocessor` makes it."""
+        output: Tensor = self.model(x)
+        return output
+
+    def predict(self, inputs: list[Any]) -> Prediction:
+        """Label texts, image files, or rows of numbers.
+
+        Raises:
+            InputError: There is no input, or one cannot be read.
+        """
+        with evaluating(self):
+            x = to_device(self.preprocessor(inputs), device_of(self))
+            return self.target.predict(self(x))
+
+    def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
+        """Return the card that `save_pretrained` writes."""
+        parameters = sum(parameter.numel() for parameter in self.parameters())
+        return ModelCard(card_text(self.described, self.depth, parameters, self.figures))
+
+
+def _fresh(description: Description) -> Network:
+    """Build the network; its weights are overwritten, so the random state is left alone."""
+    config, spec, _, backbone = description
+    with torch.random.fork_rng(devices=[]):
+        return build_network(config, spec, backbone=backbone)
+
+
+def _first_layers(net: Network, depth: int) -> nn.Module:
+    return net.prefix(depth) if isinstance(net, ALNetwork) else net

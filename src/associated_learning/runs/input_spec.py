@@ -1,0 +1,37 @@
+"""What a network must know of its data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from associated_learning.tensors.padded_sequence import PaddedSequence
+
+__all__ = ["InputSpec"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """What a network must know of its data.
+
+    Attributes:
+        kind: "image", "table" or "text".
+        num_classes: Number of classes.
+        shape: Shape of one input without the batch: ``[C, H, W]`` or ``[F]``; empty for text.
+        vocabulary_size: Number of token ids; 0 unless text.
+        embedding_dim: Width of the embedding; 0 unless text, or where the model has its own.
+    """
+
+    kind: str
+    num_classes: int
+    shape: tuple[int, ...] = ()
+    vocabulary_size: int = 0
+    embedding_dim: int = 0
+
+    def example(self) -> Any:
+        """Return a small batch of this form, of zeros (token ids of ones)."""
+        if self.kind == "text":
+            return PaddedSequence(torch.ones(2, 3, dtype=torch.int64), torch.tensor([3, 2]))
+        return torch.zeros(2, *self.shape)

@@ -1,0 +1,181 @@
+"""The data of a run: its splits as batches, its shapes, its word vectors."""
+
+from __future__ import annotations
+
+from associated_learning.data import (
+    Augmentation,
+    Batches,
+    DataSet,
+    ImagePreprocessor,
+    KnownVectors,
+    Preprocessor,
+    SubwordPreprocessor,
+    TextPreprocessor,
+    Vectors,
+    Vocabulary,
+    find_vectors,
+    load,
+)
+from associated_learning.errors import InputError
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.hub.model import find_model
+from associated_learning.runs.input_spec import InputSpec
+
+__all__ = [
+    "evaluation_batches",
+    "find_known_vectors",
+    "input_spec",
+    "load_data",
+    "load_word_vectors",
+    "training_batches",
+]
+
+DEFAULT_EMBEDDING_DIM = 300  # Tables 7 and 8
+
+
+def load_data(config: RunConfig, preprocessor: Preprocessor | None = None) -> DataSet:
+    """Load the data that the settings name.
+
+    Args:
+        config: The settings.
+        preprocessor: That of the run, where there is one: a tokenizer is taken from it, and
+            the most tokens of a text. All else is fitted again, which shows changed data.
+            Without it a model of transformers brings its own tokenizer.
+
+    Raises:
+        InputError: They cannot be loaded, or not be brought to the size asked for.
+    """
+    length = getattr(preprocessor, "max_length", config.max_length)
+    if preprocessor is None and config.family == "hf":
+        model = find_model(config.model)
+        length, preprocessor = model.length(length), model.preprocessor(length)
+    tokenizer = preprocessor if isinstance(preprocessor, SubwordPreprocessor) else None
+    if tokenizer is not None:
+        _check_own_words(config)
+    data = load(
+        config.data,
+        data_root=config.data_root,
+        test_data=config.test_data,
+        text_column=config.text_column,
+        label_column=config.label_column,
+        validation_fraction=config.validation_fraction,
+        limit_train=config.limit_train,
+        seed=config.data_seed,
+        vocabulary_size=config.vocabulary_size,
+        max_length=length,
+        remove_stop_words=config.remove_stop_words,
+        image_size=None if config.image_size is None else (config.image_size,) * 2,
+        label_noise=config.label_noise,
+        preprocessor=tokenizer,
+    )
+    _check_image_size(config.image_size, data)
+    return data
+
+
+def training_batches(config: RunConfig, data: DataSet) -> Batches:
+    """Return the shuffled training batches; ``config`` must be resolved."""
+    if config.augment and data.kind != "image":
+        raise InputError(f"--augment came for data of kind {data.kind}; it is for images.")
+    return Batches(
+        samples=data.train,
+        batch_size=config.batch_size or 64,
+        seed=config.seed,
+        augment=Augmentation() if config.augment else None,
+        drop_last=_ends_with_one(config, len(data.train)),
+    )
+
+
+def evaluation_batches(config: RunConfig, data: DataSet, split: str) -> Batches:
+    """Return the batches of a split in a fixed order."""
+    samples = {"train": data.train, "validation": data.validation, "test": data.test}[split]
+    return Batches(samples=samples, batch_size=4 * (config.batch_size or 64), shuffle=False)
+
+
+def input_spec(config: RunConfig, data: DataSet, vectors: Vectors | None) -> InputSpec:
+    """Return what a network must know of the data."""
+    if isinstance(data.preprocessor, SubwordPreprocessor):
+        size = data.preprocessor.vocabulary_size
+        return InputSpec(kind="text", num_classes=data.num_classes, vocabulary_size=size)
+    if isinstance(data.preprocessor, TextPreprocessor):
+        return InputSpec(
+            kind="text",
+            num_classes=data.num_classes,
+            vocabulary_size=len(data.preprocessor.vocabulary),
+            embedding_dim=0 if config.family == "hf" else _embedding_dim(config, vectors),
+        )
+    x, _ = next(evaluation_batches(config, data, "validation").epoch(0))
+    assert not isinstance(x, tuple)
+    return InputSpec(kind=data.kind, num_classes=data.num_classes, shape=tuple(x.shape[1:]))
+
+
+def load_word_vectors(
+    config: RunConfig, data: DataSet, known: KnownVectors | None = None
+) -> Vectors | None:
+    """Return the word vectors for the vocabulary, if the settings name any.
+
+    Args:
+        config: The settings.
+        data: The data.
+        known: What `find_known_vectors` found, if that was done already.
+    """
+    if config.vectors is None:
+        return None
+    known = find_known_vectors(config, data) if known is None else known
+    vectors = known.aligned(_vocabulary(config, data), seed=config.seed)
+    if config.vector_shift == 0:
+        return vectors
+    return vectors._replace(weights=vectors.weights.roll(-config.vector_shift, 0))
+
+
+def find_known_vectors(config: RunConfig, data: DataSet) -> KnownVectors:
+    """Return what the file of word vectors knows of the vocabulary, whatever the seed."""
+    assert config.vectors is not None
+    return find_vectors(config.vectors, _vocabulary(config, data))
+
+
+def _vocabulary(config: RunConfig, data: DataSet) -> Vocabulary:
+    if not isinstance(data.preprocessor, TextPreprocessor):
+        raise InputError(f"--vectors came for data of kind {data.kind}; they are for text.")
+    return data.preprocessor.vocabulary
+
+
+def _check_own_words(config: RunConfig) -> None:
+    """Raise InputError for what our own vocabulary would have taken."""
+    for name in ("vocabulary_size", "remove_stop_words"):
+        if getattr(config, name) != getattr(RunConfig, name):
+            option = "--" + name.replace("_", "-")
+            raise InputError(
+                f"{option} {getattr(config, name)} came, but the texts are split by the tokenizer "
+                f"of {config.model}; leave it out."
+            )
+
+
+def _check_image_size(side: int | None, data: DataSet) -> None:
+    if side is None:
+        return
+    if not isinstance(data.preprocessor, ImagePreprocessor):
+        raise InputError(f"--image-size came for data of kind {data.kind}; it is for images.")
+    _, height, width = data.preprocessor.format
+    if (height, width) != (side, side):
+        raise InputError(
+            f"--image-size {side} came for {data.name}, whose images are pixels of {height} x "
+            f"{width} already and are not resized; leave it out."
+        )
+
+
+def _ends_with_one(config: RunConfig, samples: int) -> bool:
+    """Return whether the last batch must go: BatchNorm, which VGG has, cannot treat one sample."""
+    size = config.batch_size or 64
+    return config.model == "vgg" and samples > size and samples % size == 1
+
+
+def _embedding_dim(config: RunConfig, vectors: Vectors | None) -> int:
+    if vectors is None:
+        return config.embedding_dim or DEFAULT_EMBEDDING_DIM
+    width = vectors.weights.shape[1]
+    if config.embedding_dim not in (None, width):
+        raise InputError(
+            f"--embedding-dim {config.embedding_dim} came with vectors of width {width}; leave "
+            "it out, it follows the file."
+        )
+    return width

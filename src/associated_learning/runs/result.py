@@ -1,0 +1,157 @@
+"""What came out of a run, and the epochs it went through, as its folder keeps them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from associated_learning.data import Vectors
+from associated_learning.errors import CheckpointError
+from associated_learning.runs.ledger.answers import pack_answers
+from associated_learning.runs.provenance import Provenance
+from associated_learning.state.files import read_json, write_json
+from associated_learning.state.history import EpochRecord, TrainingState
+
+__all__ = ["RunResult", "make_result", "read_history", "read_result", "write_result"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What came out of a finished run.
+
+    Attributes:
+        test_scores: Test accuracy at depth 1, 2, ..., L, of the best epoch on validation.
+        validation_scores: Validation accuracy at every depth that was kept, in that epoch.
+        best_epoch: That epoch, from 1.
+        epochs: Number of epochs trained.
+        seconds: Time of all training, without validation.
+        vector_coverage: Share of the vocabulary that the word vectors know; None without.
+        commit: Commit of the code it was trained by (see `Provenance`).
+        torch: Version of torch.
+        hardware: Processor and number of threads, or GPU.
+        train_samples: Number of training samples.
+        train_pool: Number of those that they were chosen from (see `DataSet`).
+        test_samples: Number of test samples.
+        vector_dim: Width of the word vectors; None without.
+        parameters: Number of trained parameters.
+        associated: Mean associated loss of each layer in the best epoch (Tables 9 and 10); empty
+            for bp.
+        validation_curve: Validation accuracy at every depth, epoch by epoch (Figures 3 and 6).
+        training_curve: Training accuracy after every epoch, where ``watch_training`` is set.
+        answers: Which test samples full depth got right (`unpack_answers`).
+    """
+
+    test_scores: list[float]
+    validation_scores: list[float]
+    best_epoch: int
+    epochs: int
+    seconds: float
+    vector_coverage: float | None
+    # runs that were finished before these were kept do not tell them
+    commit: str = "unknown"
+    torch: str = "unknown"
+    hardware: str = "unknown"
+    train_samples: int | None = None
+    train_pool: int | None = None
+    test_samples: int | None = None
+    vector_dim: int | None = None
+    parameters: int | None = None
+    associated: list[float] = field(default_factory=list)
+    validation_curve: list[list[float]] = field(default_factory=list)
+    training_curve: list[float] = field(default_factory=list)
+    answers: str | None = None
+
+
+def make_result(
+    state: TrainingState,
+    *,
+    test: Tensor,
+    train_samples: int,
+    train_pool: int,
+    parameters: int,
+    vectors: Vectors | None,
+    training_curve: list[float],
+    origin: Provenance,
+) -> RunResult:
+    """Put together the result of a run.
+
+    Args:
+        state: Where training ended.
+        test: Score of every test sample at every depth ``[L, N]``, with the weights of the best
+            epoch, in the order of the test set.
+        train_samples: See `RunResult`.
+        train_pool: See `RunResult`.
+        parameters: See `RunResult`.
+        vectors: The word vectors, if there are any.
+        training_curve: See `RunResult`.
+        origin: By what code and on what machine it was trained.
+    """
+    best = state.records[state.best_epoch - 1]
+    depths = test.shape[0]  # a network that grew may have tried more
+    associated = [losses["associated"] for losses in best.losses[:depths] if "associated" in losses]
+    return RunResult(
+        test_scores=test.mean(dim=1).tolist(),
+        validation_scores=best.scores[:depths],
+        best_epoch=state.best_epoch,
+        epochs=state.epoch,
+        seconds=sum(record.seconds for record in state.records),
+        vector_coverage=None if vectors is None else vectors.coverage,
+        train_samples=train_samples,
+        train_pool=train_pool,
+        test_samples=test.shape[1],
+        vector_dim=None if vectors is None else vectors.weights.shape[1],
+        parameters=parameters,
+        associated=associated,
+        validation_curve=[record.scores for record in state.records],
+        training_curve=training_curve,
+        answers=pack_answers(test[-1].numpy() > 0),
+        **origin._asdict(),
+    )
+
+
+def write_result(folder: Path, result: RunResult) -> None:
+    """Write the result into the run's folder."""
+    write_json(folder / "result.json", asdict(result))
+
+
+def read_result(folder: Path) -> RunResult | None:
+    """Read the result of a run; None if it is not finished.
+
+    Raises:
+        CheckpointError: The file is foreign.
+    """
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    try:
+        return RunResult(**read_json(path))
+    except TypeError as error:
+        raise CheckpointError(
+            f"{path} is no result of a run of this library ({error}); name another folder."
+        ) from error
+
+
+def read_history(folder: Path) -> list[EpochRecord]:
+    """Return the finished epochs of the run in a folder.
+
+    Raises:
+        CheckpointError: The metrics are missing or foreign; names the line.
+    """
+    path = folder / "metrics.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); name another run.") from error
+    return [_record(f"{path}, line {number}", line) for number, line in enumerate(lines, start=1)]
+
+
+def _record(where: str, line: str) -> EpochRecord:
+    try:
+        return EpochRecord(**json.loads(line))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{where} is no epoch of a run of this library ({error}); name another run."
+        ) from error

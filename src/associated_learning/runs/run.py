@@ -1,0 +1,242 @@
+"""A training run is a folder: settings, preprocessing, metrics, checkpoints, result, plots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from associated_learning.data import (
+    Batches,
+    DataSet,
+    KnownVectors,
+    Preprocessor,
+    preprocessor_from_dict,
+)
+from associated_learning.errors import InputError
+from associated_learning.inference.evaluation import score_samples
+from associated_learning.inference.parameters import count_parameters
+from associated_learning.network import Network
+from associated_learning.runs.config import COMPUTING, RunConfig
+from associated_learning.runs.description import (
+    Description,
+    keep_description,
+    read_description,
+)
+from associated_learning.runs.distributed import tell_run
+from associated_learning.runs.families import build_network, resolved
+from associated_learning.runs.growing import lowest_layers
+from associated_learning.runs.hub.network import Backbone, find_backbone
+from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.inputs import (
+    evaluation_batches,
+    input_spec,
+    load_data,
+    load_word_vectors,
+    training_batches,
+)
+from associated_learning.runs.plots import plot_curves
+from associated_learning.runs.provenance import find_provenance
+from associated_learning.runs.result import (
+    RunResult,
+    make_result,
+    read_result,
+    write_result,
+)
+from associated_learning.runs.trainer_settings import choose_device, make_trainer
+from associated_learning.runs.training_scores import TrainingScores, read_training_scores
+from associated_learning.state.checkpoint import Checkpoints
+from associated_learning.state.files import read_json
+from associated_learning.training.callbacks import Callback, JsonLines
+from associated_learning.training.stage_trace import StageTrace
+
+if TYPE_CHECKING:
+    from associated_learning.pipeline.processes.rendezvous import Ranks
+
+__all__ = ["OpenRun", "default_folder", "open_run", "read_config", "train_run"]
+
+
+class OpenRun(NamedTuple):
+    """A run as its folder tells it.
+
+    Attributes:
+        config: Its settings, resolved.
+        spec: What its data look like.
+        label_names: Name of each class.
+        preprocessor: Treats new inputs.
+        net: The network with the best weights so far, in evaluation mode.
+    """
+
+    config: RunConfig
+    spec: InputSpec
+    label_names: tuple[str, ...]
+    preprocessor: Preprocessor
+    net: Network
+
+
+def default_folder(config: RunConfig) -> Path:
+    """Return ``runs/DATA-MODEL-METHOD-SEED``; METHOD is ``al-grown`` for networks that grow."""
+    model = config.model_name.replace(":", "-")
+    method = config.method if config.grow_from is None else f"{config.method}-grown"
+    return Path("runs") / f"{Path(config.data).stem}-{model}-{method}-{config.seed}"
+
+
+def train_run(
+    config: RunConfig,
+    folder: Path,
+    *,
+    callbacks: Iterable[Callback] = (),
+    data: DataSet | None = None,
+    known_vectors: KnownVectors | None = None,
+    ranks: Ranks | None = None,
+) -> RunResult:
+    """Train, or resume, the run of a folder; read the test set once, at the end.
+
+    Args:
+        config: The settings.
+        folder: Made if it does not exist. If it holds a run of the same settings, that run is
+            resumed, or its result returned if it is finished.
+        callbacks: Told about every batch and epoch, besides the metrics file.
+        data: The data, if they are loaded already.
+        known_vectors: The word vectors of their vocabulary, if they were looked up already.
+        ranks: The processes of a pipeline, of which this is rank 0; the others `follow_run`.
+
+    Raises:
+        InputError: The folder holds a run of other settings or data, or a setting does not fit.
+        CheckpointError: A file of the run is truncated or foreign.
+        KeyboardInterrupt: Ctrl-C, after the batch is done and saved.
+    """
+    config = resolved(config)
+    _check_same(config, folder)
+    finished = read_result(folder)
+    if finished is not None:
+        tell_run(ranks, None)
+        return finished
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    torch.set_flush_denormal(config.flush_denormals)
+    device = choose_device(config.device)
+    # now, not when it ends: the code on the disk may change while it trains
+    origin = find_provenance(config.device)
+    data = _load_data(config, folder) if data is None else data
+    vectors = load_word_vectors(config, data, known_vectors)
+    spec = input_spec(config, data, vectors)
+    backbone = _backbone(config, folder, spec, data)
+    checkpoints = Checkpoints(folder / "checkpoints")
+    whole = build_network(
+        config,
+        spec,
+        None if vectors is None else vectors.weights,
+        backbone=backbone,
+        # layers that a resumed run has yet to grow are in no checkpoint
+        pretrained=config.grow_from is not None or not checkpoints.has("last"),
+    )
+    whole = _placed(whole, device)
+    data = data.to(device)
+    net = lowest_layers(whole, config.grow_from)
+    train = training_batches(config, data)
+    description = Description(config, spec, data.label_names, backbone)
+    keep_description(folder, description, data)
+    tell_run(ranks, description, batches=len(train))
+    if config.trace is not None:
+        picture, file = folder / "plots" / "pipeline.png", folder / "pipeline.json"
+        callbacks = [*callbacks, StageTrace(config.trace, picture=picture, file=file)]
+    watched = folder / "training.jsonl"
+    if config.watch_training:
+        callbacks = [
+            TrainingScores(watched, net, evaluation_batches(config, data, "train")),
+            *callbacks,
+        ]
+    state = make_trainer(config, len(train), whole).fit(
+        net,
+        train,
+        evaluation_batches(config, data, "validation"),
+        callbacks=[JsonLines(folder / "metrics.jsonl"), *callbacks],
+        checkpoints=checkpoints,
+    )
+    result = make_result(
+        state,
+        test=_test_scores(net, evaluation_batches(config, data, "test")),
+        train_samples=len(data.train),
+        train_pool=data.train_pool,
+        parameters=count_parameters(net).training,
+        vectors=vectors,
+        training_curve=read_training_scores(watched),
+        origin=origin,
+    )
+    plot_curves({config.method.upper(): state.records}, folder / "plots" / "curves.png")
+    write_result(folder, result)
+    return result
+
+
+def _placed(net: Network, device: torch.device) -> Network:
+    """Return a network on a device; GPUs convolve fastest where channels lie side by side."""
+    if device.type != "cuda":
+        return net.to(device)
+    return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _test_scores(net: Network, batches: Batches) -> Tensor:
+    """Return the score of every sample at every depth ``[L, N]``, in the order of the samples."""
+    scores = score_samples(net, batches.epoch(0))
+    return scores[:, batches.order().argsort()]
+
+
+def open_run(folder: Path) -> OpenRun:
+    """Open a run's folder for evaluation and prediction.
+
+    Raises:
+        CheckpointError: It is no run, or a file of it is truncated or foreign.
+    """
+    config, spec, label_names, backbone = read_description(folder)
+    net = build_network(config, spec, backbone=backbone)
+    checkpoints = Checkpoints(folder / "checkpoints")
+    if config.grow_from is not None:
+        net = lowest_layers(net, checkpoints.best_parts())
+    net = net.to(choose_device("auto"))  # not where it was trained
+    checkpoints.load_best(net)
+    preprocessor = preprocessor_from_dict(read_json(folder / "preprocessing.json"))
+    net.eval()
+    return OpenRun(config, spec, label_names, preprocessor, net)
+
+
+def _load_data(config: RunConfig, folder: Path) -> DataSet:
+    if not (folder / "config.json").exists():
+        return load_data(config)
+    return load_data(config, preprocessor_from_dict(read_json(folder / "preprocessing.json")))
+
+
+def _backbone(config: RunConfig, folder: Path, spec: InputSpec, data: DataSet) -> Backbone | None:
+    """Return the model of transformers that the run started from, or starts from now, if any."""
+    if config.family != "hf":
+        return None
+    if (folder / "config.json").exists():
+        return read_description(folder).backbone
+    some = torch.arange(min(len(data.train), 8))
+    return find_backbone(config, spec, data.train.take(some))
+
+
+def read_config(folder: Path) -> RunConfig:
+    """Return the settings of the run in a folder. Raises CheckpointError if it is no run."""
+    return read_description(folder).config
+
+
+def _check_same(config: RunConfig, folder: Path) -> None:
+    """Raise InputError if the folder is none, or holds a run of other settings."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; expected a folder for the run. Name another.")
+    if not (folder / "config.json").exists():
+        return
+    computing = {name: getattr(config, name) for name in COMPUTING}
+    other = replace(read_config(folder), **computing)
+    differences = config.differences(other)
+    if differences:
+        raise InputError(
+            f"{folder} holds a run of other settings ({'; '.join(differences)}: asked for now, "
+            "there). Name another --run-folder, or resume that run with its own settings: "
+            f"al train --resume {folder}"
+        )

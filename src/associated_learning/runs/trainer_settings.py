@@ -1,0 +1,110 @@
+"""From the settings of a run to its trainer and its device."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch.optim import Optimizer
+
+from associated_learning.errors import InputError
+from associated_learning.network import Network
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.growing import growth_of
+from associated_learning.state.freezing import encoders_in
+from associated_learning.state.optimizers import Schedule
+from associated_learning.state.schedules import make_schedule, turn_schedule
+from associated_learning.training.trainer import Trainer
+
+__all__ = ["choose_device", "make_trainer"]
+
+_OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "sgd": torch.optim.SGD,
+    "rmsprop": torch.optim.RMSprop,
+}
+
+
+def make_trainer(config: RunConfig, batches: int, net: Network) -> Trainer:
+    """Make the trainer of resolved settings.
+
+    Args:
+        config: The settings.
+        batches: Number of batches of an epoch, for the schedule.
+        net: The network with all its layers, also those that it has yet to grow.
+    """
+    encoders = len(encoders_in(net))
+    epochs = config.epochs or 1
+    optimizer = _OPTIMIZERS[config.optimizer]
+    return Trainer(
+        epochs=epochs,
+        optimizer=optimizer,
+        lr=1e-3 if config.lr is None else config.lr,
+        encoder_lr=_encoder_rates(config, encoders),
+        freeze=_frozen(config.freeze),
+        target_warmup=config.target_warmup or 0,
+        optimizer_options={"weight_decay": config.weight_decay},
+        schedule=_schedules(config, epochs * batches, encoders),
+        schedule_every="step",
+        clip=config.clip or None,
+        precision=torch.bfloat16 if config.precision == "bf16" else None,
+        compile=config.compile,
+        patience=config.patience or None,
+        seed=config.seed,
+        save_every=config.save_every,
+        executor=config.executor,
+        stages=config.stage_sizes,
+        replicas=config.replicas,
+        wire=torch.bfloat16 if config.wire == "bf16" else None,
+        growth=growth_of(config, net),
+    )
+
+
+def _schedules(
+    config: RunConfig, steps: int, encoders: int
+) -> Schedule | list[Schedule | None] | None:
+    """Return one schedule for all layers, or for each that of its turn."""
+    if config.greedy:
+        return [turn_schedule(layer, encoders, steps) for layer in range(encoders)]
+    kind = config.schedule or "constant"
+    return make_schedule(kind, steps=steps, warmup=config.warmup or 0)  # type: ignore[arg-type]
+
+
+def _encoder_rates(config: RunConfig, count: int) -> float | list[float] | None:
+    """Return the learning rates of the encoders, from the input up."""
+    if config.encoder_lr_decay is None:
+        return config.encoder_lr
+    top = config.lr if config.encoder_lr is None else config.encoder_lr
+    assert top is not None  # the settings are resolved
+    return [top * config.encoder_lr_decay ** (count - i) for i in range(1, count + 1)]
+
+
+def _frozen(text: str | None) -> int | list[str]:
+    """Return what to freeze: a number of encoders, or names of modules."""
+    if text is None or text.isdecimal():
+        return int(text or 0)
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of that name; "auto" is a GPU where there is one.
+
+    Of several GPUs the processes that ``torchrun`` started on a machine take one each.
+
+    Raises:
+        InputError: There is no such device here.
+    """
+    if name == "auto":
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        number = int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count()
+        return torch.device("cuda", number)
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()  # "meta" makes tensors, but computes nothing
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"--device {name} cannot be used here ({str(error).splitlines()[0]}); use auto or cpu."
+        ) from error
+    return device

@@ -1,0 +1,65 @@
+"""The accuracy on the training data over the epochs: how well a network fits (noisy) labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from associated_learning.errors import CheckpointError
+from associated_learning.inference.evaluation import evaluate
+from associated_learning.network import Network
+from associated_learning.state.files import replaced_file
+from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.training.batch_stream import BatchSource
+from associated_learning.training.callbacks import Callback
+
+__all__ = ["TrainingScores", "read_training_scores"]
+
+
+class TrainingScores(Callback):
+    """Scores the training data at full depth after every epoch, one line of JSON each.
+
+    It looks at the network itself, so the layers must train one after the other (the executor
+    "sequential"). A run that is resumed ends with the lines of one that was never stopped.
+
+    Args:
+        path: The file.
+        net: The network that trains.
+        batches: The training data in a fixed order.
+    """
+
+    def __init__(self, path: Path, net: Network, batches: BatchSource) -> None:
+        self.path = path
+        self.net = net
+        self.batches = batches
+
+    def started(self, state: TrainingState, *, epochs: int, batches: int) -> None:
+        scores = read_training_scores(self.path)[: len(state.records)]
+        if len(scores) < len(state.records):
+            # killed between checkpoint and line: the weights are still those of that epoch
+            scores.append(self._score())
+        with replaced_file(self.path) as temporary:
+            lines = "".join(json.dumps(score) + "\n" for score in scores)
+            temporary.write_text(lines, encoding="utf-8")
+
+    def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(self._score()) + "\n")
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path} cannot be written ({error}); the checkpoints are unharmed. Free "
+                "disk space or make it writable, then resume."
+            ) from error
+
+    def _score(self) -> float:
+        return evaluate(self.net, self.batches.epoch(0)).scores[-1]
+
+
+def read_training_scores(path: Path) -> list[float]:
+    """Return the accuracy after each epoch; none where none was kept.
+
+    A last line that was cut off by a kill is left out.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    return [float(line) for line in lines if line.endswith("\n")]

@@ -1,0 +1,1 @@
+"""What training changes and keeps: optimizers and schedules, history, snapshots, checkpoints."""

@@ -1,0 +1,272 @@
+"""Checkpoints: a safetensors file a layer, the optimizers beside it, and a JSON of the rest.
+
+Nothing is pickled, and nothing is ever overwritten in place: a checkpoint is a new folder, and
+``index.json`` is then switched over to it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from associated_learning.errors import CheckpointError
+from associated_learning.network import Network
+from associated_learning.state.files import TEMPORARY, read_json, replaced_folder, write_json
+from associated_learning.state.snapshot import Snapshot
+
+__all__ = ["Checkpoints", "load_weights", "save_weights"]
+
+FORMAT = 1
+
+
+class Checkpoints:
+    """A folder that holds the last and the best checkpoint of a run.
+
+    Args:
+        folder: Where they lie; made when first needed.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+
+    def has(self, which: str) -> bool:
+        """Return whether there is a checkpoint called "last" or "best"."""
+        return which in self._index()
+
+    def save_last(self, snapshot: Snapshot, progress: dict[str, Any]) -> Path:
+        """Save everything that an exact continuation needs.
+
+        How the layers were spread over threads or processes leaves no trace in it.
+
+        Args:
+            snapshot: Weights, buffers, optimizers and schedules of the whole network.
+            progress: JSON-able; handed back by `progress`.
+
+        Raises:
+            CheckpointError: The disk is full or not writable; earlier files are unharmed.
+        """
+        path = self._free_name(f"last-{progress['step']:09d}")
+        with replaced_folder(path) as new:
+            _write_weights(snapshot.weights, new)
+            scalars = [
+                _save_optimizer(state, new / f"optimizer-{i}.safetensors")
+                for i, state in enumerate(snapshot.optimizers, start=1)
+            ]
+            state = {
+                "format": FORMAT,
+                "kinds": snapshot.kinds,
+                "optimizers": scalars,
+                "schedulers": [None if s is None else _to_json(s) for s in snapshot.schedulers],
+                "progress": progress,
+            }
+            write_json(new / "state.json", state)
+        self._point("last", path)
+        return path
+
+    def progress(self) -> dict[str, Any]:
+        """Return the progress alone: what the network must be like for `load_last`.
+
+        Raises:
+            CheckpointError: There is none, or it is truncated.
+        """
+        progress: dict[str, Any] = _read_state(self.path("last") / "state.json")["progress"]
+        return progress
+
+    def load_last(
+        self,
+        net: Network,
+        optimizers: Sequence[Optimizer | None],
+        schedulers: Sequence[LRScheduler | None],
+    ) -> None:
+        """Restore what `save_last` saved, in place.
+
+        Raises:
+            CheckpointError: There is none, it is truncated, or it is of another network.
+        """
+        path = self.path("last")
+        state = _read_state(path / "state.json")
+        _check_kinds(path, state["kinds"], Snapshot.of({}, optimizers, schedulers).kinds)
+        load_weights(net, path)
+        for i, (optimizer, scalars) in enumerate(
+            zip(optimizers, state["optimizers"], strict=True), start=1
+        ):
+            if optimizer is not None:
+                _load_optimizer(optimizer, path / f"optimizer-{i}.safetensors", scalars)
+        for scheduler, saved in zip(schedulers, state["schedulers"], strict=True):
+            if scheduler is not None:
+                scheduler.load_state_dict(_from_json(saved))
+
+    def save_best(self, weights: Mapping[str, Mapping[str, Tensor]], step: int) -> Path:
+        """Save the weights of the best epoch so far: of every part that is worth keeping."""
+        path = self._free_name(f"best-{step:09d}")
+        with replaced_folder(path) as new:
+            _write_weights(weights, new)
+        self._point("best", path)
+        return path
+
+    def best_parts(self) -> int:
+        """Return how many parts of the network were saved in the best epoch."""
+        return len(list(self.path("best").glob("*.safetensors")))
+
+    def load_best(self, net: Network) -> None:
+        """Restore the weights of the best epoch, in place. Raises CheckpointError if none."""
+        load_weights(net, self.path("best"))
+
+    def path(self, which: str) -> Path:
+        """Return the folder of the checkpoint called "last" or "best"."""
+        try:
+            return self.folder / self._index()[which]
+        except KeyError:
+            raise CheckpointError(
+                f"{self.folder} holds no {which} checkpoint; expected one that a training run "
+                "saved there. Check the folder's name, or train first."
+            ) from None
+
+    def _index(self) -> dict[str, str]:
+        path = self.folder / "index.json"
+        index: dict[str, str] = read_json(path) if path.exists() else {}
+        if not isinstance(index, dict) or not all(isinstance(v, str) for v in index.values()):
+            raise CheckpointError(f"{path} is not from this library; name another folder.")
+        return index
+
+    def _point(self, which: str, path: Path) -> None:
+        index = {**self._index(), which: path.name}
+        write_json(self.folder / "index.json", index)
+        stale = [old for old in self.folder.glob(f"{which}-*") if old.name != path.name]
+        for old in (*stale, *self.folder.glob(f"{TEMPORARY}*")):  # of this or a killed process
+            shutil.rmtree(old, ignore_errors=True)
+
+    def _free_name(self, name: str) -> Path:
+        path, again = self.folder / name, 1
+        while path.exists():  # the same step saved twice, as at the end of an epoch
+            again += 1
+            path = self.folder / f"{name}-{again}"
+        return path
+
+
+def save_weights(net: Network, folder: Path) -> None:
+    """Write every part of a network to ``folder/NAME.safetensors``; the folder is made."""
+    _write_weights({name: part.state_dict() for name, part in net.parts().items()}, folder)
+
+
+def _write_weights(weights: Mapping[str, Mapping[str, Tensor]], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, tensors in weights.items():
+        packed = {key: _packed(tensor) for key, tensor in tensors.items()}
+        save_file(packed, folder / f"{name}.safetensors")
+
+
+def load_weights(net: Network, folder: Path) -> None:
+    """Read what `save_weights` wrote, in place; nothing is changed unless all of it fits.
+
+    Raises:
+        CheckpointError: A file is missing, truncated, or of another network.
+    """
+    parts = net.parts()
+    found = {name: _read(folder / f"{name}.safetensors") for name in parts}
+    for name, part in parts.items():
+        _check_fits(folder / f"{name}.safetensors", part, found[name])
+    for name, part in parts.items():
+        part.load_state_dict(found[name])
+
+
+def _packed(tensor: Tensor) -> Tensor:
+    # A copy, because safetensors refuses tensors that share memory (tied weights do).
+    return tensor.detach().cpu().contiguous().clone()
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error}); it is missing, truncated or no safetensors file. "
+            "Use another checkpoint of the run, or train again."
+        ) from error
+    return tensors
+
+
+def _check_fits(path: Path, part: nn.Module, found: dict[str, Tensor]) -> None:
+    expected = {key: list(tensor.shape) for key, tensor in part.state_dict().items()}
+    came = {key: list(tensor.shape) for key, tensor in found.items()}
+    if came != expected:
+        keys = sorted({*came, *expected})
+        key = next(key for key in keys if came.get(key) != expected.get(key))
+        raise CheckpointError(
+            f"{path} is of another network: {key} has shape {came.get(key, 'none')}, expected "
+            f"{expected.get(key, 'none')}. Build the network with the settings of that run."
+        )
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    state = read_json(path)
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is of another library version, or not from this library; resume it with the "
+            "version that wrote it, or start a new run."
+        )
+    return state
+
+
+def _check_kinds(path: Path, saved: list[str], kinds: list[str]) -> None:
+    if saved != kinds:
+        raise CheckpointError(
+            f"{path} was saved with the optimizers and schedules {saved}, resumed with {kinds}; "
+            "resume it with the settings that wrote it, or start a new run."
+        )
+
+
+def _to_json(value: Any) -> Any:
+    """Return a scheduler's state as JSON: keys that are no text would come back as text."""
+    if isinstance(value, Tensor):
+        return value.item()
+    if isinstance(value, dict):
+        return {"pairs": [[key, _to_json(item)] for key, item in value.items()]}
+    return [_to_json(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _from_json(item) for key, item in value["pairs"]}
+    return [_from_json(item) for item in value] if isinstance(value, list) else value
+
+
+def _save_optimizer(state: dict[str, Any] | None, path: Path) -> dict[str, Any] | None:
+    """Write the tensors of an optimizer's state; return the rest, which is JSON-able."""
+    if state is None:
+        return None
+    tensors, scalars = {}, {}
+    for index, values in state["state"].items():
+        for name, value in values.items():
+            if isinstance(value, Tensor):
+                tensors[f"{index}.{name}"] = _packed(value)
+            else:
+                scalars[f"{index}.{name}"] = value
+    save_file(tensors, path)
+    groups = [
+        {
+            name: value.item() if isinstance(value, Tensor) else value
+            for name, value in group.items()
+        }
+        for group in state["param_groups"]
+    ]
+    return {"scalars": scalars, "groups": groups}
+
+
+def _load_optimizer(optimizer: Optimizer, path: Path, saved: dict[str, Any]) -> None:
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**_read(path), **saved["scalars"]}.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    try:
+        optimizer.load_state_dict({"state": state, "param_groups": saved["groups"]})
+    except (ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} is of another optimizer or network: {error}") from error

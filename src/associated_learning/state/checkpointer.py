@@ -1,0 +1,81 @@
+"""What is kept of a training: the state to go on from, and the best weights."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from associated_learning.errors import NonFiniteLossError
+from associated_learning.network import Network
+from associated_learning.state.checkpoint import Checkpoints
+from associated_learning.state.history import TrainingState
+from associated_learning.state.snapshot import Snapshot
+from associated_learning.tensors.nested import map_tensors
+
+__all__ = ["Checkpointer"]
+
+
+class Checkpointer:
+    """The last state and the best weights, in checkpoints; without any the best in memory.
+
+    Args:
+        net: The network.
+        checkpoints: Where they go, if anywhere.
+    """
+
+    def __init__(self, net: Network, checkpoints: Checkpoints | None) -> None:
+        self._net = net
+        self._checkpoints = checkpoints
+        self._best: dict[str, dict[str, Tensor]] | None = None
+
+    def save_last(self, snapshot: Snapshot, state: TrainingState) -> None:
+        """Save what an exact continuation needs.
+
+        Raises:
+            NonFiniteLossError: Weights are NaN or infinite; what was saved before is unharmed.
+            CheckpointError: The disk is full or not writable.
+        """
+        if self._checkpoints is not None:
+            self._require_finite(snapshot.weights, state.step)
+            self._checkpoints.save_last(snapshot, state.to_json())
+
+    def save_best(self, snapshot: Snapshot, step: int, depth: int | None) -> None:
+        """Keep the best weights so far.
+
+        Args:
+            snapshot: Holds them.
+            step: Number of weight updates.
+            depth: How many of the lowest parts to keep; None keeps all.
+
+        Raises:
+            NonFiniteLossError: As in `save_last`.
+            CheckpointError: Likewise.
+        """
+        weights = dict(itertools.islice(snapshot.weights.items(), depth))
+        self._require_finite(weights, step)
+        if self._checkpoints is not None:
+            self._checkpoints.save_best(weights, step)
+        else:
+            self._best = map_tensors(Tensor.clone, weights)
+
+    def restore_best(self) -> None:
+        """Give the network the best weights; it has the depth that they are of."""
+        if self._checkpoints is not None:
+            self._checkpoints.load_best(self._net)
+        elif self._best is not None:
+            for name, part in self._net.parts().items():
+                part.load_state_dict(self._best[name])
+
+    def _require_finite(self, weights: Mapping[str, Mapping[str, Tensor]], step: int) -> None:
+        parts = self._net.parts()
+        for name, tensors in weights.items():
+            learned = [tensors[key] for key, _ in parts[name].named_parameters()]
+            if not all(bool(torch.isfinite(weight).all()) for weight in learned):
+                raise NonFiniteLossError(
+                    f"the weights of {name} are not finite after batch {step - 1}, although its "
+                    "loss was; what was saved before is unharmed. Lower the learning rate or clip "
+                    "gradients."
+                )

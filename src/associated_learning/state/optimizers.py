@@ -1,0 +1,160 @@
+"""One optimizer and one schedule for each block of a network."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from associated_learning.errors import InputError
+from associated_learning.state.freezing import encoders_in
+from associated_learning.state.history import EpochRecord
+
+__all__ = ["Schedule", "advance", "make_optimizers", "make_schedulers"]
+
+T = TypeVar("T")
+Schedule = Callable[[Optimizer], LRScheduler]
+
+_FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.Adagrad)
+
+
+def make_optimizers(
+    blocks: Sequence[nn.Module],
+    optimizer: type[Optimizer] | Sequence[type[Optimizer]] = torch.optim.Adam,
+    *,
+    lr: float | Sequence[float] = 1e-3,
+    encoder_lr: float | Sequence[float] | None = None,
+    **options: Any,
+) -> list[Optimizer | None]:
+    """Make one optimizer for each block; None where a block has nothing to train.
+
+    Args:
+        blocks: `Network.blocks`, from the input up.
+        optimizer: Any class of ``torch.optim`` (or of the same interface), or one a block.
+        lr: One learning rate for all blocks, or one for each.
+        encoder_lr: That of the encoders (see `encoders_in`) where it is another than that of
+            the parts beside them, as when the encoders are pretrained and b, g and h are not;
+            one for all encoders, or one for each, from the input up. Encoders become parameter
+            groups of their own, after that of the other parts.
+        options: Passed on to the optimizer. Where the class has a fused kernel it is used
+            unless ``fused=False`` or ``foreach=True`` is given: on large embeddings it is
+            several times faster.
+
+    Raises:
+        InputError: The number of learning rates is not the number of blocks or encoders, or a
+            block does not tell its encoders.
+    """
+    kinds = one_a_block("optimizers", optimizer, len(blocks))
+    rates = one_a_block("learning rates", lr, len(blocks))
+    encoders = [encoders_in(block) for block in blocks]
+    own_rates = iter(_encoder_rates(encoders, encoder_lr))
+    return [
+        _make(kind, _groups(block, rate, [(f, next(own_rates)) for f in own]), block, options)
+        for kind, block, rate, own in zip(kinds, blocks, rates, encoders, strict=True)
+    ]
+
+
+def _encoder_rates(
+    encoders: list[list[nn.Module]], rates: float | Sequence[float] | None
+) -> list[float | None]:
+    """Return one learning rate for each encoder of all blocks; None for that of its block."""
+    count = sum(map(len, encoders))
+    if rates is not None and not all(encoders):
+        raise InputError(
+            f"encoder_lr={rates} came for a model that does not tell its encoders from its head; "
+            "make it a LayeredModel(layers, readout, head)."
+        )
+    if not isinstance(rates, (list, tuple)):
+        return [rates] * count  # type: ignore[list-item]
+    if len(rates) != count:
+        raise InputError(
+            f"{len(rates)} learning rates of encoders came for {count} encoders; expected one for "
+            "each, or a single one for all."
+        )
+    return list(rates)
+
+
+def one_a_block(what: str, value: T | Sequence[T], count: int) -> list[T]:
+    """Return ``count`` values: those of a sequence, or one value for all."""
+    if not isinstance(value, (list, tuple)):
+        return [value] * count  # type: ignore[list-item]
+    if len(value) != count:
+        raise InputError(
+            f"{len(value)} {what} came for {count} layers that train in isolation; expected one "
+            "for each, or a single one for all."
+        )
+    return list(value)
+
+
+def _make(
+    kind: type[Optimizer], groups: list[dict[str, Any]], block: nn.Module, options: dict[str, Any]
+) -> Optimizer | None:
+    if not groups:
+        return None
+    if inspect.signature(kind.step).parameters["closure"].default is inspect.Parameter.empty:
+        raise InputError(
+            f"{kind.__name__} came; expected an optimizer whose step needs no closure: Adam, say."
+        )
+    if kind in _FUSED and not {"foreach", "differentiable"} & options.keys():
+        options = {"fused": True, **options}
+    try:
+        # classes of torch check this rate, but not those of the groups
+        return kind(groups, lr=min(group["lr"] for group in groups), **options)  # type: ignore[call-arg]
+    except (ValueError, TypeError, RuntimeError) as error:
+        rates = ", ".join(str(group["lr"]) for group in groups)
+        raise InputError(
+            f"{kind.__name__} cannot be made for {type(block).__name__} with learning rate "
+            f"{rates} and {options}: {error}"
+        ) from error
+
+
+def _groups(
+    block: nn.Module, lr: float, encoders: list[tuple[nn.Module, float | None]]
+) -> list[dict[str, Any]]:
+    """Return the parameter groups of a block: what has its own rate, then encoders by theirs."""
+    rates = {id(p): rate for f, rate in encoders if rate is not None for p in f.parameters()}
+    by_rate: dict[float | None, list[nn.Parameter]] = {None: []}
+    for parameter in block.parameters():
+        if parameter.requires_grad:
+            by_rate.setdefault(rates.get(id(parameter)), []).append(parameter)
+    return [
+        {"params": parameters, "lr": lr if rate is None else rate}
+        for rate, parameters in by_rate.items()
+        if parameters
+    ]
+
+
+def make_schedulers(
+    optimizers: Sequence[Optimizer | None],
+    schedule: Schedule | Sequence[Schedule | None] | None,
+) -> list[LRScheduler | None]:
+    """Make one learning-rate schedule for each optimizer.
+
+    Args:
+        optimizers: As `make_optimizers` returns them.
+        schedule: Makes a scheduler of an optimizer, such as
+            ``lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 10)``, or a list with
+            one or None for each block.
+    """
+    schedules = one_a_block("schedules", schedule, len(optimizers))
+    return [
+        None if optimizer is None or make is None else make(optimizer)
+        for optimizer, make in zip(optimizers, schedules, strict=True)
+    ]
+
+
+def advance(schedulers: Sequence[LRScheduler | None], record: EpochRecord | None) -> None:
+    """Advance every schedule; one that waits for a plateau sees the full depth's validation."""
+    for scheduler in schedulers:
+        if isinstance(scheduler, ReduceLROnPlateau):
+            if record is None or not record.scores:
+                raise InputError("ReduceLROnPlateau needs validation data and whole epochs.")
+            falling = scheduler.mode == "min"
+            scheduler.step(record.validation_losses[-1] if falling else record.scores[-1])
+        elif scheduler is not None:
+            scheduler.step()

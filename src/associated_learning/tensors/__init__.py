@@ -1,0 +1,1 @@
+"""Tensors as they travel: nested ones, padded sequences, devices, modes, checks of batches."""

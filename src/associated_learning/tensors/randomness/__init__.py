@@ -1,0 +1,1 @@
+"""Random numbers that no order of execution can change: the ground of the law of exact bits."""

@@ -1,0 +1,150 @@
+"""Callbacks: what a training run tells whoever listens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from associated_learning.errors import CheckpointError, InputError
+from associated_learning.state.files import replaced_file
+from associated_learning.state.history import EpochRecord, StageTime, TrainingState
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+__all__ = ["Callback", "Callbacks", "JsonLines", "TensorBoard"]
+
+Losses = list[dict[str, float]]
+
+
+class Callback:
+    """Base of all callbacks: every event does nothing until it is overridden."""
+
+    def started(self, state: TrainingState, *, epochs: int, batches: int) -> None:
+        """Training starts or is resumed: ``epochs`` in all, ``batches`` in each."""
+
+    def batch_done(self, state: TrainingState, losses: Losses) -> None:
+        """A batch is done; ``losses`` are its losses by name, one dict a block."""
+
+    def stages_done(self, step: int, times: list[StageTime]) -> None:
+        """All stages have worked on the batch of weight update ``step``, at these times."""
+
+    def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
+        """An epoch is done and validated."""
+
+    def grown(self, state: TrainingState) -> None:
+        """From now on there are ``state.depth`` layers, the lowest ``state.frozen`` frozen."""
+
+    def ended(self, state: TrainingState) -> None:
+        """Training is over, for whatever reason."""
+
+
+class Callbacks(Callback):
+    """Several callbacks as one, called in order; an error in one `ended` stops no other."""
+
+    def __init__(self, callbacks: Iterable[Callback]) -> None:
+        self.callbacks = tuple(callbacks)
+
+    def started(self, state: TrainingState, *, epochs: int, batches: int) -> None:
+        for callback in self.callbacks:
+            callback.started(state, epochs=epochs, batches=batches)
+
+    def batch_done(self, state: TrainingState, losses: Losses) -> None:
+        for callback in self.callbacks:
+            callback.batch_done(state, losses)
+
+    def stages_done(self, step: int, times: list[StageTime]) -> None:
+        for callback in self.callbacks:
+            callback.stages_done(step, times)
+
+    def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
+        for callback in self.callbacks:
+            callback.epoch_done(state, record)
+
+    def grown(self, state: TrainingState) -> None:
+        for callback in self.callbacks:
+            callback.grown(state)
+
+    def ended(self, state: TrainingState) -> None:
+        with ExitStack() as stack:  # which goes on after an error, from the last to the first
+            for callback in reversed(self.callbacks):
+                stack.callback(callback.ended, state)
+
+
+class JsonLines(Callback):
+    """Writes one line of JSON an epoch; on resuming, epochs after the checkpoint are dropped.
+
+    Args:
+        path: The file, made anew when training starts from the beginning.
+
+    Raises:
+        CheckpointError: It cannot be written.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    def started(self, state: TrainingState, *, epochs: int, batches: int) -> None:
+        lines = [json.dumps(asdict(record)) + "\n" for record in state.records]
+        with replaced_file(self.path) as temporary:
+            temporary.write_text("".join(lines), encoding="utf-8")
+
+    def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(record)) + "\n")
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.path} cannot be written ({error}); the checkpoints are unharmed. Free "
+                "disk space or make it writable, then resume."
+            ) from error
+
+
+class TensorBoard(Callback):
+    """Writes losses of every layer and scores of every depth for TensorBoard.
+
+    Args:
+        folder: Where the event files go.
+        every: Number of batches between two entries of the training losses.
+
+    Raises:
+        InputError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path | str, *, every: int = 20) -> None:
+        self.folder = Path(folder)
+        self.every = every
+        self._writer: SummaryWriter | None = None
+
+    def started(self, state: TrainingState, *, epochs: int, batches: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise InputError(
+                "TensorBoard logs were asked for, but it is not installed; run "
+                "`pip install associated-learning[tensorboard]`."
+            ) from error
+        self._writer = SummaryWriter(str(self.folder), purge_step=state.step)
+
+    def batch_done(self, state: TrainingState, losses: Losses) -> None:
+        if self._writer is None or state.step % self.every:
+            return
+        for i, terms in enumerate(losses, start=1):
+            for name, value in terms.items():
+                self._writer.add_scalar(f"loss/{name}/layer-{i}", value, state.step)
+
+    def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
+        if self._writer is None:
+            return
+        for i, score in enumerate(record.scores, start=1):
+            self._writer.add_scalar(f"validation/depth-{i}", score, state.step)
+        self._writer.flush()
+
+    def ended(self, state: TrainingState) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

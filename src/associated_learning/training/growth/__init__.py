@@ -1,0 +1,1 @@
+"""Networks that grow while they train (section 2.2.2): rules, branches, cached activations."""

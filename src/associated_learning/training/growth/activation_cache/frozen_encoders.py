@@ -1,0 +1,48 @@
+"""The frozen layers of a network: what they give, and what tells them from others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from associated_learning.network import ALNetwork
+from associated_learning.tensors.batch_checks import explained
+from associated_learning.tensors.devices import device_of
+from associated_learning.tensors.modes import evaluating
+from associated_learning.tensors.nested import to_device
+from associated_learning.training.growth.activation_cache.digests import encoder_digests
+
+__all__ = ["FrozenEncoders"]
+
+
+class FrozenEncoders:
+    """The lowest encoders of a network, in evaluation mode.
+
+    Args:
+        net: The network.
+        depth: How many.
+
+    Raises:
+        InputError: There are not so many.
+    """
+
+    def __init__(self, net: ALNetwork, depth: int) -> None:
+        layers = net.al_layers()[: net.check_depth(depth)]
+        self._encoders = nn.ModuleList(layer.f for layer in layers)
+        self._device = device_of(net)
+
+    def __call__(self, x: Any) -> Any:
+        """Return ``s_k`` of a batch."""
+        s = to_device(x, self._device)
+        with evaluating(self._encoders), explained("the layers cannot take a batch", x):
+            for f in self._encoders:
+                s = f(s)
+        return s
+
+    def description(self) -> dict[str, Any]:
+        """Return what tells these layers, as this version of the library runs them, from others."""
+        from associated_learning import __version__  # not yet there when this module is imported
+
+        own = {"version": __version__, "layers": len(self._encoders)}
+        return {**own, **encoder_digests(self._encoders)}

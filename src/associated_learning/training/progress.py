@@ -1,0 +1,91 @@
+"""A live progress bar with the losses of every layer."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.training.callbacks import Callback, Losses
+
+__all__ = ["ProgressBar"]
+
+
+class ProgressBar(Callback):
+    """Shows the epoch, the batches of it, and the running loss of every layer.
+
+    Each finished epoch leaves one line: losses, validation scores in percent, seconds.
+
+    Args:
+        label: What is trained, such as "AL" or "BP".
+        only_best: Leave a line only where the validation score is the best so far.
+        console: Where to show it; standard error by default, so that output can be piped.
+    """
+
+    def __init__(
+        self, label: str = "", *, only_best: bool = False, console: Console | None = None
+    ) -> None:
+        self.label = label
+        self.only_best = only_best
+        self.console = console or Console(stderr=True)
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._epochs = 0
+        self._batches = 0
+
+    def started(self, state: TrainingState, *, epochs: int, batches: int) -> None:
+        self._epochs, self._batches = epochs, batches
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("[dim]{task.fields[losses]}"),
+            console=self.console,
+            transient=True,
+        )
+        self._task = self._progress.add_task(self._title(state), total=batches, losses="")
+        self._progress.start()
+        self._progress.update(self._task, completed=state.batch)
+
+    def batch_done(self, state: TrainingState, losses: Losses) -> None:
+        if self._progress is not None and self._task is not None:
+            losses_text = "loss " + _layer_losses(state.mean_losses())
+            self._progress.update(self._task, completed=state.batch, losses=losses_text)
+
+    def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
+        if self._progress is None or self._task is None:
+            return
+        if not self.only_best or state.best_epoch == record.epoch:
+            self.console.print(
+                self._line(state, record), highlight=False, soft_wrap=True, emoji=False
+            )
+        self._progress.reset(self._task, description=self._title(state), losses="")
+
+    def ended(self, state: TrainingState) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _line(self, state: TrainingState, record: EpochRecord) -> str:
+        line = f"{escape(self.label)} epoch {record.epoch:>{len(str(self._epochs))}}/{self._epochs}"
+        line += f"  loss {_layer_losses(record.losses)}"
+        if record.scores:
+            line += "  validation " + " ".join(f"{100 * score:.1f}" for score in record.scores)
+        line += f"  [dim]{record.seconds:.1f} s[/]"
+        return line + (" [green]best[/]" if state.best_epoch == record.epoch else "")
+
+    def _title(self, state: TrainingState) -> str:
+        return f"{self.label} epoch {min(state.epoch + 1, self._epochs)}/{self._epochs}"
+
+
+def _layer_losses(losses: Losses) -> str:
+    return " ".join(f"{sum(terms.values()):.3f}" for terms in losses)

@@ -1,0 +1,193 @@
+"""Algorithm 2: the weight update of one layer, and of a network layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from associated_learning.errors import NonFiniteLossError
+from associated_learning.layer import Branch, LayerOutput
+from associated_learning.tensors.batch_checks import explained
+from associated_learning.tensors.modes import evaluating
+from associated_learning.tensors.nested import detach, tensors_in
+from associated_learning.tensors.randomness.keyed import StepKey, seeded
+
+__all__ = ["Randomness", "autocast", "update_blocks", "update_layer", "update_network"]
+
+Randomness = Callable[..., AbstractContextManager[None]]
+
+
+def update_layer(
+    layer: nn.Module,
+    optimizer: Optimizer | None,
+    s: Any,
+    t: Tensor,
+    *,
+    key: StepKey,
+    clip: float | None = None,
+    precision: torch.dtype | None = None,
+    randomness: Randomness = seeded,
+) -> LayerOutput:
+    """Algorithm 2, lines 5 to 12, for one layer: forward, loss, backward, clip, step.
+
+    Every executor calls this function and nothing else to train. The layer's graph and
+    gradients are freed on return, so only one layer's live at a time.
+
+    Args:
+        layer: An `ALLayer`, or any block of `Network.blocks`.
+        optimizer: Holds the layer's parameters; None leaves the layer as it is (frozen).
+        s: ``s_{i-1}``.
+        t: ``t_{i-1}``, ``[B, D_{i-1}]``.
+        key: Keys dropout and whatever else is random in the layer.
+        clip: Largest norm of the layer's gradient; None for no clipping.
+        precision: Autocast type of forward and loss, such as ``torch.bfloat16``.
+        randomness: How random numbers are keyed: `seeded` by torch's own generators, which one
+            thread at a time can use; `drawn_from` by generators of this thread alone.
+
+    Returns:
+        ``s_i``, ``t_i`` and the losses, all detached.
+
+    Raises:
+        InputError: The layer cannot take ``s`` and ``t``.
+        NonFiniteLossError: The loss is NaN or infinite; the weights are left untouched.
+    """
+    device = t.device
+    fits = explained(f"layer {key.layer} cannot take batch {key.step}", s)
+    with randomness(*key, device=device), autocast(device, precision), fits:
+        if optimizer is None:
+            with evaluating(layer):  # no statistics, no dropout: it is left as it is
+                return LayerOutput(*layer(s, t))
+        output: LayerOutput = layer(s, t)
+    total = torch.stack(list(output.losses.values())).sum()
+    if not bool(torch.isfinite(total)):
+        raise NonFiniteLossError(_explain(output, key))
+    parameters = _parameters(optimizer)
+    _drop_gradients(parameters)
+    total.backward()  # type: ignore[no-untyped-call]
+    if clip is not None and not bool(torch.isfinite(clip_grad_norm_(parameters, clip))):
+        raise NonFiniteLossError(_explain(output, key, what="gradient"))
+    optimizer.step()
+    # no layer's gradients outlive its update, so that memory does not grow with depth
+    _drop_gradients(parameters)
+    # copied: torch's mse_loss returns a scalar that keeps as much memory as its input
+    losses = {name: loss.detach().clone() for name, loss in output.losses.items()}
+    return LayerOutput(detach(output.s), output.t.detach(), losses)
+
+
+def update_network(
+    blocks: Iterable[nn.Module],
+    optimizers: Iterable[Optimizer | None],
+    x: Any,
+    t0: Tensor,
+    *,
+    seed: int,
+    step: int,
+    clip: float | None = None,
+    precision: torch.dtype | None = None,
+) -> list[dict[str, Tensor]]:
+    """Algorithm 2, lines 3 to 12: update all layers on one minibatch, from the input up.
+
+    Args:
+        blocks: `Network.blocks`.
+        optimizers: One for each block, None for a frozen one.
+        x: ``s_0``, a batch of inputs.
+        t0: ``t_0``, the batch of targets as `Target.encode` made them.
+        seed: Seed of the run.
+        step: Number of this update, from 0.
+        clip: See `update_layer`.
+        precision: See `update_layer`.
+
+    Returns:
+        The losses of every block by name.
+    """
+    *_, losses = update_blocks(
+        blocks, optimizers, x, t0, seed=seed, step=step, clip=clip, precision=precision
+    )
+    return losses
+
+
+def update_blocks(
+    blocks: Iterable[nn.Module],
+    optimizers: Iterable[Optimizer | None],
+    s: Any,
+    t: Tensor,
+    *,
+    seed: int,
+    step: int,
+    first: int = 1,
+    clip: float | None = None,
+    precision: torch.dtype | None = None,
+    randomness: Randomness = seeded,
+) -> tuple[Any, Tensor, list[dict[str, Tensor]]]:
+    """Update consecutive layers on one minibatch: those of one stage of a pipeline.
+
+    Args:
+        blocks: Some of `Network.blocks`, in their order.
+        optimizers: One for each block, None for a frozen one.
+        s: What the layer below gave, or a batch of inputs.
+        t: What the layer below gave, or ``t_0``.
+        seed: Seed of the run.
+        step: Number of this update, from 0.
+        first: Number of the first of the blocks in the network, from 1.
+        clip: See `update_layer`.
+        precision: See `update_layer`.
+        randomness: See `update_layer`.
+
+    Returns:
+        What the last of the layers gives to the next one, and the losses of each.
+    """
+    losses = []
+    for i, (block, optimizer) in enumerate(zip(blocks, optimizers, strict=True), start=first):
+        s, t, terms = update_layer(
+            block,
+            optimizer,
+            s,
+            t,
+            key=StepKey(seed, block.number if isinstance(block, Branch) else i, step),
+            clip=clip,
+            precision=precision,
+            randomness=randomness,
+        )
+        losses.append(terms)
+    return s, t, losses
+
+
+def autocast(
+    device: torch.device, precision: torch.dtype | None, *, keep: bool = True
+) -> AbstractContextManager[object]:
+    """Return the context of forward and loss at a precision.
+
+    Args:
+        device: Where they compute.
+        precision: Such as ``torch.bfloat16``; None for that of the tensors.
+        keep: Whether weights that were cast are kept for other uses in the same block.
+    """
+    if precision is None:
+        return nullcontext()
+    return torch.autocast(device.type, precision, cache_enabled=keep)
+
+
+def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _drop_gradients(parameters: list[nn.Parameter]) -> None:
+    # as zero_grad does, without its hooks: on a small layer those cost as much as its loss
+    for parameter in parameters:
+        parameter.grad = None
+
+
+def _explain(output: LayerOutput, key: StepKey, what: str = "loss") -> str:
+    losses = ", ".join(f"{name} {float(loss.detach()):g}" for name, loss in output.losses.items())
+    finite = all(bool(torch.isfinite(part).all()) for part in tensors_in(output.s))
+    where = "although its activations are finite" if finite else "and so are its activations"
+    return (
+        f"the {what} of layer {key.layer} is not finite at batch {key.step} ({losses}), {where}. "
+        "Its weights were not updated. Lower the learning rate, clip gradients, or use float32."
+    )

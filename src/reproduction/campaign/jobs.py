@@ -1,0 +1,213 @@
+"""The jobs of a campaign: runs with their seeds, without those that the ledger holds."""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from associated_learning.errors import InputError, nearest
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.provenance import describe_hardware
+from reproduction.campaign.identity import Identity, identity
+from reproduction.paper.catalogue import Exhibit
+from reproduction.paper.data_paths import DataPaths
+from reproduction.paper.runs import Run
+from reproduction.paper.tiers import (
+    Sizes,
+    expected_seconds,
+)
+
+__all__ = ["Job", "Selection", "make_jobs", "missing_jobs", "parsed_seeds"]
+
+_FIRST = ("bp", "al")  # the comparison that is wanted most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which runs of a table are wanted; empty for all.
+
+    Attributes:
+        data: Names of data sets.
+        models: Network families.
+        arms: Names of arms.
+    """
+
+    data: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    arms: tuple[str, ...] = ()
+
+    def of(self, runs: Sequence[Run]) -> list[Run]:
+        """Return the wanted ones of some runs.
+
+        Raises:
+            InputError: A name came that none of them has.
+        """
+        chosen = list(runs)
+        for option, attribute, names in (
+            ("--data", "data", self.data),
+            ("--model", "model", self.models),
+            ("--arm", "arm", self.arms),
+        ):
+            known = dict.fromkeys(getattr(run, attribute) for run in runs)
+            for name in names:
+                if name not in known:
+                    raise InputError(
+                        f"{option} {name} came; expected one of {', '.join(known)}."
+                        f"{nearest(name, known)}"
+                    )
+            chosen = [run for run in chosen if not names or getattr(run, attribute) in names]
+        return chosen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run that is to be made.
+
+    Attributes:
+        experiment: Name of the table or figure that asked for it.
+        run: What is trained.
+        tier: By which protocol.
+        seed: Seed.
+        config: The settings, resolved.
+        identity: See `identity`.
+        expected: Seconds that it should take on one core, or on record.
+        sizes: Those of its data set on this machine.
+    """
+
+    experiment: str
+    run: Run
+    tier: str
+    seed: int
+    config: RunConfig
+    identity: Identity
+    expected: float
+    sizes: Sizes
+
+    def is_made_by(self, row: LedgerRow) -> bool:
+        """Return whether a row is of this run, and of as much data as there is here."""
+        if (row.tier, row.seed) != (self.tier, self.seed) or identity(row.config) != self.identity:
+            return False
+        pool, test = row.train_pool or 0, row.test_samples or 0
+        return pool >= self.sizes.train and test >= self.sizes.test
+
+    @property
+    def name(self) -> str:
+        """Its name in a table of jobs."""
+        return f"{self.run.name}, seed {self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        """Its folder below that of all runs; other settings give another one."""
+        digest = hashlib.sha256(repr(self.identity).encode()).hexdigest()[:8]
+        return Path("reproduce") / self.tier / f"{self.run.name}-{self.seed}-{digest}"
+
+
+def make_jobs(
+    exhibits: Iterable[Exhibit],
+    *,
+    tier: str,
+    seeds: Sequence[int],
+    places: DataPaths,
+    selection: Selection | None = None,
+    rows: Sequence[LedgerRow] = (),
+) -> list[Job]:
+    """Return the jobs of some tables and figures in the order in which to make them.
+
+    Seeds are outermost, so that n grows evenly; then come BP and AL; then what costs least.
+
+    Args:
+        exhibits: The tables and figures.
+        tier: See `protocol`.
+        seeds: The seeds.
+        places: Where the data lie.
+        selection: Which of the runs are wanted; all if not given.
+        rows: The ledger, for what runs of the kind took.
+
+    Raises:
+        InputError: A run needs word vectors and ``places`` names none; a table is not made by the
+            tier; or see `Selection.of`.
+    """
+    jobs: dict[tuple[Identity, int], Job] = {}
+    hardware = describe_hardware(places.device)
+    took = _times([row for row in rows if _kind(row.hardware) == _kind(hardware)])
+    for exhibit in exhibits:
+        if tier not in exhibit.tiers:
+            raise InputError(
+                f"--tier {tier} came for {exhibit.name}; expected {' or '.join(exhibit.tiers)}."
+            )
+        for run in (selection or Selection()).of(exhibit.runs()):
+            if run.needs_vectors and places.vectors is None:
+                raise InputError(
+                    f"{run.name} starts from word vectors, but there are none; name a file in "
+                    "GloVe's format by --vectors."
+                )
+            for seed in seeds:
+                job = _job(exhibit.name, run, tier, seed, places, took)
+                jobs.setdefault((job.identity, seed), job)
+    return sorted(
+        jobs.values(), key=lambda job: (job.seed, job.run.arm not in _FIRST, job.expected)
+    )
+
+
+def missing_jobs(jobs: Sequence[Job], rows: Sequence[LedgerRow]) -> list[Job]:
+    """Return the jobs that the ledger has no row of (see `Job.is_made_by`)."""
+    return [job for job in jobs if not any(map(job.is_made_by, rows))]
+
+
+def parsed_seeds(text: str) -> list[int]:
+    """Return the seeds of "0-4" or "0,2,5".
+
+    Raises:
+        InputError: The text is neither.
+
+    Example:
+        >>> parsed_seeds("0-2"), parsed_seeds("7"), parsed_seeds("0,3-4")
+        ([0, 1, 2], [7], [0, 3, 4])
+    """
+    seeds: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            seeds += range(int(first), int(last or first) + 1)
+    except ValueError:
+        seeds = []
+    if not seeds:
+        raise InputError(f"--seeds {text} came; expected numbers such as 0-4 or 0,2,5.")
+    return list(dict.fromkeys(seeds))
+
+
+def _job(
+    experiment: str, run: Run, tier: str, seed: int, places: DataPaths, took: dict[Identity, float]
+) -> Job:
+    config = run.config(tier, seed, places)
+    found, sizes = identity(config.to_json()), places.sizes(run.data)
+    assert found is not None  # the settings are of this version
+    return Job(
+        experiment=experiment,
+        run=run,
+        tier=tier,
+        seed=seed,
+        config=config,
+        identity=found,
+        expected=took.get(found, expected_seconds(config, sizes)),
+        sizes=sizes,
+    )
+
+
+def _kind(hardware: str) -> str:
+    """Return the processor or GPU without the number of its threads."""
+    return hardware.partition(",")[0]
+
+
+def _times(rows: Sequence[LedgerRow]) -> dict[Identity, float]:
+    """Return the median training time of the runs of each kind."""
+    times: dict[Identity, list[float]] = {}
+    for row in rows:
+        found = identity(row.config)
+        if found is not None:
+            times.setdefault(found, []).append(row.seconds)
+    return {found: statistics.median(seconds) for found, seconds in times.items()}

@@ -1,0 +1,1 @@
+"""``al reproduce`` and ``al report``: one subcommand a file."""

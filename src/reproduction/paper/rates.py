@@ -1,0 +1,72 @@
+"""The tuning budget: one grid of learning rates for BP and AL, judged on validation data.
+
+Command: ``al reproduce rates --tier cpu --seeds 0`` and
+``al reproduce rates-images --tier full --seeds 0``.
+Cost: 56 runs, 3 h 20 min on one core by the cpu tier with one seed; the images of the full tier 12
+runs of 4 epochs, some minutes of a GPU.
+The paper chose between two rates for its LSTM baseline (section 6.5.1). Here both methods get the
+same grid; the rates of the tiers are to be chosen by these tables, never by test data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from associated_learning.runs.ledger.ledger import LedgerRow
+from reproduction.paper.cell import Cell, Table
+from reproduction.paper.runs import Run
+
+__all__ = ["IMAGES", "TABLE"]
+
+_ROWS = {
+    ("sst2", "bilstm"): "SST, LSTM",
+    ("ag_news", "bilstm"): "AGNews, LSTM",
+    ("sst2", "transformer"): "SST, Tran",
+    ("ag_news", "transformer"): "AGNews, Tran",
+    ("fashion_mnist", "cnn"): "Fashion-MNIST, CNN",
+    ("cifar10", "cnn"): "CIFAR-10, CNN",
+    ("cifar10", "vgg"): "CIFAR-10, VGG",
+}
+_SHORT = 4  # epochs, in which the rate falls as in a whole run
+
+
+def best_validation(row: LedgerRow) -> float | None:
+    """Read the validation accuracy in percent at full depth in the best epoch."""
+    return 100 * row.validation[-1]
+
+
+def _cells(
+    rows: Mapping[tuple[str, str], str], grid: Sequence[float], **extra: Any
+) -> tuple[Cell, ...]:
+    return tuple(
+        Cell(
+            row=f"{title}, {arm.upper()}",
+            column=f"{rate:g}",
+            run=Run(data=data, model=model, arm=arm, extra=(("lr", rate), *extra.items())),
+            read=best_validation,
+        )
+        for (data, model), title in rows.items()
+        for arm in ("bp", "al")
+        for rate in grid
+    )
+
+
+TABLE = Table(
+    name="rates",
+    title="Learning rates: validation accuracy in percent at full depth",
+    cells=_cells(_ROWS, (2.5e-4, 5e-4, 1e-3, 2e-3)),
+    tiers=("cpu",),
+    enough=1,
+)
+IMAGES = Table(
+    name="rates-images",
+    title="Learning rates of images, all training data, four epochs: validation accuracy",
+    cells=_cells(
+        {key: title for key, title in _ROWS.items() if key[0] == "cifar10"},
+        (5e-4, 1e-3, 2e-3),
+        epochs=_SHORT,
+    ),
+    tiers=("full",),
+    enough=1,
+)

@@ -1,0 +1,64 @@
+"""Beyond the paper: the switches between paper and released code, one at a time.
+
+Command: ``al reproduce variants --tier cpu``.
+Cost: 117 runs, 5 h 19 min on one core by the cpu tier.
+Where paper, pseudocode and code disagree stands in docs/decisions.md; the library's defaults are
+to be chosen by this table.
+"""
+
+from __future__ import annotations
+
+from reproduction.paper.cell import Cell, Table, accuracy
+from reproduction.paper.runs import Run
+
+__all__ = ["TABLE"]
+
+_EVERY = {
+    "al": "the default",
+    "target-learns": "(a) g learns from the associated loss",
+    "first-mse": "(b) squared error for the first autoencoder",
+    "target-learns-mse": "(a) and (b)",
+    "bridge-activated": "(c) bridge with activation",
+    "bridge-mlp": "(c) bridge of two dense layers",
+    "squared": "squared error alone (Equation 3)",
+    "contrast": "contrast to other labels",
+}
+_COLUMNS = {
+    ("sst2", "bilstm"): "SST, LSTM",
+    ("ag_news", "bilstm"): "AGNews, LSTM",
+    ("sst2", "transformer"): "SST, Tran",
+    ("ag_news", "transformer"): "AGNews, Tran",
+    ("fashion_mnist", "cnn"): "Fashion-MNIST, CNN",
+}
+_OWN = {
+    "read-last": ("(d) bridge reads the last step", ("bilstm",)),
+    "read-mean": ("(d) bridge reads the mean", ("bilstm",)),
+    "read-flatten": ("(d) bridge reads the whole map", ("cnn",)),
+    "read-mean-max": ("bridge reads mean and maximum", ("bilstm", "transformer")),
+    "wide-latents": ("(e) latents 128, 300, 300", ("bilstm", "transformer")),
+}
+
+
+def _cells() -> list[Cell]:
+    rows: list[tuple[str, str, tuple[str, ...]]]
+    rows = [(arm, heading, ("bilstm", "transformer", "cnn")) for arm, heading in _EVERY.items()]
+    rows += [(arm, heading, models) for arm, (heading, models) in _OWN.items()]
+    return [
+        Cell(
+            row=heading,
+            column=column,
+            run=Run(data=data, model=model, arm=arm),
+            read=accuracy(),
+        )
+        for arm, heading, models in rows
+        for (data, model), column in _COLUMNS.items()
+        if model in models
+    ]
+
+
+TABLE = Table(
+    name="variants",
+    title="Variants of AL: test accuracy in percent at full depth",
+    cells=tuple(_cells()),
+    baseline="the default",
+)

@@ -1,0 +1,115 @@
+"""Cells filled from the ledger: of each tier the rows that belong together, never mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from associated_learning.runs.ledger.ledger import LedgerRow
+from reproduction.campaign.identity import Identity, same_but_vectors
+from reproduction.paper.cell import TIERS, Cell, Line
+from reproduction.paper.data_paths import DataPaths
+from reproduction.paper.runs import Run
+from reproduction.paper.tiers import PAPER_SIZES
+from reproduction.report.statistics import Spread, spread
+
+__all__ = ["ENOUGH", "PLACES", "REPORTED", "Entry", "Evidence", "RowIndex"]
+
+REPORTED = TIERS
+ENOUGH = 3  # seeds for a cell of the paper to count as filled
+PLACES = DataPaths(vectors="any")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """The rows of one run by one tier, one a seed, all of the same data.
+
+    Attributes:
+        run: What was trained.
+        tier: By which protocol.
+        rows: The rows, by their seeds.
+    """
+
+    run: Run
+    tier: str
+    rows: tuple[LedgerRow, ...]
+
+    @property
+    def rests_on(self) -> str:
+        """What it rests on: samples, word vectors, seeds."""
+        first, paper = self.rows[0], PAPER_SIZES[self.run.data]
+        pool = first.train_pool or first.train_samples or 0
+        parts = [f"n = {len(self.rows)}", f"{first.train_samples:,} to train"]
+        if pool < paper.train:
+            parts[-1] += f", chosen from {pool:,} of {paper.train:,}"
+        if first.test_samples != paper.test:
+            parts.append(f"{first.test_samples:,} of {paper.test:,} to test")
+        if first.vector_dim is not None:
+            parts.append(f"{first.vector_dim}-d vectors")
+        return "; ".join(parts)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it rests on as much data as the paper has, where its tier asks for all."""
+        if self.tier != "full":
+            return True
+        first, paper = self.rows[0], PAPER_SIZES[self.run.data]
+        return (first.train_pool or 0) >= paper.train and (first.test_samples or 0) >= paper.test
+
+    def fills(self, enough: int = ENOUGH) -> bool:
+        """Return whether it counts as filled: so many seeds, and data enough."""
+        return len(self.rows) >= enough and self.whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A cell's figure by one tier.
+
+    Attributes:
+        value: Mean and spread over the seeds, in the unit of the table.
+        evidence: What it rests on.
+    """
+
+    value: Spread
+    evidence: Evidence
+
+
+class RowIndex:
+    """The rows of a ledger, by what was trained."""
+
+    def __init__(self, rows: Sequence[LedgerRow]) -> None:
+        self._rows: dict[tuple[str, Identity], list[LedgerRow]] = {}
+        for row in rows:
+            found = same_but_vectors(row.config) if row.tier in REPORTED else None
+            if found is not None:
+                self._rows.setdefault((row.tier, found), []).append(row)
+
+    def evidence(self, run: Run, tier: str) -> Evidence | None:
+        """Return the rows of a run by a tier; those of most data, if they differ in it."""
+        found = same_but_vectors(run.config(tier, 0, PLACES).to_json())
+        assert found is not None  # the settings are of this version
+        groups: dict[tuple[int, ...], dict[int, LedgerRow]] = {}
+        for row in self._rows.get((tier, found), []):
+            sizes = (row.train_pool, row.train_samples, row.test_samples, row.vector_dim)
+            data = tuple(size or 0 for size in sizes)
+            groups.setdefault(data, {})[row.seed] = row  # the latest row of a seed
+        if not groups:
+            return None
+        by_seed = groups[max(groups)]
+        rows = tuple(by_seed[seed] for seed in sorted(by_seed))
+        return Evidence(run=run, tier=tier, rows=rows)
+
+    def entry(self, cell: Cell, tier: str) -> Entry | None:
+        """Return the figure of a cell; None where no run has one."""
+        evidence = self.evidence(cell.run, tier)
+        read = [] if evidence is None else [cell.read(row) for row in evidence.rows]
+        values = [value for value in read if value is not None]
+        if evidence is None or not values:
+            return None
+        return Entry(value=spread(values), evidence=evidence)
+
+    def curves(self, line: Line, tier: str) -> list[list[float]]:
+        """Return the curve of every seed; empty where there is none."""
+        evidence = self.evidence(line.run, tier)
+        read = [] if evidence is None else [line.read(row) for row in evidence.rows]
+        return [curve for curve in read if curve]

@@ -1,0 +1,246 @@
+"""What the report says, as plain values that both of its forms render."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from associated_learning.runs.ledger.ledger import LedgerRow
+from reproduction.paper import table1, table4
+from reproduction.paper.catalogue import EXHIBITS
+from reproduction.paper.cell import Cell, Figure, Printed, Table
+from reproduction.report.cells import REPORTED, Entry, RowIndex
+from reproduction.report.charts import (
+    curves_chart,
+    differences_chart,
+    rows_chart,
+)
+from reproduction.report.comparison import (
+    Comparison,
+    compare_all,
+    signed_rank,
+)
+from reproduction.report.counts import Counts, count_cells
+from reproduction.report.statistics import Spread
+
+__all__ = ["Content", "FilledCell", "Section", "Standing", "make_content"]
+
+_MODELS = {**table1.NAMES, "cnn": "CNN", "vgg": "VGG"}
+_DATA = {**table1.DATA, **table4.COLUMNS}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilledCell:
+    """One place of a table, ready to print.
+
+    Attributes:
+        paper: What the paper prints; empty if nothing.
+        ours: For each tier that has runs: its name, the figure, what it rests on, and whether
+            that is complete.
+    """
+
+    paper: str
+    ours: tuple[tuple[str, str, str, bool], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A table or figure.
+
+    Attributes:
+        name: What `al reproduce` calls it.
+        title: What it shows.
+        note: What a reader must know.
+        columns: Headings of the columns.
+        rows: Heading and places of each row; None where the table has no such cell.
+        charts: Tier and image of each chart.
+        missing: For each tier, how many cells lack runs.
+    """
+
+    name: str
+    title: str
+    note: str
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, tuple[FilledCell | None, ...]], ...] = ()
+    charts: tuple[tuple[str, str], ...] = ()
+    missing: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """AL against fair BP by one tier.
+
+    Attributes:
+        tier: The tier.
+        chart: Image of the differences.
+        lines: Data set and model, AL, BP, difference, interval, corrected p, effect size, best
+            epochs, n and verdict of each comparison, as texts.
+        ahead: Number of data sets and models where AL is ahead.
+        level: Where the difference may be chance.
+        behind: Where it is behind.
+        signed_rank: P-value of Wilcoxon's signed-rank test over all of them; empty for too few.
+    """
+
+    tier: str
+    chart: str
+    lines: tuple[tuple[str, ...], ...]
+    ahead: int
+    level: int
+    behind: int
+    signed_rank: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """The report.
+
+    Attributes:
+        counts: See `Counts`.
+        standings: One for each tier that has a comparison.
+        sections: The paper's tables and figures, then those beyond it.
+        rows: Number of rows of the ledger.
+    """
+
+    counts: Counts
+    standings: tuple[Standing, ...]
+    sections: tuple[Section, ...]
+    rows: int
+
+    @property
+    def charts(self) -> dict[str, str]:
+        """All charts by a name for a file, such as ``standing-cpu`` or ``variants-cpu``."""
+        found = {f"standing-{one.tier}": one.chart for one in self.standings}
+        for section in self.sections:
+            found |= {f"{section.name}-{tier}": chart for tier, chart in section.charts}
+        return found
+
+    def section(self, name: str) -> Section:
+        """Return the table or figure of that name."""
+        return next(section for section in self.sections if section.name == name)
+
+
+def make_content(rows: Sequence[LedgerRow]) -> Content:
+    """Return what a ledger has to say."""
+    index = RowIndex(rows)
+    standings = [_standing(compare_all(index, tier), tier) for tier in REPORTED]
+    return Content(
+        counts=count_cells(index),
+        standings=tuple(one for one in standings if one is not None),
+        sections=tuple(
+            _figure(exhibit, index) if isinstance(exhibit, Figure) else _table(exhibit, index)
+            for exhibit in EXHIBITS.values()
+        ),
+        rows=len(rows),
+    )
+
+
+def _table(table: Table, index: RowIndex) -> Section:
+    columns = tuple(dict.fromkeys(cell.column for cell in table.cells))
+    headings = dict.fromkeys(cell.row for cell in table.cells)
+    cells = {(cell.row, cell.column): cell for cell in table.cells}
+    filled = {
+        key: [(tier, index.entry(cell, tier)) for tier in table.tiers]
+        for key, cell in cells.items()
+    }
+    rows = tuple(
+        (
+            row,
+            tuple(
+                _place(cells[row, column], filled[row, column], table.enough)
+                if (row, column) in cells
+                else None
+                for column in columns
+            ),
+        )
+        for row in headings
+    )
+    missing = tuple(
+        (tier, sum(not _fills(dict(entries)[tier], table.enough) for entries in filled.values()))
+        for tier in table.tiers
+    )
+    return Section(
+        name=table.name,
+        title=table.title,
+        note=table.note,
+        columns=columns,
+        rows=rows,
+        charts=_drawn([(tier, rows_chart(table, index, tier)) for tier in table.tiers]),
+        missing=missing,
+    )
+
+
+def _drawn(charts: Sequence[tuple[str, str | None]]) -> tuple[tuple[str, str], ...]:
+    return tuple((tier, chart) for tier, chart in charts if chart is not None)
+
+
+def _figure(figure: Figure, index: RowIndex) -> Section:
+    drawn = [(tier, curves_chart(figure, index, tier)) for tier in REPORTED]
+    missing = tuple(
+        (tier, sum(not index.curves(line, tier) for line in figure.lines())) for tier in REPORTED
+    )
+    return Section(
+        name=figure.name,
+        title=figure.title,
+        note=figure.note,
+        charts=_drawn(drawn),
+        missing=missing,
+    )
+
+
+def _fills(entry: Entry | None, enough: int) -> bool:
+    return entry is not None and entry.evidence.fills(enough)
+
+
+def _place(cell: Cell, entries: Sequence[tuple[str, Entry | None]], enough: int) -> FilledCell:
+    ours = [
+        (tier, _spread(entry.value, cell.digits), entry.evidence.rests_on, _fills(entry, enough))
+        for tier, entry in entries
+        if entry is not None
+    ]
+    return FilledCell(paper=_printed(cell.paper, cell.digits), ours=tuple(ours))
+
+
+def _number(value: float, digits: int | None) -> str:
+    return f"{value:.2e}" if digits is None else f"{value:.{digits}f}"
+
+
+def _spread(value: Spread, digits: int | None) -> str:
+    mean = _number(value.mean, digits)
+    return mean if value.sd is None else f"{mean} ± {_number(value.sd, digits)}"
+
+
+def _printed(paper: Printed | None, digits: int | None) -> str:
+    return "" if paper is None else _spread(Spread(paper.mean, paper.sd, 0), digits)
+
+
+def _standing(comparisons: Sequence[Comparison], tier: str) -> Standing | None:
+    if not comparisons:
+        return None
+    names = [f"{_DATA[one.data]}, {_MODELS[one.model]}" for one in comparisons]
+    verdicts = [one.verdict for one in comparisons]
+    p = signed_rank(comparisons)
+    return Standing(
+        tier=tier,
+        chart=differences_chart(comparisons, names),
+        lines=tuple(map(_line, names, comparisons)),
+        ahead=verdicts.count("ahead"),
+        level=verdicts.count("level"),
+        behind=verdicts.count("behind"),
+        signed_rank="" if p is None else f"{p:.3f}",
+    )
+
+
+def _line(name: str, one: Comparison) -> tuple[str, ...]:
+    test = one.test
+    return (
+        name,
+        _spread(one.ours, 2),
+        _spread(one.theirs, 2),
+        f"{one.difference:+.2f}",
+        "" if test is None else f"{100 * test.low:+.2f} to {100 * test.high:+.2f}",
+        "" if one.corrected is None else f"{one.corrected:.3f}",
+        f"{one.effect:+.3f}",
+        f"{one.epochs[0].mean:.1f}; {one.epochs[1].mean:.1f}",
+        str(one.ours.n),
+        one.verdict,
+    )

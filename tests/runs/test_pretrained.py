@@ -1,0 +1,79 @@
+"""A prefix as a folder of the Hugging Face hub: saved, read again, and told about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import associated_learning as al
+from associated_learning.errors import CheckpointError, InputError
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.hub.pretrained import PretrainedModel
+from associated_learning.runs.result import read_result
+from associated_learning.runs.run import open_run, train_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "reviews"
+    texts = folder.parent / "reviews.csv"
+    rows = [f"{word} film {i % 7},{star}" for i in range(60) for word, star in
+            (("good", "up"), ("bad", "down"))]  # fmt: skip
+    texts.write_text("\n".join(["text,label", *rows]))
+    config = RunConfig(
+        data=str(texts), model="bilstm", hidden=6, embedding_dim=8, epochs=2, threads=1
+    )
+    train_run(config, folder)
+    return folder
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_saved_and_read_again(run: Path, tmp_path: Path, depth: int) -> None:
+    model = PretrainedModel.from_run(run, depth)
+    model.save_pretrained(tmp_path / "hub")
+    again = PretrainedModel.from_pretrained(tmp_path / "hub")
+    opened = open_run(run)
+    x = opened.preprocessor(["good film 1", "a bad film", "an unheard of film"])
+    assert torch.equal(again(x), opened.net(x, depth))
+    prediction = again.predict(["good film 1", "a bad film"])
+    assert prediction.labels.tolist() == opened.net(x, depth).argmax(1)[:2].tolist()
+    assert again.label_names == opened.label_names
+    names = {path.name for path in (tmp_path / "hub").iterdir()}
+    assert names == {"README.md", "config.json", "model.safetensors"}
+    held = sum(value.numel() for value in load_file(tmp_path / "hub/model.safetensors").values())
+    assert held == al.count_parameters(opened.net).inference[depth - 1]
+
+
+def test_the_card_tells_this_runs_figures(run: Path) -> None:
+    result = read_result(run)
+    assert result is not None
+    card = PretrainedModel.from_run(run, 2).generate_model_card()
+    assert card.data.library_name == "associated-learning"
+    assert card.data.pipeline_tag == "text-classification"
+    for told in (
+        "bilstm on reviews, depth 2",
+        "| classes | down, up |",
+        f"| test accuracy | {np.round(result.test_scores[1], 4)} |",
+        "the first 2 layers",
+    ):
+        assert told in card.text
+    assert str(run.parent) not in card.content  # no path of the machine it was trained on
+
+
+def test_the_random_state_is_left_alone(run: Path) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    PretrainedModel.from_run(run)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_foreign_folders_are_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="is no run"):
+        PretrainedModel.from_run(tmp_path)
+    with pytest.raises(InputError, match="depth 9 came"):
+        PretrainedModel.from_run(run, 9)

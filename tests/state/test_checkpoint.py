@@ -1,0 +1,166 @@
+"""Files: nothing is lost, nothing foreign is taken in."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+import associated_learning as al
+from associated_learning.state.files import read_json, write_json
+from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.optimizers import make_optimizers
+from associated_learning.state.snapshot import Snapshot
+from conftest import batches_of, dense_network, noisy_network
+
+
+def trained(folder: Path) -> al.ALNetwork:
+    net = noisy_network(2)
+    train = al.LoaderBatches(batches_of(3))
+    al.Trainer(epochs=2).fit(net, train, train, checkpoints=al.Checkpoints(folder))
+    return net
+
+
+def test_every_layer_is_a_file_that_stands_alone(tmp_path: Path) -> None:
+    net = trained(tmp_path)
+    last = al.Checkpoints(tmp_path).path("last")
+    for i, layer in enumerate(net.layers, start=1):
+        found = load_file(last / f"layer-{i}.safetensors")
+        assert found.keys() == layer.state_dict().keys()
+
+
+def test_nothing_is_pickled(tmp_path: Path) -> None:
+    trained(tmp_path)
+    kinds = {path.suffix for path in tmp_path.rglob("*") if path.is_file()}
+    assert kinds == {".safetensors", ".json"}
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD", "RMSprop", "Adagrad", "AdamW", "NAdam"])
+def test_any_optimizer_is_saved_with_its_state(optimizer: str, tmp_path: Path) -> None:
+    net, kind = dense_network(2), getattr(torch.optim, optimizer)
+    optimizers = make_optimizers(net.blocks(), kind, lr=0.01)
+    ((x, y),) = batches_of(1)
+    al.update_network(net.blocks(), optimizers, x, net.target.encode(y), seed=0, step=0)
+    checkpoints = al.Checkpoints(tmp_path)
+    checkpoints.save_last(Snapshot.of(net.parts(), optimizers, [None, None]), {"step": 1})
+    again = make_optimizers(net.blocks(), kind, lr=0.5)
+    checkpoints.load_last(net, again, [None, None])
+    for one, two in zip(optimizers, again, strict=True):
+        assert one is not None
+        assert two is not None
+        torch.testing.assert_close(one.state_dict()["state"], two.state_dict()["state"])
+        assert two.param_groups[0]["lr"] == 0.01
+
+
+@settings(deadline=None)
+@given(st.integers(1, 400))
+def test_a_truncated_file_is_named_and_changes_nothing(cut: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        net = dense_network(2)
+        al.save_weights(net, Path(folder))
+        path = Path(folder) / "layer-2.safetensors"
+        path.write_bytes(path.read_bytes()[:-cut])
+        other = dense_network(2)
+        before = {key: value.clone() for key, value in other.state_dict().items()}
+        with pytest.raises(al.CheckpointError, match=r"layer-2.safetensors cannot be read"):
+            al.load_weights(other, Path(folder))
+        assert all(torch.equal(v, before[k]) for k, v in other.state_dict().items())
+
+
+def test_weights_of_another_network_are_refused_whole(tmp_path: Path) -> None:
+    trained(tmp_path)
+    other = dense_network(2)
+    before = {key: value.clone() for key, value in other.state_dict().items()}
+    with pytest.raises(al.CheckpointError, match=r"is of another network: .* has shape"):
+        al.load_weights(other, al.Checkpoints(tmp_path).path("last"))
+    assert all(torch.equal(v, before[k]) for k, v in other.state_dict().items())
+
+
+def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
+    for i in (1, 2):
+        (tmp_path / f"layer-{i}.safetensors").write_bytes(b"\x80\x04 a pickle, or anything")
+    with pytest.raises(al.CheckpointError, match="truncated or no safetensors file"):
+        al.load_weights(dense_network(2), tmp_path)
+
+
+def test_a_folder_without_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(al.CheckpointError, match="holds no best checkpoint"):
+        al.Checkpoints(tmp_path).load_best(dense_network(1))
+
+
+def test_a_state_of_another_version_is_refused(tmp_path: Path) -> None:
+    net = trained(tmp_path)
+    path = al.Checkpoints(tmp_path).path("last") / "state.json"
+    write_json(path, {**read_json(path), "format": 99})
+    optimizers = make_optimizers(net.blocks())
+    with pytest.raises(al.CheckpointError, match="another library version, or not from"):
+        al.Checkpoints(tmp_path).load_last(net, optimizers, [None, None])
+
+
+@contextmanager
+def full_disk(free: int) -> Iterator[None]:
+    """Let no file grow beyond ``free`` bytes, which fails a write as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_is_an_error_that_harms_no_earlier_file(tmp_path: Path) -> None:
+    net = trained(tmp_path)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    optimizers = make_optimizers(net.blocks())
+    with full_disk(64), pytest.raises(al.CheckpointError, match=r"could not be saved .* Free disk"):
+        al.Checkpoints(tmp_path).save_last(
+            Snapshot.of(net.parts(), optimizers, [None, None]), {"step": 99}
+        )
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    al.Checkpoints(tmp_path).load_last(net, optimizers, [None, None])
+
+
+def test_old_checkpoints_are_cleared_away(tmp_path: Path) -> None:
+    trained(tmp_path)
+    assert len(list(tmp_path.glob("last-*"))) == 1
+    assert len(list(tmp_path.glob("best-*"))) == 1
+
+
+def test_json_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_json(path, {"a": 2, "b": object()})
+    assert json.loads(path.read_text()) == {"a": 1}
+    path.write_text('{"a": ')
+    with pytest.raises(al.CheckpointError, match=r"a.json cannot be read as JSON"):
+        read_json(path)
+
+
+def test_a_training_state_survives_json() -> None:
+    record = EpochRecord(
+        epoch=1,
+        step=4,
+        losses=[{"a": 0.1}],
+        scores=[0.5],
+        validation_losses=[1.5],
+        lr=[0.1],
+        seconds=1.0,
+        validation_seconds=0.5,
+    )
+    state = TrainingState(step=3)
+    assert TrainingState.from_json(json.loads(json.dumps(state.to_json()))) == state
+    state.finish_epoch(record, dict(enumerate(record.scores, start=1)))
+    assert TrainingState.from_json(json.loads(json.dumps(state.to_json()))) == state
