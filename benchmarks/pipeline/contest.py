@@ -13,10 +13,10 @@ from networks import NETWORKS, Lengths
 from pipelining import SCHEDULES, Microbatches
 from replicas import Replicas
 from team import Run, Team
-from training import Backpropagation, Pipeline, Sequential
 
 from associated_learning.pipeline.planning.costs import LayerCosts
 from associated_learning.pipeline.planning.partition import balanced
+from training import Backpropagation, Pipeline, Sequential
 
 __all__ = ["CONTESTANTS", "Contest", "Settings", "hold"]
 

@@ -10,12 +10,12 @@ import torch
 from batches import Batch, texts
 from clock import BlockClock
 from torch import Tensor, nn
-from training import LEARNING_RATE, Batches, Watch
 
 import associated_learning as al
 from associated_learning import models
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.tensors.randomness.keyed import StepKey
+from training import LEARNING_RATE, Batches, Watch
 
 __all__ = ["Epoch", "deep", "layer_seconds", "plain_seconds", "real_epoch", "text", "waiting"]
 

@@ -17,10 +17,10 @@ from torch.distributed.pipelining import (
     ScheduleGPipe,
     ScheduleInterleaved1F1B,
 )
-from training import LEARNING_RATE
 
 from associated_learning.models import LayeredModel
 from associated_learning.tensors.padded_sequence import PaddedSequence
+from training import LEARNING_RATE
 
 __all__ = ["SCHEDULES", "Microbatches"]
 

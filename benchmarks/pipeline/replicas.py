@@ -9,9 +9,9 @@ import torch.distributed as dist
 from networks import NETWORKS, Lengths
 from run import RankRun
 from torch.nn.parallel import DistributedDataParallel
-from training import LEARNING_RATE
 
 from associated_learning.tensors.nested import map_tensors
+from training import LEARNING_RATE
 
 __all__ = ["Replicas"]
 

@@ -135,7 +135,7 @@ def test_exits_are_tuned_and_used(
 
 
 def test_export_to_every_form(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each form labels the test images as the run does; tests/inference/test_export.py compares outputs."""
+    """Each form labels the test images as the run does; `test_export.py` compares outputs."""
     opened = runs.open_run(Path(run))
     x = torch.rand(5, *opened.spec.shape)
     expected = opened.net(x, 2).detach()

@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 import torch.distributed as dist
-from rank_processes import Place, Ranks
 
 from associated_learning.errors import InputError, PipelineError
 from associated_learning.pipeline.processes.agreement import agree, differences
+from rank_processes import Place, Ranks
 
 
 def together(

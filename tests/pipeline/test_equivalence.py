@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from pipeline_runs import digests
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
@@ -21,6 +20,7 @@ from associated_learning.runs.run import train_run
 from associated_learning.state.history import TrainingState
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network
+from pipeline_runs import digests
 
 
 def texts(count: int) -> al.LoaderBatches:

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from rank_processes import Place, RankError, Ranks
 
 from associated_learning.errors import NonFiniteLossError, PipelineError
 from associated_learning.pipeline.channel import Channel
@@ -21,6 +20,7 @@ from associated_learning.pipeline.processes.failure_detector import FailureDetec
 from associated_learning.pipeline.processes.heartbeats import Heartbeats
 from associated_learning.pipeline.processes.transfers import Receiver, Sender
 from associated_learning.pipeline.processes.transport import abort
+from rank_processes import Place, RankError, Ranks
 
 PATIENCE = 1.5  # seconds of silence; in training it is 5
 END = 10.0  # seconds after which all ranks must have ended

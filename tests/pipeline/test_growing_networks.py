@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-from pipeline_runs import digests
 from torch import Tensor, nn
 
 import associated_learning as al
@@ -19,6 +18,7 @@ from associated_learning.tensors.randomness.keyed import seeded
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network
 from growing import after, first_layer, fit, layer
+from pipeline_runs import digests
 
 BATCHES = 12  # of an epoch
 TWICE = {"make": layer, "max_layers": 3, "when": after(2, 4)}

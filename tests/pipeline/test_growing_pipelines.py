@@ -11,9 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from rank_processes import Place, Ranks
-from pipeline_runs import digests
-from test_processes import as_torchrun_does, errors_of
 from torch import Tensor, nn
 
 import associated_learning as al
@@ -21,6 +18,9 @@ from associated_learning.state.history import StageTime, TrainingState
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of
 from growing import after, first_layer, fit, layer
+from pipeline_runs import digests
+from rank_processes import Place, Ranks
+from test_processes import as_torchrun_does, errors_of
 
 
 def rules() -> al.Growth:

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 import torch
-from rank_processes import Place, RankError, Ranks
-from pipeline_runs import all_kinds_of_layers, digests, trained
 from torch import Tensor, nn
 
 import associated_learning as al
 from associated_learning.state.history import StageTime, TrainingState
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network
+from pipeline_runs import all_kinds_of_layers, digests, trained
+from rank_processes import Place, RankError, Ranks
 
 pytestmark = pytest.mark.distributed
 

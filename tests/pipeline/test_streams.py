@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from pipeline_runs import all_kinds_of_layers, digests, trained
 from torch import nn
 
 import associated_learning as al
 from associated_learning.pipeline.threads.graphs import Graphed
 from associated_learning.update import autocast
 from conftest import batches_of, dense_network
+from pipeline_runs import all_kinds_of_layers, digests, trained
 
 pytestmark = [
     pytest.mark.gpu,

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from rank_processes import Place, Ranks
 
 from associated_learning.errors import NonFiniteLossError, PipelineError
 from associated_learning.pipeline.channel import Channel
 from associated_learning.pipeline.items import End, Failure, Marker, Minibatch
 from associated_learning.pipeline.processes.transfers import Receiver, Sender
+from rank_processes import Place, Ranks
 
 pytestmark = pytest.mark.distributed
 

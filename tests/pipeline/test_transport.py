@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from rank_processes import Place, RankError, Ranks
 
 from associated_learning.errors import InputError, PipelineError
 from associated_learning.pipeline.processes.transport import abort, receive, send
+from rank_processes import Place, RankError, Ranks
 
 pytestmark = pytest.mark.distributed
 
