@@ -77,7 +77,8 @@ def by_hand(frozen_from: dict[int, int]) -> al.ALNetwork:
             optimizers[i] = None
         for number, (x, y) in enumerate(batches_of(BATCHES), start=epoch * BATCHES):
             t = net.target.encode(y)
-            al.update_network(net.blocks(), optimizers, x, t, seed=5, step=number, clip=1.0)
+            rule = al.UpdateRule(seed=5, clip=1.0)
+            al.update_network(net.blocks(), optimizers, x, t, step=number, rule=rule)
     return net
 
 

@@ -166,7 +166,7 @@ class TrainingRun:
         self.state.seconds += time.perf_counter() - begin
 
     def _feed(self, train: BatchSource, interrupt: Interrupt) -> BatchStream:
-        by_epoch = not self.recipe.rule.advance_every_step
+        by_epoch = not self.recipe.rates_follow_steps
         return BatchStream(
             net=self.net,
             source=train,
