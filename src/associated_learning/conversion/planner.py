@@ -62,7 +62,7 @@ def plan(
     Args:
         model: Any module. It is run on the example, in evaluation mode and without gradients.
         example_inputs: A batch of at least two samples as the model takes it: a tensor, a tuple
-            of positional arguments, a mapping of keyword arguments, or a `Sequence`.
+            of positional arguments, a mapping of keyword arguments, or a `PaddedSequence`.
         at: Names of submodules before each of which a new layer begins (the naming of
             ``torch.distributed.pipelining``'s split spec; a mapping from names to "beginning" or
             "end" is taken too); or a number of layers; or "auto", for four or as many as can be.

@@ -82,4 +82,4 @@ class StageBuilder:
         """Return the settings of the layers that are there so far, where a list is of all."""
         if self.layers is None:
             return value
-        return one_for_each(what, value, self.layers, "layers that it may grow to")[:count]
+        return one_for_each(what, value, self.layers, "layers that the network may grow to")[:count]

@@ -187,7 +187,7 @@ class Trainer:
     def _training(
         self, net: Network, frozen_modules: Sequence[nn.Module], checkpoints: Checkpoints | None
     ) -> TrainingRun:
-        recipe = StageBuilder(
+        builder = StageBuilder(
             optimizer=self.optimizer,
             lr=self.lr,
             encoder_lr=self.encoder_lr,
@@ -200,7 +200,7 @@ class Trainer:
         )
         return TrainingRun(
             net=net,
-            recipe=recipe,
+            builder=builder,
             epochs=self.epochs,
             patience=self.patience,
             save_every=self.save_every,
