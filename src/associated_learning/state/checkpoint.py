@@ -32,6 +32,17 @@ class Checkpoints:
 
     Args:
         folder: Where they lie; made when first needed.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> x, checkpoints = torch.randn(8, 4), al.Checkpoints(tempfile.mkdtemp())
+        >>> net = al.al_form([nn.Linear(4, 8)], x, al.Classes(2), latent=5)
+        >>> batches = al.LoaderBatches([(x, torch.arange(8) % 2)])
+        >>> state = al.Trainer(epochs=2).fit(net, batches, checkpoints=checkpoints)
+        >>> checkpoints.has("last"), checkpoints.progress()["step"]
+        (True, 2)
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -153,7 +164,17 @@ class Checkpoints:
 
 
 def save_weights(net: Network, folder: Path) -> None:
-    """Write every part of a network to ``folder/NAME.safetensors``; the folder is made."""
+    """Write every part of a network to ``folder/NAME.safetensors``; the folder is made.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> al.save_weights(al.BPNetwork(nn.Linear(4, 2), al.Classes(2)), folder)
+        >>> [path.suffix for path in folder.iterdir()]
+        ['.safetensors']
+    """
     _write_weights({name: part.state_dict() for name, part in net.parts().items()}, folder)
 
 
@@ -169,6 +190,17 @@ def load_weights(net: Network, folder: Path) -> None:
 
     Raises:
         CheckpointError: A file is missing, truncated, or of another network.
+
+    Example:
+        >>> import pathlib, tempfile, torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> one, two = (al.BPNetwork(nn.Linear(4, 2), al.Classes(2)) for _ in range(2))
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> al.save_weights(one, folder)
+        >>> al.load_weights(two, folder)
+        >>> torch.equal(one(torch.ones(3, 4)), two(torch.ones(3, 4)))
+        True
     """
     parts = net.parts()
     found = {name: _read(folder / f"{name}.safetensors") for name in parts}

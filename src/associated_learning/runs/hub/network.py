@@ -13,6 +13,7 @@ from associated_learning.conversion import ConvertedNetwork, convert, plan
 from associated_learning.errors import InputError
 from associated_learning.models import LayeredModel
 from associated_learning.network import Network
+from associated_learning.runs.al_options import al_options
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.hub.config import config_from_json, config_to_json
 from associated_learning.runs.hub.model import find_model, fresh_model
@@ -20,9 +21,7 @@ from associated_learning.runs.input_spec import InputSpec
 from associated_learning.targets import Target
 from associated_learning.tensors.randomness.keyed import seeded
 
-__all__ = ["BRIDGE_HIDDEN", "Backbone", "build_converted", "cut_names", "find_backbone"]
-
-BRIDGE_HIDDEN = 1280  # the released TensorFlow code
+__all__ = ["Backbone", "build_converted", "cut_names", "find_backbone"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +84,7 @@ def build_converted(
         at=backbone.cuts,
         balance="parameters",  # nothing is balanced, so that nothing has to be measured
         head=None,
-        latent=config.latent or 128,
-        bridge="linear" if config.bridge is None else config.bridge,  # type: ignore[arg-type]
-        bridge_hidden=config.bridge_hidden or BRIDGE_HIDDEN,
-        activation="tanh" if config.coder_activation is None else config.coder_activation,
-        detach_target=config.detach_target,
+        options=al_options(config),
     )
     return net if config.method == "al" else _end_to_end(net, target)
 
