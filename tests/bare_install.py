@@ -34,7 +34,6 @@ def main() -> None:
     convert_and_train(x, y)
     with tempfile.TemporaryDirectory() as folder:
         check_commands(Path(folder))
-    print("a bare install converts, trains, saves, and says what it lacks")
 
 
 def convert_and_train(x: torch.Tensor, y: torch.Tensor) -> None:
