@@ -8,7 +8,7 @@ from typing import Any
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.config import ResolvedConfig, RunConfig
 from associated_learning.runs.settings.model import FAMILIES
-from associated_learning.runs.unused_settings import check_unused
+from associated_learning.runs.unused_settings import AL_ONLY, check_unused
 
 __all__ = ["family_default", "resolved", "restored"]
 
@@ -124,12 +124,9 @@ def _both(name: str, family: str) -> str:
     al, bp = (_defaults(family, method).get(name) for method in ("al", "bp"))
     if al is None:
         return "" if bp is None else f"(bp {bp})"
-    return f"{al}" if al == bp or name in _AL_ONLY else f"{al} (bp {bp})"
+    return f"{al}" if bp in (None, al) or name in AL_ONLY else f"{al} (bp {bp})"
 
 
 def _defaults(family: str, method: str) -> Mapping[str, Any]:
     own = _AL[family] if method == "al" else {}
     return {**_SHARED, **_FAMILY[family], **own}
-
-
-_AL_ONLY = ("latent", "association", "readout", "target_warmup")
