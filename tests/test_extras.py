@@ -14,7 +14,7 @@ import torch
 
 import associated_learning as al
 import bare_install
-from associated_learning.data import load, tokenize
+from associated_learning.data import load, text, tokenize
 from associated_learning.data.images import decode
 from associated_learning.errors import InputError, needs_extra
 from associated_learning.inference.exits.calibration import chance_of_being_right, fit_temperature
@@ -77,6 +77,11 @@ def test_each_import_beyond_a_plain_install_names_the_extra_that_brings_it() -> 
     assert wrong == []
 
 
+def stop_words() -> None:
+    text._stop_words.cache_clear()
+    tokenize("a", remove_stop_words=True)
+
+
 def risk() -> None:
     from associated_learning.inference.exits.goals import RiskGoal
 
@@ -98,7 +103,7 @@ def page() -> None:
 LOGITS, RIGHT = torch.eye(2), torch.tensor([True, False])
 CALLS: list[tuple[str, str, Callable[[], object]]] = [
     ("sklearn", "data", lambda: load("digits")),
-    ("sklearn", "data", lambda: tokenize("a", remove_stop_words=True)),
+    ("sklearn", "data", stop_words),
     ("sklearn", "exits", lambda: chance_of_being_right(LOGITS[0], RIGHT)),
     ("datasets", "data", lambda: load("films.csv", text_column="text", label_column="label")),
     ("PIL", "data", lambda: decode([b""], (1, 2, 2))),  # type: ignore[arg-type]
