@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from associated_learning.conversion.options import ALOptions
 from associated_learning.losses.contrast import contrastive_loss
-from associated_learning.runs.config import RunConfig, numbers
+from associated_learning.runs.config import ResolvedConfig
+from associated_learning.runs.settings.setting import numbers
 
 __all__ = ["al_options"]
 
-_DEFAULT = ALOptions()
 
-
-def al_options(config: RunConfig) -> ALOptions:
+def al_options(config: ResolvedConfig) -> ALOptions:
     """Return what all models with these settings have beside their encoders, but readouts.
 
     Args:
-        config: The settings, `resolved`.
+        config: The settings.
     """
     return ALOptions(
         latent=_latents(config),
-        bridge=config.bridge or _DEFAULT.bridge,  # type: ignore[arg-type]
-        bridge_hidden=config.bridge_hidden or _DEFAULT.bridge_hidden,
-        activation=config.coder_activation or _DEFAULT.activation,
+        bridge=config.bridge,  # type: ignore[arg-type]
+        bridge_hidden=config.bridge_hidden,
+        activation=config.coder_activation,
         bias=config.coder_bias,
         association=contrastive_loss if config.association == "contrast" else None,
         detach_target=config.detach_target,
     )
 
 
-def _latents(config: RunConfig) -> int | list[int]:
+def _latents(config: ResolvedConfig) -> int | list[int]:
     if config.latents is None:
-        return config.latent or 128
+        return config.latent
     return numbers("latents", config.latents)

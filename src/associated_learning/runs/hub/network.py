@@ -14,7 +14,7 @@ from associated_learning.errors import InputError
 from associated_learning.models import LayeredModel
 from associated_learning.network import Network
 from associated_learning.runs.al_options import al_options
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.hub.config import config_from_json, config_to_json
 from associated_learning.runs.hub.model import find_model, fresh_model
 from associated_learning.runs.input_spec import InputSpec
@@ -38,11 +38,11 @@ class Backbone:
     cuts: tuple[str, ...]
 
 
-def find_backbone(config: RunConfig, spec: InputSpec, example: Any) -> Backbone:
+def find_backbone(config: ResolvedConfig, spec: InputSpec, example: Any) -> Backbone:
     """Find the model that the settings name, fit it to the data, and find where to cut it.
 
     Args:
-        config: The settings, `resolved`.
+        config: The settings.
         spec: What the data look like.
         example: A batch of them, to measure the layers by.
 
@@ -54,13 +54,13 @@ def find_backbone(config: RunConfig, spec: InputSpec, example: Any) -> Backbone:
     with seeded(config.seed, "weights"):
         model = fresh_model(fitted)
     at = cut_names(config.at, config.num_layers)
-    found = plan(model, example, at=at, balance=_balance(config), head=None)
+    found = plan(model, example, at=at, balance=config.balance, head=None)
     cuts = tuple(layer.begins for layer in found.layers[1:])
     return Backbone(config=config_to_json(fitted), cuts=cuts)
 
 
 def build_converted(
-    config: RunConfig, spec: InputSpec, backbone: Backbone, target: Target, *, pretrained: bool
+    config: ResolvedConfig, spec: InputSpec, backbone: Backbone, target: Target, *, pretrained: bool
 ) -> Network:
     """Build the network of a run: the model's AL form, or the same encoders under one head.
 
@@ -68,7 +68,7 @@ def build_converted(
     them as the last layer of AL does.
 
     Args:
-        config: The settings, `resolved`.
+        config: The settings.
         spec: What the data look like.
         backbone: The model.
         target: What y is.
@@ -118,7 +118,3 @@ def cut_names(at: str | None, num_layers: int | None) -> Sequence[str] | int | L
     if at == "auto":
         return "auto"
     return int(at) if at.isdecimal() else [name.strip() for name in at.split(",") if name.strip()]
-
-
-def _balance(config: RunConfig) -> Literal["time", "parameters", "flops"]:
-    return "flops" if config.balance is None else config.balance  # type: ignore[return-value]
