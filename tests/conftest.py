@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,11 @@ _ROOM = 4 * 1024**3
 
 
 def pytest_configure() -> None:
-    """Keep temporary files in memory where there is room for them."""
+    """Compute with one thread, and keep temporary files in memory where there is room for them.
+
+    Fixtures of a module are made before those of its first test, and sums depend on the threads.
+    """
+    torch.set_num_threads(1)
     if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
@@ -32,9 +37,10 @@ def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_seed() -> None:
-    torch.set_num_threads(1)
+def _one_thread_and_seed() -> Iterator[None]:
     torch.manual_seed(0)
+    yield
+    torch.set_num_threads(1)  # whatever the test had need of
 
 
 @pytest.fixture
