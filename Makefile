@@ -3,13 +3,22 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint types docs bare clean
+# Two workers; tests that measure time are in one group, which one worker does in turn.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+.PHONY: demo test test-all checks lint types docs bare clean
 
 demo: $(STAMP)
 	$(BIN)/al demo
 
-test: lint types docs
-	$(BIN)/python -m pytest
+test: checks
+	$(PYTEST) -q -m "not long"
+
+test-all: checks
+	$(PYTEST) -q
+
+checks: $(STAMP)
+	$(MAKE) --no-print-directory -j 2 lint types docs
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

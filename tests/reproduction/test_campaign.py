@@ -18,6 +18,7 @@ from associated_learning.runs.config import RunConfig
 from associated_learning.runs.defaults import resolved
 from associated_learning.runs.ledger.ledger import LedgerRow, append_row, make_row, read_rows
 from associated_learning.runs.provenance import describe_hardware
+from associated_learning.runs.result import read_result
 from associated_learning.runs.run import train_run
 from associated_learning.runs.training_scores import TrainingScores, read_training_scores
 from associated_learning.state.history import TrainingState
@@ -40,7 +41,7 @@ from reproduction.paper.tiers import Sizes
 
 PLACES = DataPaths(vectors="glove.6B.100d.txt")
 SMALL = RunConfig(
-    epochs=40, limit_train=300, hidden=16, num_layers=2, latent=16, save_every=1, threads=1,
+    epochs=12, limit_train=300, hidden=16, num_layers=2, latent=16, save_every=1, threads=1,
     patience=0, watch_training=True,
 )  # fmt: skip
 
@@ -80,11 +81,12 @@ def test_a_killed_campaign_goes_on_and_ends_with_the_same_rows(tmp_path: Path) -
         time.sleep(0.05)
     process.kill()
     process.wait()
+    assert not any(read_result(tmp_path / "runs" / one.folder) for one in jobs)
     locks = [tmp_path / "runs" / one.folder / LOCK for one in jobs]
     deadline = time.monotonic() + 60
     while not all(map(_is_free, locks)):  # the runs notice that they are alone, save and end
         assert time.monotonic() < deadline
-        time.sleep(0.2)
+        time.sleep(0.05)
     progress = campaign(jobs, tmp_path)
     assert [len(progress.done), progress.failed] == [2, []]
     rows = read_rows(tmp_path / "ledger.jsonl")
@@ -102,7 +104,6 @@ def _is_free(path: Path) -> bool:
         return mine
 
 
-@pytest.mark.slow
 def named(rate: float, **settings: object) -> Job:
     """A run whose name has a dot in it, as those with a learning rate have."""
     run = Run(data="digits", model="mlp", arm="al", extra=(("lr", rate),))

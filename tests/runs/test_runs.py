@@ -405,6 +405,7 @@ def test_a_malformed_ledger_row_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.data
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("data", "model"),
     [

@@ -22,7 +22,7 @@ __all__ = ["BUSY", "FAILED", "INTERRUPTED", "LOCK", "LOG", "SETTINGS", "run_proc
 
 FAILED, BUSY, INTERRUPTED = 1, 75, 130  # how the process ends
 LOCK, SETTINGS = ".lock", "settings.json"
-_WATCH = 2.0  # seconds between two looks at the parent
+_WATCH = 0.5  # seconds between two looks at the parent
 
 
 LOG = "log.txt"
