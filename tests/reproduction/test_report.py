@@ -152,8 +152,10 @@ def test_the_better_tier_decides_and_tiers_do_not_mix(both_tiers: Content) -> No
     rows, counts = of_both_tiers(), both_tiers.counts
     assert (counts.cpu, counts.full) == (18, 18)
     assert (counts.comparisons, counts.al_at_least_fair_bp) == (2, 0)
-    of_full = np.mean([100 * r.result.test_scores[-1] for r in rows if (r.tier, r.variant, r.model) == (
-        "full", "al", "bilstm")])  # fmt: skip
+    asked = ("full", "al", "bilstm")
+    of_full = np.mean(
+        [100 * r.result.test_scores[-1] for r in rows if (r.tier, r.variant, r.model) == asked]
+    )
     (line,) = [x for x in render_markdown(both_tiers).splitlines() if "LSTM-AL-full |" in x]
     assert f"**{of_full:.2f} ±" in line
 
