@@ -9,6 +9,7 @@ own; no gradient crosses from one layer to another. See `ALLayer` for the layer 
 from associated_learning.backprop import BPNetwork
 from associated_learning.conversion import (
     ConvertedNetwork,
+    Example,
     Partners,
     Plan,
     al_form,
@@ -60,6 +61,7 @@ __all__ = [
     "ConversionError",
     "ConvertedNetwork",
     "Equivalence",
+    "Example",
     "Growth",
     "InputError",
     "LoaderBatches",

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from associated_learning.conversion.al_form import al_layers
+from associated_learning.conversion.checks.conversion import Level
+from associated_learning.conversion.checks.subject import Subject
 from associated_learning.conversion.cutting.balance import Balance
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.cutting.selection import At
@@ -63,6 +65,13 @@ class ConvertedNetwork(ALNetwork):
         """
         return self._source.model
 
+    def subject(self) -> Subject:
+        """Return the model and the layers as they are now, to be checked against each other."""
+        model, arguments, head = self._source
+        converted = list(self.al_layers())[: len(self.plan.layers)]
+        readouts = [layer.readout for layer in converted]
+        return Subject.of(model, arguments, head, [x.f for x in converted], self.plan, readouts)
+
     def backbone_features(self, x: Any) -> Tensor:
         """Return what the old classifier would get, by running the original model itself.
 
@@ -90,6 +99,7 @@ def convert(
     bias: bool = True,
     detach_target: bool = True,
     copy_model: bool = False,
+    check: Level = "quick",
 ) -> ConvertedNetwork:
     """Convert a model to AL form (Algorithm 1).
 
@@ -116,6 +126,8 @@ def convert(
         bias: See `al_form`.
         detach_target: See `al_form`.
         copy_model: Whether to leave the model alone and convert a copy of it.
+        check: How thoroughly the layers are compared with the model: "quick", or "full" for all
+            that `verify` checks, on the example.
 
     Raises:
         ConversionError: The model cannot be cut as asked; it holds all reasons.
@@ -137,16 +149,17 @@ def convert(
         raise InputError(f"target={target!r} came; expected what y is, such as al.Classes(10).")
     if copy_model:
         model = copy.deepcopy(model)
-    plan, encoders, arguments = make_encoders(
+    plan, subject = make_encoders(
         model,
         example_inputs,
         at=at,
         balance=balance,
         head=head,
         settings=PartnerSettings(latent, bridge, bridge_hidden, readout),
+        check=check,
     )
     layers = al_layers(
-        encoders,
+        subject.encoders,
         target,
         [layer.readout for layer in plan.layers],
         [layer.width for layer in plan.layers],
@@ -160,4 +173,4 @@ def convert(
         detach_target=detach_target,
         partners=[layer.partners for layer in plan.layers],
     )
-    return ConvertedNetwork(layers, target, plan, Source(model, arguments, head))
+    return ConvertedNetwork(layers, target, plan, Source(model, subject.arguments, head))

@@ -22,6 +22,7 @@ from associated_learning.conversion.readouts import Readout, ReadoutContext, cho
 from associated_learning.conversion.slicing.script import Script
 from associated_learning.conversion.slicing.slice import Slice, Stream
 from associated_learning.conversion.table import text_table
+from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.training_branches import training_branches
 
 __all__ = ["PartnerSettings", "Plan", "PlannedLayer", "make_plan"]
@@ -79,6 +80,7 @@ class Plan:
         dropped: Names of modules that hold parameters and are in no layer: the old head.
         balance: What the shares are shares of.
         notes: What else there is to know.
+        branches: Modules that do something in training which the layers do not.
     """
 
     model: str
@@ -86,6 +88,7 @@ class Plan:
     dropped: tuple[str, ...]
     balance: Balance
     notes: tuple[str, ...]
+    branches: tuple[str, ...]
 
     def __str__(self) -> str:
         header = (
@@ -121,6 +124,7 @@ def make_plan(
     settings: PartnerSettings,
     streams: list[Stream],
     others: list[Stream],
+    arguments: Arguments,
 ) -> Plan:
     """Describe what was cut, and choose readouts and partners.
 
@@ -132,16 +136,19 @@ def make_plan(
         settings: What the user wishes.
         streams: What each encoder gives on the example.
         others: What it gives on fewer samples.
+        arguments: How a batch becomes the model's arguments, with its masks.
     """
     model = script.recording.model
-    layers = _layers(script, cuts, slices, costs, settings, streams, others)
+    layers = _layers(script, cuts, slices, costs, settings, streams, others, arguments)
     dropped = _dropped(model, slices)
+    branches = tuple(training_branches(script.recording, [cut.time for cut in cuts]))
     return Plan(
         model=type(model).__name__,
         layers=tuple(layers),
         dropped=dropped,
         balance=costs.balance,
-        notes=(*_notes(layers, dropped), *_branch_notes(script, cuts)),
+        notes=(*_notes(layers, dropped), *_branch_notes(branches)),
+        branches=branches,
     )
 
 
@@ -153,6 +160,7 @@ def _layers(
     settings: PartnerSettings,
     streams: list[Stream],
     others: list[Stream],
+    arguments: Arguments,
 ) -> list[PlannedLayer]:
     shares = costs.shares([cut.time for cut in cuts])
     latents = one_a_layer("latent", settings.latent, len(cuts))
@@ -162,7 +170,7 @@ def _layers(
         batch_axis = _batch_axis(streams[i].values, others[i].values)
         own_readout = given[i]
         readout = (
-            _readout(script, cut, batch_axis)
+            _readout(script, cut, batch_axis, arguments)
             if own_readout is None
             else Readout(own_readout, "as given")
         )
@@ -196,12 +204,14 @@ def _batch_axis(s: Tensor, fewer: Tensor) -> int:
     return next((i for i, (size, less) in sizes if size != less), 0)
 
 
-def _readout(script: Script, cut: Cut, batch_axis: int) -> Readout:
+def _readout(script: Script, cut: Cut, batch_axis: int, arguments: Arguments) -> Readout:
     tensor = cut.s.tensor
     axis = feature_axis(script.flow, tensor)
     module = _maker(script, cut)
-    mask = find_mask(tensor, batch_axis, axis, script.recording.inputs)
-    return choose(ReadoutContext(tensor, axis, module, mask, batch_axis))
+    masks = {name: script.recording.inputs[name] for name in arguments.masks}
+    mask = find_mask(tensor, batch_axis, axis, masks)
+    keeps = arguments.masks.get(mask or "", True)
+    return choose(ReadoutContext(tensor, axis, module, mask, batch_axis, keeps))
 
 
 def _maker(script: Script, cut: Cut) -> nn.Module | None:
@@ -246,8 +256,7 @@ def _notes(layers: list[PlannedLayer], dropped: tuple[str, ...]) -> list[str]:
     return notes
 
 
-def _branch_notes(script: Script, cuts: Sequence[Cut]) -> list[str]:
-    found = training_branches(script.recording, [cut.time for cut in cuts])
+def _branch_notes(found: Sequence[str]) -> list[str]:
     if not found:
         return []
     return [

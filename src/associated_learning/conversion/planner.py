@@ -9,10 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from associated_learning.conversion.checks.conversion import Level, check_conversion, check_level
+from associated_learning.conversion.checks.subject import Subject
 from associated_learning.conversion.cutting.balance import Balance, Costs
 from associated_learning.conversion.cutting.cuts import Cut, find_body
 from associated_learning.conversion.cutting.head import Head, head_begins
 from associated_learning.conversion.cutting.selection import At, choose_cuts
+from associated_learning.conversion.example import Example
 from associated_learning.conversion.partners import BridgeKind
 from associated_learning.conversion.plan import PartnerSettings, Plan, make_plan
 from associated_learning.conversion.slicing.equality import (
@@ -25,9 +28,10 @@ from associated_learning.conversion.slicing.pickling import allow_pickling
 from associated_learning.conversion.slicing.script import Script
 from associated_learning.conversion.slicing.slice import Slice
 from associated_learning.conversion.slicing.slicing import make_slices
-from associated_learning.conversion.tracing.arguments import KEEP_MASKS, Arguments
+from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.call import Recording
 from associated_learning.conversion.tracing.flow import Flow
+from associated_learning.conversion.tracing.masks import read_inputs
 from associated_learning.conversion.tracing.record import record
 from associated_learning.conversion.tracing.resizing import (
     attributes_kept,
@@ -42,8 +46,6 @@ from associated_learning.tensors.modes import evaluating
 
 __all__ = ["make_encoders", "plan"]
 
-MOST_SAMPLES = 4
-
 
 def plan(
     model: nn.Module,
@@ -56,13 +58,15 @@ def plan(
     readout: nn.Module | Sequence[nn.Module] | None = None,
     bridge: BridgeKind = "linear",
     bridge_hidden: int = 1280,
+    check: Level = "quick",
 ) -> Plan:
     """Look at how a model would be cut into layers, without converting it.
 
     Args:
         model: Any module. It is run on the example, in evaluation mode and without gradients.
         example_inputs: A batch of at least two samples as the model takes it: a tensor, a tuple
-            of positional arguments, a mapping of keyword arguments, or a `Sequence`.
+            of positional arguments, a mapping of keyword arguments, or a `PaddedSequence`; or an
+            `Example` around one of these, which says what cannot be seen in it.
         at: Names of submodules before each of which a new layer begins (the naming of
             ``torch.distributed.pipelining``'s split spec; a mapping from names to "beginning" or
             "end" is taken too); or a number of layers; or "auto", for four or as many as can be.
@@ -74,6 +78,7 @@ def plan(
         readout: See `convert`.
         bridge: See `make_bridge`.
         bridge_hidden: See `make_bridge`.
+        check: See `convert`.
 
     Raises:
         ConversionError: The model cannot be cut there; it holds all reasons.
@@ -90,12 +95,13 @@ def plan(
         >>> [layer.modules for layer in plan.layers], plan.dropped
         ([('0', '1'), ('2', '3')], ('4',))
     """
-    found, _, _ = make_encoders(
+    found, _ = make_encoders(
         model,
         example_inputs,
         at=at,
         balance=balance,
         head=head,
+        check=check,
         settings=PartnerSettings(latent, bridge, bridge_hidden, readout),
     )
     return found
@@ -109,11 +115,17 @@ def make_encoders(
     balance: Balance,
     head: Head,
     settings: PartnerSettings,
-) -> tuple[Plan, list[Slice], Arguments]:
-    """Return the plan, the encoders, and how a batch becomes the model's arguments."""
+    check: Level,
+) -> tuple[Plan, Subject]:
+    """Return the plan, and the encoders beside the model that they were made of."""
     _check_model(model)
-    arguments = Arguments.of(model, example_inputs)
-    inputs = _example(model, arguments, example_inputs)
+    check_level(check)
+    example = Example.of(example_inputs)
+    arguments = Arguments.of(model, example)
+    inputs = _example(model, arguments, example)
+    _check_runs(model, arguments, inputs)
+    arguments = read_inputs(model, arguments, inputs)
+    inputs = _some(arguments, inputs, example.most_samples)
     if balance == "time" and any(value.is_meta for value in inputs.values()):
         balance = "flops"  # nothing is computed there, so that nothing takes time
     recording = _record(model, arguments, inputs, balance)
@@ -134,8 +146,10 @@ def make_encoders(
     with attributes_kept(model):
         same_streams(slices, smaller.inputs, recorded_features(smaller, arguments, head))
     others = same_streams(slices, fewer, features(model, arguments, fewer, head))
-    plan = make_plan(script, cuts, slices, costs, settings, streams, others)
-    return plan, slices, arguments
+    plan = make_plan(script, cuts, slices, costs, settings, streams, others, arguments)
+    subject = Subject.of(model, arguments, head, slices, plan)
+    check_conversion(subject, inputs, check, plan.branches)
+    return plan, subject
 
 
 def _check_model(model: Any) -> None:
@@ -153,9 +167,9 @@ def _check_model(model: Any) -> None:
         )
 
 
-def _example(model: nn.Module, arguments: Arguments, x: Any) -> dict[str, Tensor]:
-    """Return the first samples of the example by name: enough to see shapes and to take times."""
-    inputs = arguments.bind(x)
+def _example(model: nn.Module, arguments: Arguments, example: Example) -> dict[str, Tensor]:
+    """Return the example's tensors by name."""
+    inputs = arguments.bind(example.inputs)
     check_finite(inputs, "example")
     device = device_of(model)
     elsewhere = [name for name, value in inputs.items() if value.device != device]
@@ -165,19 +179,39 @@ def _example(model: nn.Module, arguments: Arguments, x: Any) -> dict[str, Tensor
             f"model is on {device}; move the example there: x.to({str(device)!r})."
         )
     count = arguments.count(inputs)
-    if count < 2:
+    if count < 2 and not arguments.linked:
         raise InputError(
             f"an example of {count} samples came; expected a batch of two or more, which tells "
             "the batch apart from the other axes."
         )
-    return arguments.fewer(inputs, MOST_SAMPLES)
+    return inputs
+
+
+def _some(
+    arguments: Arguments, inputs: dict[str, Tensor], most: int | None
+) -> dict[str, Tensor]:
+    """Return the first samples of the example: enough to see shapes and to take times."""
+    return inputs if most is None else arguments.fewer(inputs, most)
+
+
+def _check_runs(model: nn.Module, arguments: Arguments, inputs: dict[str, Tensor]) -> None:
+    """Raise InputError if the model does not run on the example; this warms it up, too."""
+    args, kwargs = arguments.call(inputs)
+    with evaluating(model):
+        try:
+            model(*args, **kwargs)
+        except Exception as error:  # whatever the user's own forward raises
+            shapes = ", ".join(f"{n} {list(v.shape)} {v.dtype}" for n, v in inputs.items())
+            raise InputError(
+                f"{type(model).__name__} fails on the example ({shapes}): {error}"
+            ) from error
 
 
 def _record(
     model: nn.Module, arguments: Arguments, inputs: dict[str, Tensor], balance: Balance
 ) -> Recording:
     """Run the model, after a first run that warms it up and shows whether it runs at all."""
-    example = {name: _with_padding(name, value) for name, value in inputs.items()}
+    example = {n: _with_padding(v, arguments.masks.get(n)) for n, v in inputs.items()}
     args, kwargs = arguments.call(example)
     with evaluating(model):
         try:
@@ -185,7 +219,9 @@ def _record(
         except Exception as error:  # whatever the user's own forward raises
             shapes = ", ".join(f"{n} {list(v.shape)} {v.dtype}" for n, v in inputs.items())
             raise InputError(
-                f"{type(model).__name__} fails on the example ({shapes}): {error}"
+                f"{type(model).__name__} fails on the example's first samples ({shapes}): {error}. "
+                "If its rows are no samples, say so: al.Example(x, linked=True); to run it on all "
+                "of them: al.Example(x, most_samples=None)."
             ) from error
     recording = record(model, args, kwargs, example)
     check_seen(plain, recording)
@@ -218,12 +254,17 @@ def _count_flops(recording: Recording, again: Callable[[], Recording]) -> None:
         call.flops = other.flops
 
 
-def _with_padding(name: str, value: Tensor) -> Tensor:
-    """Let a mask that keeps everything leave out one position: models skip masks of ones."""
-    if name not in KEEP_MASKS or value.dim() != 2 or value.shape[1] < 2 or value.is_meta:
+def _with_padding(value: Tensor, keeps: bool | None) -> Tensor:
+    """Let a mask that keeps everything leave out one position: models skip such masks.
+
+    Args:
+        value: An input.
+        keeps: Whether it is true at real positions; None if it is no mask.
+    """
+    if keeps is None or value.dim() != 2 or value.shape[1] < 2 or value.is_meta:
         return value
-    if not bool(value.bool().all()):
+    if not bool((value.bool() == keeps).all()):
         return value
     padded = value.clone()
-    padded[0, -1] = 0
+    padded[0, -1] = not keeps
     return padded

@@ -27,7 +27,7 @@ from associated_learning.conversion.slicing.slice import (
     parts,
     references,
 )
-from associated_learning.conversion.tracing.arguments import KEEP_MASKS, PADDING_MASKS, Arguments
+from associated_learning.conversion.tracing.arguments import Arguments
 
 __all__ = ["make_slices"]
 
@@ -44,7 +44,7 @@ def make_slices(script: Script, cuts: Sequence[Cut], arguments: Arguments) -> li
     needed = _needed(script, ends)
     # for the readouts, whether or not a module uses them
     masks: dict[str, Ref] = {
-        name: Given(name) for name in arguments.names if name in KEEP_MASKS + PADDING_MASKS
+        name: Given(name) for name in arguments.masks
     }
     outgoing = masks
     slices: list[Slice] = []

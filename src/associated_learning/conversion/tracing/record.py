@@ -34,8 +34,9 @@ def record(
     *,
     count_flops: bool = False,
     in_training: bool = False,
+    gradients: bool = False,
 ) -> Recording:
-    """Run a model once, without gradients, and write down its calls.
+    """Run a model once and write down its calls.
 
     Args:
         model: The model; it and its mode are left as they were.
@@ -44,10 +45,11 @@ def record(
         inputs: The tensors among them, by name.
         count_flops: Whether to count floating-point operations, which takes time.
         in_training: Whether to run it in training mode; in evaluation mode by default.
+        gradients: Whether its tensors keep the graph that made them, for gradients.
     """
     with ExitStack() as stack:
         stack.enter_context(training(model) if in_training else evaluating(model))
-        stack.enter_context(torch.no_grad())
+        stack.enter_context(torch.set_grad_enabled(gradients))
         counter = stack.enter_context(FlopCounterMode(display=False)) if count_flops else None
         recorder = _Recorder(model, counter)
         stack.enter_context(recorder.patched())

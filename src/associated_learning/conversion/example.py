@@ -1,0 +1,66 @@
+"""An example batch, and what cannot be seen in it: which inputs are masks, shared, or no samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from associated_learning.errors import InputError
+
+__all__ = ["Example"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """A batch for `convert` and `plan`, with what it does not show by itself.
+
+    A plain batch may be passed instead; then all of this is found out by trying the model.
+
+    Attributes:
+        inputs: The batch, as the model takes it. Inputs within others are named with dots:
+            "text.ids", "levels.0".
+        padding: Names of masks, ``[B, T]``, that are true at padding.
+        keep: Names of masks, ``[B, T]``, that are true at real positions.
+        shared: Names of inputs that are the same for all samples: a mask ``[T, T]``, the edges of
+            a graph.
+        linked: Whether rows influence each other, as the nodes of a graph do; then the example is
+            run as a whole, and rows are not tried one by one.
+        most_samples: How many samples are looked at; None for all.
+
+    Raises:
+        InputError: ``most_samples`` is below two, or a mask is named twice.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> class Graph(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.a, self.b, self.out = nn.Linear(4, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+        ...     def forward(self, x, adjacency):
+        ...         return self.out((adjacency @ self.b((adjacency @ self.a(x)).relu())).relu())
+        >>> nodes = al.Example((torch.randn(6, 4), torch.eye(6)), shared=["adjacency"], linked=True)
+        >>> len(al.plan(Graph(), nodes, at=2).layers)
+        2
+    """
+
+    inputs: Any
+    padding: Sequence[str] = ()
+    keep: Sequence[str] = ()
+    shared: Sequence[str] = ()
+    linked: bool = False
+    most_samples: int | None = 4
+
+    def __post_init__(self) -> None:
+        if self.most_samples is not None and self.most_samples < 2:
+            raise InputError(f"most_samples={self.most_samples} came; expected two or more.")
+        twice = set(self.padding) & set(self.keep)
+        if twice:
+            raise InputError(f"{', '.join(sorted(twice))} came both for padding and for keep.")
+
+    @classmethod
+    def of(cls, x: Any) -> Example:
+        """Return an example as it is, or a batch as an example."""
+        return x if isinstance(x, cls) else cls(x)
