@@ -9,7 +9,7 @@ from torch import Tensor
 
 from associated_learning.conversion.tracing.arguments import Arguments
 
-__all__ = ["repeated", "resized", "rolled", "with_row"]
+__all__ = ["repeated", "resized", "reversed_rows", "rolled", "with_row"]
 
 # by the number of axes of the data: which could be positions or pixels
 _POSITIONS: dict[int, list[tuple[int, ...]]] = {
@@ -33,6 +33,12 @@ def with_row(
             for name, value in inputs.items()
         }
     return None
+
+
+def reversed_rows(arguments: Arguments, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a batch with its samples in the other order."""
+    rows = arguments.rows(inputs)
+    return {name: value.flip(0) if name in rows else value for name, value in inputs.items()}
 
 
 def rolled(
@@ -59,22 +65,32 @@ def repeated(
 
 def resized(
     arguments: Arguments, inputs: Mapping[str, Tensor], share: float
-) -> Iterator[tuple[tuple[int, ...], dict[str, Tensor]]]:
-    """Yield batches with another number of positions or pixels, and the axes that differ.
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yield batches with another number of positions or pixels, and what differs in words.
 
-    Every input that is as long as the data there, such as a mask, is as long again.
+    Every input that is as long as the data there, such as a mask, is as long again; an input of a
+    length of its own also changes alone.
     """
     data = inputs[arguments.data_name]
     for axes in _POSITIONS.get(data.dim(), []):
         batch = dict(inputs)
         for axis in axes:
             size = data.shape[axis]
-            new = max(1, int(size * share))
             for name, value in batch.items():
                 for own in _axes_of(arguments, name, value, axis, size):
-                    index = torch.arange(new, device=value.device) % size
-                    batch[name] = batch[name].index_select(own, index)
-        yield axes, batch
+                    batch[name] = _of_size(batch[name], own, share)
+        yield f"of axis {' and '.join(map(str, axes))}", batch
+    for name in arguments.rows(inputs):
+        value = inputs[name]
+        if value.dim() > 1 and data.dim() > 1 and value.shape[1] != data.shape[1]:
+            yield f"of axis 1 of {name}", {**inputs, name: _of_size(value, 1, share)}
+
+
+def _of_size(value: Tensor, axis: int, share: float) -> Tensor:
+    """Return a tensor with fewer or more positions; an odd number of them, unless twice as many."""
+    size = value.shape[axis]
+    new = int(size * share) if share > 1 else int(size * share) | 1
+    return value.index_select(axis, torch.arange(new, device=value.device) % size)
 
 
 def _axes_of(arguments: Arguments, name: str, value: Tensor, axis: int, size: int) -> list[int]:

@@ -40,9 +40,8 @@ def _others(
     for count in _COUNTS:
         yield f"{count} sample{'s' * (count > 1)}", repeated(subject.arguments, inputs, count)
     for share in (0.5, 0.75, 2.0):
-        for axes, batch in resized(subject.arguments, inputs, share):
-            named = " and ".join(map(str, axes))
-            yield f"{share:g} of axis {named}", batch
+        for what, batch in resized(subject.arguments, inputs, share):
+            yield f"{share:g} {what}", batch
 
 
 def _compared(subject: Subject, what: str, batch: Mapping[str, Tensor], expected: Tensor) -> Check:

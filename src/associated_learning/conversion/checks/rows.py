@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from associated_learning.conversion.checks.alterations import with_row
+from associated_learning.conversion.checks.alterations import reversed_rows, with_row
 from associated_learning.conversion.checks.check import Check
 from associated_learning.conversion.checks.subject import Subject
 
@@ -36,6 +36,8 @@ def check_rows(
 ) -> list[Check]:
     """Change one sample after the other, in evaluation, and look which rows change.
 
+    Samples in the other order must give the same rows in the other order, too.
+
     Args:
         subject: Model and layers.
         inputs: A batch of two samples or more.
@@ -49,6 +51,10 @@ def check_rows(
             rows = s[0].shape[axis] if s[0].dim() > axis else 0
             if rows != count:
                 return [_folded(subject, i, rows, count)]
+        after = _run(subject, reversed_rows(subject.arguments, inputs))
+        for i, (old, new) in enumerate(zip(before, after, strict=True)):
+            if differing_rows(old[0].flip(subject.batch_axes[i]), new[0], subject.batch_axes[i]):
+                return [_out_of_order(subject, i)]
         for sample in samples:
             changed = with_row(subject.arguments, inputs, sample)
             if changed is None:
@@ -87,6 +93,17 @@ def _folded(subject: Subject, i: int, rows: int, count: int) -> Check:
         False,
         f"a batch of {count} samples gives an s of {rows} rows: samples are folded into another "
         "axis, or are not the first axis of the batch",
+        subject.place(i),
+        _REMEDY,
+    )
+
+
+def _out_of_order(subject: Subject, i: int) -> Check:
+    return Check(
+        f"rows of layer {i + 1} are the samples",
+        False,
+        "with the samples in the other order the rows of s are not in the other order: they are "
+        "sorted, or not the samples",
         subject.place(i),
         _REMEDY,
     )
