@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from associated_learning.conversion.al_form import measured_width, one_a_layer
 from associated_learning.conversion.cutting.balance import Balance, Costs
 from associated_learning.conversion.cutting.cuts import Cut
-from associated_learning.conversion.cutting.feature_axis import feature_axis
+from associated_learning.conversion.cutting.feature_axis import feature_axis, steady_axis
 from associated_learning.conversion.partners import (
     BridgeKind,
     MakePartners,
@@ -124,6 +124,7 @@ def make_plan(
     settings: PartnerSettings,
     streams: list[Stream],
     others: list[Stream],
+    halved: list[Stream],
     arguments: Arguments,
 ) -> Plan:
     """Describe what was cut, and choose readouts and partners.
@@ -136,10 +137,11 @@ def make_plan(
         settings: What the user wishes.
         streams: What each encoder gives on the example.
         others: What it gives on fewer samples.
+        halved: What it gives on fewer samples of fewer positions, if the model takes fewer.
         arguments: How a batch becomes the model's arguments, with its masks.
     """
     model = script.recording.model
-    layers = _layers(script, cuts, slices, costs, settings, streams, others, arguments)
+    layers = _layers(script, cuts, slices, costs, settings, streams, others, halved, arguments)
     dropped = _dropped(model, slices)
     branches = tuple(training_branches(script.recording, [cut.time for cut in cuts]))
     return Plan(
@@ -160,6 +162,7 @@ def _layers(
     settings: PartnerSettings,
     streams: list[Stream],
     others: list[Stream],
+    halved: list[Stream],
     arguments: Arguments,
 ) -> list[PlannedLayer]:
     shares = costs.shares([cut.time for cut in cuts])
@@ -170,7 +173,7 @@ def _layers(
         batch_axis = _batch_axis(streams[i].values, others[i].values)
         own_readout = given[i]
         readout = (
-            _readout(script, cut, batch_axis, arguments)
+            _readout(script, cut, batch_axis, halved[i].values, arguments)
             if own_readout is None
             else Readout(own_readout, "as given")
         )
@@ -204,9 +207,11 @@ def _batch_axis(s: Tensor, fewer: Tensor) -> int:
     return next((i for i, (size, less) in sizes if size != less), 0)
 
 
-def _readout(script: Script, cut: Cut, batch_axis: int, arguments: Arguments) -> Readout:
+def _readout(
+    script: Script, cut: Cut, batch_axis: int, halved: Tensor, arguments: Arguments
+) -> Readout:
     tensor = cut.s.tensor
-    axis = feature_axis(script.flow, tensor)
+    axis = steady_axis(tensor, halved, batch_axis, feature_axis(script.flow, tensor))
     module = _maker(script, cut)
     masks = {name: script.recording.inputs[name] for name in arguments.masks}
     mask = find_mask(tensor, batch_axis, axis, masks)

@@ -123,12 +123,14 @@ def make_encoders(
     example = Example.of(example_inputs)
     arguments = Arguments.of(model, example)
     inputs = _example(model, arguments, example)
-    _check_runs(model, arguments, inputs)
     arguments = read_inputs(model, arguments, inputs)
-    inputs = _some(arguments, inputs, example.most_samples)
+    whole, inputs = inputs, _some(arguments, inputs, example.most_samples)
     if balance == "time" and any(value.is_meta for value in inputs.values()):
         balance = "flops"  # nothing is computed there, so that nothing takes time
-    recording = _record(model, arguments, inputs, balance)
+    try:
+        recording = _record(model, arguments, inputs, balance)
+    except InputError as error:
+        raise _trimmed(model, arguments, whole, inputs, error) from error
     smaller = record_smaller(model, arguments, inputs)
     different = differences(recording.root, smaller.root)
     flow = Flow(recording, arguments.data(inputs), different)
@@ -144,9 +146,9 @@ def make_encoders(
     fewer = arguments.fewer(inputs, min(2, arguments.count(inputs) - 1))
     streams = same_streams(slices, recording.inputs, body.features.tensor)
     with attributes_kept(model):
-        same_streams(slices, smaller.inputs, recorded_features(smaller, arguments, head))
+        halved = same_streams(slices, smaller.inputs, recorded_features(smaller, arguments, head))
     others = same_streams(slices, fewer, features(model, arguments, fewer, head))
-    plan = make_plan(script, cuts, slices, costs, settings, streams, others, arguments)
+    plan = make_plan(script, cuts, slices, costs, settings, streams, others, halved, arguments)
     subject = Subject.of(model, arguments, head, slices, plan)
     check_conversion(subject, inputs, check, plan.branches)
     return plan, subject
@@ -194,18 +196,6 @@ def _some(
     return inputs if most is None else arguments.fewer(inputs, most)
 
 
-def _check_runs(model: nn.Module, arguments: Arguments, inputs: dict[str, Tensor]) -> None:
-    """Raise InputError if the model does not run on the example; this warms it up, too."""
-    args, kwargs = arguments.call(inputs)
-    with evaluating(model):
-        try:
-            model(*args, **kwargs)
-        except Exception as error:  # whatever the user's own forward raises
-            shapes = ", ".join(f"{n} {list(v.shape)} {v.dtype}" for n, v in inputs.items())
-            raise InputError(
-                f"{type(model).__name__} fails on the example ({shapes}): {error}"
-            ) from error
-
 
 def _record(
     model: nn.Module, arguments: Arguments, inputs: dict[str, Tensor], balance: Balance
@@ -219,9 +209,7 @@ def _record(
         except Exception as error:  # whatever the user's own forward raises
             shapes = ", ".join(f"{n} {list(v.shape)} {v.dtype}" for n, v in inputs.items())
             raise InputError(
-                f"{type(model).__name__} fails on the example's first samples ({shapes}): {error}. "
-                "If its rows are no samples, say so: al.Example(x, linked=True); to run it on all "
-                "of them: al.Example(x, most_samples=None)."
+                f"{type(model).__name__} fails on the example ({shapes}): {error}"
             ) from error
     recording = record(model, args, kwargs, example)
     check_seen(plain, recording)
@@ -230,6 +218,30 @@ def _record(
     if balance == "flops":
         _count_flops(recording, lambda: record(model, args, kwargs, example, count_flops=True))
     return recording
+
+
+def _trimmed(
+    model: nn.Module,
+    arguments: Arguments,
+    whole: dict[str, Tensor],
+    inputs: dict[str, Tensor],
+    error: InputError,
+) -> InputError:
+    """Return the error, or, if the model runs on the whole example, that its rows are no samples."""
+    if isinstance(error, ConversionError) or arguments.count(whole) == arguments.count(inputs):
+        return error
+    args, kwargs = arguments.call(whole)
+    try:
+        with evaluating(model):
+            model(*args, **kwargs)
+    except Exception:  # it fails on the whole example, too
+        return error
+    return InputError(
+        f"{error}. It runs on the whole example: these are its first {arguments.count(inputs)} "
+        "samples, with which conversion begins. If its rows are no samples, as the nodes of a "
+        "graph or the tokens of bags, say so: al.Example(x, linked=True); if only the number "
+        "matters: al.Example(x, most_samples=None)."
+    )
 
 
 def _measure_again(recording: Recording, again: Callable[[], Recording]) -> None:

@@ -98,8 +98,7 @@ def choose(activation: ReadoutContext) -> Readout:
     """Choose the readout of a layer.
 
     Raises:
-        InputError: The activation has no axis beside the batch, or a registered function
-            returned no module.
+        InputError: A registered function returned no module.
     """
     for kind in type(activation.module).__mro__:
         if kind in _registered:
@@ -129,10 +128,7 @@ def _batch_first(activation: ReadoutContext) -> Readout:
 def _by_shape(activation: ReadoutContext) -> Readout:
     s, axis, _, mask, _, keeps = activation
     if s.dim() < 2:
-        raise InputError(
-            f"an activation of shape {list(s.shape)} came; expected the batch and at least one "
-            "more axis."
-        )
+        return Readout(StreamReadout(Column()), "as it is: a number")
     if s.dim() == 3 and mask is not None:
         padded = "false" if keeps else "true"
         reason = f"mean over positions, without padding (where {mask} is {padded})"
@@ -185,6 +181,14 @@ class StreamReadout(nn.Module):
         """Return ``[B, W]``."""
         vector: Tensor = self.readout(s.values)
         return vector.float()
+
+
+class Column(nn.Module):
+    """Makes a vector of one number a sample: ``[B]`` to ``[B, 1]``."""
+
+    def forward(self, s: Tensor) -> Tensor:
+        """Return ``[B, 1]``."""
+        return s.unsqueeze(1)
 
 
 class BatchFirst(nn.Module):
