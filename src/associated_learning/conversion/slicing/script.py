@@ -29,7 +29,14 @@ from associated_learning.conversion.slicing.slice import (
 )
 from associated_learning.conversion.tracing.call import Call, leaves
 from associated_learning.conversion.tracing.flow import Flow
-from associated_learning.conversion.tracing.sizes import Arithmetic, Size, TracedInt
+from associated_learning.conversion.tracing.sizes import (
+    Arithmetic,
+    Content,
+    Size,
+    TracedFloat,
+    TracedInt,
+    is_traced,
+)
 from associated_learning.errors import Fault
 
 __all__ = ["Script"]
@@ -86,8 +93,10 @@ class Script:
         """Return an argument with references in the place of what other batches change."""
         if isinstance(value, Tensor):
             return self.reference(value, call)
-        if isinstance(value, TracedInt):
-            return self._size(value)
+        if is_traced(value):
+            return self._number(value)
+        if isinstance(value, Content):
+            return Result(self.numbers[id(value.call)], None)
         if isinstance(value, torch.device):
             return Device() if value == self.device else value
         if isinstance(value, nn.Module):
@@ -155,21 +164,27 @@ class Script:
         around = [call for call in (maker, *maker.ancestors()) if id(call) in self.numbers]
         return _position(around[0], self.numbers, tensor) if around else None
 
-    def _size(self, value: TracedInt) -> Any:
-        """Return a size as a reference; the number itself where its origin is out of sight."""
+    def _number(self, value: TracedInt | TracedFloat) -> Any:
+        """Return a number as a reference to what it was computed from."""
         origin = value.origin
         if isinstance(origin, Size):
             tensor = self._visible(origin.tensor)
             if tensor is not None:
                 return SizeOf(tensor, origin.dim)
+        if isinstance(origin, Content) and id(origin.call) in self.numbers:
+            return _position(origin.call, self.numbers, value)
         for call in self.calls:
             found = _position(call, self.numbers, value) if call.module is not None else None
             if found is not None:
                 return found
         if isinstance(origin, Arithmetic):
-            operands = [self._size(o) if isinstance(o, TracedInt) else o for o in origin.operands]
+            operands = [self._number(o) if is_traced(o) else o for o in origin.operands]
             return Computed(origin.function, tuple(operands))
-        return int(value)
+        self._fault(
+            self.recording.root,
+            f"it uses the number {value!r}, which another module made but did not return",
+        )
+        return Given("nothing")
 
     def _fault(self, owner: Call, what: str) -> None:
         fault = Fault(
