@@ -14,7 +14,7 @@ from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.cutting.selection import At
 from associated_learning.conversion.partners import BridgeKind
 from associated_learning.conversion.plan import PartnerSettings, Plan
-from associated_learning.conversion.planner import make_encoders
+from associated_learning.conversion.planner import SAMPLES, make_encoders
 from associated_learning.conversion.slicing.equality import features
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.errors import InputError
@@ -90,6 +90,7 @@ def convert(
     bias: bool = True,
     detach_target: bool = True,
     copy_model: bool = False,
+    samples: int | None = SAMPLES,
 ) -> ConvertedNetwork:
     """Convert a model to AL form (Algorithm 1).
 
@@ -116,6 +117,7 @@ def convert(
         bias: See `al_form`.
         detach_target: See `al_form`.
         copy_model: Whether to leave the model alone and convert a copy of it.
+        samples: How many samples of the example are looked at; see `plan`.
 
     Raises:
         ConversionError: The model cannot be cut as asked; it holds all reasons.
@@ -143,6 +145,7 @@ def convert(
         at=at,
         balance=balance,
         head=head,
+        samples=samples,
         settings=PartnerSettings(latent, bridge, bridge_hidden, readout),
     )
     layers = al_layers(

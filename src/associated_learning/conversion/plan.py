@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from associated_learning.conversion.al_form import measured_width, one_a_layer
 from associated_learning.conversion.cutting.balance import Balance, Costs
-from associated_learning.conversion.cutting.cuts import Cut
+from associated_learning.conversion.cutting.body import Cut
 from associated_learning.conversion.cutting.feature_axis import feature_axis
 from associated_learning.conversion.partners import (
     BridgeKind,
@@ -22,7 +22,6 @@ from associated_learning.conversion.readouts import Readout, ReadoutContext, cho
 from associated_learning.conversion.slicing.script import Script
 from associated_learning.conversion.slicing.slice import Slice, Stream
 from associated_learning.conversion.table import text_table
-from associated_learning.conversion.tracing.training_branches import training_branches
 
 __all__ = ["PartnerSettings", "Plan", "PlannedLayer", "make_plan"]
 
@@ -121,6 +120,7 @@ def make_plan(
     settings: PartnerSettings,
     streams: list[Stream],
     others: list[Stream],
+    notes: Sequence[str],
 ) -> Plan:
     """Describe what was cut, and choose readouts and partners.
 
@@ -132,6 +132,7 @@ def make_plan(
         settings: What the user wishes.
         streams: What each encoder gives on the example.
         others: What it gives on fewer samples.
+        notes: What was noticed on the way.
     """
     model = script.recording.model
     layers = _layers(script, cuts, slices, costs, settings, streams, others)
@@ -141,7 +142,7 @@ def make_plan(
         layers=tuple(layers),
         dropped=dropped,
         balance=costs.balance,
-        notes=(*_notes(layers, dropped), *_branch_notes(script, cuts)),
+        notes=(*_notes(layers, dropped), *notes),
     )
 
 
@@ -244,16 +245,6 @@ def _notes(layers: list[PlannedLayer], dropped: tuple[str, ...]) -> list[str]:
             "inside it by at=[...] to see what forbids them"
         )
     return notes
-
-
-def _branch_notes(script: Script, cuts: Sequence[Cut]) -> list[str]:
-    found = training_branches(script.recording, [cut.time for cut in cuts])
-    if not found:
-        return []
-    return [
-        f"in training, the forward of {', '.join(found)} takes another way (LayerDrop, stochastic "
-        "depth); the layers always take that of evaluation"
-    ]
 
 
 def _written(shape: tuple[int, ...], batch_axis: int) -> str:

@@ -95,7 +95,7 @@ class Recording:
         inputs: The example's tensors by the names of the model's arguments.
         aliases: By id of a tensor: the tensor which a module returned as it had got it.
         assigned: By id of a module: an attribute that its forward assigned.
-        notes: What the layers will leave out, for the plan.
+        in_training: Whether the model ran in training mode.
     """
 
     model: nn.Module
@@ -103,7 +103,7 @@ class Recording:
     inputs: dict[str, Tensor]
     aliases: dict[int, Tensor]
     assigned: dict[int, str]
-    notes: list[str]
+    in_training: bool = False
 
     def by_path(self) -> dict[str, Call]:
         """Return the first call of every module that was called, by its name."""

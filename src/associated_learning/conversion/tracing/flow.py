@@ -109,8 +109,13 @@ class Flow:
 
     @cached_property
     def updated(self) -> set[int]:
-        several = [v.tensor for v in self.state.values() if not v.sources and len(v.uses) > 1]
-        return _changed_in_training(self.recording, several) if several else set()
+        several = (k for k, v in self.state.items() if not v.sources and len(v.uses) > 1)
+        return self.changed(several)
+
+    def changed(self, keys: Iterable[int]) -> set[int]:
+        """Return which of these are ids of buffers that training changes."""
+        buffers = [self.state[key].tensor for key in keys if not self.state[key].sources]
+        return _changed_in_training(self.recording, buffers) if buffers else set()
 
     def _add_state(self, name: str, tensor: Tensor, source: int) -> None:
         self.state[id(tensor)] = Value(tensor, -1, None, source)

@@ -7,11 +7,15 @@ from typing import Any
 
 from associated_learning.errors import InputError
 
-__all__ = ["expect", "unchanged"]
+__all__ = ["GuardError", "expect", "unchanged"]
 
 _SYMBOLS = {
     "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=",
 }  # fmt: skip
+
+
+class GuardError(InputError):
+    """A batch for which a taken-apart forward might go another way than for the example."""
 
 
 def expect(
@@ -26,11 +30,11 @@ def expect(
         place: The module whose forward did so.
 
     Raises:
-        InputError: It is another value now, so that the forward might take another way.
+        GuardError: It is another value now, so that the forward might take another way.
     """
     value = function(*operands)
     if not _same(value, outcome):
-        raise InputError(
+        raise GuardError(
             f"{place} was taken apart, and its forward goes by {_written(function, operands)}, "
             f"which is {value!r} for this batch and was {outcome!r} for the example: the layers "
             "would go the example's way. Pass batches like the example, or convert again with an "

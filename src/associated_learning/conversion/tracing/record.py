@@ -39,6 +39,7 @@ def record(
     *,
     count_flops: bool = False,
     in_training: bool = False,
+    seed: int = 0,
 ) -> Recording:
     """Run a model once, without gradients, and write down its calls.
 
@@ -49,10 +50,11 @@ def record(
         inputs: The tensors among them, by name.
         count_flops: Whether to count floating-point operations, which takes time.
         in_training: Whether to run it in training mode; in evaluation mode by default.
+        seed: Of the random numbers that it draws.
     """
     with ExitStack() as stack:
         stack.enter_context(training(model) if in_training else evaluating(model))
-        stack.enter_context(same_draws())
+        stack.enter_context(same_draws(seed))
         stack.enter_context(torch.no_grad())
         counter = stack.enter_context(_flop_counter()) if count_flops else None
         recorder = _Recorder(model, counter)
@@ -63,14 +65,14 @@ def record(
         model(*args, **kwargs)
         assigned = _assigned(model, before)
     (root,) = recorder.roots
-    return Recording(model, root, inputs, recorder.aliases, assigned, recorder.notes)
+    return Recording(model, root, inputs, recorder.aliases, assigned, in_training)
 
 
 @contextmanager
-def same_draws() -> Iterator[None]:
+def same_draws(seed: int = 0) -> Iterator[None]:
     """Let every run of a model draw the same random numbers; the generators are restored."""
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         yield
 
 
@@ -116,7 +118,6 @@ class _Recorder(TorchFunctionMode):
         self.stack: list[Call] = []
         self.roots: list[Call] = []
         self.aliases: dict[int, Tensor] = {}
-        self.notes: list[str] = []
         self.deaf = False
 
     def module(self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
