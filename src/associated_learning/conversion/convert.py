@@ -16,7 +16,7 @@ from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.cutting.selection import At
 from associated_learning.conversion.partners import BridgeKind
 from associated_learning.conversion.plan import PartnerSettings, Plan
-from associated_learning.conversion.planner import make_encoders
+from associated_learning.conversion.planner import SAMPLES, make_encoders
 from associated_learning.conversion.slicing.equality import features
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.errors import InputError
@@ -100,6 +100,7 @@ def convert(
     detach_target: bool = True,
     copy_model: bool = False,
     check: Level = "quick",
+    samples: int | None = SAMPLES,
 ) -> ConvertedNetwork:
     """Convert a model to AL form (Algorithm 1).
 
@@ -128,6 +129,7 @@ def convert(
         copy_model: Whether to leave the model alone and convert a copy of it.
         check: How thoroughly the layers are compared with the model: "quick", or "full" for all
             that `verify` checks, on the example.
+        samples: How many samples of the example are looked at; see `plan`.
 
     Raises:
         ConversionError: The model cannot be cut as asked; it holds all reasons.
@@ -155,6 +157,7 @@ def convert(
         at=at,
         balance=balance,
         head=head,
+        samples=samples,
         settings=PartnerSettings(latent, bridge, bridge_hidden, readout),
         check=check,
     )

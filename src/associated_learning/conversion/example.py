@@ -26,10 +26,9 @@ class Example:
             a graph.
         linked: Whether rows influence each other, as the nodes of a graph do; then the example is
             run as a whole, and rows are not tried one by one.
-        most_samples: How many samples are looked at; None for all.
 
     Raises:
-        InputError: ``most_samples`` is below two, or a mask is named twice.
+        InputError: A mask is named both for padding and for keep.
 
     Example:
         >>> import torch
@@ -51,11 +50,8 @@ class Example:
     keep: Sequence[str] = ()
     shared: Sequence[str] = ()
     linked: bool = False
-    most_samples: int | None = 4
 
     def __post_init__(self) -> None:
-        if self.most_samples is not None and self.most_samples < 2:
-            raise InputError(f"most_samples={self.most_samples} came; expected two or more.")
         twice = set(self.padding) & set(self.keep)
         if twice:
             raise InputError(f"{', '.join(sorted(twice))} came both for padding and for keep.")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from associated_learning.conversion.al_form import measured_width, one_a_layer
 from associated_learning.conversion.cutting.balance import Balance, Costs
-from associated_learning.conversion.cutting.cuts import Cut
+from associated_learning.conversion.cutting.body import Cut
 from associated_learning.conversion.cutting.feature_axis import feature_axis, steady_axis
 from associated_learning.conversion.partners import (
     BridgeKind,
@@ -23,7 +23,6 @@ from associated_learning.conversion.slicing.script import Script
 from associated_learning.conversion.slicing.slice import Slice, Stream
 from associated_learning.conversion.table import text_table
 from associated_learning.conversion.tracing.arguments import Arguments
-from associated_learning.conversion.tracing.training_branches import training_branches
 
 __all__ = ["PartnerSettings", "Plan", "PlannedLayer", "make_plan"]
 
@@ -124,8 +123,10 @@ def make_plan(
     settings: PartnerSettings,
     streams: list[Stream],
     others: list[Stream],
-    halved: list[Stream],
+    halved: list[Stream] | None,
     arguments: Arguments,
+    notes: Sequence[str],
+    branches: tuple[str, ...],
 ) -> Plan:
     """Describe what was cut, and choose readouts and partners.
 
@@ -137,19 +138,20 @@ def make_plan(
         settings: What the user wishes.
         streams: What each encoder gives on the example.
         others: What it gives on fewer samples.
-        halved: What it gives on fewer samples of fewer positions, if the model takes fewer.
+        halved: What it gives on fewer positions, if the model takes fewer.
         arguments: How a batch becomes the model's arguments, with its masks.
+        notes: What was noticed on the way.
+        branches: Modules that do something in training which the layers do not.
     """
     model = script.recording.model
     layers = _layers(script, cuts, slices, costs, settings, streams, others, halved, arguments)
     dropped = _dropped(model, slices)
-    branches = tuple(training_branches(script.recording, [cut.time for cut in cuts]))
     return Plan(
         model=type(model).__name__,
         layers=tuple(layers),
         dropped=dropped,
         balance=costs.balance,
-        notes=(*_notes(layers, dropped), *_branch_notes(branches)),
+        notes=(*_notes(layers, dropped), *notes),
         branches=branches,
     )
 
@@ -162,7 +164,7 @@ def _layers(
     settings: PartnerSettings,
     streams: list[Stream],
     others: list[Stream],
-    halved: list[Stream],
+    halved: list[Stream] | None,
     arguments: Arguments,
 ) -> list[PlannedLayer]:
     shares = costs.shares([cut.time for cut in cuts])
@@ -173,7 +175,7 @@ def _layers(
         batch_axis = _batch_axis(streams[i].values, others[i].values)
         own_readout = given[i]
         readout = (
-            _readout(script, cut, batch_axis, halved[i].values, arguments)
+            _readout(script, cut, batch_axis, halved and halved[i].values, arguments)
             if own_readout is None
             else Readout(own_readout, "as given")
         )
@@ -208,7 +210,7 @@ def _batch_axis(s: Tensor, fewer: Tensor) -> int:
 
 
 def _readout(
-    script: Script, cut: Cut, batch_axis: int, halved: Tensor, arguments: Arguments
+    script: Script, cut: Cut, batch_axis: int, halved: Tensor | None, arguments: Arguments
 ) -> Readout:
     tensor = cut.s.tensor
     axis = steady_axis(tensor, halved, batch_axis, feature_axis(script.flow, tensor))
@@ -259,15 +261,6 @@ def _notes(layers: list[PlannedLayer], dropped: tuple[str, ...]) -> list[str]:
             "inside it by at=[...] to see what forbids them"
         )
     return notes
-
-
-def _branch_notes(found: Sequence[str]) -> list[str]:
-    if not found:
-        return []
-    return [
-        f"in training, the forward of {', '.join(found)} takes another way (LayerDrop, stochastic "
-        "depth); the layers always take that of evaluation"
-    ]
 
 
 def _written(shape: tuple[int, ...], batch_axis: int) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.plan import Plan
 from associated_learning.conversion.slicing.equality import recorded_features
-from associated_learning.conversion.slicing.slice import Slice, Stream
+from associated_learning.conversion.slicing.slice import LayerProgram, Slice, Stream
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.record import record
 from associated_learning.conversion.tracing.resizing import attributes_kept
@@ -127,7 +127,7 @@ class Subject(NamedTuple):
         called = {
             id(module): (path, module)
             for encoder in slices
-            for path in (s.target for s in encoder.recipe.steps if isinstance(s.target, str))
+            for path in _called(encoder.in_training or encoder.recipe)
             for module in encoder.get_submodule(path).modules()
         }
         return [
@@ -135,6 +135,10 @@ class Subject(NamedTuple):
             for number, (path, module) in enumerate(called.values())
             if not isinstance(module, torch.jit.ScriptModule)
         ]
+
+
+def _called(program: LayerProgram) -> list[str]:
+    return [step.target for step in program.steps if isinstance(step.target, str)]
 
 
 class _Reseeding:

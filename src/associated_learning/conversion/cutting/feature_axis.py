@@ -33,16 +33,16 @@ def feature_axis(flow: Flow, tensor: Tensor) -> int:
     return 1 if tensor.dim() >= 4 else tensor.dim() - 1
 
 
-def steady_axis(s: Tensor, halved: Tensor, batch_axis: int, axis: int) -> int:
+def steady_axis(s: Tensor, halved: Tensor | None, batch_axis: int, axis: int) -> int:
     """Return the axis of the features, or another one if that grows with the size of the batch's data.
 
     Args:
         s: An activation on the example.
-        halved: The same on fewer positions or pixels.
+        halved: The same on fewer positions or pixels, if the model takes fewer.
         batch_axis: The axis of the samples.
         axis: What the operations tell.
     """
-    if s.dim() != halved.dim() or s.shape[axis] == halved.shape[axis]:
+    if halved is None or s.dim() != halved.dim() or s.shape[axis] == halved.shape[axis]:
         return axis
     steady = [i for i in range(s.dim()) if i != batch_axis and s.shape[i] == halved.shape[i]]
     return steady[-1] if steady else axis

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from associated_learning.conversion.cutting.cuts import find_body
+from associated_learning.conversion.cutting.body import find_body
 from associated_learning.conversion.cutting.head import Head, head_begins
 from associated_learning.conversion.slicing.slice import Slice, Stream
 from associated_learning.conversion.tracing.arguments import Arguments

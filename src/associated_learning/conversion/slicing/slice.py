@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.call import leaves
+from associated_learning.errors import InputError
 
 __all__ = [
     "Attribute",
@@ -177,18 +178,26 @@ class Slice(nn.Module):
     Args:
         members: The modules, parameters and other tensors that the recipe names, by path.
         recipe: What to do with them.
+        in_training: What to do in training mode, where the model's forward does something else.
     """
 
-    def __init__(self, members: dict[str, nn.Module | Tensor], recipe: LayerProgram) -> None:
+    def __init__(
+        self,
+        members: dict[str, nn.Module | Tensor],
+        recipe: LayerProgram,
+        in_training: LayerProgram | None = None,
+    ) -> None:
         super().__init__()
         for path in sorted(members):
             _place(self, path, members[path])
         self.recipe = recipe
+        self.in_training = in_training
 
     def forward(self, x: Any) -> Stream:
         """Run the slice: on a batch of inputs in the first layer, on a `Stream` above it."""
-        values = self._received(x)
-        for step in self.recipe.steps:
+        program = self.in_training if self.training and self.in_training else self.recipe
+        values = self._received(x, program)
+        for step in program.steps:
             target = step.target
             function = self.get_submodule(target) if isinstance(target, str) else target
             args = [self._value(arg, values) for arg in step.args]
@@ -196,18 +205,23 @@ class Slice(nn.Module):
             values[Result(step.number, None)] = function(*args, **kwargs)
             for number in step.frees:
                 values.pop(Result(number, None), None)
-        side = {name: self._value(ref, values) for name, ref in self.recipe.outgoing.items()}
-        return Stream(self._value(self.recipe.s_out, values), side)
+        side = {name: self._value(ref, values) for name, ref in program.outgoing.items()}
+        return Stream(self._value(program.s_out, values), side)
 
     def extra_repr(self) -> str:
         """Return the number of calls for printing."""
         return f"{len(self.recipe.steps)} calls"
 
-    def _received(self, x: Any) -> dict[Ref, Any]:
-        recipe = self.recipe
+    def _received(self, x: Any, recipe: LayerProgram) -> dict[Ref, Any]:
         if recipe.arguments is not None:
             return {Given(name): value for name, value in recipe.arguments.bind(x).items()}
         assert recipe.s_in is not None
+        missing = [name for name in recipe.incoming if name not in x.side]
+        if missing:
+            raise InputError(
+                f"{', '.join(missing)} did not come from the layer below; put all layers into one "
+                "mode: in training the model's forward does something else than in evaluation."
+            )
         values: dict[Ref, Any] = {ref: x.side[name] for name, ref in recipe.incoming.items()}
         values[recipe.s_in] = x.values.clone() if recipe.copies else x.values
         return values
