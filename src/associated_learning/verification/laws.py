@@ -78,7 +78,7 @@ def verify(net: ALNetwork, batch: tuple[Any, Tensor]) -> Verification:
     x, y = to_device(x, device), y.to(device)
     checks = [*_isolation(net, x, y), *_shortcuts(net, x)]
     if isinstance(net, ConvertedNetwork):
-        checks += _backbone(net, x, len(y))
+        checks += _backbone(net, x)
         checks += checks_on(net.subject(), net.subject().arguments.bind(x), net.plan.branches)
     report = Verification(tuple(checks))
     if not all(check.holds for check in checks):
@@ -138,10 +138,13 @@ def _shortcuts(net: ALNetwork, x: Any) -> list[Check]:
     return checks
 
 
-def _backbone(net: ConvertedNetwork, x: Any, size: int) -> list[Check]:
-    checks = []
-    for count in dict.fromkeys((size, max(1, size // 2))):
-        part = _first(x, count)
+def _backbone(net: ConvertedNetwork, x: Any) -> list[Check]:
+    arguments, checks = net.subject().arguments, []
+    inputs = arguments.bind(x)
+    size = arguments.count(inputs)
+    counts = (size,) if arguments.linked else (size, max(1, size // 2))
+    for count in dict.fromkeys(counts):
+        part = arguments.fewer(inputs, count)
         with evaluating(net):
             s = part
             for layer in net.al_layers():
@@ -151,10 +154,6 @@ def _backbone(net: ConvertedNetwork, x: Any, size: int) -> list[Check]:
         evidence = f"{list(expected.shape)}, same bits" if same else _difference(s.values, expected)
         checks.append(Check(f"encoders give the model's features, {count} samples", same, evidence))
     return checks
-
-
-def _first(x: Any, count: int) -> Any:
-    return map_tensors(lambda tensor: tensor[:count], x)
 
 
 def _difference(got: Tensor, expected: Tensor) -> str:

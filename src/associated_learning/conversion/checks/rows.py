@@ -70,7 +70,7 @@ def differing_rows(old: Tensor, new: Tensor, axis: int) -> list[int]:
     """Return the rows along an axis in which two tensors differ by more than rounding."""
     if old.shape != new.shape:
         return list(range(max(old.shape[axis], new.shape[axis])))
-    apart = (old - new).abs().movedim(axis, 0).flatten(1).double()
+    apart = (old - new).abs().movedim(axis, 0).reshape(old.shape[axis], -1).double()
     apart = torch.nan_to_num(apart, nan=0.0)
     scale = torch.nan_to_num(old.abs().double(), nan=0.0, posinf=0.0).max()
     tolerance = _TOLERANCE.get(old.dtype, 1e-4)

@@ -55,13 +55,14 @@ def _shared(
     inputs: Mapping[str, Tensor],
     answer: Callable[[Mapping[str, Tensor]], Tensor | None],
 ) -> list[str]:
-    """Return what is the same for all samples: also where it has as many rows as there are samples.
+    """Return what is the same for all samples: what has not one row for each of them.
 
-    Only a square input can be meant, ``[T, T]``: with fewer samples the model fails if it is cut
-    with them, and does not if it stays whole.
+    A square input ``[T, T]`` may have as many rows as there are samples, too: with fewer samples
+    the model fails if it is cut with them, and does not if it stays whole.
     """
-    found = [*arguments.shared]
     size = arguments.count(inputs)
+    others = [n for n, value in inputs.items() if not value.dim() or value.shape[0] != size]
+    found = list(dict.fromkeys([*arguments.shared, *others]))
     if arguments.linked:
         return found
     for name, value in inputs.items():

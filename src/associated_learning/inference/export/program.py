@@ -57,14 +57,22 @@ def export_program(
         torch.Size([6, 3])
     """
     model = tensor_model(net, x, depth)
+    asked = any_length and any(which is not None for which in model.signature.lengths)
     try:
         with torch.no_grad():
-            return _exported(model, x, device_of(net), any_length)
+            program = _exported(model, x, device_of(net), asked)
     except Exception as error:  # torch raises errors of a dozen types here
         raise InputError(
             f"the first {net.check_depth(depth)} layers cannot be exported: "
             f"{str(error).strip().splitlines()[0]} Layers must not branch on values of tensors."
         ) from error
+    if asked and not takes_any_length(program):
+        warnings.warn(
+            "the layers take sequences of one length alone, and so does what was exported; pass "
+            "any_length=False to say that this is meant",
+            stacklevel=2,
+        )
+    return program
 
 
 def trial(x: Any, length: int | None = None, samples: int = 3) -> tuple[Tensor, ...]:
@@ -94,7 +102,7 @@ def _exported(
 ) -> ExportedProgram:
     """Try lengths of any size first, then those in a range that torch finds, then the batch's."""
     signature = model.signature
-    if any_length and any(which is not None for which in signature.lengths):
+    if any_length:
         tensors = to_device(trial(x, _LENGTH), device)
         for free in (True, False):
             shapes = _axes(signature, free=free)
@@ -104,14 +112,7 @@ def _exported(
                 continue
     tensors = to_device(trial(x), device)
     shapes = tuple({0: Dim("batch", min=1)} for _ in tensors)
-    program = torch.export.export(model, tensors, dynamic_shapes=(shapes,), strict=False)
-    if any_length and any(which is not None for which in signature.lengths):
-        warnings.warn(
-            "the layers take one length of sequences alone, so that the exported program takes "
-            f"{', '.join(str(list(tensor.shape[1:])) for tensor in tensors)} after the batch",
-            stacklevel=3,
-        )
-    return program
+    return torch.export.export(model, tensors, dynamic_shapes=(shapes,), strict=False)
 
 
 def _axes(signature: Signature, *, free: bool) -> tuple[dict[int, Any], ...]:
