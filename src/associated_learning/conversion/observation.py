@@ -74,8 +74,8 @@ def observe(
     return Observation(recording, fewer, shorter, flow, _rows(recording, arguments))
 
 
-def body_below(head: Head, seen: Observation) -> Body:
-    """Return the part of a model below its head.
+def body_below(head: Head, seen: Observation) -> tuple[Body, Head]:
+    """Return the part of a model below its head, and what the head is.
 
     Where the head was not named, and is part of a module that cannot be taken apart, the whole of
     that module is the head.
@@ -85,8 +85,9 @@ def body_below(head: Head, seen: Observation) -> Body:
     inside = [call for call in body.opening.opened([body.end]) if call is not root]
     if head == "auto" and inside and head_faults(body):
         outer = find_body(seen.flow, inside[0].begin, seen.rows)
-        return body if head_faults(outer) else outer
-    return body
+        if not head_faults(outer):
+            return outer, [inside[0].path]
+    return body, head
 
 
 def _record(

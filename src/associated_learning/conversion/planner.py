@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -29,9 +29,23 @@ from associated_learning.network import Network
 from associated_learning.tensors.batch_checks import check_finite
 from associated_learning.tensors.devices import device_of
 
-__all__ = ["SAMPLES", "make_encoders", "plan"]
+__all__ = ["SAMPLES", "Source", "make_encoders", "plan"]
 
 SAMPLES = 4
+
+
+class Source(NamedTuple):
+    """Where a network came from; a tuple, so that the model is no submodule of the network.
+
+    Attributes:
+        model: The model, whose parameters are the layers' already.
+        arguments: How a batch becomes its arguments.
+        head: Where its features end.
+    """
+
+    model: nn.Module
+    arguments: Arguments
+    head: Head
 
 
 def plan(
@@ -104,8 +118,8 @@ def make_encoders(
     head: Head,
     samples: int | None,
     settings: PartnerSettings,
-) -> tuple[Plan, list[Slice], Arguments]:
-    """Return the plan, the encoders, and how a batch becomes the model's arguments."""
+) -> tuple[Plan, list[Slice], Source]:
+    """Return the plan, the encoders, and what they were made of."""
     _check_model(model)
     arguments = Arguments.of(model, example_inputs)
     inputs = _example(model, arguments, example_inputs, samples)
@@ -113,7 +127,7 @@ def make_encoders(
         balance = "flops"  # nothing is computed there, so that nothing takes time
     with buffers_kept(model):
         seen = observe(model, arguments, inputs, balance)
-        body = body_below(head, seen)
+        body, head = body_below(head, seen)
         costs = Costs(body, balance)
         cuts = [*choose_cuts(body, at, costs), Cut("the head", body.end, body.features)]
         script = Script(body, [cut.time for cut in cuts])
@@ -132,7 +146,7 @@ def make_encoders(
         if seen.shorter is not None:
             notes += _shorter(slices, seen.shorter, arguments, head)
         plan = make_plan(script, cuts, slices, costs, settings, streams, others, notes)
-    return plan, slices, arguments
+    return plan, slices, Source(model, arguments, head)
 
 
 def _shorter(
