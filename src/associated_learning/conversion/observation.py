@@ -23,7 +23,7 @@ from associated_learning.conversion.tracing.resizing import (
     record_fewer,
     record_shorter,
 )
-from associated_learning.conversion.tracing.rows import Rows
+from associated_learning.conversion.tracing.rows import Rows, other_order
 from associated_learning.errors import InputError
 from associated_learning.tensors.modes import evaluating
 
@@ -147,22 +147,15 @@ def _with_padding(name: str, value: Tensor) -> Tensor:
 
 
 def _rows(recording: Recording, arguments: Arguments) -> Rows:
-    """Run the model on the samples in reverse order, and with another first sample."""
+    """Run the model on the samples in another order."""
     count = arguments.count(recording.inputs)
-    if any(value.is_meta for value in recording.inputs.values()):
-        return Rows(recording)
-    orders = (range(count - 1, -1, -1), (1, *range(1, count)))
-    try:
-        runs = [_reordered(recording, arguments, list(order)) for order in orders]
-    except Exception:  # what the model's forward raises on samples in another order
-        return Rows(recording)
-    return Rows(recording, *runs)
-
-
-def _reordered(recording: Recording, arguments: Arguments, order: list[int]) -> Recording:
+    order = other_order(count)
     batch = {
-        name: value[order] if value.dim() and value.shape[0] == len(order) else value
+        name: value[order] if value.dim() and value.shape[0] == count else value
         for name, value in recording.inputs.items()
     }
     args, kwargs = arguments.call(batch)
-    return record(recording.model, args, kwargs, batch)
+    try:
+        return Rows(recording, record(recording.model, args, kwargs, batch))
+    except Exception:  # what the model's forward raises on samples in another order
+        return Rows(recording)

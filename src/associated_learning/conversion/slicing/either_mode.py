@@ -11,8 +11,8 @@ from associated_learning.conversion.cutting.body import Cut, find_body
 from associated_learning.conversion.cutting.candidates import best_time
 from associated_learning.conversion.cutting.faults import faults_at, head_faults
 from associated_learning.conversion.cutting.head import Head, head_begins
+from associated_learning.conversion.slicing.program import LayerProgram
 from associated_learning.conversion.slicing.script import Script
-from associated_learning.conversion.slicing.slice import LayerProgram
 from associated_learning.conversion.slicing.slicing import make_programs
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.call import Call, Recording
@@ -70,6 +70,7 @@ def training_programs(
             "its forward does in training alone was not seen"
         )
     what = _differs(own.root, run.root, [cut.time for cut in cuts])
+    place = what or "the model itself"
     try:
         found = _find(run, script, cuts, arguments, head)
     except AssociatedLearningError as error:
@@ -79,9 +80,9 @@ def training_programs(
     for seed in range(1, _SEEDS):
         again = _find(_in_training(own, seed), script, cuts, arguments, head)
         if again.script.steps != found.script.steps:
-            return _like_evaluation(what, "LayerDrop, stochastic depth")
+            return _like_evaluation(place, "LayerDrop, stochastic depth")
     programs = make_programs(found.script, found.cuts, arguments)
-    note = f"in training, the forward of {what} takes another way, and the layers take it too"
+    note = f"in training, the forward of {place} takes another way, and the layers take it too"
     features = found.cuts[-1].s.tensor
     return TrainingPrograms(programs, found.script.constants, (note,), features)
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from associated_learning.conversion.tracing.call import leaves
+
 __all__ = ["kept", "map_tensors", "modules_in"]
 
 

@@ -18,9 +18,7 @@ class GuardError(InputError):
     """A batch for which a taken-apart forward might go another way than for the example."""
 
 
-def expect(
-    function: Callable[..., Any], operands: Sequence[Any], outcome: Any, place: str
-) -> None:
+def expect(function: Callable[..., Any], operands: Sequence[Any], outcome: Any, place: str) -> None:
     """Check that a layer meets the value that its model's forward went by when it was recorded.
 
     Args:
