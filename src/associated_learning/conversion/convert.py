@@ -123,7 +123,7 @@ def convert(
     if not isinstance(target, Target):
         raise InputError(f"target={target!r} came; expected what y is, such as al.Classes(10).")
     if copy_model:
-        model = copy.deepcopy(model)
+        model = _copy(model)
     plan, encoders, source = make_encoders(
         model,
         example_inputs,
@@ -149,3 +149,14 @@ def convert(
         partners=[layer.partners for layer in plan.layers],
     )
     return ConvertedNetwork(layers, target, plan, source)
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    """Copy a model, also one whose modules keep what they computed of their parameters.
+
+    The old ``torch.nn.utils.weight_norm`` leaves such tensors, which deepcopy refuses; they are
+    computed anew in every forward.
+    """
+    kept = (value for module in model.modules() for value in vars(module).values())
+    computed = [v for v in kept if isinstance(v, Tensor) and not v.is_leaf]
+    return copy.deepcopy(model, {id(tensor): tensor.detach().clone() for tensor in computed})

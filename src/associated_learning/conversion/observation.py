@@ -49,7 +49,11 @@ class Observation(NamedTuple):
 
 
 def observe(
-    model: nn.Module, arguments: Arguments, inputs: dict[str, Tensor], balance: Balance
+    model: nn.Module,
+    arguments: Arguments,
+    inputs: dict[str, Tensor],
+    balance: Balance,
+    whole: int,
 ) -> Observation:
     """Run a model on the example and on variants of it.
 
@@ -58,13 +62,14 @@ def observe(
         arguments: How a batch becomes its arguments.
         inputs: The example.
         balance: What of every call is measured.
+        whole: How many samples the user's example has, of which these are the first.
 
     Raises:
         ConversionError: The model does something else when it is looked at.
         InputError: It does not run on the example.
     """
-    recording = _record(model, arguments, inputs, balance)
-    fewer = record_fewer(model, arguments, inputs)
+    recording = _record(model, arguments, inputs, balance, whole)
+    fewer = _fewer(model, arguments, inputs)
     shorter = record_shorter(model, arguments, inputs)
     # other numbers of samples come in every training, so that no guard may hold them
     different = [d._replace(guarded=False) for d in differences(recording.root, fewer.root)]
@@ -91,7 +96,11 @@ def body_below(head: Head, seen: Observation) -> tuple[Body, Head]:
 
 
 def _record(
-    model: nn.Module, arguments: Arguments, inputs: dict[str, Tensor], balance: Balance
+    model: nn.Module,
+    arguments: Arguments,
+    inputs: dict[str, Tensor],
+    balance: Balance,
+    whole: int,
 ) -> Recording:
     """Run the model, after a first run that warms it up and shows whether it runs at all."""
     example = {name: _with_padding(name, value) for name, value in inputs.items()}
@@ -102,7 +111,7 @@ def _record(
         except Exception as error:  # whatever the user's own forward raises
             shapes = ", ".join(f"{n} {list(v.shape)} {v.dtype}" for n, v in inputs.items())
             raise InputError(
-                f"{type(model).__name__} fails on the example ({shapes}): {error}"
+                f"{type(model).__name__} fails on the example{_of(inputs, whole)} ({shapes}): {error}"
             ) from error
     recording = record(model, args, kwargs, example)
     check_seen(plain, recording)
@@ -144,6 +153,29 @@ def _with_padding(name: str, value: Tensor) -> Tensor:
     padded = value.clone()
     padded[0, -1] = 0
     return padded
+
+
+def _of(inputs: dict[str, Tensor], whole: int) -> str:
+    """Return what to say of an example of which the first samples alone were passed."""
+    used = next(iter(inputs.values())).shape[0]
+    if used == whole:
+        return ""
+    return (
+        f"'s first {used} of {whole} rows, which were taken for samples; pass samples=None if it "
+        "needs them all, and see there if its rows are no samples"
+    )
+
+
+def _fewer(model: nn.Module, arguments: Arguments, inputs: dict[str, Tensor]) -> Recording:
+    try:
+        return record_fewer(model, arguments, inputs)
+    except Exception as error:  # whatever the user's own forward raises
+        raise InputError(
+            f"{type(model).__name__} runs on the example, but not on its first rows alone "
+            f"({error}): rows of the first axis are no samples (nodes of a graph, tokens of many "
+            "texts), or need each other. AL has a loss and an answer for each sample: convert a "
+            "model whose inputs and activations hold one row a sample, padded where need be."
+        ) from error
 
 
 def _rows(recording: Recording, arguments: Arguments) -> Rows:

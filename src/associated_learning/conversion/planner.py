@@ -126,7 +126,8 @@ def make_encoders(
     if balance == "time" and any(value.is_meta for value in inputs.values()):
         balance = "flops"  # nothing is computed there, so that nothing takes time
     with buffers_kept(model):
-        seen = observe(model, arguments, inputs, balance)
+        whole = arguments.count(arguments.bind(example_inputs))
+        seen = observe(model, arguments, inputs, balance, whole)
         body, head = body_below(head, seen)
         costs = Costs(body, balance)
         cuts = [*choose_cuts(body, at, costs), Cut("the head", body.end, body.features)]
@@ -142,7 +143,7 @@ def make_encoders(
         streams = same_streams(slices, seen.recording.inputs, body.features.tensor)
         fewer = seen.fewer
         others = same_streams(slices, fewer.inputs, recorded_features(fewer, arguments, head))
-        notes = [*_trimmed(arguments, example_inputs, inputs), *other.notes]
+        notes = [*_trimmed(arguments.count(inputs), whole), *other.notes]
         if seen.shorter is not None:
             notes += _shorter(slices, seen.shorter, arguments, head)
         plan = make_plan(script, cuts, slices, costs, settings, streams, others, notes)
@@ -158,15 +159,14 @@ def _shorter(
         with attributes_kept(shorter.model):
             same_streams(slices, shorter.inputs, expected)
     except GuardError as error:
-        return [f"batches must be of the example's sizes in part: {error}"]
+        return [f"batches must be of the example's sizes in part: {error.condition}"]
     return []
 
 
-def _trimmed(arguments: Arguments, example: Any, inputs: dict[str, Tensor]) -> list[str]:
-    count, used = arguments.count(arguments.bind(example)), arguments.count(inputs)
-    if count == used:
+def _trimmed(used: int, whole: int) -> list[str]:
+    if used == whole:
         return []
-    return [f"looked at the first {used} of the example's {count} samples (samples={used})"]
+    return [f"looked at {used} of the example's {whole} samples (samples={used})"]
 
 
 def _check_model(model: Any) -> None:
