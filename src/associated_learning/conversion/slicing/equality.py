@@ -14,7 +14,7 @@ from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.call import Recording, first_tensor
 from associated_learning.conversion.tracing.flow import Flow
 from associated_learning.conversion.tracing.guards import GuardError
-from associated_learning.conversion.tracing.record import record
+from associated_learning.conversion.tracing.record import record, same_draws
 from associated_learning.errors import ConversionError, Fault
 from associated_learning.tensors.modes import evaluating
 
@@ -36,7 +36,7 @@ def same_streams(slices: list[Slice], inputs: dict[str, Tensor], expected: Tenso
     found: list[Stream] = []
     size = next(iter(inputs.values())).shape[0]
     try:
-        with evaluating(nn.ModuleList(slices)):
+        with evaluating(nn.ModuleList(slices)), same_draws():
             for encoder in slices:
                 found.append(encoder(found[-1] if found else inputs))
     except GuardError:
