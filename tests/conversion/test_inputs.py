@@ -175,8 +175,12 @@ def test_a_mask_that_the_model_does_not_use_counts_only_if_it_is_said() -> None:
 
 
 def test_a_mask_is_named_as_it_is_or_not_at_all() -> None:
-    with pytest.raises(al.InputError, match="masks came as an input's name; expected one of ids, m"):
-        al.plan(Unread(True), al.Example((torch.ones(4, 3).long(), torch.ones(4, 3)), keep=["masks"]))
+    with pytest.raises(
+        al.InputError, match="masks came as an input's name; expected one of ids, m"
+    ):
+        al.plan(
+            Unread(True), al.Example((torch.ones(4, 3).long(), torch.ones(4, 3)), keep=["masks"])
+        )
     with pytest.raises(al.InputError, match="mask came both for padding and for keep"):
         al.Example(torch.ones(2), padding=["mask"], keep=["mask"])
 

@@ -130,4 +130,4 @@ def test_conversion_of_twelve_blocks_is_fast() -> None:
 
     model.register_forward_hook(count)
     al.plan(model, texts(4, 7), balance="parameters")
-    assert runs <= 5
+    assert runs <= 6

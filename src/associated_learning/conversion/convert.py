@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -16,9 +16,8 @@ from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.cutting.selection import At
 from associated_learning.conversion.partners import BridgeKind
 from associated_learning.conversion.plan import PartnerSettings, Plan
-from associated_learning.conversion.planner import SAMPLES, make_encoders
+from associated_learning.conversion.planner import SAMPLES, Source, make_encoders
 from associated_learning.conversion.slicing.equality import features
-from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
 from associated_learning.models.activations import Activation
@@ -26,20 +25,6 @@ from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
 
 __all__ = ["ConvertedNetwork", "convert"]
-
-
-class Source(NamedTuple):
-    """Where a network came from; a tuple, so that the model is no submodule of the network.
-
-    Attributes:
-        model: The model, whose parameters are the layers' already.
-        arguments: How a batch becomes its arguments.
-        head: Where its features end.
-    """
-
-    model: nn.Module
-    arguments: Arguments
-    head: Head
 
 
 class ConvertedNetwork(ALNetwork):
@@ -150,7 +135,7 @@ def convert(
     if not isinstance(target, Target):
         raise InputError(f"target={target!r} came; expected what y is, such as al.Classes(10).")
     if copy_model:
-        model = copy.deepcopy(model)
+        model = _copy(model)
     plan, subject = make_encoders(
         model,
         example_inputs,
@@ -176,4 +161,16 @@ def convert(
         detach_target=detach_target,
         partners=[layer.partners for layer in plan.layers],
     )
-    return ConvertedNetwork(layers, target, plan, Source(model, subject.arguments, head))
+    source = Source(model, subject.arguments, subject.head)
+    return ConvertedNetwork(layers, target, plan, source)
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    """Copy a model, also one whose modules keep what they computed of their parameters.
+
+    The old ``torch.nn.utils.weight_norm`` leaves such tensors, which deepcopy refuses; they are
+    computed anew in every forward.
+    """
+    kept = (value for module in model.modules() for value in vars(module).values())
+    computed = [v for v in kept if isinstance(v, Tensor) and not v.is_leaf]
+    return copy.deepcopy(model, {id(tensor): tensor.detach().clone() for tensor in computed})

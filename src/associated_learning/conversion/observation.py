@@ -23,7 +23,7 @@ from associated_learning.conversion.tracing.resizing import (
     record_fewer,
     record_shorter,
 )
-from associated_learning.conversion.tracing.rows import Rows
+from associated_learning.conversion.tracing.rows import Rows, other_order
 from associated_learning.errors import InputError
 from associated_learning.tensors.modes import evaluating
 
@@ -53,7 +53,10 @@ class Observation(NamedTuple):
 
 
 def observe(
-    model: nn.Module, arguments: Arguments, inputs: dict[str, Tensor], balance: Balance
+    model: nn.Module,
+    arguments: Arguments,
+    inputs: dict[str, Tensor],
+    balance: Balance,
 ) -> Observation:
     """Run a model on the example and on variants of it.
 
@@ -68,7 +71,7 @@ def observe(
         RunError: It does not run on the example.
     """
     recording = _record(model, arguments, inputs, balance)
-    fewer = record_fewer(model, arguments, inputs)
+    fewer = _fewer(model, arguments, inputs)
     shorter = record_shorter(model, arguments, inputs)
     # other numbers of samples come in every training, so that no guard may hold them
     different = [d._replace(guarded=False) for d in differences(recording.root, fewer.root)]
@@ -78,8 +81,8 @@ def observe(
     return Observation(recording, fewer, shorter, flow, _rows(recording, arguments))
 
 
-def body_below(head: Head, seen: Observation) -> Body:
-    """Return the part of a model below its head.
+def body_below(head: Head, seen: Observation) -> tuple[Body, Head]:
+    """Return the part of a model below its head, and what the head is.
 
     Where the head was not named, and is part of a module that cannot be taken apart, the whole of
     that module is the head.
@@ -89,12 +92,16 @@ def body_below(head: Head, seen: Observation) -> Body:
     inside = [call for call in body.opening.opened([body.end]) if call is not root]
     if head == "auto" and inside and head_faults(body):
         outer = find_body(seen.flow, inside[0].begin, seen.rows)
-        return body if head_faults(outer) else outer
-    return body
+        if not head_faults(outer):
+            return outer, [inside[0].path]
+    return body, head
 
 
 def _record(
-    model: nn.Module, arguments: Arguments, inputs: dict[str, Tensor], balance: Balance
+    model: nn.Module,
+    arguments: Arguments,
+    inputs: dict[str, Tensor],
+    balance: Balance,
 ) -> Recording:
     """Run the model, after a first run that warms it up and shows whether it runs at all."""
     example = {n: _with_padding(v, arguments.masks.get(n)) for n, v in inputs.items()}
@@ -154,21 +161,26 @@ def _with_padding(value: Tensor, keeps: bool | None) -> Tensor:
     return padded
 
 
-def _rows(recording: Recording, arguments: Arguments) -> Rows:
-    """Run the model on the samples in reverse order, and with another first sample."""
-    count = arguments.count(recording.inputs)
-    if arguments.linked or any(value.is_meta for value in recording.inputs.values()):
-        return Rows(recording)
-    orders = (range(count - 1, -1, -1), (1, *range(1, count)))
+def _fewer(model: nn.Module, arguments: Arguments, inputs: dict[str, Tensor]) -> Recording:
     try:
-        runs = [_reordered(recording, arguments, list(order)) for order in orders]
-    except Exception:  # what the model's forward raises on samples in another order
+        return record_fewer(model, arguments, inputs)
+    except Exception as error:  # whatever the user's own forward raises
+        raise InputError(
+            f"{type(model).__name__} runs on the example, but not on its first rows alone "
+            f"({error}): rows of the first axis are no samples (nodes of a graph, tokens of many "
+            "texts), or need each other: say so by al.Example(x, linked=True)."
+        ) from error
+
+
+def _rows(recording: Recording, arguments: Arguments) -> Rows:
+    """Run the model on the samples in another order."""
+    if arguments.linked:
         return Rows(recording)
-    return Rows(recording, *runs)
-
-
-def _reordered(recording: Recording, arguments: Arguments, order: list[int]) -> Recording:
+    order = other_order(arguments.count(recording.inputs))
     rows = arguments.rows(recording.inputs)
     batch = {n: value[order] if n in rows else value for n, value in recording.inputs.items()}
     args, kwargs = arguments.call(batch)
-    return record(recording.model, args, kwargs, batch)
+    try:
+        return Rows(recording, record(recording.model, args, kwargs, batch))
+    except Exception:  # what the model's forward raises on samples in another order
+        return Rows(recording)

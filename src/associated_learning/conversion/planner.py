@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -34,9 +34,23 @@ from associated_learning.tensors.batch_checks import check_finite
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import evaluating
 
-__all__ = ["SAMPLES", "make_encoders", "plan"]
+__all__ = ["SAMPLES", "Source", "make_encoders", "plan"]
 
 SAMPLES = 4
+
+
+class Source(NamedTuple):
+    """Where a network came from; a tuple, so that the model is no submodule of the network.
+
+    Attributes:
+        model: The model, whose parameters are the layers' already.
+        arguments: How a batch becomes its arguments.
+        head: Where its features end.
+    """
+
+    model: nn.Module
+    arguments: Arguments
+    head: Head
 
 
 def plan(
@@ -129,7 +143,7 @@ def make_encoders(
             seen = observe(model, arguments, inputs, balance)
         except RunError as error:
             raise _failed(model, arguments, whole, inputs, error) from error
-        body = body_below(head, seen)
+        body, head = body_below(head, seen)
         costs = Costs(body, balance)
         cuts = [*choose_cuts(body, at, costs), Cut("the head", body.end, body.features)]
         script = Script(body, [cut.time for cut in cuts])
@@ -175,7 +189,7 @@ def _shorter(
         with attributes_kept(shorter.model):
             return same_streams(slices, shorter.inputs, expected), []
     except GuardError as error:
-        return None, [f"batches must be of the example's sizes in part: {error}"]
+        return None, [f"batches must be of the example's sizes in part: {error.condition}"]
 
 
 def _failed(
@@ -208,7 +222,7 @@ def _trimmed(
     count, used = arguments.count(whole), arguments.count(inputs)
     if count == used:
         return []
-    return [f"looked at the first {used} of the example's {count} samples (samples={used})"]
+    return [f"looked at {used} of the example's {whole} samples (samples={used})"]
 
 
 def _check_model(model: Any) -> None:

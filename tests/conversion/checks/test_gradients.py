@@ -39,7 +39,10 @@ def test_a_lost_backward_is_found_where_it_is() -> None:
     (check,) = check_gradients(wrong, {"x": X}, in_training=False)
     assert not check.holds
     assert check.place == "layer 1"
-    assert "the gradient of a.weight (and 1 more) is another than the model's (of size 0" in check.evidence
+    assert (
+        "the gradient of a.weight (and 1 more) is another than the model's (of size 0"
+        in check.evidence
+    )
 
 
 def test_a_reversed_gradient_is_found() -> None:
@@ -65,7 +68,9 @@ def test_evaluation_that_cannot_be_differentiated_is_found_in_training() -> None
 
     wrong = subject(Net(in_place), lambda h, mode: h.exp().mul_(1.0))
     (check,) = check_gradients(wrong, {"x": X}, in_training=True)
-    assert "in training mode the model can be differentiated, but its layers cannot" in check.evidence
+    assert (
+        "in training mode the model can be differentiated, but its layers cannot" in check.evidence
+    )
 
 
 def test_a_parameter_in_no_layer_is_found() -> None:

@@ -18,7 +18,9 @@ def keep(h: Tensor, mode: bool) -> Tensor:
     return h
 
 
-def evidence(first: Callable[[Tensor, bool], Tensor], second: Callable[[Tensor, bool], Tensor] = keep) -> str:
+def evidence(
+    first: Callable[[Tensor, bool], Tensor], second: Callable[[Tensor, bool], Tensor] = keep
+) -> str:
     checks = check_rows(subject(Net(), first, second), {"x": X}, range(6))
     broken = [check for check in checks if not check.holds]
     return f"{broken[0].place}: {broken[0].evidence}" if broken else ""

@@ -51,9 +51,7 @@ def rolled(
     return None if torch.equal(moved, inputs[name]) else {**inputs, name: moved}
 
 
-def repeated(
-    arguments: Arguments, inputs: Mapping[str, Tensor], count: int
-) -> dict[str, Tensor]:
+def repeated(arguments: Arguments, inputs: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
     """Return a batch of so many samples, again from the first one where there are too few."""
     rows = arguments.rows(inputs)
     index = torch.arange(count) % arguments.count(inputs)

@@ -69,9 +69,7 @@ def _gradients(
     """Return the gradients of ``<features, direction>``; all None, if nothing asks for one."""
     if not features.requires_grad or not parameters:
         return dict.fromkeys(parameters)
-    found = torch.autograd.grad(
-        features, list(parameters.values()), direction, allow_unused=True
-    )
+    found = torch.autograd.grad(features, list(parameters.values()), direction, allow_unused=True)
     return dict(zip(parameters, found, strict=True))
 
 
@@ -118,7 +116,9 @@ def _judged(
     got: _Gradients,
     parameters: Mapping[str, Parameter],
 ) -> Check:
-    scale = max((float(g.abs().max()) for g in wanted.values() if g is not None and g.numel()), default=0.0)
+    scale = max(
+        (float(g.abs().max()) for g in wanted.values() if g is not None and g.numel()), default=0.0
+    )
     wrong = [name for name in wanted if not _equal(wanted[name], got[name], scale)]
     if not wrong:
         return Check(claim, True, f"values, and gradients of {len(wanted)} parameters")
@@ -143,11 +143,17 @@ def _equal(wanted: Tensor | None, got: Tensor | None, scale: float) -> bool:
     some = wanted if wanted is not None else got
     assert some is not None
     if some.is_sparse:
-        return wanted is not None and got is not None and torch.allclose(wanted.to_dense(), got.to_dense(), rtol=1e-3)
+        return (
+            wanted is not None
+            and got is not None
+            and torch.allclose(wanted.to_dense(), got.to_dense(), rtol=1e-3)
+        )
     wanted = torch.zeros_like(some) if wanted is None else wanted
     got = torch.zeros_like(some) if got is None else got
     if not wanted.numel():
         return True
     tolerance = 1e-3 if some.dtype in _EXACT else 1e-1
     apart = (wanted - got).abs().max()
-    return bool(apart <= tolerance * wanted.abs().max() + 1e-2 * tolerance * scale) or not bool(torch.isfinite(wanted).all())
+    return bool(apart <= tolerance * wanted.abs().max() + 1e-2 * tolerance * scale) or not bool(
+        torch.isfinite(wanted).all()
+    )

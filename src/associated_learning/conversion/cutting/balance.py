@@ -145,9 +145,7 @@ def _partitions(
     return [(cost, _traced_back(table, cuts, k)) for cost, k in found if math.isfinite(cost)]
 
 
-def _traced_back(
-    table: list[tuple[Any, Any]], cuts: Sequence[Cut], count: int
-) -> list[Cut]:
+def _traced_back(table: list[tuple[Any, Any]], cuts: Sequence[Cut], count: int) -> list[Cut]:
     chosen, b = [], len(cuts) + 1
     for k in range(count, 0, -1):
         b = int(table[k][1][b])

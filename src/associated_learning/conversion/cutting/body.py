@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+import torch
+from torch import nn
+
 from associated_learning.conversion.cutting.opening import Opening
 from associated_learning.conversion.cutting.unrepeatable import Unrepeatable, unrepeatable
 from associated_learning.conversion.tracing.call import Call
@@ -158,15 +161,24 @@ def _unseen(flow: Flow) -> tuple[str, str]:
             "Give the modules to the model as attributes or in an nn.ModuleList; convert a model "
             "before it is quantised.",
         )
-    if not any(value.uses for value in flow.parameters()):
+    taken = [tensor for call in flow.recording.root.walk() for tensor in call.tensors()]
+    loose = [t for t in taken if isinstance(t, nn.Parameter) and id(t) not in flow.state]
+    if loose:
         return (
-            "no parameter of the model is used when it runs",
-            "Give the modules that run to the model as attributes or in an nn.ModuleList.",
+            f"its forward uses weights of shape {list(loose[0].shape)} that no module has "
+            "registered (modules in a Python list, for example), so that nothing would train them",
+            "Keep modules in an nn.ModuleList, and weights as an nn.Parameter of a module.",
+        )
+    if any(torch._C._functorch.is_functorch_wrapped_tensor(tensor) for tensor in taken):
+        return (
+            "a transform of torch.func (vmap, grad) computes on what depends on the data, which "
+            "is seen only if a module of its own does it",
+            "Move the transform into a module of its own, which then is in one layer as a whole.",
         )
     return (
         "no tensor that depends on both the data and a parameter comes out of the model",
-        "Let the model return a tensor, and name the modules of the head by head=[...]. What "
-        "torch.func.vmap, TorchScript or NumPy compute is seen only if a module of its own does it.",
+        "Let the model return a tensor, and name the modules of the head by head=[...]. What NumPy "
+        "or other libraries compute is seen only if a module of its own does it.",
     )
 
 

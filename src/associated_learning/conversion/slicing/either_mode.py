@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -11,18 +11,19 @@ from associated_learning.conversion.cutting.body import Cut, find_body
 from associated_learning.conversion.cutting.candidates import best_time
 from associated_learning.conversion.cutting.faults import faults_at, head_faults
 from associated_learning.conversion.cutting.head import Head, head_begins
+from associated_learning.conversion.slicing.program import LayerProgram
 from associated_learning.conversion.slicing.script import Script
-from associated_learning.conversion.slicing.slice import LayerProgram
 from associated_learning.conversion.slicing.slicing import make_programs
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.call import Call, Recording
 from associated_learning.conversion.tracing.flow import Flow
 from associated_learning.conversion.tracing.record import record
 from associated_learning.conversion.tracing.rows import Rows
-from associated_learning.errors import AssociatedLearningError, ConversionError
+from associated_learning.errors import AssociatedLearningError, ConversionError, Fault
 
 __all__ = ["TrainingPrograms", "training_programs"]
 
+_DRAWN = "LayerDrop, stochastic depth"
 _SEEDS = 4  # runs that show whether a forward draws which way it takes
 
 
@@ -71,21 +72,30 @@ def training_programs(
             f"the model does not run in training mode on the example ({_first_line(error)}): what "
             "its forward does in training alone was not seen"
         )
-    what = _differs(own.root, run.root, [cut.time for cut in cuts])
+    times = [cut.time for cut in cuts]
+    place = _differs(own.root, run.root, times) or "the model itself"
     try:
         found = _find(run, script, cuts, arguments, head)
     except AssociatedLearningError as error:
-        return _like_evaluation(what, _first_line(error)) if what else _like_evaluation()
+        other = [_in_training(own, seed) for seed in range(1, _SEEDS)]
+        draws = any(_differs(run.root, again.root, times) for again in other)
+        return _like_evaluation(place, _DRAWN if draws else _first_line(error))
     if found.script.steps == script.steps:
         return _like_evaluation()
     for seed in range(1, _SEEDS):
-        again = _find(_in_training(own, seed), script, cuts, arguments, head)
-        if again.script.steps != found.script.steps:
-            return _like_evaluation(what, "LayerDrop, stochastic depth")
+        if not _takes_the_same_way(found, _in_training(own, seed), (script, cuts, arguments, head)):
+            return _like_evaluation(place, _DRAWN)
     programs = make_programs(found.script, found.cuts, arguments)
-    note = f"in training, the forward of {what} takes another way, and the layers take it too"
+    note = f"in training, the forward of {place} takes another way, and the layers take it too"
     features = found.cuts[-1].s.tensor
     return TrainingPrograms(programs, found.script.constants, (note,), features)
+
+
+def _takes_the_same_way(found: _Found, run: Recording, how: Any) -> bool:
+    try:
+        return bool(_find(run, *how).script.steps == found.script.steps)
+    except AssociatedLearningError:
+        return False
 
 
 def _first_line(error: Exception) -> str:
@@ -121,7 +131,10 @@ def _find(
     places: list[Cut] = []
     faults = head_faults(body)
     for cut in cuts[:-1]:
-        call = calls[cut.name]
+        call = calls.get(cut.name)
+        if call is None:
+            faults.append(Fault(cut.name, "it is not called in training", "Cut elsewhere."))
+            continue
         after = cut.time == known[cut.name].end + 1
         time = call.end + 1 if after else best_time(body, call)
         faults += faults_at(body, cut.name, time)

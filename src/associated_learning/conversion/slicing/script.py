@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from associated_learning.conversion.cutting.body import Body
-from associated_learning.conversion.slicing.slice import (
+from associated_learning.conversion.slicing.program import (
     Attribute,
     Built,
     Computed,
@@ -21,6 +20,7 @@ from associated_learning.conversion.slicing.slice import (
     Given,
     ModuleAt,
     Named,
+    Property,
     Ref,
     Result,
     SizeOf,
@@ -66,7 +66,7 @@ class Script:
         self.faults: list[Fault] = []
         self.constants: dict[str, Tensor] = {}
         self.open = {id(call) for call in body.opening.opened(times)}
-        self._before = _taken(body.rows.reverse)
+        self._before = _taken(body.rows.other)
         self.calls = list(self._emitted(self.recording.root, times[-1]))
         self.numbers = {id(call): number for number, call in enumerate(self.calls)}
         self.given = {id(tensor): name for name, tensor in self.recording.inputs.items()}
@@ -260,7 +260,7 @@ def _named(function: Any) -> Callable[..., Any]:
     """Return a function that can be pickled; a property's getter or a nested one cannot."""
     name: str = getattr(function, "__name__", "")
     if name == "__get__":
-        return operator.attrgetter(function.__self__.__name__)
+        return Property(function.__self__.__name__)
     if "<locals>" in getattr(function, "__qualname__", ""):  # torch's max_pool2d, for example
         return Named(function.__module__, name)
     if getattr(function, "__qualname__", "").startswith("TensorBase."):  # x ** 2, wrapped by torch

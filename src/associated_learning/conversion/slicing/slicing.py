@@ -10,8 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from associated_learning.conversion.cutting.body import Cut
-from associated_learning.conversion.slicing.script import Script
-from associated_learning.conversion.slicing.slice import (
+from associated_learning.conversion.slicing.program import (
     Attribute,
     Computed,
     Device,
@@ -21,12 +20,13 @@ from associated_learning.conversion.slicing.slice import (
     Ref,
     Result,
     SizeOf,
-    Slice,
     Step,
     Training,
     parts,
     references,
 )
+from associated_learning.conversion.slicing.script import Script
+from associated_learning.conversion.slicing.slice import Slice
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.guards import expect
 from associated_learning.errors import ConversionError, Fault
@@ -34,9 +34,7 @@ from associated_learning.errors import ConversionError, Fault
 __all__ = ["make_programs", "make_slices"]
 
 
-def make_programs(
-    script: Script, cuts: Sequence[Cut], arguments: Arguments
-) -> list[LayerProgram]:
+def make_programs(script: Script, cuts: Sequence[Cut], arguments: Arguments) -> list[LayerProgram]:
     """Return what each layer's encoder does.
 
     Args:
@@ -225,9 +223,7 @@ def _paths(program: LayerProgram) -> set[str]:
     return paths | {ref.path for ref in refs if isinstance(ref, (Attribute, ModuleAt))}
 
 
-def _member(
-    model: nn.Module, path: str, constants: Mapping[str, Tensor]
-) -> nn.Module | Tensor:
+def _member(model: nn.Module, path: str, constants: Mapping[str, Tensor]) -> nn.Module | Tensor:
     if path in constants:
         return constants[path]
     owner, _, name = path.rpartition(".")

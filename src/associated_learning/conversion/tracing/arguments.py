@@ -180,9 +180,7 @@ class Arguments:
         return replace(self, masks=dict(masks), shared=shared, names=names)
 
 
-def _templates(
-    model: nn.Module, x: Any
-) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
+def _templates(model: nn.Module, x: Any) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
     """Return positional and keyword arguments as templates, and the constants among them."""
     parameters = _parameters(model)
     if isinstance(x, PaddedSequence):

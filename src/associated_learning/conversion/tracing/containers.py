@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from torch import Tensor, nn
+
+from associated_learning.conversion.tracing.call import leaves
+
 __all__ = ["kept", "map_tensors", "modules_in"]
 
 
@@ -42,7 +45,9 @@ def kept(structure: Any) -> Any:
     if isinstance(structure, (list, dict)):
         return _kept_container(structure)
     if hasattr(structure, "__dataclass_fields__") and not isinstance(structure, (type, nn.Module)):
-        return _kept_fields(structure)
+        # a configuration stays the object that the model keeps
+        holds = any(isinstance(leaf, Tensor) for leaf in leaves(structure))
+        return _kept_fields(structure) if holds else structure
     return structure
 
 

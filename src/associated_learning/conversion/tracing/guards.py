@@ -15,12 +15,18 @@ _SYMBOLS = {
 
 
 class GuardError(InputError):
-    """A batch for which a taken-apart forward might go another way than for the example."""
+    """A batch for which a taken-apart forward might go another way than for the example.
+
+    Attributes:
+        condition: What held for the example, in words.
+    """
+
+    def __init__(self, message: str, condition: str = "") -> None:
+        super().__init__(message)
+        self.condition = condition
 
 
-def expect(
-    function: Callable[..., Any], operands: Sequence[Any], outcome: Any, place: str
-) -> None:
+def expect(function: Callable[..., Any], operands: Sequence[Any], outcome: Any, place: str) -> None:
     """Check that a layer meets the value that its model's forward went by when it was recorded.
 
     Args:
@@ -34,12 +40,14 @@ def expect(
     """
     value = function(*operands)
     if not _same(value, outcome):
+        written = _written(function, operands)
         raise GuardError(
-            f"{place} was taken apart, and its forward goes by {_written(function, operands)}, "
+            f"{place} was taken apart, and its forward goes by {written}, "
             f"which is {value!r} for this batch and was {outcome!r} for the example: the layers "
             "would go the example's way. Pass batches like the example, or convert again with an "
             "example like this batch, or with cuts (at=...) that leave this module whole, or move "
-            "that part into a function marked with al.opaque."
+            "that part into a function marked with al.opaque.",
+            f"where {written} is {outcome!r} in {place}, and not {value!r}",
         )
 
 

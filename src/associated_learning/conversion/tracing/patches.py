@@ -33,7 +33,9 @@ _NUMPY = ("sqrt", "log", "log2", "exp", "ceil", "floor", "prod", "power", "maxim
 class Listener(Protocol):
     """What hears of the calls."""
 
-    def module(self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
+    def module(
+        self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any
+    ) -> Any:
         """Run a module, and write it down."""
 
     def function(self, function: Callable[..., Any], *, opaque: bool) -> Callable[..., Any]:

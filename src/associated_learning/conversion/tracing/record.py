@@ -122,7 +122,9 @@ class _Recorder(TorchFunctionMode):
         self.aliases: dict[int, Tensor] = {}
         self.deaf = False
 
-    def module(self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
+    def module(
+        self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any
+    ) -> Any:
         """Run a module, and write it down."""
         path = self.names.get(id(module))
         if path is None or self.is_sealed:

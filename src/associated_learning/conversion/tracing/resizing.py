@@ -17,7 +17,14 @@ from associated_learning.conversion.tracing.guards import expect
 from associated_learning.conversion.tracing.record import record
 from associated_learning.conversion.tracing.sizes import is_traced
 
-__all__ = ["Difference", "attributes_kept", "buffers_kept", "differences", "record_fewer", "record_shorter"]
+__all__ = [
+    "Difference",
+    "attributes_kept",
+    "buffers_kept",
+    "differences",
+    "record_fewer",
+    "record_shorter",
+]
 
 # By the number of axes of the data: which could be positions, that a model may take fewer of.
 _POSITIONS: dict[int, list[tuple[int, ...]]] = {
@@ -41,9 +48,7 @@ class Difference(NamedTuple):
     guarded: bool = False
 
 
-def record_fewer(
-    model: nn.Module, arguments: Arguments, inputs: Mapping[str, Tensor]
-) -> Recording:
+def record_fewer(model: nn.Module, arguments: Arguments, inputs: Mapping[str, Tensor]) -> Recording:
     """Run a model on two samples of the example; on one, if it has two.
 
     Args:

@@ -1,4 +1,4 @@
-"""Which axis of an activation holds the samples: found by runs on other samples."""
+"""Which axis of an activation holds the samples: found by a run on other samples."""
 
 from __future__ import annotations
 
@@ -10,33 +10,35 @@ from torch import Tensor
 
 from associated_learning.conversion.tracing.call import Call, Recording, leaves
 
-__all__ = ["Rows"]
+__all__ = ["Rows", "other_order"]
+
+
+def other_order(count: int) -> list[int]:
+    """Return which samples the other run gets: in reverse order, but for a new first one."""
+    return [count // 3, *range(count - 2, -1, -1)]
 
 
 @dataclass
 class Rows:
     """Which axis of a tensor of a run holds one row for each sample.
 
-    Two more runs tell it: one on the samples in reverse order, whose rows must come in reverse
-    order; one on a batch whose first sample is another, where that row alone may change. Sorted
-    batches, samples folded into another axis, and inputs whose first axis is not the batch fail.
+    Another run tells it, on the samples in reverse order whose first is exchanged: all rows but
+    that one must come in reverse order. Sorted batches, samples that see each other or are folded
+    into another axis, and inputs whose first axis is not the batch fail.
 
     Attributes:
         recording: The run.
-        reverse: The run on the samples in reverse order; None if there is none.
-        changed: The run on a batch with another first sample; None if there is none.
+        other: The run on `other_order`; None if there is none.
     """
 
     recording: Recording
-    reverse: Recording | None = None
-    changed: Recording | None = None
-    _twins: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
-    _axes: dict[int, bool] = field(default_factory=dict)
+    other: Recording | None = None
+    _twins: dict[int, Tensor] = field(default_factory=dict)
+    _known: dict[int, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.reverse is not None and self.changed is not None:
-            roots = (self.recording.root, self.reverse.root, self.changed.root)
-            self._twins.update(_twins(*roots))
+        if self.other is not None:
+            self._twins.update(_twins(self.recording.root, self.other.root))
 
     @property
     def count(self) -> int:
@@ -45,47 +47,40 @@ class Rows:
 
     def follow(self, tensor: Tensor) -> bool:
         """Whether an axis holds the samples in their order, each in a row of its own."""
-        if id(tensor) not in self._axes:
-            self._axes[id(tensor)] = self._followed(tensor)
-        return self._axes[id(tensor)]
+        if id(tensor) not in self._known:
+            self._known[id(tensor)] = self._followed(tensor)
+        return self._known[id(tensor)]
 
     def _followed(self, tensor: Tensor) -> bool:
-        twins = self._twins.get(id(tensor))
-        if twins is None or tensor.is_meta:  # a run that took another way says nothing
+        twin = self._twins.get(id(tensor))
+        if twin is None or tensor.is_meta:  # a run that took another way says nothing
             return self.count in tensor.shape
         axes = [axis for axis, size in enumerate(tensor.shape) if size == self.count]
-        return any(_is_batch_axis(tensor, *twins, axis) for axis in axes)
+        return any(_is_batch_axis(tensor, twin, axis) for axis in axes)
 
 
-def _twins(
-    call: Call, reverse: Call, changed: Call
-) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
-    """Yield what a run's calls made, by id, and what the same calls made in the two others."""
-    alike = len(call.children) == len(reverse.children) == len(changed.children)
-    if not alike or not call.target == reverse.target == changed.target:
+def _twins(call: Call, other: Call) -> Iterator[tuple[int, Tensor]]:
+    """Yield what a run's calls made, by id, and what the same calls made in the other."""
+    if len(call.children) != len(other.children) or call.target != other.target:
         return
-    for children in zip(call.children, reverse.children, changed.children, strict=True):
+    for children in zip(call.children, other.children, strict=True):
         yield from _twins(*children)
-    made = zip(*(leaves(c.output) for c in (call, reverse, changed)), strict=False)
-    for parts in made:
-        if all(isinstance(part, Tensor) for part in parts):
-            own, *others = parts
-            if all(other.shape == own.shape for other in others):  # type: ignore[union-attr]
-                yield id(own), tuple(others)  # type: ignore[misc]
+    for own, twin in zip(leaves(call.output), leaves(other.output), strict=False):
+        if isinstance(own, Tensor) and isinstance(twin, Tensor) and own.shape == twin.shape:
+            yield id(own), twin
 
 
-def _is_batch_axis(tensor: Tensor, reverse: Tensor, changed: Tensor, axis: int) -> bool:
+def _is_batch_axis(tensor: Tensor, other: Tensor, axis: int) -> bool:
     with torch._C.DisableTorchFunction(), torch.no_grad():
-        others = range(1, tensor.shape[axis])
-        index = torch.tensor(list(others), device=tensor.device)
-        return _close(tensor.flip(axis), reverse) and _close(
-            tensor.index_select(axis, index), changed.index_select(axis, index)
-        )
+        count = tensor.shape[axis]
+        rest = tensor.narrow(axis, 0, count - 1).flip(axis)
+        return _close(rest, other.narrow(axis, 1, count - 1))
 
 
 def _close(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors are the same but for rounding: other rows differ by far more."""
-    a, b = (t.resolve_conj().abs() if t.is_complex() else t.double() for t in (a, b))
-    a, b = a.nan_to_num(), b.nan_to_num()
+    if a.is_complex():
+        a, b = torch.view_as_real(a.resolve_conj()), torch.view_as_real(b.resolve_conj())
+    a, b = a.float().nan_to_num(), b.float().nan_to_num()
     scale = float(a.abs().max()) if a.numel() else 0.0
     return torch.allclose(a, b, rtol=0.0, atol=0.02 * scale)

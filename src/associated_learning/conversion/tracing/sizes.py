@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 __all__ = [
@@ -125,6 +126,8 @@ def is_traced(value: Any) -> bool:
 
 def traced(value: Any, origin: TracedOrigin) -> Any:
     """Return a number with its origin; anything else as it is."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if type(value) is int:
         return TracedInt.of(value, origin)
     return TracedFloat.of(value, origin) if type(value) is float else value
