@@ -1,4 +1,4 @@
-"""Which part of a model is its old classifier, and which axis of an activation holds its features."""
+"""Which part of a model is its old classifier, and which axis of s holds the features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs of every form: nested, shared by all samples, masks of either sense, rows that are none."""
+"""Inputs of every form: nested, shared by all samples, masks of either sense, linked rows."""
 
 from __future__ import annotations
 

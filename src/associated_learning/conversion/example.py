@@ -1,4 +1,4 @@
-"""An example batch, and what cannot be seen in it: which inputs are masks, shared, or no samples."""
+"""An example batch, and what cannot be seen in it: masks, shared inputs, rows that are linked."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ def _failed(
     inputs: dict[str, Tensor],
     error: RunError,
 ) -> InputError:
-    """Return the error, or, if the model runs on the whole example, that its rows are no samples."""
+    """Return the error, or that the rows are no samples, if the whole example runs."""
     if arguments.count(whole) == arguments.count(inputs):
         return error
     args, kwargs = arguments.call(whole)
@@ -222,7 +222,7 @@ def _trimmed(
     count, used = arguments.count(whole), arguments.count(inputs)
     if count == used:
         return []
-    return [f"looked at {used} of the example's {whole} samples (samples={used})"]
+    return [f"looked at {used} of the example's {count} samples (samples={used})"]
 
 
 def _check_model(model: Any) -> None:

@@ -1,1 +1,1 @@
-"""Does a converted network compute and learn what its model does? Trials that show what is wrong."""
+"""Trials that show whether layers compute and learn what the model they were cut from does."""

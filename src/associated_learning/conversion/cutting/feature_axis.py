@@ -34,7 +34,7 @@ def feature_axis(flow: Flow, tensor: Tensor) -> int:
 
 
 def steady_axis(s: Tensor, halved: Tensor | None, batch_axis: int, axis: int) -> int:
-    """Return the axis of the features, or another one if that grows with the size of the batch's data.
+    """Return the axis of the features, or another one, if that grows with the data.
 
     Args:
         s: An activation on the example.

@@ -119,9 +119,8 @@ def _axes(signature: Signature, *, free: bool) -> tuple[dict[int, Any], ...]:
     """Return each tensor's axes that differ: layers that learn positions take a range of lengths."""
     batch = Dim("batch", min=1)
     found = {which for which in signature.lengths if which is not None}
-    lengths = {
-        which: Dim(f"length{which or ''}", min=1) if free else Dim.DYNAMIC for which in found
-    }
+    names = {which: f"length{which or ''}" for which in found}
+    lengths = {w: Dim(name, min=1) if free else Dim.DYNAMIC for w, name in names.items()}
     return tuple(
         {0: batch} if which is None else {0: batch, 1: lengths[which]}
         for which in signature.lengths

@@ -92,5 +92,5 @@ class SequenceFirst(nn.Module):
 
 
 def test_an_input_with_the_sequence_first_is_refused_at_conversion() -> None:
-    with pytest.raises(al.ConversionError, match="of 2 samples gives an s of 4 rows"):
+    with pytest.raises(al.ConversionError, match="are not the samples in their order"):
         al.convert(SequenceFirst(), torch.randn(4, 4, 8), target=al.Classes(3), at=["rnn"])
