@@ -175,7 +175,9 @@ def _layers(
         batch_axis = _batch_axis(streams[i].values, others[i].values)
         own_readout = given[i]
         readout = (
-            _readout(script, cut, batch_axis, halved and halved[i].values, arguments)
+            _readout(
+                script, cut, batch_axis, None if halved is None else halved[i].values, arguments
+            )
             if own_readout is None
             else Readout(own_readout, "as given")
         )

@@ -210,9 +210,9 @@ def _failed(
         return error
     return InputError(
         f"{error}. It runs on the whole example; these are its first {arguments.count(inputs)} "
-        "samples, which alone are looked at. If its rows are no samples, as the nodes of a graph or "
-        "the tokens of bags, say so: al.Example(x, linked=True); if only their number matters: "
-        "samples=None."
+        "samples, which alone are looked at. If its rows are no samples, as the nodes of a graph "
+        "or the tokens of bags, say so: al.Example(x, linked=True, shared=[...]), shared being "
+        "inputs without a row for each target; if only the number of rows matters: samples=None."
     )
 
 

@@ -146,7 +146,7 @@ def _backbone(net: ConvertedNetwork, x: Any) -> list[Check]:
     for count in dict.fromkeys(counts):
         part = arguments.fewer(inputs, count)
         with evaluating(net):
-            s = part
+            s: Any = part
             for layer in net.al_layers():
                 s = layer.f(s)
         expected = net.backbone_features(part)

@@ -63,8 +63,8 @@ def check_rows(
                 if old[0].shape != new[0].shape:
                     break  # padded to the length of another longest sample, which all rows see
                 axis = subject.batch_axes[i]
-                s = differing_rows(old[0], new[0], axis)
-                seen[i].append(_Row(sample, s, differing_rows(old[1], new[1], 0)))
+                rows_of_s = differing_rows(old[0], new[0], axis)
+                seen[i].append(_Row(sample, rows_of_s, differing_rows(old[1], new[1], 0)))
     return [_judged(subject, i, rows) for i, rows in enumerate(seen)]
 
 

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.plan import Plan
 from associated_learning.conversion.slicing.equality import recorded_features
-from associated_learning.conversion.slicing.slice import LayerProgram, Slice, Stream
+from associated_learning.conversion.slicing.program import LayerProgram
+from associated_learning.conversion.slicing.slice import Slice, Stream
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.record import record
 from associated_learning.conversion.tracing.resizing import attributes_kept
