@@ -23,7 +23,7 @@ from associated_learning.conversion.slicing.slicing import make_programs, make_s
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.call import Recording
 from associated_learning.conversion.tracing.guards import GuardError
-from associated_learning.conversion.tracing.resizing import attributes_kept, buffers_kept
+from associated_learning.conversion.tracing.resizing import attributes_kept, buffers_kept, uncompiled
 from associated_learning.errors import ConversionError, InputError
 from associated_learning.network import Network
 from associated_learning.tensors.batch_checks import check_finite
@@ -125,7 +125,7 @@ def make_encoders(
     inputs = _example(model, arguments, example_inputs, samples)
     if balance == "time" and any(value.is_meta for value in inputs.values()):
         balance = "flops"  # nothing is computed there, so that nothing takes time
-    with buffers_kept(model):
+    with buffers_kept(model), uncompiled():
         whole = arguments.count(arguments.bind(example_inputs))
         seen = observe(model, arguments, inputs, balance, whole)
         body, head = body_below(head, seen)
