@@ -27,7 +27,11 @@ from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.call import Recording
 from associated_learning.conversion.tracing.guards import GuardError
 from associated_learning.conversion.tracing.masks import read_inputs
-from associated_learning.conversion.tracing.resizing import attributes_kept, buffers_kept
+from associated_learning.conversion.tracing.resizing import (
+    attributes_kept,
+    buffers_kept,
+    uncompiled,
+)
 from associated_learning.errors import ConversionError, InputError
 from associated_learning.network import Network
 from associated_learning.tensors.batch_checks import check_finite
@@ -138,7 +142,7 @@ def make_encoders(
     inputs = _some(arguments, whole, samples)
     if balance == "time" and any(value.is_meta for value in inputs.values()):
         balance = "flops"  # nothing is computed there, so that nothing takes time
-    with buffers_kept(model):
+    with buffers_kept(model), uncompiled():
         try:
             seen = observe(model, arguments, inputs, balance)
         except RunError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -97,6 +98,16 @@ def attributes_kept(model: nn.Module) -> Iterator[None]:
             now.update(before)
             now["_buffers"].clear()
             now["_buffers"].update(buffers)
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Run compiled modules as they were written: a compiler cannot look through a recording."""
+    if "torch._dynamo" not in sys.modules:  # nothing has been compiled, and importing it takes long
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 @contextmanager
