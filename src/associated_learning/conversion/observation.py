@@ -110,9 +110,8 @@ def _record(
             plain = model(*args, **kwargs)
         except Exception as error:  # whatever the user's own forward raises
             shapes = ", ".join(f"{n} {list(v.shape)} {v.dtype}" for n, v in inputs.items())
-            raise InputError(
-                f"{type(model).__name__} fails on the example{_of(inputs, whole)} ({shapes}): {error}"
-            ) from error
+            which = f"the example{_of(inputs, whole)} ({shapes})"
+            raise InputError(f"{type(model).__name__} fails on {which}: {error}") from error
     recording = record(model, args, kwargs, example)
     check_seen(plain, recording)
     if balance == "time":

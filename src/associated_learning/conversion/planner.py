@@ -23,7 +23,11 @@ from associated_learning.conversion.slicing.slicing import make_programs, make_s
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.call import Recording
 from associated_learning.conversion.tracing.guards import GuardError
-from associated_learning.conversion.tracing.resizing import attributes_kept, buffers_kept, uncompiled
+from associated_learning.conversion.tracing.resizing import (
+    attributes_kept,
+    buffers_kept,
+    uncompiled,
+)
 from associated_learning.errors import ConversionError, InputError
 from associated_learning.network import Network
 from associated_learning.tensors.batch_checks import check_finite
