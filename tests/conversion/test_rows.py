@@ -126,7 +126,9 @@ def test_samples_that_see_each_other_are_refused() -> None:
 @pytest.mark.parametrize("length", [3, 4, 6])
 def test_samples_folded_into_another_axis_are_refused(length: int) -> None:
     """Also where another axis is as long as the batch."""
-    with pytest.raises(al.ConversionError, match="b: the (activation|rows of the activation) here"):
+    with pytest.raises(
+        al.ConversionError, match=r"b: the (activation|rows of the activation) here"
+    ):
         al.plan(Folded(), torch.randn(6, length, 8), at=["b"])
 
 

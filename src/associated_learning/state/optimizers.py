@@ -42,8 +42,8 @@ def make_optimizers(
             one for all encoders, or one for each, from the input up. Encoders become parameter
             groups of their own, after that of the other parts.
         options: Passed on to the optimizer. Where the class has a fused kernel it is used
-            (complex parameters have none) unless ``fused=False`` or ``foreach=True`` is given: on large embeddings it is
-            several times faster.
+            unless ``fused=False`` or ``foreach=True`` is given, or parameters are complex: on
+            large embeddings it is several times faster.
 
     Raises:
         InputError: The number of learning rates is not the number of blocks or encoders, or a

@@ -70,8 +70,8 @@ def _too_few(wanted: int | None, possible: int, *, others: bool) -> Fault:
         f"it can be cut into {possible} layer{'s' * (possible > 1)}, {asked}",
         f"{remedy} the model as the other reasons say."
         if others
-        else "A layer begins before a module with parameters, after another that sees the data: put "
-        "what should be a layer into a module of its own, or ask for fewer layers.",
+        else "A layer begins before a module with parameters, after another that sees the data: "
+        "put what should be a layer into a module of its own, or ask for fewer layers.",
     )
 
 

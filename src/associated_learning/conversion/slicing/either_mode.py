@@ -1,4 +1,4 @@
-"""What layers do in training, where a taken-apart forward does something else than in evaluation."""
+"""What layers do in training, where a taken-apart forward does something else then."""
 
 from __future__ import annotations
 
@@ -141,12 +141,12 @@ def _find(
         s = body.activation(time)
         if s is not None:
             places.append(Cut(cut.name, time, s))
-    if not faults:
-        places.append(Cut("the head", body.end, body.features))
-        found = Script(body, [cut.time for cut in places])
-        faults += found.faults
     if faults:
         raise ConversionError(faults)
+    places.append(Cut("the head", body.end, body.features))
+    found = Script(body, [cut.time for cut in places])
+    if found.faults:
+        raise ConversionError(found.faults)
     return _Found(found, places)
 
 

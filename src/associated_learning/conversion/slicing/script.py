@@ -228,7 +228,7 @@ class Script:
             self.faults.append(fault)
 
 
-def _position(call: Call, numbers: dict[int, int], leaf: Tensor | int) -> Result | None:
+def _position(call: Call, numbers: dict[int, int], leaf: Tensor | float) -> Result | None:
     """Return where in a call's output a tensor or number is, if it is there."""
     number = numbers[id(call)]
     if call.output is leaf:

@@ -153,6 +153,6 @@ def _code_with_hook() -> CodeType:
 
     def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
         return _associated_learning_applied(cls, args, kwargs)  # type: ignore[name-defined] # noqa: F821
-        return __class__
+        return __class__  # type: ignore[unreachable]
 
     return apply.__code__

@@ -16,16 +16,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from associated_learning.conversion.tracing.call import Call, Recording, leaves
 from associated_learning.conversion.tracing.containers import kept, map_tensors
+from associated_learning.conversion.tracing.functions import (
+    NUMBERS,
+    PROPERTIES,
+    READS,
+    SIZES,
+    holds_bool,
+    name_of,
+    traced_numbers,
+    traced_size,
+)
 from associated_learning.conversion.tracing.guards import expect, unchanged
 from associated_learning.conversion.tracing.patches import listening
-from associated_learning.conversion.tracing.sizes import (
-    Content,
-    Size,
-    TracedInt,
-    guard,
-    guarded_by,
-    traced,
-)
+from associated_learning.conversion.tracing.sizes import Content, guard, guarded_by
 from associated_learning.tensors.modes import evaluating, training
 
 __all__ = ["record", "same_draws"]
@@ -91,18 +94,6 @@ class _Everything(nullcontext[None]):
     parents = ("Global",)
 
 
-_SIZES = {"size", "numel", "nelement", "__len__"}
-_PROPERTIES = {
-    "dtype", "device", "layout", "ndim", "dim",
-    "is_cuda", "is_meta", "requires_grad", "names", "grad", "grad_fn", "is_leaf", "itemsize",
-    "nbytes", "is_sparse", "is_quantized", "is_nested", "_version", "is_floating_point",
-    "is_complex", "get_device", "element_size", "stride", "is_contiguous", "storage_offset",
-}  # fmt: skip
-_READS = {
-    "__bool__", "__int__", "__float__", "__index__", "__complex__", "__contains__", "item",
-    "tolist", "numpy", "__array__", "equal", "allclose", "is_nonzero",
-}  # fmt: skip
-_NUMBERS = {"item", "tolist"}  # reads whose numbers can be followed further
 _CONTAINERS = (
     nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.TransformerEncoder, nn.TransformerDecoder,
     nn.Transformer,
@@ -146,7 +137,7 @@ class _Recorder(TorchFunctionMode):
         return stand_in
 
     def applied(self, original: Callable[..., Any], kind: type, args: Any, kwargs: Any) -> Any:
-        """Apply an autograd function, and write it down as one call, so that it keeps its backward."""
+        """Apply an autograd function: one call, so that it keeps its backward."""
         if self.is_sealed:
             return original(kind, *args, **kwargs)
         if kind is CheckpointFunction:  # the function it runs is looked into as without it
@@ -212,10 +203,10 @@ class _Recorder(TorchFunctionMode):
         args, kwargs = tuple(args), kwargs or {}
         if not self.stack or self.stack[-1].sealed:
             return func(*args, **kwargs)
-        name = _name(func)
-        if name in _SIZES or name == "shape":
-            return _traced_size(func(*args, **kwargs), name, args, kwargs)
-        if name in _PROPERTIES:
+        name = name_of(func)
+        if name in SIZES or name == "shape":
+            return traced_size(func(*args, **kwargs), name, args, kwargs)
+        if name in PROPERTIES:
             return func(*args, **kwargs)
         return self.run_function(func, name, args, kwargs)
 
@@ -227,7 +218,7 @@ class _Recorder(TorchFunctionMode):
         output = self.undisturbed(func, args, kwargs)
         self.charge(call, before)
         call.mutated = _changed(versions)
-        if name in _READS:
+        if name in READS:
             return self.read(call, name, output)
         return self.close(call, output if call.mutated else self.distinct(output, call))
 
@@ -242,8 +233,8 @@ class _Recorder(TorchFunctionMode):
     def read(self, call: Call, name: str, output: Any) -> Any:
         """Note that a call made a Python value of a tensor's content."""
         call.reads_data = True
-        if name in _NUMBERS and not _holds_bool(output):
-            return self.close(call, _traced_numbers(output, call))
+        if name in NUMBERS and not holds_bool(output):
+            return self.close(call, traced_numbers(output, call))
         self.close(call, output)
         return guard(unchanged, (Content(call),), output)
 
@@ -285,14 +276,6 @@ def _assigned(model: nn.Module, before: dict[int, dict[str, int]]) -> dict[int, 
     }
 
 
-def _name(func: Any) -> str:
-    """Return a torch function's name; of a property's getter, the property's."""
-    name: str = getattr(func, "__name__", type(func).__name__)
-    if name == "__get__":
-        return str(func.__self__.__name__)
-    return name
-
-
 def _is_atomic(module: nn.Module) -> bool:
     """Whether a module is never looked into: torch's own, scripted and compiled ones."""
     if isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
@@ -310,25 +293,3 @@ def _versions(tensors: Iterable[Tensor]) -> list[tuple[Tensor, int]]:
 def _changed(versions: list[tuple[Tensor, int]]) -> list[Tensor]:
     with torch._C.DisableTorchFunction():
         return [tensor for tensor, version in versions if tensor._version != version]
-
-
-def _traced_size(value: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    tensor = args[0]
-    if isinstance(value, torch.Size):
-        return torch.Size(TracedInt.of(n, Size(tensor, i)) for i, n in enumerate(value))
-    if name == "size":
-        dim = args[1] if len(args) > 1 else kwargs["dim"]
-        return TracedInt.of(value, Size(tensor, dim))
-    return TracedInt.of(value, Size(tensor, 0 if name == "__len__" else None))
-
-
-def _traced_numbers(output: Any, call: Call) -> Any:
-    if isinstance(output, list):
-        return [_traced_numbers(part, call) for part in output]
-    return traced(output, Content(call))
-
-
-def _holds_bool(output: Any) -> bool:
-    if isinstance(output, list):
-        return any(map(_holds_bool, output))
-    return isinstance(output, bool)

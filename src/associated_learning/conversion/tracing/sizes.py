@@ -198,11 +198,17 @@ def _hash(number: Any) -> int:
 
 _ARITHMETIC = ("add", "sub", "mul", "floordiv", "mod", "truediv", "pow")
 _BITS = ("and_", "or_", "xor", "lshift", "rshift")
-_SINGLE = {
+_SINGLE: dict[str, Callable[..., Any]] = {
     "neg": operator.neg, "pos": operator.pos, "abs": abs, "round": round, "ceil": math.ceil,
     "floor": math.floor, "trunc": math.trunc,
 }  # fmt: skip
-_CONVERSIONS = {"bool": bool, "int": int, "float": float, "str": str, "format": format}
+_CONVERSIONS: dict[str, Callable[..., Any]] = {
+    "bool": bool,
+    "int": int,
+    "float": float,
+    "str": str,
+    "format": format,
+}
 
 for _kind in (TracedInt, TracedFloat):
     for _name in _ARITHMETIC + (_BITS if _kind is TracedInt else ()):
@@ -215,6 +221,6 @@ for _kind in (TracedInt, TracedFloat):
         setattr(_kind, f"__{_name}__", _comparison(getattr(operator, _name)))
     for _name, _function in _CONVERSIONS.items():
         setattr(_kind, f"__{_name}__", _conversion(_function))
-    _kind.__divmod__ = lambda a, b: (a // b, a % b)  # type: ignore[method-assign,assignment]
+    _kind.__divmod__ = lambda a, b: (a // b, a % b)  # type: ignore[method-assign]
     _kind.__hash__ = _hash  # type: ignore[method-assign,assignment]
     _kind.__repr__ = lambda number: repr(_plain(number))  # type: ignore[method-assign]
