@@ -116,7 +116,7 @@ def _exported(
 
 
 def _axes(signature: Signature, *, free: bool) -> tuple[dict[int, Any], ...]:
-    """Return each tensor's axes that differ: layers that learn positions take a range of lengths."""
+    """Return each tensor's axes that differ: learned positions take a range of lengths."""
     batch = Dim("batch", min=1)
     found = {which for which in signature.lengths if which is not None}
     names = {which: f"length{which or ''}" for which in found}
