@@ -56,6 +56,15 @@ def test_samples_that_are_mixed_are_found() -> None:
     assert "changing sample 0 changes rows 0, 1, 2, 3, 4, 5 of s" in mixed
 
 
+def test_a_model_that_mixes_samples_itself_may_be_cut() -> None:
+    def mixed(h: Tensor, mode: bool) -> Tensor:
+        return h - h.mean(0, keepdim=True)
+
+    checks = check_rows(subject(Net(mixed), mixed), {"x": X}, range(6))
+    assert all(check.holds for check in checks)
+    assert "the model itself lets them influence each other" in checks[0].evidence
+
+
 def test_samples_that_are_folded_into_another_axis_are_found() -> None:
     assert "a batch of 6 samples gives an s of 3 rows" in evidence(
         lambda h, mode: h.reshape(3, -1)[:, :5], lambda h, mode: torch.cat([h, h])

@@ -69,7 +69,9 @@ def _gradients(
     """Return the gradients of ``<features, direction>``; all None, if nothing asks for one."""
     if not features.requires_grad or not parameters:
         return dict.fromkeys(parameters)
-    found = torch.autograd.grad(features, list(parameters.values()), direction, allow_unused=True)
+    found = torch.autograd.grad(
+        features, list(parameters.values()), direction, allow_unused=True, retain_graph=True
+    )
     return dict(zip(parameters, found, strict=True))
 
 
