@@ -98,6 +98,14 @@ def test_below_a_packed_sequence_rows_are_the_samples(padded: bool) -> None:
     assert rows_changed(net, (x, LENGTHS), (changed, LENGTHS)) == [{0}, {0}]
 
 
+def test_an_example_of_equal_lengths_hides_no_sorting() -> None:
+    x = torch.randn(6, 10, 8)
+    net = check_as_the_model(Packed(False), (x, torch.full((6,), 10)), at=["first"])
+    changed = x.clone()
+    changed[0] += 1
+    assert rows_changed(net, (x, LENGTHS), (changed, LENGTHS)) == [{0}, {0}]
+
+
 def test_a_cut_between_recurrent_networks_is_where_the_batch_is_padded() -> None:
     with pytest.raises(al.ConversionError, match="second: "):
         al.plan(Packed(False), (torch.randn(6, 10, 8), LENGTHS), at=["second"])
