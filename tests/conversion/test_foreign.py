@@ -216,7 +216,7 @@ class Graph(Maps):
 
 def test_rows_that_are_no_samples_are_refused() -> None:
     edges = torch.stack([torch.arange(20), torch.arange(20).flip(0)])
-    with pytest.raises(al.InputError, match=r"the example's first 4 of 20 rows.*samples=None"):
+    with pytest.raises(al.InputError, match=r"its first 4 samples.*linked=True.*samples=None"):
         al.plan(Graph(), (torch.randn(20, 8), edges))
     with pytest.raises(al.InputError, match="rows of the first axis are no samples"):
         al.plan(Graph(), (torch.randn(20, 8), edges), samples=None)
