@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-__all__ = ["EpochRecord", "StageTime", "TrainingState"]
+__all__ = ["Candidates", "EpochRecord", "StageTime", "TrainingState", "stalled_epochs"]
 
 
 class StageTime(NamedTuple):
@@ -50,6 +50,22 @@ class EpochRecord:
     lr: list[float]
     seconds: float
     validation_seconds: float
+
+
+class Candidates(NamedTuple):
+    """Which depths of a finished epoch may be the best so far, and how they compare.
+
+    Attributes:
+        scores: Validation score by depth.
+        layer_cost: What a layer must add to the score to be worth keeping.
+        ties_by_loss: Whether of equal scores the one of less validation loss is better. A small
+            validation set gives few different scores, most of them early; its loss goes on
+            falling. Otherwise fewer layers are better, then an earlier epoch.
+    """
+
+    scores: Mapping[int, float]
+    layer_cost: float = 0.0
+    ties_by_loss: bool = False
 
 
 @dataclass
@@ -101,25 +117,30 @@ class TrainingState:
         count = max(self.batch, 1)
         return [{name: value / count for name, value in terms.items()} for terms in self.sums]
 
-    def finish_epoch(
-        self, record: EpochRecord, scores: Mapping[int, float], layer_cost: float = 0.0
-    ) -> bool:
+    def finish_epoch(self, record: EpochRecord, candidates: Candidates) -> bool:
         """Take in a finished epoch and return whether it is the best so far.
 
         Args:
             record: The epoch.
-            scores: Those of the depths that may be kept.
-            layer_cost: What a layer must add to the score to be worth keeping.
+            candidates: What of it may be the best.
         """
         self.records.append(record)
         self.epoch, self.batch, self.sums, self.seconds = self.epoch + 1, 0, [], 0.0
         before = self.best_epoch
-        for depth, score in scores.items():
-            fewer = self.best_depth - depth
-            gain = score + layer_cost * fewer - self.best_score  # NaN is never the best
-            if gain > 0 or (gain == 0 and fewer > 0):
+        for depth, score in candidates.scores.items():
+            if self._is_better(record, depth, candidates):
                 self.best_epoch, self.best_score, self.best_depth = record.epoch, score, depth
         return self.best_epoch != before
+
+    def _is_better(self, record: EpochRecord, depth: int, candidates: Candidates) -> bool:
+        fewer = self.best_depth - depth
+        gain = candidates.scores[depth] + candidates.layer_cost * fewer - self.best_score
+        if gain != 0:
+            return gain > 0  # NaN is never the best
+        if candidates.ties_by_loss:
+            best = self.records[self.best_epoch - 1].validation_losses[self.best_depth - 1]
+            return record.validation_losses[depth - 1] < best
+        return fewer > 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the state as JSON-able values (an absent best score as null)."""
@@ -132,3 +153,19 @@ class TrainingState:
         records = [EpochRecord(**record) for record in state["records"]]
         best = float("-inf") if state["best_score"] is None else state["best_score"]
         return cls(**{**state, "records": records, "best_score": best})
+
+
+def stalled_epochs(records: Sequence[EpochRecord]) -> int:
+    """Return how many epochs ago some depth had its best validation score so far.
+
+    Layers learn one above the other: while a lower depth still rises, those above it will follow.
+
+    Args:
+        records: The finished epochs, validated.
+    """
+    bests: dict[int, tuple[float, int]] = {}
+    for record in records:
+        for depth, score in enumerate(record.scores):
+            if depth not in bests or score > bests[depth][0]:
+                bests[depth] = (score, record.epoch)
+    return records[-1].epoch - max(epoch for _, epoch in bests.values())

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Literal
 
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -20,7 +21,12 @@ from associated_learning.pipeline.stage import Stage
 from associated_learning.pipeline.stage_builder import StageBuilder
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.checkpointer import Checkpointer
-from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.history import (
+    Candidates,
+    EpochRecord,
+    TrainingState,
+    stalled_epochs,
+)
 from associated_learning.state.snapshot import Snapshot
 from associated_learning.targets import Classes
 from associated_learning.training.batch_stream import BatchSource, BatchStream, set_modes
@@ -28,7 +34,9 @@ from associated_learning.training.callbacks import Callback
 from associated_learning.training.growth.rules import Decision, Growth, decide
 from associated_learning.training.target_warmup import warm_targets
 
-__all__ = ["TrainingRun"]
+__all__ = ["Judge", "TrainingRun"]
+
+Judge = Literal["any", "full"]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -43,6 +51,8 @@ class TrainingRun:
         recipe: What its layers are trained by.
         epochs: Largest number of epochs.
         patience: Number of epochs without a better score after which to stop, if any.
+        min_updates: Number of updates before which patience stops nothing.
+        judge: By what depth an epoch is judged: "any" or "full".
         save_every: Number of updates between two checkpoints inside an epoch, if any.
         target_warmup: Number of updates of g and h ahead of all others.
         growth: When the network grows; None if never.
@@ -55,6 +65,8 @@ class TrainingRun:
     recipe: StageBuilder
     epochs: int
     patience: int | None
+    min_updates: int
+    judge: Judge
     save_every: int | None
     target_warmup: int
     growth: Growth | None
@@ -271,7 +283,7 @@ class TrainingRun:
             seconds=state.seconds,
             validation_seconds=time.perf_counter() - begin,
         )
-        if state.finish_epoch(record, *self._choice(record.scores)):
+        if state.finish_epoch(record, self._candidates(record.scores)):
             # parts of a network that grows are layers, and those above the best depth are not kept
             depth = None if self.growth is None else state.best_depth
             self._kept.save_best(passed.snapshot, state.step, depth)
@@ -279,11 +291,13 @@ class TrainingRun:
         self._reached = passed.snapshot if self._is_due() else None
         return record
 
-    def _choice(self, scores: list[float]) -> tuple[dict[int, float], float]:
-        """Return the scores of the depths that may be kept, and what a layer must be worth."""
+    def _candidates(self, scores: list[float]) -> Candidates:
+        """Return the depths that may be the best, and how they compare."""
         if self.growth is not None:
-            return dict(enumerate(scores, start=1)), self.growth.min_gain
-        return ({len(scores): self.net.judged(scores)} if scores else {}), 0.0
+            return Candidates(dict(enumerate(scores, start=1)), self.growth.min_gain)
+        if self.judge == "any":
+            return Candidates(self.net.candidates(scores) if scores else {}, ties_by_loss=True)
+        return Candidates({len(scores): self.net.judged(scores)} if scores else {})
 
     def _decide(self) -> None:
         """Find out what the finished epochs ask for: an end, or another network."""
@@ -295,9 +309,13 @@ class TrainingRun:
             state.stopped = self._wanted.over
 
     def _out_of_patience(self) -> bool:
-        patience, state = self.patience, self.state
+        state = self.state
         validated = bool(state.records) and bool(state.records[-1].scores)
-        return patience is not None and validated and state.epoch - state.best_epoch >= patience
+        if self.patience is None or not validated or state.step < self.min_updates:
+            return False
+        if self.judge == "any":
+            return stalled_epochs(state.records) >= self.patience
+        return state.epoch - state.best_epoch >= self.patience
 
     def _is_due(self) -> bool:
         """Return whether the network must change before it trains on."""
