@@ -8,7 +8,8 @@ import pytest
 
 import associated_learning as al
 from associated_learning.runs.config import RunConfig
-from associated_learning.runs.families import build_network, resolved
+from associated_learning.runs.defaults import resolved
+from associated_learning.runs.families import build_network
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.ledger.ledger import LedgerRow, read_rows
 from reproduction.report.content import Content, make_content

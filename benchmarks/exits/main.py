@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from associated_learning.runs.config import RunConfig
+from associated_learning.runs.defaults import resolved
 from associated_learning.runs.exits.early_exit import parsed_goal, tune_run
 from associated_learning.runs.exits.plot import plot_exits
 from associated_learning.runs.exits.report import BATCH_SIZES, ExitReport, exit_report
-from associated_learning.runs.families import resolved
 from associated_learning.runs.inputs import load_data
 from associated_learning.runs.ledger.ledger import append_row, make_row
 from associated_learning.runs.result import read_result

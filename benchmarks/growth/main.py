@@ -26,7 +26,8 @@ from timing import Spread, ratios, spread
 import associated_learning as al
 from associated_learning.data.batches import Batches
 from associated_learning.runs.config import RunConfig
-from associated_learning.runs.families import build_network, resolved
+from associated_learning.runs.defaults import resolved
+from associated_learning.runs.families import build_network
 from associated_learning.runs.inputs import input_spec, load_data, training_batches
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.tensors.randomness.keyed import StepKey

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "PipelineError",
     "VerificationError",
     "nearest",
+    "needs_extra",
 ]
 
 
@@ -63,6 +65,39 @@ class ConversionError(InputError):
         reasons = "1 reason" if len(self.faults) == 1 else f"{len(self.faults)} reasons"
         lines = "".join(f"\n  - {fault}" for fault in self.faults)
         super().__init__(f"the model cannot be converted, for {reasons}:{lines}")
+
+
+@contextmanager
+def needs_extra(extra: str, what: str) -> Iterator[None]:
+    """Say what to install where an import inside of this block finds no package.
+
+    Every import of a package that ``pip install associated_learning`` does not bring stands in
+    such a block.
+
+    Args:
+        extra: The extra of ours that brings the package; see ``pyproject.toml``.
+        what: What needs it, to begin the message with.
+
+    Raises:
+        InputError: A package is not installed, or cannot be imported.
+
+    Example:
+        >>> with needs_extra("plots", "the picture"):
+        ...     import no_such_package
+        Traceback (most recent call last):
+        ...
+        associated_learning.errors.InputError: the picture needs the package no_such_package, ...
+    """
+    try:
+        yield
+    except ImportError as error:
+        package = (error.name or str(error)).partition(".")[0]
+        absent = isinstance(error, ModuleNotFoundError)
+        why = "is not installed" if absent else f"cannot be imported ({error})"
+        raise InputError(
+            f"{what} needs the package {package}, which {why}: "
+            f"pip install 'associated_learning[{extra}]'"
+        ) from error
 
 
 class CheckpointError(AssociatedLearningError, RuntimeError):

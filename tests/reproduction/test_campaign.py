@@ -15,7 +15,7 @@ import torch
 
 import associated_learning as al
 from associated_learning.runs.config import RunConfig
-from associated_learning.runs.families import resolved
+from associated_learning.runs.defaults import resolved
 from associated_learning.runs.ledger.ledger import LedgerRow, append_row, make_row, read_rows
 from associated_learning.runs.provenance import describe_hardware
 from associated_learning.runs.run import train_run

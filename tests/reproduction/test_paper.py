@@ -12,10 +12,11 @@ import associated_learning as al
 from associated_learning.conversion.rivals import rival_form
 from associated_learning.losses.similarity import predsim_loss, similarity_loss
 from associated_learning.runs.config import RunConfig
-from associated_learning.runs.families import build_network, resolved
+from associated_learning.runs.defaults import resolved
+from associated_learning.runs.families import build_network
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.ledger.ledger import LedgerRow, read_rows
-from associated_learning.runs.trainer_settings import make_trainer
+from associated_learning.runs.trainer import make_trainer
 from associated_learning.state.history import TrainingState
 from associated_learning.training.callbacks import Callback
 from reproduction.campaign.identity import identity

@@ -12,7 +12,7 @@ import torch
 import associated_learning as al
 from associated_learning.data import load
 from associated_learning.runs.config import RunConfig
-from associated_learning.runs.families import resolved
+from associated_learning.runs.defaults import resolved
 from associated_learning.runs.inputs import load_data, load_word_vectors
 from reproduction.campaign import store
 from reproduction.campaign.store import pack, stored

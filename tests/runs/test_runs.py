@@ -13,7 +13,8 @@ import torch
 import associated_learning as al
 from associated_learning.data import DataSet
 from associated_learning.runs.config import RunConfig
-from associated_learning.runs.families import build_network, resolved
+from associated_learning.runs.defaults import resolved
+from associated_learning.runs.families import build_network
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.inputs import load_data, training_batches
 from associated_learning.runs.ledger.ledger import append_row, make_row, read_rows

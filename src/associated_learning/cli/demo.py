@@ -15,8 +15,8 @@ from rich.table import Table
 from associated_learning.cli.tables import command, console, exit_names
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import Network
-from associated_learning.runs.config import RunConfig
-from associated_learning.runs.families import resolved
+from associated_learning.runs.config import ResolvedConfig, RunConfig
+from associated_learning.runs.defaults import resolved
 from associated_learning.runs.inputs import load_data, training_batches
 from associated_learning.runs.plots import plot_curves
 from associated_learning.runs.result import RunResult, read_history
@@ -89,7 +89,7 @@ def _train(method: str, home: Path, epochs: int, layers: int) -> _Finished:
     return _Finished(net, result, _peak_of_a_step(config, net))
 
 
-def _peak_of_a_step(config: RunConfig, net: Network) -> int:
+def _peak_of_a_step(config: ResolvedConfig, net: Network) -> int:
     """Return the peak memory in bytes of one training step beyond weights and optimizers."""
     x, y = next(training_batches(config, load_data(config)).epoch(0))
     t0 = net.target.encode(y)

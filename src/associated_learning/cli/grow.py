@@ -12,10 +12,10 @@ from rich.table import Table
 
 from associated_learning.cli.options import with_run_options
 from associated_learning.cli.running import run_training, write_row
-from associated_learning.cli.tables import command, console
+from associated_learning.cli.tables import command, console, show_no_picture
 from associated_learning.inference.parameters import count_parameters
-from associated_learning.runs.config import RunConfig
-from associated_learning.runs.families import resolved
+from associated_learning.runs.config import ResolvedConfig, RunConfig
+from associated_learning.runs.defaults import resolved
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import default_folder, open_run
 from associated_learning.state.history import EpochRecord
@@ -68,14 +68,14 @@ def grow(
     _show(folder, config, result)
 
 
-def _with_defaults(config: RunConfig) -> RunConfig:
+def _with_defaults(config: RunConfig) -> ResolvedConfig:
     layers = config.num_layers
     if layers is None and config.model not in ("cnn", "vgg"):
         layers = MOST_LAYERS
     return resolved(replace(config, num_layers=layers, grow_from=config.grow_from or 1))
 
 
-def _show(folder: Path, config: RunConfig, result: RunResult) -> None:
+def _show(folder: Path, config: ResolvedConfig, result: RunResult) -> None:
     data, model = escape(config.data), escape(config.model_name)
     depth = len(result.test_scores)
     console.print(
@@ -84,6 +84,7 @@ def _show(folder: Path, config: RunConfig, result: RunResult) -> None:
         soft_wrap=True,
     )
     console.print(_depths_table(folder, result))
+    show_no_picture()
     al, run = escape(command()), escape(str(folder))
     console.print(
         f"The run is in {run}. Next: {al} evaluate {run} --depth all, {al} export {run} ..., "

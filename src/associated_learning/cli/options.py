@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from associated_learning.runs.config import RunConfig
+from associated_learning.runs.defaults import family_default
 
 __all__ = ["RunFolder", "with_run_options"]
 
@@ -36,7 +37,12 @@ def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
 def _parameter(setting: Field[Any], hint: Any) -> inspect.Parameter:
     meta = setting.metadata
     choices = "|".join(meta["choices"])
-    option = typer.Option(help=meta["help"], rich_help_panel=meta["panel"], metavar=choices or None)
+    option = typer.Option(
+        help=meta["help"],
+        rich_help_panel=meta["panel"],
+        metavar=choices or None,
+        show_default=family_default(setting.name) or True,
+    )
     return inspect.Parameter(
         setting.name,
         inspect.Parameter.KEYWORD_ONLY,

@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from associated_learning.data.samples import TextSamples
-from associated_learning.errors import InputError
+from associated_learning.errors import InputError, needs_extra
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["SubwordPreprocessor"]
+
+_WHAT = "the tokenizer of a pretrained model"
 
 _CHUNK = 4096  # texts at a time, so that their encodings never hold a whole set in memory
 
@@ -129,10 +131,8 @@ class SubwordPreprocessor:
 
     @cached_property
     def _own(self) -> Any:
-        try:
+        with needs_extra("hf", _WHAT):
             from tokenizers import Tokenizer
-        except ImportError as error:
-            raise _missing("tokenizers") from error
         try:
             own = Tokenizer.from_str(self.tokenizer)
         except Exception as error:  # the library raises nothing more special
@@ -162,10 +162,8 @@ class SubwordPreprocessor:
 
 def _load(place: str | Path) -> Any:
     """Return a tokenizer of transformers that is backed by the library `tokenizers`."""
-    try:
+    with needs_extra("hf", _WHAT):
         from transformers import AutoTokenizer
-    except ImportError as error:
-        raise _missing("transformers") from error
     try:
         loaded = AutoTokenizer.from_pretrained(str(place))
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
@@ -179,10 +177,3 @@ def _load(place: str | Path) -> Any:
             "one that the library tokenizers can hold, with a tokenizer.json"
         )
     return loaded
-
-
-def _missing(package: str) -> InputError:
-    return InputError(
-        f"the tokenizer of a pretrained model needs the package {package}, which is not "
-        "installed; pip install 'associated-learning[hf]'"
-    )

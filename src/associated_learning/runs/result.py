@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from associated_learning.data import Vectors
+from associated_learning.data import DataSet, Vectors
 from associated_learning.errors import CheckpointError
 from associated_learning.runs.ledger.answers import pack_answers
 from associated_learning.runs.provenance import Provenance
@@ -69,8 +69,7 @@ def make_result(
     state: TrainingState,
     *,
     test: Tensor,
-    train_samples: int,
-    train_pool: int,
+    data: DataSet,
     parameters: int,
     vectors: Vectors | None,
     training_curve: list[float],
@@ -82,8 +81,7 @@ def make_result(
         state: Where training ended.
         test: Score of every test sample at every depth ``[L, N]``, with the weights of the best
             epoch, in the order of the test set.
-        train_samples: See `RunResult`.
-        train_pool: See `RunResult`.
+        data: What it was trained on.
         parameters: See `RunResult`.
         vectors: The word vectors, if there are any.
         training_curve: See `RunResult`.
@@ -99,8 +97,8 @@ def make_result(
         epochs=state.epoch,
         seconds=sum(record.seconds for record in state.records),
         vector_coverage=None if vectors is None else vectors.coverage,
-        train_samples=train_samples,
-        train_pool=train_pool,
+        train_samples=len(data.train),
+        train_pool=data.train_pool,
         test_samples=test.shape[1],
         vector_dim=None if vectors is None else vectors.weights.shape[1],
         parameters=parameters,

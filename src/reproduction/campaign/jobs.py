@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from associated_learning.errors import InputError, nearest
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.ledger.ledger import LedgerRow
 from associated_learning.runs.provenance import describe_hardware
 from reproduction.campaign.identity import Identity, identity
@@ -82,7 +82,7 @@ class Job:
     run: Run
     tier: str
     seed: int
-    config: RunConfig
+    config: ResolvedConfig
     identity: Identity
     expected: float
     sizes: Sizes

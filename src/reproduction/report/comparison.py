@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from associated_learning.errors import CheckpointError
+from associated_learning.errors import CheckpointError, needs_extra
 from associated_learning.runs.ledger.answers import unpack_answers
 from associated_learning.runs.ledger.ledger import LedgerRow
 from reproduction.paper import table1, table4
@@ -85,7 +85,8 @@ def signed_rank(comparisons: Sequence[Comparison]) -> float | None:
     """
     if len(comparisons) < 6:
         return None
-    from scipy.stats import wilcoxon
+    with needs_extra("reproduction", "the signed-rank test"):
+        from scipy.stats import wilcoxon
 
     return float(wilcoxon([one.difference for one in comparisons]).pvalue)
 
