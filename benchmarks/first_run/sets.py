@@ -142,7 +142,8 @@ def _spread(texts: Sequence[str], most: int) -> Sequence[str]:
 def _sentences(package: str) -> Iterator[tuple[str, str]]:
     """Yield (module, first line of a docstring) of all that a package defines in public."""
     spec = importlib.util.find_spec(package)
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     root = Path(spec.origin).parent
     for path in sorted(root.rglob("*.py")):
         names = path.relative_to(root).with_suffix("").parts

@@ -1,10 +1,9 @@
-"""How epochs are judged: the best depth, ties by loss, patience, and the least number of updates."""
+"""How epochs are judged: the best depth, ties by loss, patience, the least number of updates."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from conftest import dense_network
 
 import associated_learning as al
 from associated_learning.state.history import (
@@ -14,6 +13,7 @@ from associated_learning.state.history import (
     stalled_epochs,
 )
 from associated_learning.training.trainer import enough_epochs
+from conftest import dense_network
 
 Scores = list[list[float]]
 
