@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint types docs clean
+.PHONY: demo test lint types docs bare clean
 
 demo: $(STAMP)
 	$(BIN)/al demo
@@ -21,6 +21,16 @@ types: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
+# What `pip install associated_learning` alone can do: the wheel in an empty environment.
+BARE := .venv-bare
+bare: $(STAMP)
+	rm -rf $(BARE) dist-bare
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist-bare .
+	$(PYTHON) -m venv $(BARE)
+	$(BARE)/bin/python -m pip install --quiet --constraint constraints.txt pip torch
+	$(BARE)/bin/python -m pip install --quiet --constraint constraints.txt dist-bare/*.whl
+	cd $(BARE) && bin/python ../tests/bare_install.py
+
 # torch first and by its exact version: an unpinned torch would pull the CUDA build.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -29,4 +39,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache docs/_build
+	rm -rf .venv .venv-bare dist-bare .mypy_cache .ruff_cache .pytest_cache docs/_build

@@ -112,7 +112,7 @@ def test_a_missing_package_is_named(
     values = SubwordPreprocessor.load(folder).to_dict()
     monkeypatch.setitem(sys.modules, package, None)
     call = SubwordPreprocessor.load if package == "transformers" else preprocessor_from_dict
-    with pytest.raises(InputError, match=rf"package {package}, .* 'associated-learning\[hf\]'"):
+    with pytest.raises(InputError, match=rf"package {package}, .* 'associated_learning\[hf\]'"):
         call(folder if package == "transformers" else values)  # type: ignore[operator]
 
 

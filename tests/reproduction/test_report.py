@@ -15,6 +15,7 @@ from scipy import stats
 import associated_learning as al
 from associated_learning.runs.ledger.answers import pack_answers, unpack_answers
 from associated_learning.runs.ledger.ledger import LedgerRow, append_row
+from ledger_rows import made_row
 from reproduction.campaign.jobs import make_jobs
 from reproduction.commands.report import report
 from reproduction.paper.catalogue import find_exhibit
@@ -43,7 +44,7 @@ def made_up(accuracies: dict[str, float], tier: str = "cpu", pool: int = 67_349)
         right = rng.random(1_821) < accuracies[job.run.arm]
         score, depths = float(right.mean()), 1 if job.config.method == "bp" else 3
         rows.append(
-            LedgerRow(
+            made_row(
                 experiment="table1", data="sst2", model=job.run.model, method=job.config.method,
                 variant=job.run.arm, seed=job.seed, commit="c", config=job.config.to_json(),
                 hardware="h", torch="t", epochs=2, best_epoch=2, validation=[score] * depths,
@@ -146,15 +147,17 @@ def test_the_better_tier_decides_and_tiers_do_not_mix(
     found = check(rows, tmp_path, capsys)
     assert (found["cpu"], found["full"]) == (18, 18)
     assert (found["comparisons"], found["al_at_least_fair_bp"]) == (2, 0)
-    of_full = np.mean([100 * r.test[-1] for r in rows if (r.tier, r.variant, r.model) == (
-        "full", "al", "bilstm")])  # fmt: skip
+    asked = ("full", "al", "bilstm")
+    of_full = np.mean(
+        [100 * r.result.test_scores[-1] for r in rows if (r.tier, r.variant, r.model) == asked]
+    )
     (line,) = [x for x in render_markdown(make_content(rows)).splitlines() if "LSTM-AL-full |" in x]
     assert f"**{of_full:.2f} ±" in line
 
 
 def test_rows_changed_by_hand_are_found() -> None:
     first, *rest = made_up({"al": 0.9, "bp": 0.8})
-    changed = LedgerRow(**{**vars(first), "test": [0.99] * len(first.test)})
+    changed = made_row(first.to_json(), test=[0.99] * len(first.result.test_scores))
     with pytest.raises(al.CheckpointError, match="it was changed by hand"):
         make_content([changed, *rest])
 

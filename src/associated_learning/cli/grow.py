@@ -27,7 +27,9 @@ OUTPUT = "Output"
 MOST_LAYERS = 6
 
 
-@with_run_options
+@with_run_options(
+    num_layers=f"{MOST_LAYERS}; cnn and vgg all they have", grow_from="1", patience="0"
+)
 def grow(
     *,
     run_folder: Annotated[
@@ -48,9 +50,8 @@ def grow(
 
     It begins with one layer. When the validation accuracy of the top exit stands still, the next
     layer comes on top, and all go on training; lower layers go on as if nothing were above them.
-    The best depth is kept. --num-layers is the most it may grow to, 6 if not given (cnn and vgg:
-    all that they have). The run is one like any other for al evaluate, predict and export; an
-    interrupted one goes on by the same command.
+    The best depth is kept. --num-layers is the most it may grow to. The run is one like any other
+    for al evaluate, predict and export; an interrupted one goes on by the same command.
 
     Examples:
 

@@ -28,7 +28,7 @@ OUTPUT = "Output"
 _SHOWING = ("tensorboard", "ledger", "experiment", "variant", "quiet")
 
 
-@with_run_options
+@with_run_options()
 def train(
     ctx: typer.Context,
     *,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -49,7 +49,6 @@ class RunResult:
     best_epoch: int
     epochs: int
     seconds: float
-    vector_coverage: float | None
     # runs that were finished before these were kept do not tell them
     commit: str = "unknown"
     torch: str = "unknown"
@@ -58,11 +57,24 @@ class RunResult:
     train_pool: int | None = None
     test_samples: int | None = None
     vector_dim: int | None = None
+    vector_coverage: float | None = None
     parameters: int | None = None
     associated: list[float] = field(default_factory=list)
     validation_curve: list[list[float]] = field(default_factory=list)
     training_curve: list[float] = field(default_factory=list)
     answers: str | None = None
+
+    def rounded(self) -> RunResult:
+        """Return it with as many digits as a line of the ledger keeps."""
+        return replace(
+            self,
+            test_scores=[round(score, 6) for score in self.test_scores],
+            validation_scores=[round(score, 6) for score in self.validation_scores],
+            seconds=round(self.seconds, 1),
+            associated=[float(f"{loss:.4g}") for loss in self.associated],
+            validation_curve=[[round(s, 4) for s in scores] for scores in self.validation_curve],
+            training_curve=[round(score, 4) for score in self.training_curve],
+        )
 
 
 def make_result(

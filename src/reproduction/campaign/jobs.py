@@ -91,7 +91,7 @@ class Job:
         """Return whether a row is of this run, and of as much data as there is here."""
         if (row.tier, row.seed) != (self.tier, self.seed) or identity(row.config) != self.identity:
             return False
-        pool, test = row.train_pool or 0, row.test_samples or 0
+        pool, test = row.result.train_pool or 0, row.result.test_samples or 0
         return pool >= self.sizes.train and test >= self.sizes.test
 
     @property
@@ -133,7 +133,7 @@ def make_jobs(
     """
     jobs: dict[tuple[Identity, int], Job] = {}
     hardware = describe_hardware(places.device)
-    took = _times([row for row in rows if _kind(row.hardware) == _kind(hardware)])
+    took = _times([row for row in rows if _kind(row.result.hardware) == _kind(hardware)])
     for exhibit in exhibits:
         if tier not in exhibit.tiers:
             raise InputError(
@@ -209,5 +209,5 @@ def _times(rows: Sequence[LedgerRow]) -> dict[Identity, float]:
     for row in rows:
         found = identity(row.config)
         if found is not None:
-            times.setdefault(found, []).append(row.seconds)
+            times.setdefault(found, []).append(row.result.seconds)
     return {found: statistics.median(seconds) for found, seconds in times.items()}

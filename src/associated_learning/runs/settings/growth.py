@@ -19,8 +19,7 @@ class GrowthSettings:
     grow_from: int | None = _setting(
         None,
         "AL: begin with this many of the lowest layers, and put the others on top one by one, "
-        "whenever the validation accuracy of the top one stands still (section 2.2.2); al grow "
-        "begins with 1.",
+        "whenever the validation accuracy of the top one stands still (section 2.2.2).",
         least=1,
     )
     grow_patience: int = _setting(

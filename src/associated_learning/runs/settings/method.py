@@ -65,8 +65,8 @@ class MethodSettings:
     first_loss: str = _setting("ce", "AL: loss of the first autoencoder.", choices=("ce", "mse"))
     association: str | None = _setting(
         None,
-        "AL: loss of a bridge against its target: squared error (the paper); contrast, the default "
-        "of cnn and vgg, adds how hard it is to tell that target from those of other classes.",
+        "AL: loss of a bridge against its target: squared error (the paper); contrast "
+        "adds how hard it is to tell that target from those of other classes.",
         choices=("squared", "contrast"),
     )
     detach_target: bool = _setting(

@@ -39,8 +39,8 @@ class ModelSettings:
     )
     balance: str | None = _setting(
         None,
-        "hf:... What makes layers of the same cost: flops if not given; time is measured, and "
-        "may differ from run to run.",
+        "hf:... What makes layers of the same cost; time is measured, and may differ from run to "
+        "run.",
         choices=("flops", "parameters", "time"),
     )
     hidden: int | None = _setting(
@@ -55,7 +55,7 @@ class ModelSettings:
     )
     batch_norm: bool | None = _setting(
         None,
-        "cnn, vgg: normalise before every activation; vgg does if not told otherwise.",
+        "cnn, vgg: normalise before every activation.",
     )
     carry_state: bool = _setting(
         False, "bilstm: each layer starts from the final states of the one below."

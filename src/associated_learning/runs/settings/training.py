@@ -34,8 +34,8 @@ class TrainingSettings:
     encoder_lr: float | None = _setting(
         None,
         "Learning rate of the encoders f (bp: of all but the head), where they are pretrained and "
-        "the parts beside them (b, g, h; bp: the head) are fresh and take --lr. hf:... has its own "
-        "default, for pretrained weights: fresh ones learn faster at 1e-3.",
+        "the parts beside them (b, g, h; bp: the head) are fresh and take --lr. The default is for "
+        "pretrained weights: fresh ones learn faster at 1e-3.",
         least=0,
     )
     encoder_lr_decay: float | None = _setting(
