@@ -8,6 +8,7 @@ own; no gradient crosses from one layer to another. See `ALLayer` for the layer 
 
 from associated_learning.backprop import BPNetwork
 from associated_learning.conversion import (
+    ALOptions,
     ConvertedNetwork,
     Partners,
     Plan,
@@ -42,7 +43,7 @@ from associated_learning.training.loader import LoaderBatches
 from associated_learning.training.stage_trace import StageTrace
 from associated_learning.training.target_warmup import warm_targets
 from associated_learning.training.trainer import Trainer
-from associated_learning.update import update_layer, update_network
+from associated_learning.update import UpdateRule, update_layer, update_network
 from associated_learning.verification.equivalence import Equivalence, verify_pipeline
 from associated_learning.verification.laws import verify
 
@@ -51,6 +52,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ALLayer",
     "ALNetwork",
+    "ALOptions",
     "AssociatedLearningError",
     "BPNetwork",
     "BranchedNetwork",
@@ -73,6 +75,7 @@ __all__ = [
     "Regression",
     "StageTrace",
     "Trainer",
+    "UpdateRule",
     "UpperLayers",
     "VerificationError",
     "al_form",

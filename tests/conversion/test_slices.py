@@ -152,7 +152,7 @@ def test_training_the_network_trains_the_backbone_but_not_a_copy() -> None:
         net = al.convert(model, torch.randn(4, 6), target=TARGET, at=2, copy_model=copied)
         optimizers = [torch.optim.SGD(layer.parameters(), lr=0.1) for layer in net.layers]
         t0 = TARGET.encode(torch.arange(4))
-        update_network(net.blocks(), optimizers, torch.randn(4, 6), t0, seed=0, step=0)
+        update_network(net.blocks(), optimizers, torch.randn(4, 6), t0, step=0)
         changed = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
         trained = {k for k in before if not k.startswith("6.")}  # all but the head
         assert changed == (set() if copied else trained)

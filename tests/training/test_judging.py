@@ -6,12 +6,8 @@ import pytest
 import torch
 
 import associated_learning as al
-from associated_learning.state.history import (
-    Candidates,
-    EpochRecord,
-    TrainingState,
-    stalled_epochs,
-)
+from associated_learning.state.history import Candidates, EpochRecord, TrainingState
+from associated_learning.training.judge import stalled_epochs
 from associated_learning.training.trainer import enough_epochs
 from conftest import dense_network
 

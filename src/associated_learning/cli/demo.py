@@ -95,7 +95,7 @@ def _peak_of_a_step(config: ResolvedConfig, net: Network) -> int:
     t0 = net.target.encode(y)
     blocks = net.blocks()
     optimizers = make_optimizers(blocks, torch.optim.Adam, lr=0.0)
-    step = functools.partial(update_network, blocks, optimizers, x, t0, seed=0, step=0)
+    step = functools.partial(update_network, blocks, optimizers, x, t0, step=0)
     step()  # makes the state of the optimizers, which is not counted
     for optimizer in optimizers:
         if optimizer is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-__all__ = ["Candidates", "EpochRecord", "StageTime", "TrainingState", "stalled_epochs"]
+__all__ = ["Candidates", "EpochRecord", "StageTime", "TrainingState"]
 
 
 class StageTime(NamedTuple):
@@ -153,19 +153,3 @@ class TrainingState:
         records = [EpochRecord(**record) for record in state["records"]]
         best = float("-inf") if state["best_score"] is None else state["best_score"]
         return cls(**{**state, "records": records, "best_score": best})
-
-
-def stalled_epochs(records: Sequence[EpochRecord]) -> int:
-    """Return how many epochs ago some depth had its best validation score so far.
-
-    Layers learn one above the other: while a lower depth still rises, those above it will follow.
-
-    Args:
-        records: The finished epochs, validated.
-    """
-    bests: dict[int, tuple[float, int]] = {}
-    for record in records:
-        for depth, score in enumerate(record.scores):
-            if depth not in bests or score > bests[depth][0]:
-                bests[depth] = (score, record.epoch)
-    return records[-1].epoch - max(epoch for _, epoch in bests.values())

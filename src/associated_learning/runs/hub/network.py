@@ -93,9 +93,8 @@ def build_converted(
 
 
 def _end_to_end(net: ConvertedNetwork, target: Target) -> BPNetwork:
-    encoders = [layer.f for layer in net.al_layers()]
     head = nn.Linear(net.plan.layers[-1].width, target.size)
-    return BPNetwork(LayeredModel(encoders, net.al_layers()[-1].readout, head), target)
+    return BPNetwork(LayeredModel(net.encoders(), net.al_layers()[-1].readout, head), target)
 
 
 def cut_names(at: str | None, num_layers: int | None) -> Sequence[str] | int | Literal["auto"]:
