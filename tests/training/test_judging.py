@@ -99,7 +99,7 @@ def test_patience_waits_for_the_least_number_of_updates(least: int, epochs: int)
 def test_without_a_number_of_epochs_there_are_enough_updates() -> None:
     state = al.Trainer(lr=0.0).fit(dense_network(1), al.LoaderBatches(data(25)))
     assert (state.epoch, state.step) == (40, 1000)
-    assert enough_epochs(5000) == 30
+    assert enough_epochs(5000) == 20
 
 
 @pytest.mark.parametrize(

@@ -58,9 +58,10 @@ _AL: dict[str, dict[str, Any]] = {
 _ANY: dict[str, Any] = {
     "lr": 1e-3,
     "batch_size": 32,
-    "epochs": 30,
+    "epochs": 20,
     "min_updates": 1000,
-    "schedule": "constant",
+    "schedule": "cosine",
+    "warmup": 0.1,
     "judge": "any",
     "association": "contrast",
 }

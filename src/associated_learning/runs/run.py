@@ -74,6 +74,8 @@ class OpenRun(NamedTuple):
         label_names: Name of each class.
         preprocessor: Treats new inputs.
         net: The network with the best weights so far, in evaluation mode.
+        best_depth: Where those answer the validation data best; full depth where no epoch of the
+            run is finished.
     """
 
     config: ResolvedConfig
@@ -81,6 +83,7 @@ class OpenRun(NamedTuple):
     label_names: tuple[str, ...]
     preprocessor: Preprocessor
     net: Network
+    best_depth: int
 
 
 def default_folder(config: RunConfig) -> Path:
@@ -210,7 +213,20 @@ def open_run(folder: Path) -> OpenRun:
     checkpoints.load_best(net)
     preprocessor = preprocessor_from_dict(read_json(folder / "preprocessing.json"))
     net.eval()
-    return OpenRun(config, spec, label_names, preprocessor, net)
+    best_depth = _best_depth(folder, checkpoints, net)
+    return OpenRun(config, spec, label_names, preprocessor, net, best_depth)
+
+
+def _best_depth(folder: Path, checkpoints: Checkpoints, net: Network) -> int:
+    result = read_result(folder)
+    if result is not None and result.best_depth is not None:
+        return result.best_depth
+    if not checkpoints.has("last"):
+        return net.num_layers
+    state = TrainingState.from_json(checkpoints.progress())
+    if not state.best_epoch:
+        return net.num_layers
+    return state.records[state.best_epoch - 1].best_depth(net.num_layers)
 
 
 def _read_inputs(

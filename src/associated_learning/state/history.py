@@ -51,6 +51,15 @@ class EpochRecord:
     seconds: float
     validation_seconds: float
 
+    def best_depth(self, most: int | None = None) -> int:
+        """Return the depth of the best score; of equals that of the least loss, then the lowest.
+
+        Args:
+            most: The largest depth that counts; all by default.
+        """
+        judged = list(zip(self.scores, self.validation_losses, strict=True))[:most]
+        return 1 + max(range(len(judged)), key=lambda i: (judged[i][0], -judged[i][1]))
+
 
 class Candidates(NamedTuple):
     """Which depths of a finished epoch may be the best so far, and how they compare.

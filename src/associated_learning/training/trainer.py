@@ -32,7 +32,7 @@ from associated_learning.update import UpdateRule
 __all__ = ["BatchSource", "Trainer", "enough_epochs"]
 
 # what networks of a few layers take from fresh weights to a good answer (benchmarks/first_run)
-EPOCHS, UPDATES = 30, 1000
+EPOCHS, UPDATES = 20, 1000
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # in the names of functions, other in every process
 
@@ -42,7 +42,7 @@ class Trainer:
     """Trains AL networks and backpropagated ones alike, by the same loop and settings.
 
     Args:
-        epochs: Largest number of epochs; None for 30, or more where a few batches an epoch would
+        epochs: Largest number of epochs; None for 20, or more where a few batches an epoch would
             make less than 1,000 updates of them (`enough_epochs`).
         optimizer: Any class of ``torch.optim``, or one for each block; every block gets an
             optimizer of its own.
@@ -279,7 +279,7 @@ def enough_epochs(batches: int, *, epochs: int = EPOCHS, updates: int = UPDATES)
 
     Example:
         >>> enough_epochs(4), enough_epochs(500)
-        (250, 30)
+        (250, 20)
     """
     return max(epochs, math.ceil(updates / batches))
 
