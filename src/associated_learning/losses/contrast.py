@@ -10,6 +10,8 @@ from torch import Tensor
 
 __all__ = ["contrastive_loss"]
 
+_MOST_COMPARED = 2**24  # numbers at once
+
 
 def contrastive_loss(s_prime: Tensor, t: Tensor) -> Tensor:
     r"""Return the squared error, and how hard it is to tell one's own target from the others.
@@ -32,6 +34,12 @@ def _contrast(s_prime: Tensor, t: Tensor) -> Tensor:
     # not cdist, whose gradient is lost at distance 0
     distances = s_prime.square().sum(1, keepdim=True) - 2 * s_prime @ t.T + t.square().sum(1)
     scores = -distances / math.sqrt(t.shape[1])
-    same = (t.unsqueeze(1) == t).all(dim=2)
+    same = _same_rows(t)
     own = scores.masked_fill(~same, float("-inf")).logsumexp(1)
     return F.mse_loss(s_prime, t) + (scores.logsumexp(1) - own).mean()
+
+
+def _same_rows(t: Tensor) -> Tensor:
+    """Return which rows are equal, ``[B, B]``, some rows at a time: all B x B x D would not fit."""
+    size = max(1, _MOST_COMPARED // t.numel())
+    return torch.cat([(rows.unsqueeze(1) == t).all(dim=2) for rows in torch.split(t, size)])

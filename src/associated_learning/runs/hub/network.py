@@ -11,6 +11,7 @@ from torch import nn
 from associated_learning.backprop import BPNetwork
 from associated_learning.conversion import ConvertedNetwork, convert, plan
 from associated_learning.errors import InputError
+from associated_learning.losses.contrast import contrastive_loss
 from associated_learning.models import LayeredModel
 from associated_learning.network import Network
 from associated_learning.runs.config import ResolvedConfig
@@ -87,6 +88,7 @@ def build_converted(
         bridge=config.bridge,  # type: ignore[arg-type]
         bridge_hidden=config.bridge_hidden,
         activation=config.coder_activation,
+        association=contrastive_loss if config.association == "contrast" else None,
         detach_target=config.detach_target,
     )
     return net if config.method == "al" else _end_to_end(net, target)
