@@ -64,6 +64,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenRun", "default_folder", "open_run", "read_config", "train_run"]
 
+SAVE_SECONDS = 2.0  # between checkpoints, where epochs are shorter
+
 
 class OpenRun(NamedTuple):
     """A run as its folder tells it.
@@ -128,7 +130,7 @@ def train_run(
     # now, not when it ends: the code on the disk may change while it trains
     device, origin = choose_device(chosen.device), find_provenance(chosen.device)
     inputs = _read_inputs(chosen, folder, data, known_vectors)
-    checkpoints = Checkpoints(folder / "checkpoints")
+    checkpoints = Checkpoints(folder / "checkpoints", min_seconds=SAVE_SECONDS)
     # layers that a resumed run has yet to grow are in no checkpoint
     pretrained = chosen.grow_from is not None or not checkpoints.has("last")
     whole = build_network(
