@@ -13,7 +13,7 @@ from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """What ends the training of a test."""
 
 
@@ -27,7 +27,7 @@ class Watch(Callback):
     def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
         self.names.append(self.checkpoints.path("last").name)
         if record.epoch == self.last:
-            raise Killed
+            raise KilledError
 
 
 def fitted(folder: Path, *, seconds: float, kill: int | None = None) -> tuple[al.ALNetwork, Watch]:
@@ -39,7 +39,7 @@ def fitted(folder: Path, *, seconds: float, kill: int | None = None) -> tuple[al
     if kill is None:
         trainer.fit(net, batches, batches, callbacks=[watch], checkpoints=checkpoints)
     else:
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             trainer.fit(net, batches, batches, callbacks=[watch], checkpoints=checkpoints)
     return net, watch
 

@@ -93,7 +93,7 @@ def _answers(
 ) -> AdaptivePrediction:
     """Answer at one depth, or let each input leave where its exit is sure enough."""
     if exit_ is None:
-        chosen = opened.best_depth if depth is None else opened.net.check_depth(depth)
+        chosen = opened.depth(depth)
         prediction = predict_batches(opened.net, _batches(opened, raw), chosen)
         assert prediction.probabilities is not None  # runs are classifications
         depths = torch.full_like(prediction.labels, chosen)

@@ -87,6 +87,14 @@ class OpenRun(NamedTuple):
     net: Network
     best_depth: int
 
+    def depth(self, asked: int | None) -> int:
+        """Return the depth to answer at: the one asked for, or the best on the validation data.
+
+        Raises:
+            InputError: The network has no such depth.
+        """
+        return self.best_depth if asked is None else self.net.check_depth(asked)
+
 
 def default_folder(config: RunConfig) -> Path:
     """Return ``runs/DATA-MODEL-METHOD-SEED``; METHOD is ``al-grown`` for networks that grow."""
