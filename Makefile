@@ -29,7 +29,7 @@ bare: $(STAMP)
 	$(PYTHON) -m venv $(BARE)
 	$(BARE)/bin/python -m pip install --quiet --constraint constraints.txt pip torch
 	$(BARE)/bin/python -m pip install --quiet --constraint constraints.txt dist-bare/*.whl
-	cd $(BARE) && bin/python ../tests/bare_install.py
+	$(BARE)/bin/python -I tests/bare_install.py
 
 # torch first and by its exact version: an unpinned torch would pull the CUDA build.
 $(STAMP): pyproject.toml constraints.txt

@@ -83,10 +83,8 @@ def _strange(opened: OpenRun, data_root: str | None) -> dict[str, float]:
 
 def _stranger(name: str, opened: OpenRun, data_root: str | None) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the test images of another set as the network is given its own: grey, of one size."""
-    data, size = (
-        load_data(resolved(RunConfig(data=name, data_root=data_root))),
-        opened.spec.shape[1:],
-    )
+    data = load_data(resolved(RunConfig(data=name, data_root=data_root)))
+    size = opened.spec.shape[1:]
     theirs, ours = (one.to_dict() for one in (data.preprocessor, opened.preprocessor))
     for x, y in Batches(samples=data.test, batch_size=256, shuffle=False).epoch(0):
         grey = (x * _channels(theirs["std"]) + _channels(theirs["mean"])).mean(dim=1, keepdim=True)

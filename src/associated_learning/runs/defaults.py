@@ -8,7 +8,7 @@ from typing import Any
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.config import ResolvedConfig, RunConfig
 from associated_learning.runs.settings.model import FAMILIES
-from associated_learning.runs.unused_settings import check_unused
+from associated_learning.runs.unused_settings import AL_ONLY, check_unused
 
 __all__ = ["family_default", "resolved", "restored"]
 
@@ -144,7 +144,7 @@ def _both(name: str, family: str) -> str:
     al, bp = (_defaults(family, method).get(name) for method in ("al", "bp"))
     if al is None:
         return "" if bp is None else f"(bp {bp})"
-    return f"{al}" if al == bp or name in _AL_ONLY else f"{al} (bp {bp})"
+    return f"{al}" if bp in (None, al) or name in AL_ONLY else f"{al} (bp {bp})"
 
 
 def _defaults(family: str, method: str, preset: str = "any") -> Mapping[str, Any]:
@@ -153,6 +153,3 @@ def _defaults(family: str, method: str, preset: str = "any") -> Mapping[str, Any
     if preset == "paper":
         return paper
     return {**paper, **(_ANY_HUB if family == "hf" else _ANY)}
-
-
-_AL_ONLY = ("latent", "association", "readout", "target_warmup")

@@ -141,10 +141,7 @@ def train_run(
     checkpoints = Checkpoints(folder / "checkpoints", min_seconds=SAVE_SECONDS)
     # layers that a resumed run has yet to grow are in no checkpoint
     pretrained = chosen.grow_from is not None or not checkpoints.has("last")
-    whole = build_network(
-        chosen, inputs.spec, inputs.weights, backbone=inputs.backbone, pretrained=pretrained
-    )
-    whole = _placed(whole, device)
+    whole = _placed(_network(chosen, inputs, pretrained), device)
     net = lowest_layers(whole, chosen.grow_from)
     description = Description(chosen, inputs.spec, inputs.data.label_names, inputs.backbone)
     keep_description(folder, description, inputs.data)
@@ -193,6 +190,13 @@ def _callbacks(
         picture, file = folder / "plots" / "pipeline.png", folder / "pipeline.json"
         told.append(StageTrace(config.trace, picture=picture, file=file))
     return told
+
+
+def _network(config: ResolvedConfig, inputs: RunInputs, pretrained: bool) -> Network:
+    backbone = inputs.backbone
+    return build_network(
+        config, inputs.spec, inputs.weights, backbone=backbone, pretrained=pretrained
+    )
 
 
 def _placed(net: Network, device: torch.device) -> Network:

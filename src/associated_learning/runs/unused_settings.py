@@ -6,7 +6,7 @@ from associated_learning.errors import InputError
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.settings.setting import option
 
-__all__ = ["check_unused"]
+__all__ = ["AL_ONLY", "check_unused"]
 
 _ASSOCIATED = (
     "latent", "latents", "bridge", "bridge_hidden", "coder_activation", "coder_bias", "first_loss",
@@ -14,7 +14,7 @@ _ASSOCIATED = (
 )  # fmt: skip
 _GROWTH = ("grow_patience", "grow_rise", "grow_gain", "grow_freeze", "grow_settled")
 _JOINT = ("stop_gradients", "lower_associated", "local_loss", "single_layer")
-_AL_ONLY = (*_ASSOCIATED, "local_loss", "greedy", "stop_gradients", "grow_from")
+AL_ONLY = (*_ASSOCIATED, "local_loss", "greedy", "stop_gradients", "grow_from")
 _BP_ONLY = ("head_hidden", "double_softmax")
 _HEADS = [("bilstm", readout) for readout in ("last", "mean", "state-concat")]
 _SIZES = ("num_layers", "hidden", "dropout")
@@ -43,7 +43,7 @@ def check_unused(config: RunConfig) -> None:
         associated_learning.errors.InputError: --latent 64 came, but --method bp has no ...
     """
     if config.method == "bp":
-        _refuse(config, _AL_ONLY, "--method bp has no associated layers")
+        _refuse(config, AL_ONLY, "--method bp has no associated layers")
         _check_head(config)
     else:
         _refuse(config, _BP_ONLY, "--method al has no such head")
