@@ -32,7 +32,8 @@ from associated_learning.inference.evaluation import evaluate, predict_batches
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.layer import ALLayer
 from associated_learning.network import ALNetwork, Network
-from associated_learning.state.checkpoint import Checkpoints, load_weights, save_weights
+from associated_learning.state.checkpoint import Checkpoints
+from associated_learning.state.weights import load_weights, save_weights
 from associated_learning.targets import Classes, MultiLabel, Regression
 from associated_learning.tensors.padded_sequence import PaddedSequence
 from associated_learning.training.growth.activation_cache.making import cache_activations

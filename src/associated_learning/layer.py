@@ -61,6 +61,16 @@ class ALLayer(nn.Module):
         use_associated: False leaves the associated loss out (Table 6, row 2). Then only the
             layers above can train f, so their gradient stops must be off.
         stop_gradients: False lets this layer's loss train the layer below (Table 6, row 1).
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> layer = ALLayer(
+        ...     f=nn.Linear(4, 8), b=nn.Linear(8, 5), g=nn.Linear(3, 5), h=nn.Linear(5, 3)
+        ... )
+        >>> s, t, losses = layer(torch.randn(2, 4), torch.eye(3)[:2])
+        >>> s.shape, t.shape, list(losses)
+        (torch.Size([2, 8]), torch.Size([2, 5]), ['associated', 'autoencoder'])
     """
 
     def __init__(

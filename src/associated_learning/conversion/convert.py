@@ -45,6 +45,17 @@ class ConvertedNetwork(ALNetwork):
 
     Attributes:
         plan: How it was cut.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)), torch.randn(2, 4)
+        >>> net = al.convert(model, x, target=al.Classes(3), at=["1"])
+        >>> net.plan.dropped, net.backbone() is model
+        (('2',), True)
+        >>> torch.equal(net.backbone_features(x), model[:2](x))
+        True
     """
 
     def __init__(

@@ -66,6 +66,19 @@ class Plan:
         dropped: Names of modules that hold parameters and are in no layer: the old head.
         balance: What the shares are shares of.
         notes: What else there is to know.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3))
+        >>> print(al.plan(model, torch.randn(2, 4), at=["1"], balance="parameters", latent=5))
+        Sequential in 2 layers
+        layer  modules  s      readout             bridge  parameters  share of parameters
+        -----  -------  -----  ------------------  ------  ----------  -------------------
+        1      0        B x 4  as it is: a vector  25      20          50%
+        2      1        B x 4  as it is: a vector  25      20          50%
+        dropped, because bridges and decoders take their place: 2
     """
 
     model: str

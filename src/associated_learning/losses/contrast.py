@@ -44,4 +44,5 @@ def _same_targets(t: Tensor, dtype: torch.dtype) -> Tensor:
     """
     exact = t.detach().to(dtype)
     rounding = torch.finfo(t.dtype).eps ** (2 / 3) * exact.abs().max()
-    return torch.cdist(exact, exact, p=float("inf")) <= rounding
+    same: Tensor = torch.cdist(exact, exact, p=float("inf")) <= rounding
+    return same

@@ -12,7 +12,6 @@ from associated_learning.backprop import BPNetwork
 from associated_learning.conversion import al_form
 from associated_learning.conversion.rivals import rival_form
 from associated_learning.errors import InputError
-from associated_learning.losses.contrast import contrastive_loss
 from associated_learning.models import (
     CNN,
     MLP,
@@ -30,6 +29,7 @@ from associated_learning.models import (
     Transformer,
 )
 from associated_learning.network import Network
+from associated_learning.runs.al_options import al_options
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.hub.network import Backbone, build_converted
 from associated_learning.runs.input_spec import InputSpec
@@ -90,14 +90,8 @@ def build_network(
             encoders,
             spec.example(),
             target,
-            latent=_latents(config),
+            options=al_options(config),
             readout=_readouts(config, count),
-            bias=config.coder_bias,
-            bridge=config.bridge,  # type: ignore[arg-type]
-            bridge_hidden=config.bridge_hidden,
-            activation=config.coder_activation,
-            association=contrastive_loss if config.association == "contrast" else None,
-            detach_target=config.detach_target,
             stop_gradients=stops,
             use_associated=[config.lower_associated] * (count - 1) + [True],
         )
@@ -109,12 +103,6 @@ def _end_to_end(config: ResolvedConfig, model: LayeredModel, target: Classes) ->
     if config.double_softmax:
         model.head = nn.Sequential(model.head, nn.Softmax(dim=1))
     return BPNetwork(model, target)
-
-
-def _latents(config: ResolvedConfig) -> int | list[int]:
-    if config.latents is None:
-        return config.latent
-    return numbers("latents", config.latents)
 
 
 def _check_kind(model: str, spec: InputSpec) -> None:

@@ -11,9 +11,9 @@ from torch import nn
 from associated_learning.backprop import BPNetwork
 from associated_learning.conversion import ConvertedNetwork, convert, plan
 from associated_learning.errors import InputError
-from associated_learning.losses.contrast import contrastive_loss
 from associated_learning.models import LayeredModel
 from associated_learning.network import Network
+from associated_learning.runs.al_options import al_options
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.hub.config import config_from_json, config_to_json
 from associated_learning.runs.hub.model import find_model, fresh_model
@@ -84,12 +84,7 @@ def build_converted(
         at=backbone.cuts,
         balance="parameters",  # nothing is balanced, so that nothing has to be measured
         head=None,
-        latent=config.latent,
-        bridge=config.bridge,  # type: ignore[arg-type]
-        bridge_hidden=config.bridge_hidden,
-        activation=config.coder_activation,
-        association=contrastive_loss if config.association == "contrast" else None,
-        detach_target=config.detach_target,
+        options=al_options(config),
     )
     return net if config.method == "al" else _end_to_end(net, target)
 

@@ -36,7 +36,18 @@ class UpperLayers(Network):
         InputError: No layer is above, one below still trains, or the layer above trains it.
 
     Example:
-        See `cache_activations`.
+        `cache_activations` makes its inputs once and for all; here they are made by hand.
+
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> x, y = torch.randn(8, 4), torch.arange(8) % 2
+        >>> net = al.al_form([nn.Linear(4, 8), nn.Linear(8, 6)], x, al.Classes(2), latent=5)
+        >>> _ = net.layers[:1].requires_grad_(False)
+        >>> upper, s = al.UpperLayers(net, 1), net.layers[0].f(x).detach()
+        >>> state = al.Trainer(epochs=2).fit(upper, al.LoaderBatches([(s, y)]))
+        >>> torch.equal(upper(s), net(x))
+        True
     """
 
     def __init__(self, net: ALNetwork, below: int) -> None:
