@@ -83,7 +83,7 @@ def test_the_depth_that_validation_ranked_first_answers(
     _, out, _ = al("predict", lower, picture, "--depth", "3", "--json", capsys=capsys)
     assert json.loads(out)["depth"] == 3
     _, out, _ = al("info", lower, capsys=capsys)
-    assert "Best on validation: depth 2; predict answers there" in out
+    assert "Best on the validation data: depth 2, where predict answers" in out
     assert PretrainedModel.from_run(lower).depth == 2
     al("export", lower, str(tmp_path / "model.onnx"), capsys=capsys)
     assert json.loads((tmp_path / "model.json").read_text())["depth"] == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -96,10 +98,19 @@ def test_patience_waits_for_the_least_number_of_updates(least: int, epochs: int)
     assert trainer.fit(net, batches, batches).epoch == epochs
 
 
-def test_without_a_number_of_epochs_there_are_enough_updates() -> None:
-    state = al.Trainer(lr=0.0).fit(dense_network(1), al.LoaderBatches(data(25)))
+def test_without_a_number_of_epochs_there_are_enough_updates_and_rates_that_fall() -> None:
+    state = al.Trainer(lr=0.01).fit(dense_network(1), al.LoaderBatches(data(25)))
     assert (state.epoch, state.step) == (40, 1000)
     assert enough_epochs(5000) == 20
+    for record in state.records[4:]:  # after the warm-up of 100 updates
+        share = (record.step - 100) / 900
+        expected = 0.005 * (1 + math.cos(math.pi * share))
+        assert record.lr[0] == pytest.approx(expected, rel=0.01, abs=1e-6)
+
+
+def test_with_a_number_of_epochs_rates_are_constant_unless_told_otherwise() -> None:
+    state = al.Trainer(epochs=2, lr=0.01).fit(dense_network(1), al.LoaderBatches(data(3)))
+    assert [record.lr for record in state.records] == [[0.01], [0.01]]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import functools
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_args
 
 import torch
@@ -21,6 +21,7 @@ from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.freezing import frozen, frozen_parts
 from associated_learning.state.history import TrainingState
 from associated_learning.state.optimizers import Schedule
+from associated_learning.state.schedules import make_schedule
 from associated_learning.tensors.devices import device_of
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback, Callbacks
@@ -54,7 +55,8 @@ class Trainer:
         target_warmup: Number of updates of g and h ahead of all others; see `warm_targets`.
         optimizer_options: Passed on to the optimizer.
         schedule: Makes a learning-rate scheduler of an optimizer, or one for each block; None
-            for a constant rate.
+            for a constant rate, or, where ``epochs`` is None too, for a tenth of all updates of
+            warm-up and then half a cosine down to 0.
         schedule_every: Whether schedulers advance every "epoch" or every "step".
         clip: Largest gradient norm of a block; None for no clipping.
         precision: Autocast type, such as ``torch.bfloat16``; None for float32.
@@ -185,6 +187,9 @@ class Trainer:
             KeyboardInterrupt: Ctrl-C or SIGTERM, after the batch is done and saved.
         """
         _check_sources(train, validation)
+        if self.epochs is None:
+            whole = self._with_epochs(len(train))
+            return whole.fit(net, train, validation, callbacks=callbacks, checkpoints=checkpoints)
         name = chosen_executor(self.executor, device_of(net), self.stages)
         if name != "processes" and self.replicas > 1:
             raise InputError(
@@ -195,13 +200,20 @@ class Trainer:
             self.growth.check(net)
         frozen_modules = frozen_parts(net, self.freeze)
         with frozen(frozen_modules):
-            epochs = self.epochs or enough_epochs(len(train))
-            training = self._training(net, epochs, frozen_modules, checkpoints)
+            training = self._training(net, self.epochs, frozen_modules, checkpoints)
             if name == "processes":
                 return self._fit_in_ranks(training, train, validation, callbacks)
             grows = self.growth is not None
             make = functools.partial(make_executor, name, stages=self.stages, grows=grows)
             return training.run(train, validation, Callbacks(callbacks), make)
+
+    def _with_epochs(self, batches: int) -> Trainer:
+        """Return a trainer of enough epochs, with the schedule that belongs to them."""
+        epochs = enough_epochs(batches)
+        if self.schedule is not None:
+            return replace(self, epochs=epochs)
+        cosine = make_schedule("cosine", steps=epochs * batches, warmup=0.1)
+        return replace(self, epochs=epochs, schedule=cosine, schedule_every="step")
 
     def _training(
         self,
