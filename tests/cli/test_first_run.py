@@ -137,3 +137,8 @@ def test_the_paper_and_everybody_else_have_their_own_defaults() -> None:
             assert (paper.min_updates, paper.judge) == (0, "full")
     assert resolved(RunConfig(epochs=3)).min_updates == 0
     assert resolved(RunConfig(epochs=3, min_updates=50)).min_updates == 50
+
+
+def test_late_layers_of_a_growing_network_have_a_rate_left() -> None:
+    grown = resolved(RunConfig(num_layers=4, grow_from=1))
+    assert (grown.schedule, grown.warmup, grown.epochs, grown.patience) == ("constant", 0.0, 100, 0)

@@ -65,6 +65,8 @@ _ANY: dict[str, Any] = {
     "judge": "any",
     "association": "contrast",
 }
+# layers that come late would have no rate left; a network that grows ends by its own rules
+_ANY_GROWING: dict[str, Any] = {"epochs": 100, "schedule": "constant", "warmup": 0.0}
 # tuned for pretrained weights (benchmarks/finetuning); some hundred updates even of small data
 _ANY_HUB: dict[str, Any] = {"min_updates": 300, "judge": "any"}
 
@@ -116,6 +118,8 @@ def _filled(config: RunConfig) -> ResolvedConfig:
         defaults["min_updates"] = 0  # as many epochs as were asked for
     if config.grow_from is not None:
         defaults["patience"] = 0
+        if config.preset == "any" and config.family != "hf":
+            defaults |= _ANY_GROWING
     if config.vectors is not None:
         defaults["embedding_dim"] = None  # that of the vectors
     given = config.to_json()

@@ -55,8 +55,8 @@ class Trainer:
         target_warmup: Number of updates of g and h ahead of all others; see `warm_targets`.
         optimizer_options: Passed on to the optimizer.
         schedule: Makes a learning-rate scheduler of an optimizer, or one for each block; None
-            for a constant rate, or, where ``epochs`` is None too, for a tenth of all updates of
-            warm-up and then half a cosine down to 0.
+            for a constant rate, or, where ``epochs`` is None too and nothing grows, for a tenth of
+            all updates of warm-up and then half a cosine down to 0.
         schedule_every: Whether schedulers advance every "epoch" or every "step".
         clip: Largest gradient norm of a block; None for no clipping.
         precision: Autocast type, such as ``torch.bfloat16``; None for float32.
@@ -210,7 +210,7 @@ class Trainer:
     def _with_epochs(self, batches: int) -> Trainer:
         """Return a trainer of enough epochs, with the schedule that belongs to them."""
         epochs = enough_epochs(batches)
-        if self.schedule is not None:
+        if self.schedule is not None or self.growth is not None:  # late layers need a rate too
             return replace(self, epochs=epochs)
         cosine = make_schedule("cosine", steps=epochs * batches, warmup=0.1)
         return replace(self, epochs=epochs, schedule=cosine, schedule_every="step")
