@@ -78,7 +78,8 @@ class Trainer:
         stages: Number of stages that the layers are divided into, by measured time; or the
             number of layers in each. As many as there are processors, GPUs or ranks by default.
         replicas: With "processes": number of ranks that share every minibatch of a stage, by
-            ``DistributedDataParallel`` within the stage. More than one is not exact to the bit.
+            ``DistributedDataParallel`` within the stage. More than one is not exact to the bit, and
+            contrast compares only the samples that a replica has.
         wire: With "processes": type of float32 activations between ranks; ``torch.bfloat16``
             halves the traffic and rounds them, None leaves them as they are.
         growth: Lets the network grow while it trains; see `Growth`. Settings that are lists hold
