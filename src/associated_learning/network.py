@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer, JointLayers, LayerOutput
 from associated_learning.targets import Prediction, Target
+from associated_learning.tensors.batch_checks import explained
 from associated_learning.tensors.modes import evaluating
 from associated_learning.tensors.nested import tensors_in
 
@@ -45,6 +46,13 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def exits(self, x: Any) -> Iterator[Tensor]:
         """Yield the output ``[B, size]`` of every depth in turn, sharing the encoders."""
+
+    def exits_of(self, batches: Iterable[Any]) -> Iterator[list[Tensor]]:
+        """Yield what `exits` gives for each of several batches of inputs."""
+        for number, x in enumerate(batches):
+            with explained(f"the network cannot take batch {number}", x):
+                outputs = list(self.exits(x))
+            yield outputs
 
     @abstractmethod
     def inference_modules(self, depth: int) -> list[nn.Module]:

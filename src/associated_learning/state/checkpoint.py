@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from safetensors import SafetensorError
@@ -19,8 +20,14 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from associated_learning.errors import CheckpointError
 from associated_learning.network import Network
-from associated_learning.state.files import TEMPORARY, read_json, replaced_folder, write_json
-from associated_learning.state.snapshot import Snapshot
+from associated_learning.state.files import (
+    TEMPORARY,
+    linked,
+    read_json,
+    replaced_folder,
+    write_json,
+)
+from associated_learning.state.snapshot import Snapshot, StoredFile
 
 __all__ = ["Checkpoints", "load_weights", "save_weights"]
 
@@ -55,9 +62,9 @@ class Checkpoints:
         """
         path = self._free_name(f"last-{progress['step']:09d}")
         with replaced_folder(path) as new:
-            _write_weights(snapshot.weights, new)
+            _write_weights(snapshot.weights, new, snapshot.files)
             scalars = [
-                _save_optimizer(state, new / f"optimizer-{i}.safetensors")
+                _save_optimizer(state, new / f"optimizer-{i}.safetensors", snapshot.files)
                 for i, state in enumerate(snapshot.optimizers, start=1)
             ]
             state = {
@@ -104,11 +111,22 @@ class Checkpoints:
             if scheduler is not None:
                 scheduler.load_state_dict(_from_json(saved))
 
-    def save_best(self, weights: Mapping[str, Mapping[str, Tensor]], step: int) -> Path:
-        """Save the weights of the best epoch so far: of every part that is worth keeping."""
+    def save_best(
+        self,
+        weights: Mapping[str, Mapping[str, Tensor]],
+        step: int,
+        files: Mapping[str, StoredFile] = MappingProxyType({}),
+    ) -> Path:
+        """Save the weights of the best epoch so far: of every part that is worth keeping.
+
+        Args:
+            weights: By part.
+            step: Number of weight updates so far.
+            files: See `Snapshot`.
+        """
         path = self._free_name(f"best-{step:09d}")
         with replaced_folder(path) as new:
-            _write_weights(weights, new)
+            _write_weights(weights, new, files)
         self._point("best", path)
         return path
 
@@ -154,12 +172,17 @@ class Checkpoints:
 
 def save_weights(net: Network, folder: Path) -> None:
     """Write every part of a network to ``folder/NAME.safetensors``; the folder is made."""
-    _write_weights({name: part.state_dict() for name, part in net.parts().items()}, folder)
+    _write_weights({name: part.state_dict() for name, part in net.parts().items()}, folder, {})
 
 
-def _write_weights(weights: Mapping[str, Mapping[str, Tensor]], folder: Path) -> None:
+def _write_weights(
+    weights: Mapping[str, Mapping[str, Tensor]], folder: Path, files: Mapping[str, StoredFile]
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, tensors in weights.items():
+        if name in files:
+            linked(files[name].path, folder / f"{name}.safetensors")
+            continue
         packed = {key: _packed(tensor) for key, tensor in tensors.items()}
         save_file(packed, folder / f"{name}.safetensors")
 
@@ -239,7 +262,9 @@ def _from_json(value: Any) -> Any:
     return [_from_json(item) for item in value] if isinstance(value, list) else value
 
 
-def _save_optimizer(state: dict[str, Any] | None, path: Path) -> dict[str, Any] | None:
+def _save_optimizer(
+    state: dict[str, Any] | None, path: Path, files: Mapping[str, StoredFile]
+) -> dict[str, Any] | None:
     """Write the tensors of an optimizer's state; return the rest, which is JSON-able."""
     if state is None:
         return None
@@ -250,7 +275,10 @@ def _save_optimizer(state: dict[str, Any] | None, path: Path) -> dict[str, Any] 
                 tensors[f"{index}.{name}"] = _packed(value)
             else:
                 scalars[f"{index}.{name}"] = value
-    save_file(tensors, path)
+    if path.stem in files:
+        linked(files[path.stem].path, path)
+    else:
+        save_file(tensors, path)
     groups = [
         {
             name: value.item() if isinstance(value, Tensor) else value

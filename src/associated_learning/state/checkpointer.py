@@ -12,7 +12,7 @@ from associated_learning.errors import NonFiniteLossError
 from associated_learning.network import Network
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.history import TrainingState
-from associated_learning.state.snapshot import Snapshot
+from associated_learning.state.snapshot import Snapshot, StoredFile
 from associated_learning.tensors.nested import map_tensors
 
 __all__ = ["Checkpointer"]
@@ -29,6 +29,7 @@ class Checkpointer:
     def __init__(self, net: Network, checkpoints: Checkpoints | None) -> None:
         self._net = net
         self._checkpoints = checkpoints
+        self._best_in = checkpoints
         self._best: dict[str, dict[str, Tensor]] | None = None
 
     def save_last(self, snapshot: Snapshot, state: TrainingState) -> None:
@@ -39,7 +40,7 @@ class Checkpointer:
             CheckpointError: The disk is full or not writable.
         """
         if self._checkpoints is not None:
-            self._require_finite(snapshot.weights, state.step)
+            self._require_finite(snapshot.weights, snapshot.files, state.step)
             self._checkpoints.save_last(snapshot, state.to_json())
 
     def save_best(self, snapshot: Snapshot, step: int, depth: int | None) -> None:
@@ -55,23 +56,34 @@ class Checkpointer:
             CheckpointError: Likewise.
         """
         weights = dict(itertools.islice(snapshot.weights.items(), depth))
-        self._require_finite(weights, step)
-        if self._checkpoints is not None:
-            self._checkpoints.save_best(weights, step)
+        self._require_finite(weights, snapshot.files, step)
+        if self._best_in is None and snapshot.files:
+            # beside the files, as memory may not hold them
+            file = next(iter(snapshot.files.values()))
+            self._best_in = Checkpoints(file.path.parent / "unsaved")
+        if self._best_in is not None:
+            self._best_in.save_best(weights, step, snapshot.files)
         else:
             self._best = map_tensors(Tensor.clone, weights)
 
     def restore_best(self) -> None:
         """Give the network the best weights; it has the depth that they are of."""
-        if self._checkpoints is not None:
-            self._checkpoints.load_best(self._net)
+        if self._best_in is not None:
+            self._best_in.load_best(self._net)
         elif self._best is not None:
             for name, part in self._net.parts().items():
                 part.load_state_dict(self._best[name])
 
-    def _require_finite(self, weights: Mapping[str, Mapping[str, Tensor]], step: int) -> None:
+    def _require_finite(
+        self,
+        weights: Mapping[str, Mapping[str, Tensor]],
+        files: Mapping[str, StoredFile],
+        step: int,
+    ) -> None:
         parts = self._net.parts()
         for name, tensors in weights.items():
+            if name in files and files[name].finite:
+                continue
             learned = [tensors[key] for key, _ in parts[name].named_parameters()]
             if not all(bool(torch.isfinite(weight).all()) for weight in learned):
                 raise NonFiniteLossError(

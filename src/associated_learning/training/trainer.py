@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch.optim import Optimizer
 from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.pipeline.choice import chosen_executor, make_executor
+from associated_learning.pipeline.offload.settings import Offloading
 from associated_learning.pipeline.stage import UpdateRule
 from associated_learning.pipeline.stage_builder import StageBuilder
 from associated_learning.state.checkpoint import Checkpoints
@@ -59,14 +61,19 @@ class Trainer:
             for checkpoints at the end of each epoch only.
         executor: Where the layers train: "sequential", one after the other; "threads", at the
             same time in threads of this process; "streams", on CUDA streams of one GPU;
-            "processes", in the ranks that ``torchrun`` started. All give the same bits at the same
-            number of threads inside operations. "auto": see `chosen_executor`.
+            "processes", in the ranks that ``torchrun`` started; "offload", one at a time in memory,
+            each on a window of minibatches. All give the same bits at the same number of threads
+            inside operations. "auto": see `chosen_executor`.
         stages: Number of stages that the layers are divided into, by measured time; or the
             number of layers in each. As many as there are processors, GPUs or ranks by default.
         replicas: With "processes": number of ranks that share every minibatch of a stage, by
             ``DistributedDataParallel`` within the stage. More than one is not exact to the bit.
         wire: With "processes": type of float32 activations between ranks; ``torch.bfloat16``
             halves the traffic and rounds them, None leaves them as they are.
+        store: With "offload": where the other layers' state lies: "host" memory, or a folder.
+        window: With "offload": number of minibatches that a layer takes before the next one.
+        activations: With "offload": ``torch.bfloat16`` lets s wait in half the room, rounded; None
+            leaves it exact.
         growth: Lets the network grow while it trains; see `Growth`. Settings that are lists hold
             an entry for each of its ``max_layers``.
 
@@ -101,6 +108,9 @@ class Trainer:
     stages: int | Sequence[int] | None = None
     replicas: int = 1
     wire: torch.dtype | None = None
+    store: Path | str = "host"
+    window: int | None = None
+    activations: torch.dtype | None = None
     growth: Growth | None = None
 
     def __post_init__(self) -> None:
@@ -117,7 +127,11 @@ class Trainer:
             raise InputError(
                 f"schedule_every={self.schedule_every!r} came; expected epoch or step."
             )
-        for name in ("clip", "patience", "save_every", "replicas"):
+        if self.activations not in (None, torch.bfloat16):
+            raise InputError(
+                f"activations={self.activations} came; expected None or torch.bfloat16."
+            )
+        for name in ("clip", "patience", "save_every", "replicas", "window"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise InputError(f"{name}={value} came; expected a positive number or None.")
@@ -181,8 +195,25 @@ class Trainer:
             if name == "processes":
                 return self._fit_in_ranks(training, train, validation, callbacks)
             grows = self.growth is not None
-            make = functools.partial(make_executor, name, stages=self.stages, grows=grows)
+            make = functools.partial(
+                make_executor, name, stages=self.stages, grows=grows, offload=self._offloading(name)
+            )
             return training.run(train, validation, Callbacks(callbacks), make)
+
+    def sequential(self) -> Trainer:
+        """Return the trainer that does the same in one process, one layer after the other."""
+        one = Trainer(epochs=1)
+        names = ("stages", "replicas", "wire", "store", "window", "activations")
+        return replace(self, executor="sequential", **{name: getattr(one, name) for name in names})
+
+    def _offloading(self, executor: str) -> Offloading:
+        settings = Offloading(store=self.store, window=self.window, activations=self.activations)
+        if executor != "offload" and settings != Offloading():
+            raise InputError(
+                f"{settings} came with executor={executor!r}, which has all layers in memory; "
+                "leave store, window and activations out, or use executor='offload'."
+            )
+        return settings
 
     def _training(
         self, net: Network, frozen_modules: Sequence[nn.Module], checkpoints: Checkpoints | None
