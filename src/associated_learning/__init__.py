@@ -31,6 +31,7 @@ from associated_learning.inference.evaluation import evaluate, predict_batches
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.layer import ALLayer
 from associated_learning.network import ALNetwork, Network
+from associated_learning.pipeline.offload.stored_network import StoredNetwork, store_layers
 from associated_learning.state.checkpoint import Checkpoints, load_weights, save_weights
 from associated_learning.targets import Classes, MultiLabel, Regression
 from associated_learning.tensors.padded_sequence import PaddedSequence
@@ -72,6 +73,7 @@ __all__ = [
     "Plan",
     "Regression",
     "StageTrace",
+    "StoredNetwork",
     "Trainer",
     "UpperLayers",
     "VerificationError",
@@ -87,6 +89,7 @@ __all__ = [
     "register_partners",
     "register_readout",
     "save_weights",
+    "store_layers",
     "update_layer",
     "update_network",
     "verify",

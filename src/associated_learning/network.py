@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -57,6 +58,17 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def inference_modules(self, depth: int) -> list[nn.Module]:
         """Return the modules that inference through ``depth`` layers runs."""
+
+    def adopts(self, folder: Path) -> bool:
+        """Take over the files of a checkpoint unread, if that is where the layers lie: in files.
+
+        Args:
+            folder: Of the checkpoint.
+
+        Returns:
+            False for a network in memory, which reads them.
+        """
+        return False
 
     def judged(self, scores: list[float]) -> float:
         """Return by what score of all depths an epoch is judged: that of full depth."""

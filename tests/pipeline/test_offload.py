@@ -17,15 +17,15 @@ import associated_learning as al
 from associated_learning.pipeline.items import Minibatch
 from associated_learning.pipeline.offload import disk_store
 from associated_learning.pipeline.offload.disk_store import DiskStore
-from associated_learning.pipeline.offload.hollow import hollow, is_hollow, weights_of
 from associated_learning.pipeline.offload.store import HostStore
-from associated_learning.pipeline.offload.tensor_file import (
+from associated_learning.pipeline.offload.waiting import Waiting
+from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.tensor_file import (
     read_header,
     read_tensor,
     write_tensors,
 )
-from associated_learning.pipeline.offload.waiting import Waiting
-from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.tensors.hollow import hollow, is_hollow, weights_of
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network
 from pipeline_runs import all_kinds_of_layers, digests, trained
@@ -437,3 +437,67 @@ def test_memory_of_the_host_is_handed_over_on_a_cpu() -> None:
     values = {"w": torch.randn(3)}
     store.write("layer-1", values)
     assert store.read("layer-1")["w"].data_ptr() == values["w"].data_ptr()
+
+
+# Networks that were never in memory as a whole.
+
+
+def stored(folder: Path) -> al.StoredNetwork:
+    """The network of `all_kinds_of_layers`, whose layers a store holds."""
+    net = all_kinds_of_layers()
+    return al.store_layers(net.al_layers(), net.target, folder)
+
+
+def test_a_network_in_a_store_answers_as_in_memory(tmp_path: Path) -> None:
+    whole, net = all_kinds_of_layers().eval(), stored(tmp_path).eval()
+    batches = batches_of(3)
+    x = batches[0][0]
+    assert al.evaluate(net, batches) == al.evaluate(whole, batches)
+    for depth in (1, 4):
+        assert torch.equal(net(x, depth), whole(x, depth))
+        assert torch.equal(net.prefix(depth)(x), whole.prefix(depth)(x))
+        assert torch.equal(net.loaded(depth).eval()(x), whole(x, depth))
+    again = al.predict_batches(net, [x]).probabilities
+    assert torch.equal(again, al.predict_batches(whole, [x]).probabilities)
+    torch.testing.assert_close(net.state_dict(), whole.state_dict(), rtol=0, atol=0)
+    al.save_weights(net, tmp_path / "saved")
+    al.load_weights(dense := all_kinds_of_layers(5 - 1), tmp_path / "saved")
+    torch.testing.assert_close(dense.state_dict(), whole.state_dict(), rtol=0, atol=0)
+    assert sum(not is_hollow(p) for p in net.parameters() if p.numel() > 1) == 10  # of one layer
+
+
+@pytest.mark.parametrize("checkpoints", [True, False])
+def test_a_network_in_a_store_trains_to_the_sequential_bits(
+    checkpoints: bool, tmp_path: Path
+) -> None:
+    one, _ = trained("sequential", tmp_path / "one")
+    folder = tmp_path / "many" if checkpoints else None
+    net, state = trained("auto", folder, net=stored(tmp_path / "store"), window=3)
+    assert state.step == 60
+    assert all(is_hollow(p) for p in net.parameters() if p.numel() > 1)
+    torch.testing.assert_close(net.state_dict(), one.state_dict(), rtol=0, atol=0)
+    if checkpoints:
+        assert digests(tmp_path / "many") == digests(tmp_path / "one")
+
+
+def test_a_network_in_a_store_is_resumed_without_being_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained("sequential", tmp_path / "whole")
+    options: dict[str, Any] = {"window": 4}
+    net = stored(tmp_path / "store")
+    with pytest.raises(KilledError):
+        trained("offload", tmp_path / "cut", net=net, callbacks=[KillAt(33)], **options)
+    net.store.close()
+    trained("offload", tmp_path / "cut", net=stored(tmp_path / "store"), **options)
+    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+
+
+def test_only_its_own_executor_trains_a_network_in_a_store(tmp_path: Path) -> None:
+    net, batches = stored(tmp_path), al.LoaderBatches(batches_of(2))
+    with pytest.raises(al.InputError, match="executor='threads' came for a network whose layers"):
+        al.Trainer(epochs=1, executor="threads").fit(net, batches)
+    with pytest.raises(al.InputError, match="layer-1 lies in a store and was called to train"):
+        net(batches_of(1)[0][0])
+    with pytest.raises(al.InputError, match="whose depth stays as it is"):
+        net.truncate(1)

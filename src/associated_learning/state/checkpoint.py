@@ -6,12 +6,14 @@ Nothing is pickled, and nothing is ever overwritten in place: a checkpoint is a 
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -28,6 +30,9 @@ from associated_learning.state.files import (
     write_json,
 )
 from associated_learning.state.snapshot import Snapshot, StoredFile
+from associated_learning.state.tensor_file import read_header, read_tensor
+from associated_learning.tensors.devices import device_of
+from associated_learning.tensors.hollow import hollow_tensor
 
 __all__ = ["Checkpoints", "load_weights", "save_weights"]
 
@@ -101,12 +106,16 @@ class Checkpoints:
         path = self.path("last")
         state = _read_state(path / "state.json")
         _check_kinds(path, state["kinds"], Snapshot.of({}, optimizers, schedulers).kinds)
-        load_weights(net, path)
+        stored = net.adopts(path)
+        if not stored:
+            load_weights(net, path)
         for i, (optimizer, scalars) in enumerate(
             zip(optimizers, state["optimizers"], strict=True), start=1
         ):
             if optimizer is not None:
-                _load_optimizer(optimizer, path / f"optimizer-{i}.safetensors", scalars)
+                file = path / f"optimizer-{i}.safetensors"
+                tensors = _outline(file, device_of(net)) if stored else _read(file)
+                _load_optimizer(optimizer, file, tensors, scalars)
         for scheduler, saved in zip(schedulers, state["schedulers"], strict=True):
             if scheduler is not None:
                 scheduler.load_state_dict(_from_json(saved))
@@ -136,7 +145,9 @@ class Checkpoints:
 
     def load_best(self, net: Network) -> None:
         """Restore the weights of the best epoch, in place. Raises CheckpointError if none."""
-        load_weights(net, self.path("best"))
+        path = self.path("best")
+        if not net.adopts(path):
+            load_weights(net, path)
 
     def path(self, which: str) -> Path:
         """Return the folder of the checkpoint called "last" or "best"."""
@@ -172,7 +183,8 @@ class Checkpoints:
 
 def save_weights(net: Network, folder: Path) -> None:
     """Write every part of a network to ``folder/NAME.safetensors``; the folder is made."""
-    _write_weights({name: part.state_dict() for name, part in net.parts().items()}, folder, {})
+    for name, part in net.parts().items():  # one at a time, as memory may not hold all
+        _write_weights({name: part.state_dict()}, folder, {})
 
 
 def _write_weights(
@@ -289,9 +301,21 @@ def _save_optimizer(
     return {"scalars": scalars, "groups": groups}
 
 
-def _load_optimizer(optimizer: Optimizer, path: Path, saved: dict[str, Any]) -> None:
+def _outline(path: Path, device: torch.device) -> dict[str, Tensor]:
+    """Return the tensors of a file hollow, but for single numbers: they stay where they are."""
+    return {
+        key: read_tensor(path, spec)
+        if math.prod(spec.shape) <= 1
+        else hollow_tensor(spec.shape, spec.dtype, device)
+        for key, spec in read_header(path).items()
+    }
+
+
+def _load_optimizer(
+    optimizer: Optimizer, path: Path, tensors: Mapping[str, Tensor], saved: dict[str, Any]
+) -> None:
     state: dict[int, dict[str, Any]] = {}
-    for key, value in {**_read(path), **saved["scalars"]}.items():
+    for key, value in {**tensors, **saved["scalars"]}.items():
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = value
     try:

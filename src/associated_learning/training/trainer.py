@@ -17,6 +17,7 @@ from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.pipeline.choice import chosen_executor, make_executor
 from associated_learning.pipeline.offload.settings import Offloading
+from associated_learning.pipeline.offload.stored_network import StoredNetwork
 from associated_learning.pipeline.stage import UpdateRule
 from associated_learning.pipeline.stage_builder import StageBuilder
 from associated_learning.state.checkpoint import Checkpoints
@@ -182,6 +183,8 @@ class Trainer:
         """
         _check_sources(train, validation)
         name = chosen_executor(self.executor, device_of(net), self.stages)
+        if isinstance(net, StoredNetwork):
+            name = self._over_store(name)
         if name != "processes" and self.replicas > 1:
             raise InputError(
                 f"replicas={self.replicas} came with executor={name!r}; only the ranks of "
@@ -199,6 +202,15 @@ class Trainer:
                 make_executor, name, stages=self.stages, grows=grows, offload=self._offloading(name)
             )
             return training.run(train, validation, Callbacks(callbacks), make)
+
+    def _over_store(self, name: str) -> str:
+        if self.growth is not None or (self.executor != "auto" and name != "offload"):
+            came = f"executor={name!r}" if self.growth is None else "growth"
+            raise InputError(
+                f"{came} came for a network whose layers lie in a store, one at a time in memory; "
+                "expected executor='offload' and a depth that stays as it is."
+            )
+        return "offload"
 
     def sequential(self) -> Trainer:
         """Return the trainer that does the same in one process, one layer after the other."""

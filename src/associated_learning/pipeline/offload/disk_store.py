@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
+import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from associated_learning.errors import CheckpointError, InputError
-from associated_learning.pipeline.offload.hollow import Tensors, weights_of
 from associated_learning.pipeline.offload.store import Store
-from associated_learning.pipeline.offload.tensor_file import (
-    TensorSpec,
-    read_header,
-    read_tensor,
-    write_tensors,
-)
 from associated_learning.state.files import (
     TEMPORARY,
     digest_of,
@@ -29,6 +23,13 @@ from associated_learning.state.files import (
     write_json,
 )
 from associated_learning.state.snapshot import StoredFile
+from associated_learning.state.tensor_file import (
+    TensorSpec,
+    read_header,
+    read_tensor,
+    write_tensors,
+)
+from associated_learning.tensors.hollow import Tensors, weights_of
 
 __all__ = ["DiskStore", "StoredTensors"]
 
@@ -54,10 +55,9 @@ class DiskStore(Store):
     def __init__(self, folder: Path | str, device: torch.device) -> None:
         self.folder = Path(folder)
         self.device = device
-        self._open = ExitStack()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock()
+            self._unlock = weakref.finalize(self, os.close, _locked(self.folder))
             self._files = self._committed()
             self._number = 1 + max((_number(path) for path in self.folder.iterdir()), default=0)
             self._remove_others()
@@ -142,7 +142,7 @@ class DiskStore(Store):
         self._remove_others()
 
     def close(self) -> None:
-        self._open.close()
+        self._unlock()
 
     def require_room(self, needed: int, what: str) -> None:
         """Raise InputError if there is less room on the disk than will be needed.
@@ -157,17 +157,6 @@ class DiskStore(Store):
                 f"{self.folder} has {free / 2**30:.1f} GiB free; expected {needed / 2**30:.1f} GiB "
                 f"for {what}. Free some, or name a folder on another disk."
             )
-
-    def _lock(self) -> None:
-        file = self._open.enter_context((self.folder / "lock").open("w"))
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._open.close()
-            raise CheckpointError(
-                f"{self.folder} is in use by another run; two runs cannot share a store. Wait for "
-                "it, or name another folder."
-            ) from None
 
     def _committed(self) -> dict[str, StoredFile]:
         path = self.folder / "index.json"
@@ -225,6 +214,20 @@ class StoredTensors(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self.specs)
+
+
+def _locked(folder: Path) -> int:
+    """Lock a folder for this process, which the system undoes if it dies; return the lock."""
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise CheckpointError(
+            f"{folder} is in use by another run; two runs cannot share a store. Wait for it, or "
+            "name another folder."
+        ) from None
+    return lock
 
 
 def _number(path: Path) -> int:

@@ -10,12 +10,11 @@ from typing import NamedTuple
 from associated_learning.errors import AssociatedLearningError, InputError
 from associated_learning.network import ALNetwork, Network
 from associated_learning.pipeline.clock import Clock, WallClock
-from associated_learning.pipeline.executor import Executor, merged
+from associated_learning.pipeline.executor import Executor, merged_updates
 from associated_learning.pipeline.items import (
     Items,
     Marker,
     Minibatch,
-    Report,
     Reports,
     SnapshotReport,
     Trained,
@@ -45,6 +44,7 @@ class Offload(Executor):
         store: Where the others are.
         window: Largest number of minibatches that a stage takes before the next one begins.
         waiting: Where activations are between two stages.
+        calls: Fetches the layers of a network that stays in the store when training ends.
 
     Raises:
         InputError: The network is one of backpropagation, or there is no window.
@@ -60,6 +60,7 @@ class Offload(Executor):
         *,
         window: int,
         waiting: Waiting,
+        calls: OnDemand | None = None,
     ) -> None:
         if window < 1:
             raise InputError(f"window={window} came; expected at least 1 minibatch.")
@@ -69,16 +70,18 @@ class Offload(Executor):
         self._store = store
         self._window = window
         self._waiting = waiting
+        self._stays = calls is not None
         self._residence = Residence(self._stages, store)
-        self._calls: OnDemand | None = None
+        self._calls = calls
 
     def run(self, items: Items) -> Reports:
         with self._offloaded():
             for jobs, marker, error in windows(items, self._window):
                 passed = self._pass(jobs)
                 yield from passed.reports
-                if passed.error or error:
-                    raise passed.error or error
+                failure = passed.error or error
+                if failure is not None:
+                    raise failure
                 if marker is not None:
                     yield self._mark(marker)
                     continue
@@ -102,10 +105,14 @@ class Offload(Executor):
     @contextlib.contextmanager
     def _offloaded(self) -> Iterator[None]:
         """Keep the state of all layers in the store inside the block."""
+        if self._calls is not None:
+            self._calls.drop()
         if not self._store.free:
             self._residence.take_all()
-            parts = {name: part for stage in self._stages for name, part in stage.parts.items()}
-            self._calls = OnDemand(parts, self._store, self._residence.settle)
+            if self._calls is None:
+                parts = {name: part for stage in self._stages for name, part in stage.parts.items()}
+                self._calls = OnDemand(parts, self._store)
+            self._calls.settle = self._residence.settle
         failed = True
         try:
             yield
@@ -118,14 +125,19 @@ class Offload(Executor):
             with first_error_tells if failed else contextlib.nullcontext():
                 self._come_home()
             self._residence.close()
-            self._store.close()
+            if not self._stays:
+                self._store.close()
 
     def _come_home(self) -> None:
+        self._residence.settle()
         if self._calls is not None:
-            self._calls.close()
             self._calls.drop()
-            self._calls = None
-        self._residence.give_all()
+            self._calls.settle = None
+        if not self._stays:
+            if self._calls is not None:
+                self._calls.close()
+                self._calls = None
+            self._residence.give_all()
 
     def _pass(self, jobs: Sequence[Minibatch]) -> _Passed:
         """Let all stages take the minibatches, one stage after the other.
@@ -153,7 +165,7 @@ class Offload(Executor):
                         break
                     reports[k].append(report)
                     kept[k] = waiting.put(onward)
-        return _Passed([merged(one) for one in reports], failure)
+        return _Passed([merged_updates(one) for one in reports], failure)
 
     def _mark(self, marker: Marker) -> SnapshotReport:
         """Take a snapshot of all stages, which is what the store holds now."""
@@ -171,7 +183,8 @@ class Offload(Executor):
 
     def _stored(self, stage: Stage) -> Snapshot:
         """Return the snapshot of a stage whose tensors are in the store."""
-        live, files = stage.snapshot(), self._store.files()
+        live = Snapshot.of({}, stage.optimizers, stage.schedulers)
+        files = self._store.files()
         look, numbers = self._store.look, range(stage.first, stage.first + len(stage.blocks))
         return live._replace(
             weights={name: look(name) for name in stage.parts},
@@ -193,5 +206,5 @@ class _Passed(NamedTuple):
         error: What the minibatch after them failed with, if any.
     """
 
-    reports: list[Report]
+    reports: list[Trained]
     error: BaseException | None

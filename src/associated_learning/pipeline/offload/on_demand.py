@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from associated_learning.pipeline.offload.hollow import Tensors, fill, hollow, is_hollow, weights_of
+from associated_learning.errors import InputError
 from associated_learning.pipeline.offload.store import Store
+from associated_learning.tensors.hollow import Tensors, fill, hollow, is_hollow, weights_of
 
 __all__ = ["OnDemand"]
 
@@ -23,21 +25,24 @@ class OnDemand:
     Args:
         parts: The layers by name.
         store: Where their weights are.
-        settled: Called before the store is read: what is still being written must be there.
+
+    Attributes:
+        settle: Called before the store is read, while something may still be written to it.
     """
 
-    def __init__(
-        self, parts: Mapping[str, nn.Module], store: Store, settled: Callable[[], None]
-    ) -> None:
+    def __init__(self, parts: Mapping[str, nn.Module], store: Store) -> None:
         self._live: dict[str, Tensors] = {name: weights_of(part) for name, part in parts.items()}
         self._store = store
-        self._settled = settled
+        self.settle: Callable[[], None] | None = None
         self._here: str | None = None
         self._pinned: dict[int, Tensor] = {}
         self._hooks: list[RemovableHandle] = []
         for name, part in parts.items():
+            saving = part.register_state_dict_pre_hook(_BeforeSaving(self, name))  # type: ignore[no-untyped-call]
+            self._hooks.append(saving)
             for module in (part, *part.children()):
-                self._hooks.append(module.register_forward_pre_hook(self._fetcher(name, module)))
+                hook = _Fetcher(self, name, module)
+                self._hooks.append(module.register_forward_pre_hook(hook))
 
     def fetch(self, name: str) -> None:
         """Give a layer its weights, unless it has them."""
@@ -46,7 +51,8 @@ class OnDemand:
         if not missing:
             return
         self.drop()
-        self._settled()
+        if self.settle is not None:
+            self.settle()
         fill(missing, self._store.read(name))
         self._here = name
 
@@ -73,11 +79,43 @@ class OnDemand:
             hook.remove()
         self._hooks.clear()
 
-    def _fetcher(self, name: str, module: nn.Module) -> Callable[[nn.Module, Any], None]:
-        own = list(weights_of(module).values())
 
-        def fetch(_: nn.Module, arguments: Any) -> None:
-            if any(map(is_hollow, own)):
-                self.fetch(name)
+class _Fetcher:
+    """A hook before a module that fetches its layer; copies of the module have none."""
 
-        return fetch
+    def __init__(self, calls: OnDemand, name: str, module: nn.Module) -> None:
+        self._calls = calls
+        self._name = name
+        self._own = list(weights_of(module).values())
+
+    def __call__(self, module: nn.Module, arguments: Any) -> None:
+        if any(map(is_hollow, self._own)):
+            if module.training and torch.is_grad_enabled():
+                raise InputError(
+                    f"{self._name} lies in a store and was called to train, which would be lost "
+                    "with it; train it by Trainer(executor='offload'), or call eval() to look at "
+                    "what the network answers."
+                )
+            self._calls.fetch(self._name)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Callable[[nn.Module, Any], None]:
+        return _nothing
+
+
+class _BeforeSaving:
+    """A hook before ``state_dict`` that fetches a layer, whose tensors outlive its stay."""
+
+    def __init__(self, calls: OnDemand, name: str) -> None:
+        self._calls = calls
+        self._name = name
+
+    def __call__(self, module: nn.Module, prefix: str, keep_vars: bool) -> None:
+        if not keep_vars:
+            self._calls.fetch(self._name)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Callable[..., None]:
+        return _nothing
+
+
+def _nothing(*_: Any) -> None:
+    pass

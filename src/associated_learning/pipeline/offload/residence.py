@@ -10,16 +10,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from associated_learning.pipeline.offload.hollow import (
+from associated_learning.pipeline.offload.layer_files import files_of
+from associated_learning.pipeline.offload.store import Store
+from associated_learning.pipeline.stage import Stage
+from associated_learning.tensors.hollow import (
     Tensors,
-    files_of,
     fill,
     hollow,
     is_hollow,
     values_of,
 )
-from associated_learning.pipeline.offload.store import Store
-from associated_learning.pipeline.stage import Stage
 
 __all__ = ["Residence"]
 
@@ -49,7 +49,7 @@ class Residence:
         self._writing: list[Future[None]] = []
         self._coming: dict[int, Future[_Fetched]] = {}
         cuda = store.device.type == "cuda"
-        self._stream = torch.cuda.Stream(store.device) if cuda else None
+        self._stream = torch.cuda.Stream(store.device) if cuda else None  # type: ignore[no-untyped-call]
 
     def take_all(self) -> None:
         """Take the state of all stages that have theirs; what it was is in the store."""

@@ -15,6 +15,7 @@ from associated_learning.pipeline.items import Minibatch
 from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.executor import Offload
 from associated_learning.pipeline.offload.store import HostStore, Store
+from associated_learning.pipeline.offload.stored_network import StoredNetwork
 from associated_learning.pipeline.offload.waiting import Waiting
 from associated_learning.pipeline.planning.partition import balanced, checked_sizes
 from associated_learning.pipeline.stage import Stage
@@ -62,14 +63,15 @@ class Offloading:
         count = len(stage.blocks)
         if stages is None:
             stages = count
-        even = isinstance(stages, int)
-        sizes = balanced([1.0] * count, stages) if even else checked_sizes(stages, count)
+        if isinstance(stages, int):
+            stages = balanced([1.0] * count, stages)
         return Offload(
             net,
-            stage.split(sizes),
-            self._store(stage),
+            stage.split(checked_sizes(stages, count)),
+            net.store if isinstance(net, StoredNetwork) else self._store(stage),
             window=WINDOW if self.window is None else self.window,
             waiting=Waiting(dtype=self.activations),
+            calls=net.calls if isinstance(net, StoredNetwork) else None,
         )
 
     def _store(self, stage: Stage) -> Store:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from associated_learning.pipeline.offload.hollow import Tensors
 from associated_learning.state.snapshot import StoredFile
+from associated_learning.tensors.hollow import Tensors
 
 __all__ = ["HostStore", "Store"]
 

@@ -12,7 +12,7 @@ from associated_learning.network import ALNetwork, Network
 from associated_learning.pipeline.offload.on_demand import OnDemand
 from associated_learning.tensors.batch_checks import explained
 
-__all__ = ["StreamedNetwork"]
+__all__ = ["StreamedNetwork", "streamed_exits"]
 
 
 class StreamedNetwork(Network):
@@ -53,25 +53,40 @@ class StreamedNetwork(Network):
         return self.net.inference_modules(depth)
 
     def exits_of(self, batches: Iterable[Any]) -> Iterator[list[Tensor]]:
-        left, first = iter(batches), 0
-        while window := list(islice(left, self._window)):
-            yield from self._exits(window, first)
-            first += len(window)
+        return streamed_exits(self.net, self._calls, batches, window=self._window)
 
-    def _exits(self, s: list[Any], first: int) -> list[list[Tensor]]:
-        """Return the outputs of every depth for each of several batches, from a number on.
 
-        Decoders of the layers below stay in memory meanwhile: every depth runs them.
-        """
-        outputs: list[list[Tensor]] = [[] for _ in s]
-        try:
-            for depth, layer in enumerate(self.net.al_layers(), start=1):
-                self._calls.fetch(f"layer-{depth}")
-                self._calls.pin(layer.h)
-                for k in range(len(s)):
-                    with explained(f"the network cannot take batch {first + k}", s[k]):
-                        s[k] = layer.f(s[k])
-                        outputs[k].append(self.net.decode(layer.bridge(s[k]), depth))
-        finally:
-            self._calls.unpin()
-        return outputs
+def streamed_exits(
+    net: ALNetwork, calls: OnDemand, batches: Iterable[Any], *, window: int
+) -> Iterator[list[Tensor]]:
+    """Yield the outputs of every depth for each of several batches, window by window.
+
+    Args:
+        net: The network.
+        calls: Fetches its layers.
+        batches: Of inputs.
+        window: Largest number of batches that a layer takes before the next one comes.
+    """
+    left, first = iter(batches), 0
+    while s := list(islice(left, window)):
+        yield from _exits(net, calls, s, first)
+        first += len(s)
+
+
+def _exits(net: ALNetwork, calls: OnDemand, s: list[Any], first: int) -> list[list[Tensor]]:
+    """Return the outputs of every depth for each batch of a window, which begins at a number.
+
+    Decoders of the layers below stay in memory meanwhile: every depth runs them.
+    """
+    outputs: list[list[Tensor]] = [[] for _ in s]
+    try:
+        for depth, layer in enumerate(net.al_layers(), start=1):
+            calls.fetch(f"layer-{depth}")
+            calls.pin(layer.h)
+            for k in range(len(s)):
+                with explained(f"the network cannot take batch {first + k}", s[k]):
+                    s[k] = layer.f(s[k])
+                    outputs[k].append(net.decode(layer.bridge(s[k]), depth))
+    finally:
+        calls.unpin()
+    return outputs

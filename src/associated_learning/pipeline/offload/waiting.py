@@ -96,7 +96,7 @@ def _mapped(tensor: Tensor, folder: Path) -> Tensor:
         try:
             # with room for all of it: else a full disk would end the process when it is written
             os.posix_fallocate(descriptor, 0, size)
-            storage = torch.UntypedStorage.from_file(name, shared=True, nbytes=size)
+            mapped = torch.from_file(name, shared=True, size=tensor.numel(), dtype=tensor.dtype)
         finally:
             os.close(descriptor)
             Path(name).unlink()
@@ -105,5 +105,4 @@ def _mapped(tensor: Tensor, folder: Path) -> Tensor:
             f"{folder} has no room for the activations of a window ({error}). Free disk space, "
             "take a smaller window, or let s wait as bfloat16."
         ) from error
-    mapped = torch.empty(0, dtype=tensor.dtype).set_(storage, 0, tensor.shape)
-    return mapped.copy_(tensor)
+    return mapped.view(tensor.shape).copy_(tensor)

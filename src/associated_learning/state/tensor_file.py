@@ -153,7 +153,7 @@ def _write(file: BinaryIO, digest: Any, data: memoryview) -> None:
 
 
 def _bytes(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]
 
 
 def _spec(entry: dict[str, Any], data: int) -> TensorSpec:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-
-from associated_learning.pipeline.stage import Stage
 
 __all__ = [
     "Tensors",
-    "files_of",
     "fill",
     "hollow",
+    "hollow_tensor",
     "is_hollow",
-    "nbytes_of",
     "values_of",
     "weights_of",
 ]
@@ -24,35 +20,10 @@ __all__ = [
 Tensors = dict[str, Tensor]
 
 
-def files_of(stage: Stage, *, optimizers: bool = True) -> dict[str, Tensors]:
-    """Return the live tensors of some layers by the files of a checkpoint that hold them.
-
-    Args:
-        stage: The layers.
-        optimizers: Whether those of the optimizers are wanted too.
-    """
-    found = {name: weights_of(part) for name, part in stage.parts.items()}
-    if optimizers:
-        for number, optimizer in enumerate(stage.optimizers, start=stage.first):
-            if optimizer is not None:
-                found[f"optimizer-{number}"] = _of_optimizer(optimizer)
-    return found
-
-
 def weights_of(part: nn.Module) -> Tensors:
     """Return the live weights and buffers of a module that a checkpoint holds, by name."""
     state = part.state_dict(keep_vars=True)  # the parameters themselves
     return {key: value for key, value in state.items() if isinstance(value, Tensor)}
-
-
-def _of_optimizer(optimizer: Optimizer) -> Tensors:
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    return {
-        f"{index}.{name}": value
-        for index, parameter in enumerate(parameters)
-        for name, value in optimizer.state.get(parameter, {}).items()
-        if isinstance(value, Tensor)
-    }
 
 
 def values_of(tensors: Mapping[str, Tensor]) -> Tensors:
@@ -68,8 +39,12 @@ def hollow(tensors: Iterable[Tensor], device: torch.device) -> None:
     """
     for tensor in tensors:
         if tensor.numel() > 1:
-            empty = torch.full((), _nothing(tensor.dtype), dtype=tensor.dtype, device=device)
-            tensor.data = empty.expand(tensor.shape)
+            tensor.data = hollow_tensor(tensor.shape, tensor.dtype, device)
+
+
+def hollow_tensor(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a tensor of a shape that has the memory of one number, which is none."""
+    return torch.full((), _nothing(dtype), dtype=dtype, device=device).expand(tuple(shape))
 
 
 def is_hollow(tensor: Tensor) -> bool:
@@ -82,11 +57,6 @@ def fill(live: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
     for key, tensor in live.items():
         if tensor.numel() > 1:
             tensor.data = values[key]
-
-
-def nbytes_of(tensors: Iterable[Tensor]) -> int:
-    """Return the bytes of tensors, whether or not they are hollow."""
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 def _nothing(dtype: torch.dtype) -> float | int:
