@@ -89,7 +89,7 @@ def make_executor(
             )
         return Sequential(net, stage)
     if name == "offload":
-        return offload.executor(net, stage, stages=stages, sample=sample, stage_of=stage_of)
+        return offload.executor(net, stage, stages=stages, sample=sample)
     if stages is None:
         count = len(stage.blocks)
         stages = count if name == "streams" else min(count, _processors(stage.device))

@@ -12,7 +12,10 @@ from associated_learning.errors import CheckpointError, InputError, nearest
 __all__ = ["COMPUTING", "FAMILIES", "HUB", "RunConfig", "numbers"]
 
 # what may differ when a run goes on: where and how fast it computes
-COMPUTING = ("device", "threads", "save_every", "executor", "stages", "replicas", "trace")
+COMPUTING = (
+    "device", "threads", "save_every", "executor", "stages", "replicas", "trace", "store", "window",
+    "memory", "recompute",
+)  # fmt: skip
 FAMILIES = ("mlp", "cnn", "vgg", "bilstm", "transformer")
 HUB = "hf:"  # how the names of models of transformers begin
 
@@ -339,10 +342,11 @@ class RunConfig:
         "auto",
         "Pipeline",
         "Where layers train: one after the other (sequential), at the same time in threads, in "
-        "CUDA streams of one GPU, or in processes that torchrun started. auto: processes under "
+        "CUDA streams of one GPU, in processes that torchrun started, or one at a time in memory, "
+        "each on a window of minibatches (offload). auto: processes under "
         "torchrun, threads or streams where --stages is given, else sequential. All of them "
         "give the same bits at the same number of threads inside operations.",
-        choices=("auto", "sequential", "threads", "streams", "processes"),
+        choices=("auto", "sequential", "threads", "streams", "processes", "offload"),
     )
     stages: str | None = _setting(
         None,
@@ -369,6 +373,30 @@ class RunConfig:
         "Record when each stage worked on the first N minibatches: a chart (plots/pipeline.png) "
         "and a trace for Perfetto (pipeline.json).",
         least=1,
+    )
+
+    store: str = _setting(
+        "host",
+        "Larger than memory",
+        "offload: where the state of layers lies while others train: host memory, disk for the "
+        "folder of the run, or a folder.",
+    )
+    window: int | None = _setting(
+        None,
+        "Larger than memory",
+        "offload: minibatches that a layer takes before the next one; as many as hide the moving "
+        "of state if not given.",
+        least=1,
+    )
+    memory: str | None = _setting(
+        None,
+        "Larger than memory",
+        "offload: what may be used of the GPU, or by this process, such as 2GiB.",
+    )
+    recompute: bool = _setting(
+        False,
+        "Larger than memory",
+        "offload: recompute activations inside a layer instead of keeping them.",
     )
 
     def __post_init__(self) -> None:

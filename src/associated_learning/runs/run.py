@@ -151,7 +151,7 @@ def train_run(
             TrainingScores(watched, net, evaluation_batches(config, data, "train")),
             *callbacks,
         ]
-    state = make_trainer(config, len(train), whole).fit(
+    state = make_trainer(config, len(train), whole, folder=folder).fit(
         net,
         train,
         evaluation_batches(config, data, "validation"),

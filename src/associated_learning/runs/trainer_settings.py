@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import torch
 from torch.optim import Optimizer
@@ -26,13 +27,16 @@ _OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 
-def make_trainer(config: RunConfig, batches: int, net: Network) -> Trainer:
+def make_trainer(
+    config: RunConfig, batches: int, net: Network, *, folder: Path | None = None
+) -> Trainer:
     """Make the trainer of resolved settings.
 
     Args:
         config: The settings.
         batches: Number of batches of an epoch, for the schedule.
         net: The network with all its layers, also those that it has yet to grow.
+        folder: Of the run, for its store on disk; None to leave it where it would be.
     """
     encoders = len(encoders_in(net))
     epochs = config.epochs or 1
@@ -58,7 +62,16 @@ def make_trainer(config: RunConfig, batches: int, net: Network) -> Trainer:
         replicas=config.replicas,
         wire=torch.bfloat16 if config.wire == "bf16" else None,
         growth=growth_of(config, net),
+        store=_store(config.store, folder),
+        window=config.window,
+        memory=config.memory,
+        recompute=config.recompute,
     )
+
+
+def _store(name: str, folder: Path | None) -> Path | str:
+    """Return where the state of layers lies: in host memory, with the run, or in a folder."""
+    return name if name != "disk" else Path("store") if folder is None else folder / "store"
 
 
 def _schedules(

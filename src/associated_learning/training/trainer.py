@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.pipeline.choice import chosen_executor, make_executor
+from associated_learning.pipeline.offload.memory_plan import bytes_of
 from associated_learning.pipeline.offload.settings import Offloading
 from associated_learning.pipeline.offload.stored_network import StoredNetwork
 from associated_learning.pipeline.stage import UpdateRule
@@ -32,6 +33,7 @@ from associated_learning.training.run import TrainingRun
 
 __all__ = ["BatchSource", "Trainer"]
 
+_OFFLOADING = tuple(one.name for one in fields(Offloading))
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # in the names of functions, other in every process
 
 
@@ -72,9 +74,12 @@ class Trainer:
         wire: With "processes": type of float32 activations between ranks; ``torch.bfloat16``
             halves the traffic and rounds them, None leaves them as they are.
         store: With "offload": where the other layers' state lies: "host" memory, or a folder.
-        window: With "offload": number of minibatches that a layer takes before the next one.
+        window: With "offload": number of minibatches that a layer takes before the next one; as
+            many as hide the moving if not given.
+        memory: With "offload": what may be used of the GPU, or by this process, such as "2GiB".
         activations: With "offload": ``torch.bfloat16`` lets s wait in half the room, rounded; None
             leaves it exact.
+        recompute: With "offload": whether modules inside a layer recompute their activations.
         growth: Lets the network grow while it trains; see `Growth`. Settings that are lists hold
             an entry for each of its ``max_layers``.
 
@@ -111,7 +116,9 @@ class Trainer:
     wire: torch.dtype | None = None
     store: Path | str = "host"
     window: int | None = None
+    memory: str | int | None = None
     activations: torch.dtype | None = None
+    recompute: bool = False
     growth: Growth | None = None
 
     def __post_init__(self) -> None:
@@ -128,6 +135,8 @@ class Trainer:
             raise InputError(
                 f"schedule_every={self.schedule_every!r} came; expected epoch or step."
             )
+        if self.memory is not None:
+            bytes_of(self.memory)
         if self.activations not in (None, torch.bfloat16):
             raise InputError(
                 f"activations={self.activations} came; expected None or torch.bfloat16."
@@ -215,15 +224,15 @@ class Trainer:
     def sequential(self) -> Trainer:
         """Return the trainer that does the same in one process, one layer after the other."""
         one = Trainer(epochs=1)
-        names = ("stages", "replicas", "wire", "store", "window", "activations")
+        names = ("stages", "replicas", "wire", *_OFFLOADING)
         return replace(self, executor="sequential", **{name: getattr(one, name) for name in names})
 
     def _offloading(self, executor: str) -> Offloading:
-        settings = Offloading(store=self.store, window=self.window, activations=self.activations)
+        settings = Offloading(**{name: getattr(self, name) for name in _OFFLOADING})
         if executor != "offload" and settings != Offloading():
             raise InputError(
                 f"{settings} came with executor={executor!r}, which has all layers in memory; "
-                "leave store, window and activations out, or use executor='offload'."
+                "leave them out, or use executor='offload'."
             )
         return settings
 

@@ -20,6 +20,7 @@ from associated_learning.pipeline.items import (
     Trained,
 )
 from associated_learning.pipeline.offload.on_demand import OnDemand
+from associated_learning.pipeline.offload.recomputation import Recomputation
 from associated_learning.pipeline.offload.residence import Residence
 from associated_learning.pipeline.offload.store import Store
 from associated_learning.pipeline.offload.streamed import StreamedNetwork
@@ -44,6 +45,8 @@ class Offload(Executor):
         store: Where the others are.
         window: Largest number of minibatches that a stage takes before the next one begins.
         waiting: Where activations are between two stages.
+        overlap: Whether the next stage's state comes while one trains.
+        recomputation: Of modules in the layers.
         calls: Fetches the layers of a network that stays in the store when training ends.
 
     Raises:
@@ -60,6 +63,8 @@ class Offload(Executor):
         *,
         window: int,
         waiting: Waiting,
+        overlap: bool = True,
+        recomputation: Recomputation | None = None,
         calls: OnDemand | None = None,
     ) -> None:
         if window < 1:
@@ -70,6 +75,8 @@ class Offload(Executor):
         self._store = store
         self._window = window
         self._waiting = waiting
+        self._overlap = overlap
+        self._recomputation = recomputation or Recomputation([])
         self._stays = calls is not None
         self._residence = Residence(self._stages, store)
         self._calls = calls
@@ -87,7 +94,7 @@ class Offload(Executor):
                     continue
                 if self._store.files():  # a window whose state is in files is as good as saved
                     yield self._mark(Marker())
-                if not self._store.free:
+                if self._overlap and not self._store.free:
                     self._residence.expect(0)  # while minibatches are made
 
     def network(self, snapshot: Snapshot) -> Network:
@@ -114,6 +121,7 @@ class Offload(Executor):
                 self._calls = OnDemand(parts, self._store)
             self._calls.settle = self._residence.settle
         failed = True
+        self._recomputation.begin()
         try:
             yield
             failed = False
@@ -121,6 +129,7 @@ class Offload(Executor):
             failed = False
             raise
         finally:
+            self._recomputation.end()
             first_error_tells = contextlib.suppress(AssociatedLearningError)
             with first_error_tells if failed else contextlib.nullcontext():
                 self._come_home()
@@ -155,7 +164,9 @@ class Offload(Executor):
         kept = [waiting.put(job, exact=True) for job in jobs]
         reports: list[list[Trained]] = [[] for _ in jobs]
         for i in range(len(self._stages)):
-            following = i + 1 if i + 1 < len(self._stages) else None
+            following = i + 1 if self._overlap and i + 1 < len(self._stages) else None
+            if not self._overlap:
+                self._residence.settle()
             with self._residence.at(i, following) as stage:
                 for k, one in enumerate(kept):
                     try:
