@@ -206,7 +206,7 @@ def _too_large(layers: Sequence[LayerNeeds], limit: int, base: int) -> str:
         f"memory={_text(limit)} came, of which {_text(base)} are in use beside the network; "
         f"layer {number + 1} alone needs {_text(needs.room)} ({_parts(needs)}) and "
         f"{_text(needs.handed)} for a minibatch that waits, so expected at least {least}. A "
-        "smaller batch or recompute=True shrinks its activations, cuts that are closer together its state."
+        "smaller batch or recompute=True shrinks activations, cuts closer together state."
     )
 
 
