@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,10 @@ class ALNetwork(Network):
 
     def parts(self) -> dict[str, nn.Module]:
         return {f"layer-{i}": layer for i, layer in enumerate(self.layers, start=1)}
+
+    def coders(self) -> AbstractContextManager[None]:
+        """Return a context in which g and h of all layers are in memory at once, to be trained."""
+        return nullcontext()
 
     def append(self, layer: ALLayer, x: Any = None) -> None:
         """Put a layer on top (dynamic layer accumulation, section 2.2.2).

@@ -470,9 +470,10 @@ def test_a_network_in_a_store_answers_as_in_memory(tmp_path: Path) -> None:
 def test_a_network_in_a_store_trains_to_the_sequential_bits(
     checkpoints: bool, tmp_path: Path
 ) -> None:
-    one, _ = trained("sequential", tmp_path / "one")
+    one, _ = trained("sequential", tmp_path / "one", target_warmup=3)
     folder = tmp_path / "many" if checkpoints else None
-    net, state = trained("auto", folder, net=stored(tmp_path / "store"), window=3)
+    options: dict[str, Any] = {"window": 3, "target_warmup": 3}
+    net, state = trained("auto", folder, net=stored(tmp_path / "store"), **options)
     assert state.step == 60
     assert all(is_hollow(p) for p in net.parameters() if p.numel() > 1)
     torch.testing.assert_close(net.state_dict(), one.state_dict(), rtol=0, atol=0)

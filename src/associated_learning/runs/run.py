@@ -30,7 +30,8 @@ from associated_learning.runs.description import (
 from associated_learning.runs.distributed import tell_run
 from associated_learning.runs.families import build_network, resolved
 from associated_learning.runs.growing import lowest_layers
-from associated_learning.runs.hub.network import Backbone, find_backbone
+from associated_learning.runs.hub.network import Backbone, find_backbone, needs_store
+from associated_learning.runs.hub.streaming import stored_run
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.inputs import (
     evaluation_batches,
@@ -47,7 +48,7 @@ from associated_learning.runs.result import (
     read_result,
     write_result,
 )
-from associated_learning.runs.trainer_settings import choose_device, make_trainer
+from associated_learning.runs.trainer_settings import choose_device, make_trainer, store_folder
 from associated_learning.runs.training_scores import TrainingScores, read_training_scores
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.files import read_json
@@ -127,15 +128,20 @@ def train_run(
     spec = input_spec(config, data, vectors)
     backbone = _backbone(config, folder, spec, data)
     checkpoints = Checkpoints(folder / "checkpoints")
-    whole = build_network(
-        config,
-        spec,
-        None if vectors is None else vectors.weights,
-        backbone=backbone,
-        # layers that a resumed run has yet to grow are in no checkpoint
-        pretrained=config.grow_from is not None or not checkpoints.has("last"),
-    )
-    whole = _placed(whole, device)
+    if backbone is not None and needs_store(config):
+        last = checkpoints.path("last") if checkpoints.has("last") else None
+        store = Path(store_folder(config.store, folder))
+        whole: Network = stored_run(config, spec, backbone, store, device=device, checkpoint=last)
+    else:
+        whole = build_network(
+            config,
+            spec,
+            None if vectors is None else vectors.weights,
+            backbone=backbone,
+            # layers that a resumed run has yet to grow are in no checkpoint
+            pretrained=config.grow_from is not None or not checkpoints.has("last"),
+        )
+        whole = _placed(whole, device)
     data = data.to(device)
     net = lowest_layers(whole, config.grow_from)
     train = training_batches(config, data)
@@ -193,13 +199,19 @@ def open_run(folder: Path) -> OpenRun:
         CheckpointError: It is no run, or a file of it is truncated or foreign.
     """
     config, spec, label_names, backbone = read_description(folder)
-    net = build_network(config, spec, backbone=backbone)
     checkpoints = Checkpoints(folder / "checkpoints")
+    preprocessor = preprocessor_from_dict(read_json(folder / "preprocessing.json"))
+    if backbone is not None and needs_store(config):
+        best, device = checkpoints.path("best"), choose_device("auto")
+        stored = stored_run(
+            config, spec, backbone, folder / "opened", device=device, checkpoint=best
+        )
+        return OpenRun(config, spec, label_names, preprocessor, stored.eval())
+    net = build_network(config, spec, backbone=backbone)
     if config.grow_from is not None:
         net = lowest_layers(net, checkpoints.best_parts())
     net = net.to(choose_device("auto"))  # not where it was trained
     checkpoints.load_best(net)
-    preprocessor = preprocessor_from_dict(read_json(folder / "preprocessing.json"))
     net.eval()
     return OpenRun(config, spec, label_names, preprocessor, net)
 

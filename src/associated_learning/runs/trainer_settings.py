@@ -17,7 +17,7 @@ from associated_learning.state.optimizers import Schedule
 from associated_learning.state.schedules import make_schedule, turn_schedule
 from associated_learning.training.trainer import Trainer
 
-__all__ = ["choose_device", "make_trainer"]
+__all__ = ["choose_device", "make_trainer", "store_folder"]
 
 _OPTIMIZERS: dict[str, type[Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -62,16 +62,16 @@ def make_trainer(
         replicas=config.replicas,
         wire=torch.bfloat16 if config.wire == "bf16" else None,
         growth=growth_of(config, net),
-        store=_store(config.store, folder),
+        store=store_folder(config.store, folder),
         window=config.window,
         memory=config.memory,
         recompute=config.recompute,
     )
 
 
-def _store(name: str, folder: Path | None) -> Path | str:
+def store_folder(name: str, folder: Path | None) -> Path | str:
     """Return where the state of layers lies: in host memory, with the run, or in a folder."""
-    return name if name != "disk" else Path("store") if folder is None else folder / "store"
+    return name if name != "disk" else (folder or Path()) / "store"
 
 
 def _schedules(

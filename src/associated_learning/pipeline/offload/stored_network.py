@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.on_demand import OnDemand
 from associated_learning.pipeline.offload.streamed import streamed_exits
 from associated_learning.targets import Target
-from associated_learning.tensors.hollow import fill, hollow, weights_of
+from associated_learning.tensors.hollow import fill, hollow, is_hollow, weights_of
 
 __all__ = ["StoredNetwork", "store_layers"]
 
@@ -31,9 +32,9 @@ class StoredNetwork(ALNetwork):
     what the store holds is the network.
 
     Args:
-        layers: Without their weights.
+        layers: Their weights are taken away.
         target: What y is.
-        store: Holds the weights.
+        store: Holds the weights that count.
 
     Attributes:
         store: Likewise.
@@ -43,6 +44,8 @@ class StoredNetwork(ALNetwork):
         super().__init__(layers, target)
         store.check_fits(self.parts())
         self.store = store
+        for part in self.parts().values():
+            hollow(weights_of(part).values(), store.device)
         self.calls = OnDemand(self.parts(), store)
         self._read_numbers()
 
@@ -57,6 +60,22 @@ class StoredNetwork(ALNetwork):
         self.store.commit()
         self._read_numbers()
         return True
+
+    @contextmanager
+    def coders(self) -> Iterator[None]:
+        layers = self.parts()
+        for name, layer in layers.items():
+            self.calls.fetch(name)
+            self.calls.pin(layer.g)  # type: ignore[arg-type]
+            self.calls.pin(layer.h)  # type: ignore[arg-type]
+        self.calls.drop()
+        yield
+        for name, layer in layers.items():
+            live = weights_of(layer).items()
+            trained = {key: tensor.data for key, tensor in live if not is_hollow(tensor)}
+            self.store.write(name, {**self.store.read(name), **trained})
+        self.store.commit()
+        self.calls.unpin()
 
     def loaded(self, depth: int | None = None) -> ALNetwork:
         """Return the first layers as a network in memory, a copy: to be exported, say.

@@ -15,12 +15,21 @@ from associated_learning.models import LayeredModel
 from associated_learning.network import Network
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.hub.config import config_from_json, config_to_json
+from associated_learning.runs.hub.hollow_model import hollow_model
 from associated_learning.runs.hub.model import find_model, fresh_model
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.targets import Target
 from associated_learning.tensors.randomness.keyed import seeded
 
-__all__ = ["BRIDGE_HIDDEN", "Backbone", "build_converted", "cut_names", "find_backbone"]
+__all__ = [
+    "BRIDGE_HIDDEN",
+    "Backbone",
+    "build_converted",
+    "convert_model",
+    "cut_names",
+    "find_backbone",
+    "needs_store",
+]
 
 BRIDGE_HIDDEN = 1280  # the released TensorFlow code
 
@@ -52,8 +61,11 @@ def find_backbone(config: RunConfig, spec: InputSpec, example: Any) -> Backbone:
         ConversionError: It cannot be cut as asked; holds all reasons.
     """
     fitted = find_model(config.model).fitted(spec)
-    with seeded(config.seed, "weights"):
-        model = fresh_model(fitted)
+    if needs_store(config):
+        model = hollow_model(fitted)
+    else:
+        with seeded(config.seed, "weights"):
+            model = fresh_model(fitted)
     at = cut_names(config.at, config.num_layers)
     found = plan(model, example, at=at, balance=_balance(config), head=None)
     cuts = tuple(layer.begins for layer in found.layers[1:])
@@ -78,7 +90,15 @@ def build_converted(
     """
     fitted = config_from_json(backbone.config)
     model = find_model(config.model).load(fitted) if pretrained else fresh_model(fitted)
-    net = convert(
+    net = convert_model(model, config, spec, backbone, target)
+    return net if config.method == "al" else _end_to_end(net, target)
+
+
+def convert_model(
+    model: nn.Module, config: RunConfig, spec: InputSpec, backbone: Backbone, target: Target
+) -> ConvertedNetwork:
+    """Return the AL form of a model by the settings of a run; see `build_converted`."""
+    return convert(
         model,
         spec.example(),
         target=target,
@@ -91,7 +111,6 @@ def build_converted(
         activation="tanh" if config.coder_activation is None else config.coder_activation,
         detach_target=config.detach_target,
     )
-    return net if config.method == "al" else _end_to_end(net, target)
 
 
 def _end_to_end(net: ConvertedNetwork, target: Target) -> BPNetwork:
@@ -124,6 +143,12 @@ def cut_names(at: str | None, num_layers: int | None) -> Sequence[str] | int | L
     if at == "auto":
         return "auto"
     return int(at) if at.isdecimal() else [name.strip() for name in at.split(",") if name.strip()]
+
+
+def needs_store(config: RunConfig) -> bool:
+    """Return whether a run's model goes from its files to a store without being in memory."""
+    offloaded = config.executor == "offload" and config.store != "host"
+    return config.family == "hf" and config.method == "al" and offloaded
 
 
 def _balance(config: RunConfig) -> Literal["time", "parameters", "flops"]:
