@@ -16,7 +16,8 @@ from torch.optim import Optimizer
 from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.pipeline.choice import chosen_executor, make_executor
-from associated_learning.pipeline.offload.memory_plan import bytes_of
+from associated_learning.pipeline.items import Minibatch
+from associated_learning.pipeline.offload.memory_plan import MemoryPlan, bytes_of
 from associated_learning.pipeline.offload.settings import Offloading
 from associated_learning.pipeline.offload.stored_network import StoredNetwork
 from associated_learning.pipeline.stage import UpdateRule
@@ -26,6 +27,7 @@ from associated_learning.state.freezing import frozen, frozen_parts
 from associated_learning.state.history import TrainingState
 from associated_learning.state.optimizers import Schedule
 from associated_learning.tensors.devices import device_of
+from associated_learning.tensors.nested import to_device
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback, Callbacks
 from associated_learning.training.growth.rules import Growth
@@ -211,6 +213,22 @@ class Trainer:
                 make_executor, name, stages=self.stages, grows=grows, offload=self._offloading(name)
             )
             return training.run(train, validation, Callbacks(callbacks), make)
+
+    def memory_plan(self, net: Network, train: BatchSource) -> MemoryPlan:
+        """Return how the executor "offload" would train a network: measured, nothing is trained.
+
+        Args:
+            net: The network.
+            train: The training batches, of which the first is used.
+
+        Raises:
+            InputError: Not even one layer fits into ``memory``; it tells what would help.
+        """
+        with frozen(frozen_parts(net, self.freeze)):
+            stage = self._training(net, [], None).reshaped(net.num_layers, frozen=0)
+            s, y = next(iter(train.epoch(0)))
+            job = Minibatch(0, to_device(s, stage.device), net.target.encode(y.to(stage.device)))
+            return self._offloading("offload").plan(net, stage, lambda: job)
 
     def _over_store(self, name: str) -> str:
         if self.growth is not None or (self.executor != "auto" and name != "offload"):

@@ -84,7 +84,8 @@ class Offloading:
         own = net.store if isinstance(net, StoredNetwork) else None
         store = self._open(stage) if own is None else own
         try:
-            plan = self.plan(net, stage, sample)
+            chosen = self.memory is None and (self.window is not None or self.folder(own) is None)
+            plan = None if chosen else self.plan(net, stage, sample)
             if plan is not None and plan.whole and own is None:
                 store.close()
                 return Sequential(net, stage)
@@ -94,10 +95,8 @@ class Offloading:
                 store.close()
             raise
 
-    def plan(
-        self, net: Network, stage: Stage, sample: Callable[[], Minibatch]
-    ) -> MemoryPlan | None:
-        """Measure the layers and the store, and choose the window; None if it needs no choice.
+    def plan(self, net: Network, stage: Stage, sample: Callable[[], Minibatch]) -> MemoryPlan:
+        """Measure the layers and the store, and choose the window.
 
         Args:
             net: The network.
@@ -108,8 +107,6 @@ class Offloading:
             InputError: Not even one layer fits into the memory that is given.
         """
         own = net.store if isinstance(net, StoredNetwork) else None
-        if self.memory is None and (self.window is not None or self.folder(own) is None):
-            return None
         recomputation = Recomputation(stage.blocks if self.recompute else [])
         recomputation.begin()
         try:
