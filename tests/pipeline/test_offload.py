@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -442,7 +443,7 @@ def test_memory_of_the_host_is_handed_over_on_a_cpu() -> None:
 # Networks that were never in memory as a whole.
 
 
-def stored(folder: Path) -> al.StoredNetwork:
+def stored(folder: Path | str) -> al.StoredNetwork:
     """The network of `all_kinds_of_layers`, whose layers a store holds."""
     net = all_kinds_of_layers()
     return al.store_layers(net.al_layers(), net.target, folder)
@@ -492,6 +493,33 @@ def test_a_network_in_a_store_is_resumed_without_being_read(
     net.store.close()
     trained("offload", tmp_path / "cut", net=stored(tmp_path / "store"), **options)
     assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+
+
+def test_a_network_in_host_memory_trains_and_resumes_there(tmp_path: Path) -> None:
+    whole, _ = trained("sequential", tmp_path / "whole")
+    with pytest.raises(KilledError):
+        trained("offload", tmp_path / "cut", net=stored("host"), callbacks=[KillAt(33)], window=4)
+    net, _ = trained("offload", tmp_path / "cut", net=stored("host"), window=4)
+    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+    torch.testing.assert_close(net.state_dict(), whole.state_dict(), rtol=0, atol=0)
+
+
+def test_a_disk_with_too_little_room_is_told_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Adam holds two numbers for each weight: 9 in all, but for its steps."""
+    net = all_kinds_of_layers()
+    weights = sum(t.numel() * t.element_size() for t in net.state_dict().values())
+    trained_ones = sum(4 * p.numel() for p in net.parameters())
+    needed = 3 * weights + 2 * 2 * trained_ones
+    for free, fits in ((0.99 * needed, False), (1.01 * needed, True)):
+        usage = shutil._ntuple_diskusage(2**40, 2**40, int(free))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, usage=usage: usage)
+        if fits:
+            trained("offload", None, store=tmp_path / "store", window=8, epochs=1)
+            continue
+        with pytest.raises(al.InputError, match=r"GiB free; expected .* two generations"):
+            trained("offload", None, store=tmp_path / "store", window=8, epochs=1)
 
 
 def test_only_its_own_executor_trains_a_network_in_a_store(tmp_path: Path) -> None:

@@ -102,15 +102,10 @@ class DiskStore(Store):
         return name in self._files
 
     def adopt(self, files: Mapping[str, Path]) -> None:
-        """Take files of a checkpoint in the place of what is there, as links to the same data.
-
-        Args:
-            files: By name; every other name is forgotten.
-        """
+        # as links to the same data
         self._files = {name: self._adopted(name, path) for name, path in files.items()}
 
     def check_fits(self, parts: Mapping[str, nn.Module]) -> None:
-        """Raise CheckpointError if what is there is of another network than these layers."""
         for name, part in parts.items():
             if not self.has(name):
                 continue
@@ -144,18 +139,19 @@ class DiskStore(Store):
     def close(self) -> None:
         self._unlock()
 
-    def require_room(self, needed: int, what: str) -> None:
-        """Raise InputError if there is less room on the disk than will be needed.
+    def require_room(self, needed: int) -> None:
+        """Raise InputError if the disk has less room than training will need.
 
         Args:
-            needed: Bytes, beside what is there already.
-            what: What for.
+            needed: Bytes in all, also for what is in the store already.
         """
+        have = sum(file.path.stat().st_size for file in self._files.values())
         free = shutil.disk_usage(self.folder).free
-        if free < needed:
+        if free + have < needed:
             raise InputError(
-                f"{self.folder} has {free / 2**30:.1f} GiB free; expected {needed / 2**30:.1f} GiB "
-                f"for {what}. Free some, or name a folder on another disk."
+                f"{self.folder} has {free / 2**30:.2f} GiB free; expected "
+                f"{(needed - have) / 2**30:.2f} GiB, for two generations of weights and optimizers "
+                "and the best weights. Free some, or name a folder on another disk."
             )
 
     def _committed(self) -> dict[str, StoredFile]:

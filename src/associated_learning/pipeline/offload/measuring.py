@@ -20,7 +20,15 @@ from associated_learning.pipeline.stage import Stage
 from associated_learning.state.tensor_file import read_header, read_tensor, write_tensors
 from associated_learning.tensors.hollow import fill, is_hollow
 
-__all__ = ["LayerNeeds", "StoreSpeed", "measure_layers", "measure_store", "memory_in_use", "total"]
+__all__ = [
+    "LayerNeeds",
+    "StoreSpeed",
+    "measure_layers",
+    "measure_store",
+    "memory_in_use",
+    "room_on_disk",
+    "total",
+]
 
 ROUNDS = 2
 _PROBE = 2**26  # bytes
@@ -232,6 +240,29 @@ def _timed(function: Any) -> tuple[float, float]:
     begin, busy = time.perf_counter(), time.thread_time()
     function()
     return time.perf_counter() - begin, time.thread_time() - busy
+
+
+def room_on_disk(stage: Stage) -> int:
+    """Return about how many bytes a store on disk needs: two generations, and the best weights.
+
+    Args:
+        stage: The whole network.
+    """
+    files = files_of(stage, optimizers=False)
+    weights = sum(bytes_in(list(tensors.values())) for tensors in files.values())
+    return 3 * weights + 2 * sum(map(_optimizer_bytes, stage.optimizers))
+
+
+def _optimizer_bytes(optimizer: Optimizer | None) -> int:
+    """Return the bytes that an optimizer's state will have, by that for a matrix of its kind."""
+    if optimizer is None:
+        return 0
+    sample = nn.Parameter(torch.zeros(64, 64))
+    sample.grad = torch.zeros_like(sample)
+    alike = type(optimizer)([sample], **optimizer.defaults)
+    alike.step()
+    share = bytes_in(list(alike.state[sample].values())) / bytes_in(sample)
+    return round(share * bytes_in([p for g in optimizer.param_groups for p in g["params"]]))
 
 
 def memory_in_use(net: nn.Module, device: torch.device) -> int:

@@ -19,6 +19,7 @@ from associated_learning.pipeline.offload.measuring import (
     measure_layers,
     measure_store,
     memory_in_use,
+    room_on_disk,
 )
 from associated_learning.pipeline.offload.memory_plan import (
     MemoryPlan,
@@ -89,6 +90,8 @@ class Offloading:
             if plan is not None and plan.whole and own is None:
                 store.close()
                 return Sequential(net, stage)
+            if isinstance(store, DiskStore):
+                store.require_room(room_on_disk(stage))
             return self._offload(net, split, store, plan)
         except BaseException:
             if own is None:
@@ -123,14 +126,14 @@ class Offloading:
             stays=own is not None,
         )
 
-    def folder(self, own: DiskStore | None = None) -> Path | None:
+    def folder(self, own: Store | None = None) -> Path | None:
         """Return the folder of the store; None for host memory.
 
         Args:
             own: The store of a network that lies in one.
         """
         if own is not None:
-            return own.folder
+            return own.folder if isinstance(own, DiskStore) else None
         return None if self.store == "host" else Path(self.store)
 
     def _offload(

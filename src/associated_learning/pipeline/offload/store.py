@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from associated_learning.state.snapshot import StoredFile
+from associated_learning.state.tensor_file import read_header, read_tensor
 from associated_learning.tensors.hollow import Tensors
 
 __all__ = ["HostStore", "Store"]
@@ -38,6 +40,17 @@ class Store(ABC):
     @abstractmethod
     def look(self, name: str) -> Mapping[str, Tensor]:
         """Return the tensors of a name on the CPU, each read when it is looked at."""
+
+    @abstractmethod
+    def adopt(self, files: Mapping[str, Path]) -> None:
+        """Take the files of a checkpoint in the place of all that is there.
+
+        Args:
+            files: By name; every other name is forgotten.
+        """
+
+    def check_fits(self, parts: Mapping[str, nn.Module]) -> None:  # noqa: B027
+        """Raise CheckpointError if what is there is of another network than these layers."""
 
     def files(self) -> dict[str, StoredFile]:
         """Return the files that hold what was written, by name; none where it is in memory."""
@@ -81,6 +94,12 @@ class HostStore(Store):
 
     def look(self, name: str) -> Mapping[str, Tensor]:
         return self._kept.get(name, {})
+
+    def adopt(self, files: Mapping[str, Path]) -> None:
+        self._kept.clear()
+        for name, path in files.items():
+            specs = read_header(path)
+            self.write(name, {key: read_tensor(path, spec) for key, spec in specs.items()})
 
 
 def _pinned(tensor: Tensor, before: Tensor | None) -> Tensor:

@@ -16,9 +16,10 @@ from associated_learning.layer import ALLayer
 from associated_learning.network import ALNetwork
 from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.on_demand import OnDemand
+from associated_learning.pipeline.offload.store import HostStore, Store
 from associated_learning.pipeline.offload.streamed import streamed_exits
 from associated_learning.targets import Target
-from associated_learning.tensors.hollow import fill, hollow, is_hollow, weights_of
+from associated_learning.tensors.hollow import fill, hollow, is_hollow, values_of, weights_of
 
 __all__ = ["StoredNetwork", "store_layers"]
 
@@ -40,12 +41,11 @@ class StoredNetwork(ALNetwork):
         store: Likewise.
     """
 
-    def __init__(self, layers: Iterable[ALLayer], target: Target, store: DiskStore) -> None:
+    def __init__(self, layers: Iterable[ALLayer], target: Target, store: Store) -> None:
         super().__init__(layers, target)
         store.check_fits(self.parts())
         self.store = store
-        for part in self.parts().values():
-            hollow(weights_of(part).values(), store.device)
+        self._let_go()
         self.calls = OnDemand(self.parts(), store)
         self._read_numbers()
 
@@ -58,6 +58,7 @@ class StoredNetwork(ALNetwork):
         self.store.adopt(files)
         self.store.check_fits(self.parts())
         self.store.commit()
+        self._let_go()
         self._read_numbers()
         return True
 
@@ -87,6 +88,11 @@ class StoredNetwork(ALNetwork):
         for number, layer in enumerate(layers, start=1):
             fill(weights_of(layer), self.store.read(f"layer-{number}"))
         return ALNetwork(layers, self.target)
+
+    def _let_go(self) -> None:
+        """Take the weights away from all layers: those in the store count."""
+        for part in self.parts().values():
+            hollow(weights_of(part).values(), self.store.device)
 
     def _read_numbers(self) -> None:
         """Read the tensors of a single number, such as BatchNorm's count: they are never hollow."""
@@ -121,7 +127,8 @@ def store_layers(
     Args:
         layers: From the input up; a generator that makes each when it is asked for it.
         target: What y is.
-        folder: Of the store; a store that is there already is replaced.
+        folder: Of the store, where one that is there already is replaced; or "host" for host
+            memory, pinned where ``device`` is a GPU.
         device: Where the layers are to train.
 
     Raises:
@@ -142,12 +149,13 @@ def store_layers(
         ...     net.num_layers, net(torch.randn(2, 8)).shape
         (3, torch.Size([2, 5]))
     """
-    store, outlines = DiskStore(folder, torch.device(device)), []
+    place, outlines = torch.device(device), []
+    store: Store = HostStore(place) if folder == "host" else DiskStore(folder, place)
     store.adopt({})
     try:
         for number, layer in enumerate(layers, start=1):
             live = weights_of(layer)
-            store.write(f"layer-{number}", live)
+            store.write(f"layer-{number}", values_of(live))
             hollow(live.values(), store.device)
             outlines.append(layer)
         store.commit()
