@@ -29,6 +29,7 @@ from associated_learning.state.tensor_file import (
 from associated_learning.tensors.hollow import hollow, is_hollow, weights_of
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network
+from growing import after, fit, layer
 from pipeline_runs import all_kinds_of_layers, digests, trained
 
 CPU = torch.device("cpu")
@@ -177,15 +178,15 @@ def test_callbacks_see_the_network_at_the_end_of_the_epoch(store: Any) -> None:
 def test_one_layer_at_a_time_has_its_weights(store: Any) -> None:
     net, seen = all_kinds_of_layers(), []
 
-    def look(layer: nn.Module) -> Callable[..., None]:
+    def look(called: nn.Module) -> Callable[..., None]:
         def hook(*_: Any) -> None:
             resident = [one for one in net.al_layers() if not any(map(is_hollow, one.parameters()))]
-            seen.append([one is layer for one in resident])
+            seen.append([one is called for one in resident])
 
         return hook
 
-    for layer in net.al_layers():
-        layer.register_forward_hook(look(layer))
+    for one in net.al_layers():
+        one.register_forward_hook(look(one))
     al.Trainer(epochs=1, executor="offload", window=5, store=store).fit(
         net, al.LoaderBatches(batches_of(10))
     )
@@ -530,3 +531,44 @@ def test_only_its_own_executor_trains_a_network_in_a_store(tmp_path: Path) -> No
         net(batches_of(1)[0][0])
     with pytest.raises(al.InputError, match="whose depth stays as it is"):
         net.truncate(1)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu_layers_come_from_pinned_memory_to_the_same_bits(
+    store: Any, tmp_path: Path
+) -> None:
+    for executor, more in (("sequential", {}), ("offload", {"window": 3, "store": store})):
+        net = all_kinds_of_layers().cuda()
+        trained(executor, tmp_path / executor, net=net, **more)
+        assert not any(p.isnan().any() for p in net.parameters())
+    assert digests(tmp_path / "offload") == digests(tmp_path / "sequential")
+
+
+@pytest.mark.parametrize("window", [3, 64])
+def test_a_growing_network_ends_with_the_sequential_bits(
+    window: int, store: Any, tmp_path: Path
+) -> None:
+    """Layers are put on top and frozen; a segment ends with its epoch, which ends a window."""
+    rules = al.Growth(make=layer, max_layers=3, when=after(1, 2), layer_patience=2, settle=0.5)
+    fit(rules, tmp_path / "one", batches=8)
+    fit(rules, tmp_path / "many", batches=8, executor="offload", window=window, store=store)
+    assert digests(tmp_path / "many") == digests(tmp_path / "one")
+
+
+def test_branches_train_offloaded_to_the_same_bits(store: Any, tmp_path: Path) -> None:
+    nets = []
+    for options in ({"executor": "sequential"}, {"executor": "offload", "store": store}):
+        torch.manual_seed(4)
+        trunk = dense_network(2)
+        tops = {
+            name: al.ALLayer(
+                f=nn.Linear(8, width), b=nn.Linear(width, 5), g=nn.Linear(5, 5), h=nn.Linear(5, 5)
+            )
+            for name, width in {"narrow": 3, "wide": 9}.items()
+        }
+        nets.append(al.BranchedNetwork(trunk, tops))
+        batches = al.LoaderBatches(batches_of(6))
+        window = {"window": 4} if options["executor"] == "offload" else {}
+        al.Trainer(epochs=2, lr=0.01, **options, **window).fit(nets[-1], batches, batches)
+    torch.testing.assert_close(nets[1].state_dict(), nets[0].state_dict(), rtol=0, atol=0)
