@@ -109,7 +109,7 @@ def plot_shares(shares: dict[str, float]) -> None:
     axes.set_xticks([int(k) for k in shares], list(shares))
     axes.set_ylim(0, 1.15)
     axes.set_xlabel("window K: minibatches that a layer takes before the next one")
-    axes.set_ylabel("samples a second, of those with all in memory")
+    axes.set_ylabel("share of full speed")
     figure.savefig(IMAGES / "offload_window.png", dpi=150)
 
 

@@ -572,3 +572,23 @@ def test_branches_train_offloaded_to_the_same_bits(store: Any, tmp_path: Path) -
         window = {"window": 4} if options["executor"] == "offload" else {}
         al.Trainer(epochs=2, lr=0.01, **options, **window).fit(nets[-1], batches, batches)
     torch.testing.assert_close(nets[1].state_dict(), nets[0].state_dict(), rtol=0, atol=0)
+
+
+def test_a_weight_that_a_layer_hands_on_is_that_of_its_batch() -> None:
+    """What waits must not change with the updates of the batches behind it."""
+
+    class Constant(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.weight.expand(len(x), 8)
+
+    nets = []
+    for options in ({"executor": "sequential"}, {"executor": "offload", "window": 4}):
+        torch.manual_seed(0)
+        encoders = [Constant(), nn.Linear(8, 8)]
+        nets.append(al.al_form(encoders, torch.randn(2, 6), al.Classes(4), latent=5))
+        al.Trainer(epochs=1, lr=0.1, **options).fit(nets[-1], al.LoaderBatches(batches_of(8)))
+    torch.testing.assert_close(nets[1].state_dict(), nets[0].state_dict(), rtol=0, atol=0)
