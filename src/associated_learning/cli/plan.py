@@ -17,14 +17,16 @@ from associated_learning.conversion import plan as plan_model
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.errors import InputError, nearest
 from associated_learning.network import ALNetwork
-from associated_learning.runs.config import FAMILIES, HUB, RunConfig
+from associated_learning.runs.config import ResolvedConfig, RunConfig
+from associated_learning.runs.defaults import resolved
 from associated_learning.runs.example import ExampleSource, parse_shape
 from associated_learning.runs.factory import make_model
-from associated_learning.runs.families import build_network, resolved
+from associated_learning.runs.families import build_network
 from associated_learning.runs.hub.model import find_model, fresh_model
 from associated_learning.runs.hub.network import cut_names
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.inputs import input_spec, load_data
+from associated_learning.runs.settings.model import FAMILIES, HUB
 from associated_learning.targets import Classes
 from associated_learning.tensors.nested import tensors_in
 from associated_learning.training.loader import LoaderBatches
@@ -140,13 +142,15 @@ def plan(
             f"{model} came; expected {', '.join(FAMILIES)}, hf:NAME or package.module:factory."
             f"{nearest(model, FAMILIES)}"
         )
-    config = RunConfig(
-        model=model if family else RunConfig.model,
-        data=data or RunConfig.data,
-        data_root=data_root,
-        text_column=text_column,
-        label_column=label_column,
-        image_size=image_size,
+    config = resolved(
+        RunConfig(
+            model=model if family else RunConfig.model,
+            data=data or RunConfig.data,
+            data_root=data_root,
+            text_column=text_column,
+            label_column=label_column,
+            image_size=image_size,
+        )
     )
     source = ExampleSource(
         data=None if data is None else load_data(config),
@@ -160,7 +164,7 @@ def plan(
                 f"--memory {memory} came with {model}, a small family of ours; expected hf:NAME or "
                 "package.module:factory. From Python: Trainer.memory_plan(net, batches)."
             )
-        _show_family(resolved(config), source, at)
+        _show_family(config, source, at)
         return
     network, example, parts = _of_hub(config, source) if family else _own(model, source, head)
     found = plan_model(
@@ -185,7 +189,7 @@ def _show_memory(net: ALNetwork, example: Any, trainer: Trainer) -> None:
     console.print(f"\n{escape(str(found))}", soft_wrap=True, highlight=False)
 
 
-def _show_family(config: RunConfig, source: ExampleSource, at: str) -> None:
+def _show_family(config: ResolvedConfig, source: ExampleSource, at: str) -> None:
     """Show the layers that a family of ours is made of."""
     if at != "auto":
         raise InputError(f"--at {at} came, but {config.model} is made of layers; leave it out.")
@@ -201,7 +205,7 @@ def _show_family(config: RunConfig, source: ExampleSource, at: str) -> None:
     console.print(layers_table(net, spec))
 
 
-def _of_hub(config: RunConfig, source: ExampleSource) -> tuple[nn.Module, Any, None]:
+def _of_hub(config: ResolvedConfig, source: ExampleSource) -> tuple[nn.Module, Any, None]:
     """Return a fresh model of transformers, an example, and its head: it has none."""
     found = find_model(config.model)
     if source.data is not None:

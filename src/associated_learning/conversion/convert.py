@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from associated_learning.conversion.al_form import al_layers
 from associated_learning.conversion.cutting.balance import Balance
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.cutting.selection import At
-from associated_learning.conversion.partners import BridgeKind
-from associated_learning.conversion.plan import PartnerSettings, Plan
+from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
+from associated_learning.conversion.plan import Plan
 from associated_learning.conversion.planner import make_encoders
 from associated_learning.conversion.slicing.equality import features
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
-from associated_learning.models.activations import Activation
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
 
@@ -45,6 +45,17 @@ class ConvertedNetwork(ALNetwork):
 
     Attributes:
         plan: How it was cut.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)), torch.randn(2, 4)
+        >>> net = al.convert(model, x, target=al.Classes(3), at=["1"])
+        >>> net.plan.dropped, net.backbone() is model
+        (('2',), True)
+        >>> torch.equal(net.backbone_features(x), model[:2](x))
+        True
     """
 
     def __init__(
@@ -72,6 +83,7 @@ class ConvertedNetwork(ALNetwork):
         return features(model, arguments, arguments.bind(x), head)
 
 
+@flat
 def convert(
     model: nn.Module,
     example_inputs: Any,
@@ -80,16 +92,9 @@ def convert(
     at: At = "auto",
     balance: Balance = "time",
     head: Head = "auto",
-    latent: int | Sequence[int] = 128,
-    readout: nn.Module | Sequence[nn.Module] | None = None,
-    bridge: BridgeKind = "linear",
-    bridge_hidden: int = 1280,
-    activation: Activation = "tanh",
-    decoder_activation: Activation | None = None,
-    linear_decoders: bool = False,
-    bias: bool = True,
-    detach_target: bool = True,
     copy_model: bool = False,
+    options: ALOptions | None = None,
+    **keywords: Unpack[ALKeywords],
 ) -> ConvertedNetwork:
     """Convert a model to AL form (Algorithm 1).
 
@@ -105,17 +110,11 @@ def convert(
         at: Where the layers begin; see `plan`.
         balance: What "auto" and a number of layers balance; see `plan`.
         head: The old classifier; see `plan`.
-        latent: See `al_form`.
-        readout: From each activation, a `Stream`, to a vector; chosen by its shape, or by
-            `register_readout`, if not given.
-        bridge: See `make_bridge`.
-        bridge_hidden: See `al_form`.
-        activation: See `al_form`.
-        decoder_activation: See `al_form`.
-        linear_decoders: See `al_form`.
-        bias: See `al_form`.
-        detach_target: See `al_form`.
         copy_model: Whether to leave the model alone and convert a copy of it.
+        options: What to put beside the encoders, as a value. Readouts get each activation as a
+            `Stream`; None chooses them by its shape, or by `register_readout`.
+        keywords: Any field of `ALOptions`, such as ``latent=16``; takes the place of that of
+            ``options``.
 
     Raises:
         ConversionError: The model cannot be cut as asked; it holds all reasons.
@@ -135,29 +134,18 @@ def convert(
     """
     if not isinstance(target, Target):
         raise InputError(f"target={target!r} came; expected what y is, such as al.Classes(10).")
+    options = with_keywords(options, keywords, convert)
     if copy_model:
         model = copy.deepcopy(model)
     plan, encoders, arguments = make_encoders(
-        model,
-        example_inputs,
-        at=at,
-        balance=balance,
-        head=head,
-        settings=PartnerSettings(latent, bridge, bridge_hidden, readout),
+        model, example_inputs, at=at, balance=balance, head=head, options=options
     )
     layers = al_layers(
         encoders,
         target,
         [layer.readout for layer in plan.layers],
         [layer.width for layer in plan.layers],
-        latent=latent,
-        bridge=bridge,
-        bridge_hidden=bridge_hidden,
-        activation=activation,
-        decoder_activation=decoder_activation,
-        linear_decoders=linear_decoders,
-        bias=bias,
-        detach_target=detach_target,
+        options,
         partners=[layer.partners for layer in plan.layers],
     )
     return ConvertedNetwork(layers, target, plan, Source(model, arguments, head))

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from associated_learning.conversion.al_form import measured_width, one_a_layer
+from associated_learning.conversion.al_form import measured_width
 from associated_learning.conversion.cutting.balance import Balance, Costs
 from associated_learning.conversion.cutting.cuts import Cut
 from associated_learning.conversion.cutting.feature_axis import feature_axis
-from associated_learning.conversion.partners import (
-    BridgeKind,
-    MakePartners,
-    bridge_size,
-    partners_for,
-)
+from associated_learning.conversion.options import ALOptions
+from associated_learning.conversion.partners import MakePartners, bridge_size, partners_for
 from associated_learning.conversion.readouts import Readout, ReadoutContext, choose, find_mask
 from associated_learning.conversion.slicing.script import Script
 from associated_learning.conversion.slicing.slice import Slice, Stream
 from associated_learning.conversion.table import text_table
 from associated_learning.conversion.tracing.training_branches import training_branches
+from associated_learning.layer import one_for_each
 
-__all__ = ["PartnerSettings", "Plan", "PlannedLayer", "make_plan"]
-
-
-class PartnerSettings(NamedTuple):
-    """What a user wishes for readouts and bridges; the arguments of `plan`."""
-
-    latent: int | Sequence[int]
-    bridge: BridgeKind
-    bridge_hidden: int
-    readout: nn.Module | Sequence[nn.Module] | None
+__all__ = ["Plan", "PlannedLayer", "make_plan"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +66,19 @@ class Plan:
         dropped: Names of modules that hold parameters and are in no layer: the old head.
         balance: What the shares are shares of.
         notes: What else there is to know.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3))
+        >>> print(al.plan(model, torch.randn(2, 4), at=["1"], balance="parameters", latent=5))
+        Sequential in 2 layers
+        layer  modules  s      readout             bridge  parameters  share of parameters
+        -----  -------  -----  ------------------  ------  ----------  -------------------
+        1      0        B x 4  as it is: a vector  25      20          50%
+        2      1        B x 4  as it is: a vector  25      20          50%
+        dropped, because bridges and decoders take their place: 2
     """
 
     model: str
@@ -118,7 +118,7 @@ def make_plan(
     cuts: Sequence[Cut],
     slices: list[Slice],
     costs: Costs,
-    settings: PartnerSettings,
+    options: ALOptions,
     streams: list[Stream],
     others: list[Stream],
 ) -> Plan:
@@ -129,12 +129,12 @@ def make_plan(
         cuts: The cuts, the last at the head.
         slices: The encoders.
         costs: Their costs.
-        settings: What the user wishes.
+        options: What the user wishes.
         streams: What each encoder gives on the example.
         others: What it gives on fewer samples.
     """
     model = script.recording.model
-    layers = _layers(script, cuts, slices, costs, settings, streams, others)
+    layers = _layers(script, cuts, slices, costs, options, streams, others)
     dropped = _dropped(model, slices)
     return Plan(
         model=type(model).__name__,
@@ -150,13 +150,13 @@ def _layers(
     cuts: Sequence[Cut],
     slices: list[Slice],
     costs: Costs,
-    settings: PartnerSettings,
+    options: ALOptions,
     streams: list[Stream],
     others: list[Stream],
 ) -> list[PlannedLayer]:
     shares = costs.shares([cut.time for cut in cuts])
-    latents = one_a_layer("latent", settings.latent, len(cuts))
-    given = one_a_layer("readout", settings.readout, len(cuts))
+    latents = one_for_each("values of latent", options.latent, len(cuts))
+    given = one_for_each("readouts", options.readout, len(cuts))
     found = []
     for i, (cut, encoder) in enumerate(zip(cuts, slices, strict=True)):
         batch_axis = _batch_axis(streams[i].values, others[i].values)
@@ -182,7 +182,7 @@ def _layers(
                 frozen=sum(p.numel() for p in own if not p.requires_grad),
                 partners=make,
                 bridge_parameters=bridge_size(
-                    width, latents[i], settings.bridge, settings.bridge_hidden, make
+                    width, latents[i], options.bridge, options.bridge_hidden, make
                 ),
                 share=shares[i],
             )

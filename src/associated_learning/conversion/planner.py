@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from typing_extensions import Unpack
 
 from associated_learning.conversion.cutting.balance import Balance, Costs
 from associated_learning.conversion.cutting.cuts import Cut, find_body
 from associated_learning.conversion.cutting.head import Head, head_begins
 from associated_learning.conversion.cutting.selection import At, choose_cuts
-from associated_learning.conversion.partners import BridgeKind
-from associated_learning.conversion.plan import PartnerSettings, Plan, make_plan
+from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
+from associated_learning.conversion.plan import Plan, make_plan
 from associated_learning.conversion.slicing.equality import (
     check_seen,
     features,
@@ -45,6 +46,7 @@ __all__ = ["make_encoders", "plan"]
 MOST_SAMPLES = 4
 
 
+@flat
 def plan(
     model: nn.Module,
     example_inputs: Any,
@@ -52,17 +54,15 @@ def plan(
     at: At = "auto",
     balance: Balance = "time",
     head: Head = "auto",
-    latent: int | Sequence[int] = 128,
-    readout: nn.Module | Sequence[nn.Module] | None = None,
-    bridge: BridgeKind = "linear",
-    bridge_hidden: int = 1280,
+    options: ALOptions | None = None,
+    **keywords: Unpack[ALKeywords],
 ) -> Plan:
     """Look at how a model would be cut into layers, without converting it.
 
     Args:
         model: Any module. It is run on the example, in evaluation mode and without gradients.
         example_inputs: A batch of at least two samples as the model takes it: a tensor, a tuple
-            of positional arguments, a mapping of keyword arguments, or a `Sequence`.
+            of positional arguments, a mapping of keyword arguments, or a `PaddedSequence`.
         at: Names of submodules before each of which a new layer begins (the naming of
             ``torch.distributed.pipelining``'s split spec; a mapping from names to "beginning" or
             "end" is taken too); or a number of layers; or "auto", for four or as many as can be.
@@ -70,10 +70,9 @@ def plan(
             "flops".
         head: Names of the modules of the old classifier, which is dropped; None if the model has
             none; "auto" finds it.
-        latent: Widths of the latents, from which the bridges' sizes follow.
-        readout: See `convert`.
-        bridge: See `make_bridge`.
-        bridge_hidden: See `make_bridge`.
+        options: As `convert` takes them: readouts, latents and bridges are shown, the others
+            change no plan.
+        keywords: Any field of `ALOptions`; see `convert`.
 
     Raises:
         ConversionError: The model cannot be cut there; it holds all reasons.
@@ -90,13 +89,9 @@ def plan(
         >>> [layer.modules for layer in plan.layers], plan.dropped
         ([('0', '1'), ('2', '3')], ('4',))
     """
+    options = with_keywords(options, keywords, plan)
     found, _, _ = make_encoders(
-        model,
-        example_inputs,
-        at=at,
-        balance=balance,
-        head=head,
-        settings=PartnerSettings(latent, bridge, bridge_hidden, readout),
+        model, example_inputs, at=at, balance=balance, head=head, options=options
     )
     return found
 
@@ -108,7 +103,7 @@ def make_encoders(
     at: At,
     balance: Balance,
     head: Head,
-    settings: PartnerSettings,
+    options: ALOptions,
 ) -> tuple[Plan, list[Slice], Arguments]:
     """Return the plan, the encoders, and how a batch becomes the model's arguments."""
     _check_model(model)
@@ -134,7 +129,7 @@ def make_encoders(
     with attributes_kept(model):
         same_streams(slices, smaller.inputs, recorded_features(smaller, arguments, head))
     others = same_streams(slices, fewer, features(model, arguments, fewer, head))
-    plan = make_plan(script, cuts, slices, costs, settings, streams, others)
+    plan = make_plan(script, cuts, slices, costs, options, streams, others)
     return plan, slices, arguments
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from associated_learning.errors import InputError
+from associated_learning.errors import InputError, needs_extra
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -87,7 +87,8 @@ def read_image_folder(folder: Path, cache_dir: str | Path | None = None) -> Mapp
 
 def _load(what: str, remedy: str, builder: str, **options: Any) -> Mapping[str, Dataset]:
     # `datasets` takes most of a second to import; the embedded digits do without.
-    from datasets import load_dataset
+    with needs_extra("data", f"reading {what}"):
+        from datasets import load_dataset
 
     if options["cache_dir"] is not None:
         options["cache_dir"] = os.fspath(options["cache_dir"])
@@ -104,11 +105,12 @@ def _load(what: str, remedy: str, builder: str, **options: Any) -> Mapping[str, 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep progress bars and the log off the screen: what goes wrong is raised anyway."""
-    from datasets import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
+    with needs_extra("data", "reading data"):
+        from datasets import (
+            are_progress_bars_disabled,
+            disable_progress_bars,
+            enable_progress_bars,
+        )
 
     log = logging.getLogger("datasets")
     level, had_bars = log.level, not are_progress_bars_disabled()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from associated_learning.data.table_preprocessor import check_finite
-from associated_learning.errors import InputError
+from associated_learning.errors import InputError, needs_extra
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -63,7 +63,8 @@ def texts(split: Dataset, columns: Sequence[str], where: str) -> list[str]:
 
 def images(split: Dataset, column: str) -> list[Any]:
     """Return a column of images as encoded bytes, or as paths where no bytes are held."""
-    from datasets import Image
+    with needs_extra("data", "a column of images"):
+        from datasets import Image
 
     entries = values(split.cast_column(column, Image(decode=False)), column)
     return [entry["bytes"] if entry["bytes"] is not None else entry["path"] for entry in entries]

@@ -5,18 +5,20 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from associated_learning.errors import InputError
+from associated_learning.errors import InputError, needs_extra
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["ImageFormat", "ImageInput", "decode"]
 
-ImageInput: TypeAlias = bytes | str | Path | Image.Image
+ImageInput: TypeAlias = "bytes | str | Path | Image.Image"
 
 # Tried first: these tell themselves by their first bytes, while among all of Pillow's formats
 # are some that take a full attempt to open, on every image.
@@ -75,6 +77,9 @@ def decode(images: Sequence[ImageInput], format: ImageFormat) -> Tensor:
         >>> decode([Image.new("L", (4, 2), 7)], ImageFormat(3, 2, 4)).shape
         torch.Size([1, 3, 2, 4])
     """
+    with needs_extra("data", "an image"):
+        from PIL import Image
+
     channels, height, width = format
     pixels = np.empty((len(images), height, width, channels), dtype=np.uint8)
     mode = "L" if channels == 1 else "RGB"
@@ -100,6 +105,9 @@ def _head(item: ImageInput, i: int) -> tuple[str, tuple[int, int]]:
 
 
 def _open(item: ImageInput, i: int) -> Image.Image:
+    with needs_extra("data", "an image"):
+        from PIL import Image, UnidentifiedImageError
+
     if isinstance(item, Image.Image):
         return item
     source: Any = io.BytesIO(item) if isinstance(item, bytes) else item

@@ -108,9 +108,9 @@ def merged(reports: Sequence[Report]) -> Report:
     trained = [report for report in reports if isinstance(report, Trained)]
     if trained:
         return merged_updates(trained)
-    passed = [report for report in reports if isinstance(report, SnapshotReport)]
-    rates = [rate for report in passed for rate in report.rates]
-    return SnapshotReport(passed[0].marker, rates, joined(report.snapshot for report in passed))
+    marked = [report for report in reports if isinstance(report, SnapshotReport)]
+    rates = [rate for report in marked for rate in report.rates]
+    return SnapshotReport(marked[0].marker, rates, joined(report.snapshot for report in marked))
 
 
 def merged_updates(reports: Sequence[Trained]) -> Trained:

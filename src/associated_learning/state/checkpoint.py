@@ -14,9 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -31,10 +30,16 @@ from associated_learning.state.files import (
 )
 from associated_learning.state.snapshot import Snapshot, StoredFile
 from associated_learning.state.tensor_file import read_header, read_tensor
+from associated_learning.state.weights import (
+    load_weights,
+    packed_tensor,
+    read_tensors,
+    write_weights,
+)
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.hollow import hollow_tensor
 
-__all__ = ["Checkpoints", "load_weights", "save_weights"]
+__all__ = ["Checkpoints"]
 
 FORMAT = 1
 
@@ -44,6 +49,17 @@ class Checkpoints:
 
     Args:
         folder: Where they lie; made when first needed.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> x, checkpoints = torch.randn(8, 4), al.Checkpoints(tempfile.mkdtemp())
+        >>> net = al.al_form([nn.Linear(4, 8)], x, al.Classes(2), latent=5)
+        >>> batches = al.LoaderBatches([(x, torch.arange(8) % 2)])
+        >>> state = al.Trainer(epochs=2).fit(net, batches, checkpoints=checkpoints)
+        >>> checkpoints.has("last"), checkpoints.progress()["step"]
+        (True, 2)
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -67,7 +83,7 @@ class Checkpoints:
         """
         path = self._free_name(f"last-{progress['step']:09d}")
         with replaced_folder(path) as new:
-            _write_weights(snapshot.weights, new, snapshot.files)
+            write_weights(snapshot.weights, new, snapshot.files)
             scalars = [
                 _save_optimizer(state, new / f"optimizer-{i}.safetensors", snapshot.files)
                 for i, state in enumerate(snapshot.optimizers, start=1)
@@ -114,7 +130,7 @@ class Checkpoints:
         ):
             if optimizer is not None:
                 file = path / f"optimizer-{i}.safetensors"
-                tensors = _outline(file, device_of(net)) if stored else _read(file)
+                tensors = _outline(file, device_of(net)) if stored else read_tensors(file)
                 _load_optimizer(optimizer, file, tensors, scalars)
         for scheduler, saved in zip(schedulers, state["schedulers"], strict=True):
             if scheduler is not None:
@@ -135,7 +151,7 @@ class Checkpoints:
         """
         path = self._free_name(f"best-{step:09d}")
         with replaced_folder(path) as new:
-            _write_weights(weights, new, files)
+            write_weights(weights, new, files)
         self._point("best", path)
         return path
 
@@ -181,66 +197,6 @@ class Checkpoints:
         return path
 
 
-def save_weights(net: Network, folder: Path) -> None:
-    """Write every part of a network to ``folder/NAME.safetensors``; the folder is made."""
-    for name, part in net.parts().items():  # one at a time, as memory may not hold all
-        _write_weights({name: part.state_dict()}, folder, {})
-
-
-def _write_weights(
-    weights: Mapping[str, Mapping[str, Tensor]], folder: Path, files: Mapping[str, StoredFile]
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, tensors in weights.items():
-        if name in files:
-            linked(files[name].path, folder / f"{name}.safetensors")
-            continue
-        packed = {key: _packed(tensor) for key, tensor in tensors.items()}
-        save_file(packed, folder / f"{name}.safetensors")
-
-
-def load_weights(net: Network, folder: Path) -> None:
-    """Read what `save_weights` wrote, in place; nothing is changed unless all of it fits.
-
-    Raises:
-        CheckpointError: A file is missing, truncated, or of another network.
-    """
-    parts = net.parts()
-    found = {name: _read(folder / f"{name}.safetensors") for name in parts}
-    for name, part in parts.items():
-        _check_fits(folder / f"{name}.safetensors", part, found[name])
-    for name, part in parts.items():
-        part.load_state_dict(found[name])
-
-
-def _packed(tensor: Tensor) -> Tensor:
-    # A copy, because safetensors refuses tensors that share memory (tied weights do).
-    return tensor.detach().cpu().contiguous().clone()
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({error}); it is missing, truncated or no safetensors file. "
-            "Use another checkpoint of the run, or train again."
-        ) from error
-    return tensors
-
-
-def _check_fits(path: Path, part: nn.Module, found: dict[str, Tensor]) -> None:
-    expected = {key: list(tensor.shape) for key, tensor in part.state_dict().items()}
-    came = {key: list(tensor.shape) for key, tensor in found.items()}
-    if came != expected:
-        keys = sorted({*came, *expected})
-        key = next(key for key in keys if came.get(key) != expected.get(key))
-        raise CheckpointError(
-            f"{path} is of another network: {key} has shape {came.get(key, 'none')}, expected "
-            f"{expected.get(key, 'none')}. Build the network with the settings of that run."
-        )
-
-
 def _read_state(path: Path) -> dict[str, Any]:
     state = read_json(path)
     if not isinstance(state, dict) or state.get("format") != FORMAT:
@@ -284,7 +240,7 @@ def _save_optimizer(
     for index, values in state["state"].items():
         for name, value in values.items():
             if isinstance(value, Tensor):
-                tensors[f"{index}.{name}"] = _packed(value)
+                tensors[f"{index}.{name}"] = packed_tensor(value)
             else:
                 scalars[f"{index}.{name}"] = value
     if path.stem in files:

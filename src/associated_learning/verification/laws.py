@@ -15,6 +15,7 @@ from associated_learning.errors import VerificationError
 from associated_learning.layer import LayerOutput
 from associated_learning.network import ALNetwork
 from associated_learning.tensors.batch_checks import check_batch
+from associated_learning.tensors.chain import encode
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import evaluating, training
 from associated_learning.tensors.nested import map_tensors, to_device
@@ -142,9 +143,7 @@ def _backbone(net: ConvertedNetwork, x: Any, size: int) -> list[Check]:
     for count in dict.fromkeys((size, max(1, size // 2))):
         part = _first(x, count)
         with evaluating(net):
-            s = part
-            for layer in net.al_layers():
-                s = layer.f(s)
+            s = encode(net.encoders(), part)
         expected = net.backbone_features(part)
         same = torch.equal(s.values, expected)
         evidence = f"{list(expected.shape)}, same bits" if same else _difference(s.values, expected)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from associated_learning.data import DataSet, KnownVectors
 from associated_learning.data.packed import read_packed, write_packed
 from associated_learning.errors import CheckpointError
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.inputs import find_known_vectors, load_data
 from associated_learning.state.files import replaced_file
 from reproduction.campaign.lock import held_lock
@@ -40,7 +40,7 @@ class Stored(NamedTuple):
     known: KnownVectors | None
 
 
-def stored(config: RunConfig, folder: Path) -> Stored:
+def stored(config: ResolvedConfig, folder: Path) -> Stored:
     """Return the data and vectors of a run from a folder, packed there first if need be.
 
     Raises:
@@ -54,7 +54,7 @@ def stored(config: RunConfig, folder: Path) -> Stored:
     return Stored(noisy, known)
 
 
-def pack(config: RunConfig, folder: Path) -> None:
+def pack(config: ResolvedConfig, folder: Path) -> None:
     """Pack the data and vectors of a run into a folder, unless they are there.
 
     Of processes that want the same, one makes them and the others wait.
@@ -79,13 +79,13 @@ def _once(path: Path, make: Callable[[], None]) -> None:
             make()
 
 
-def _data_file(config: RunConfig, folder: Path) -> Path:
+def _data_file(config: ResolvedConfig, folder: Path) -> Path:
     root = [] if config.data_root is None else sorted(Path(config.data_root, config.data).glob("*"))
     key = [(name, getattr(config, name)) for name in _DATA]
     return folder / f"{Path(config.data).stem}-{_digest(key, *map(_version, root))}.safetensors"
 
 
-def _vector_file(config: RunConfig, folder: Path) -> Path:
+def _vector_file(config: ResolvedConfig, folder: Path) -> Path:
     source = Path(config.vectors or "")
     return folder / f"{_data_file(config, folder).stem}-{_digest(_version(source))}.safetensors"
 

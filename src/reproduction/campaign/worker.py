@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from associated_learning.errors import AssociatedLearningError
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.defaults import restored
 from associated_learning.runs.run import train_run
 from associated_learning.state.files import read_json
 from associated_learning.verification.memory import keep_freed_memory
@@ -22,7 +22,7 @@ __all__ = ["BUSY", "FAILED", "INTERRUPTED", "LOCK", "LOG", "SETTINGS", "run_proc
 
 FAILED, BUSY, INTERRUPTED = 1, 75, 130  # how the process ends
 LOCK, SETTINGS = ".lock", "settings.json"
-_WATCH = 2.0  # seconds between two looks at the parent
+_WATCH = 0.5  # seconds between two looks at the parent
 
 
 LOG = "log.txt"
@@ -53,7 +53,7 @@ def work(folder: Path, store: Path) -> int:
         if not mine:
             return BUSY
         try:
-            config = RunConfig.from_json(read_json(folder / SETTINGS))
+            config = restored(read_json(folder / SETTINGS))
             data, known = stored(config, store)
             train_run(config, folder, data=data, known_vectors=known)
         except KeyboardInterrupt:

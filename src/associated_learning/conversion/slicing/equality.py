@@ -15,6 +15,7 @@ from associated_learning.conversion.tracing.call import Recording, first_tensor
 from associated_learning.conversion.tracing.flow import Flow
 from associated_learning.conversion.tracing.record import record
 from associated_learning.errors import ConversionError, Fault
+from associated_learning.tensors.chain import encodings
 from associated_learning.tensors.modes import evaluating
 
 __all__ = ["check_seen", "features", "recorded_features", "same_streams"]
@@ -31,12 +32,10 @@ def same_streams(slices: list[Slice], inputs: dict[str, Tensor], expected: Tenso
     Raises:
         ConversionError: The last gives other features, in any bit.
     """
-    found: list[Stream] = []
     size = next(iter(inputs.values())).shape[0]
     try:
         with evaluating(nn.ModuleList(slices)):
-            for encoder in slices:
-                found.append(encoder(found[-1] if found else inputs))
+            found: list[Stream] = list(encodings(slices, inputs))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise ConversionError([_not_repeatable(size, str(error))]) from error
     if not expected.is_meta and not torch.equal(found[-1].values, expected):

@@ -49,7 +49,7 @@ class Signature(NamedTuple):
         if not named or not all(isinstance(value, Tensor) for value in named.values()):
             raise InputError(
                 f"inputs of type {type(x).__name__} came; what is exported takes a tensor, a "
-                "Sequence, or a dict or tuple of tensors. Give example inputs of such a form."
+                "PaddedSequence, or a dict or tuple of tensors. Give example inputs of such a form."
             )
         kind = dict if isinstance(x, Mapping) else tuple
         return cls(kind, tuple(map(str, named)), tuple(map(_length_axis, named.values())))

@@ -13,7 +13,8 @@ from associated_learning.conversion import ConvertedNetwork, convert, plan
 from associated_learning.errors import InputError
 from associated_learning.models import LayeredModel
 from associated_learning.network import Network
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.al_options import al_options
+from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.hub.config import config_from_json, config_to_json
 from associated_learning.runs.hub.hollow_model import hollow_model
 from associated_learning.runs.hub.model import find_model, fresh_model
@@ -22,7 +23,6 @@ from associated_learning.targets import Target
 from associated_learning.tensors.randomness.keyed import seeded
 
 __all__ = [
-    "BRIDGE_HIDDEN",
     "Backbone",
     "build_converted",
     "convert_model",
@@ -30,8 +30,6 @@ __all__ = [
     "find_backbone",
     "needs_store",
 ]
-
-BRIDGE_HIDDEN = 1280  # the released TensorFlow code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +46,11 @@ class Backbone:
     cuts: tuple[str, ...]
 
 
-def find_backbone(config: RunConfig, spec: InputSpec, example: Any) -> Backbone:
+def find_backbone(config: ResolvedConfig, spec: InputSpec, example: Any) -> Backbone:
     """Find the model that the settings name, fit it to the data, and find where to cut it.
 
     Args:
-        config: The settings, `resolved`.
+        config: The settings.
         spec: What the data look like.
         example: A batch of them, to measure the layers by.
 
@@ -67,13 +65,13 @@ def find_backbone(config: RunConfig, spec: InputSpec, example: Any) -> Backbone:
         with seeded(config.seed, "weights"):
             model = fresh_model(fitted)
     at = cut_names(config.at, config.num_layers)
-    found = plan(model, example, at=at, balance=_balance(config), head=None)
+    found = plan(model, example, at=at, balance=config.balance, head=None)
     cuts = tuple(layer.begins for layer in found.layers[1:])
     return Backbone(config=config_to_json(fitted), cuts=cuts)
 
 
 def build_converted(
-    config: RunConfig, spec: InputSpec, backbone: Backbone, target: Target, *, pretrained: bool
+    config: ResolvedConfig, spec: InputSpec, backbone: Backbone, target: Target, *, pretrained: bool
 ) -> Network:
     """Build the network of a run: the model's AL form, or the same encoders under one head.
 
@@ -81,7 +79,7 @@ def build_converted(
     them as the last layer of AL does.
 
     Args:
-        config: The settings, `resolved`.
+        config: The settings.
         spec: What the data look like.
         backbone: The model.
         target: What y is.
@@ -95,7 +93,7 @@ def build_converted(
 
 
 def convert_model(
-    model: nn.Module, config: RunConfig, spec: InputSpec, backbone: Backbone, target: Target
+    model: nn.Module, config: ResolvedConfig, spec: InputSpec, backbone: Backbone, target: Target
 ) -> ConvertedNetwork:
     """Return the AL form of a model by the settings of a run; see `build_converted`."""
     return convert(
@@ -105,18 +103,13 @@ def convert_model(
         at=backbone.cuts,
         balance="parameters",  # nothing is balanced, so that nothing has to be measured
         head=None,
-        latent=config.latent or 128,
-        bridge="linear" if config.bridge is None else config.bridge,  # type: ignore[arg-type]
-        bridge_hidden=config.bridge_hidden or BRIDGE_HIDDEN,
-        activation="tanh" if config.coder_activation is None else config.coder_activation,
-        detach_target=config.detach_target,
+        options=al_options(config),
     )
 
 
 def _end_to_end(net: ConvertedNetwork, target: Target) -> BPNetwork:
-    encoders = [layer.f for layer in net.al_layers()]
     head = nn.Linear(net.plan.layers[-1].width, target.size)
-    return BPNetwork(LayeredModel(encoders, net.al_layers()[-1].readout, head), target)
+    return BPNetwork(LayeredModel(net.encoders(), net.al_layers()[-1].readout, head), target)
 
 
 def cut_names(at: str | None, num_layers: int | None) -> Sequence[str] | int | Literal["auto"]:
@@ -145,11 +138,7 @@ def cut_names(at: str | None, num_layers: int | None) -> Sequence[str] | int | L
     return int(at) if at.isdecimal() else [name.strip() for name in at.split(",") if name.strip()]
 
 
-def needs_store(config: RunConfig) -> bool:
+def needs_store(config: ResolvedConfig) -> bool:
     """Return whether a run's model goes from its files to a store without being in memory."""
     offloaded = config.executor == "offload" and config.store != "host"
     return config.family == "hf" and config.method == "al" and offloaded
-
-
-def _balance(config: RunConfig) -> Literal["time", "parameters", "flops"]:
-    return "flops" if config.balance is None else config.balance  # type: ignore[return-value]

@@ -14,7 +14,7 @@ from associated_learning.conversion import ConvertedNetwork
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.stored_network import StoredNetwork
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.hub.config import config_from_json
 from associated_learning.runs.hub.hollow_model import hollow_model
 from associated_learning.runs.hub.model import find_model
@@ -118,7 +118,7 @@ def store_converted(
 
 
 def stored_run(
-    config: RunConfig,
+    config: ResolvedConfig,
     spec: InputSpec,
     backbone: Backbone,
     folder: Path,
@@ -129,7 +129,7 @@ def stored_run(
     """Return the network of a run whose model is never in memory as a whole.
 
     Args:
-        config: The settings, `resolved`.
+        config: The settings.
         spec: What the data look like.
         backbone: The model.
         folder: Of the store.
