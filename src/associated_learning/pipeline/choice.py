@@ -88,13 +88,13 @@ def make_executor(
                 "out, or use threads."
             )
         return Sequential(net, stage)
+    if grows and isinstance(stages, int):
+        stages = min(stages, len(stage.blocks))
     if name == "offload":
         return offload.executor(net, stage, stages=stages, sample=sample)
     if stages is None:
         count = len(stage.blocks)
         stages = count if name == "streams" else min(count, _processors(stage.device))
-    if grows and isinstance(stages, int):
-        stages = min(stages, len(stage.blocks))
 
     def measured() -> tuple[list[float], list[float] | None]:
         costs = layer_costs(net, stage_of, sample())
