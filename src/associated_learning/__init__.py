@@ -10,6 +10,7 @@ from associated_learning.backprop import BPNetwork
 from associated_learning.conversion import (
     ALOptions,
     ConvertedNetwork,
+    Example,
     Partners,
     Plan,
     al_form,
@@ -64,6 +65,7 @@ __all__ = [
     "ConversionError",
     "ConvertedNetwork",
     "Equivalence",
+    "Example",
     "Growth",
     "InputError",
     "LoaderBatches",

@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 from associated_learning.conversion.al_form import measured_width
 from associated_learning.conversion.cutting.balance import Balance, Costs
-from associated_learning.conversion.cutting.cuts import Cut
-from associated_learning.conversion.cutting.feature_axis import feature_axis
+from associated_learning.conversion.cutting.body import Cut
+from associated_learning.conversion.cutting.feature_axis import feature_axis, steady_axis
 from associated_learning.conversion.options import ALOptions
 from associated_learning.conversion.partners import MakePartners, bridge_size, partners_for
 from associated_learning.conversion.readouts import Readout, ReadoutContext, choose, find_mask
 from associated_learning.conversion.slicing.script import Script
 from associated_learning.conversion.slicing.slice import Slice, Stream
 from associated_learning.conversion.table import text_table
-from associated_learning.conversion.tracing.training_branches import training_branches
+from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.layer import one_for_each
 
 __all__ = ["Plan", "PlannedLayer", "make_plan"]
@@ -66,6 +66,7 @@ class Plan:
         dropped: Names of modules that hold parameters and are in no layer: the old head.
         balance: What the shares are shares of.
         notes: What else there is to know.
+        branches: Modules that do something in training which the layers do not.
 
     Example:
         >>> import torch
@@ -86,6 +87,7 @@ class Plan:
     dropped: tuple[str, ...]
     balance: Balance
     notes: tuple[str, ...]
+    branches: tuple[str, ...]
 
     def __str__(self) -> str:
         header = (
@@ -121,6 +123,10 @@ def make_plan(
     options: ALOptions,
     streams: list[Stream],
     others: list[Stream],
+    halved: list[Stream] | None,
+    arguments: Arguments,
+    notes: Sequence[str],
+    branches: tuple[str, ...],
 ) -> Plan:
     """Describe what was cut, and choose readouts and partners.
 
@@ -132,16 +138,21 @@ def make_plan(
         options: What the user wishes.
         streams: What each encoder gives on the example.
         others: What it gives on fewer samples.
+        halved: What it gives on fewer positions, if the model takes fewer.
+        arguments: How a batch becomes the model's arguments, with its masks.
+        notes: What was noticed on the way.
+        branches: Modules that do something in training which the layers do not.
     """
     model = script.recording.model
-    layers = _layers(script, cuts, slices, costs, options, streams, others)
+    layers = _layers(script, cuts, slices, costs, options, streams, others, halved, arguments)
     dropped = _dropped(model, slices)
     return Plan(
         model=type(model).__name__,
         layers=tuple(layers),
         dropped=dropped,
         balance=costs.balance,
-        notes=(*_notes(layers, dropped), *_branch_notes(script, cuts)),
+        notes=(*_notes(layers, dropped), *notes),
+        branches=branches,
     )
 
 
@@ -153,6 +164,8 @@ def _layers(
     options: ALOptions,
     streams: list[Stream],
     others: list[Stream],
+    halved: list[Stream] | None,
+    arguments: Arguments,
 ) -> list[PlannedLayer]:
     shares = costs.shares([cut.time for cut in cuts])
     latents = one_for_each("values of latent", options.latent, len(cuts))
@@ -162,7 +175,9 @@ def _layers(
         batch_axis = _batch_axis(streams[i].values, others[i].values)
         own_readout = given[i]
         readout = (
-            _readout(script, cut, batch_axis)
+            _readout(
+                script, cut, batch_axis, None if halved is None else halved[i].values, arguments
+            )
             if own_readout is None
             else Readout(own_readout, "as given")
         )
@@ -196,12 +211,16 @@ def _batch_axis(s: Tensor, fewer: Tensor) -> int:
     return next((i for i, (size, less) in sizes if size != less), 0)
 
 
-def _readout(script: Script, cut: Cut, batch_axis: int) -> Readout:
+def _readout(
+    script: Script, cut: Cut, batch_axis: int, halved: Tensor | None, arguments: Arguments
+) -> Readout:
     tensor = cut.s.tensor
-    axis = feature_axis(script.flow, tensor)
+    axis = steady_axis(tensor, halved, batch_axis, feature_axis(script.flow, tensor))
     module = _maker(script, cut)
-    mask = find_mask(tensor, batch_axis, axis, script.recording.inputs)
-    return choose(ReadoutContext(tensor, axis, module, mask, batch_axis))
+    masks = {name: script.recording.inputs[name] for name in arguments.masks}
+    mask = find_mask(tensor, batch_axis, axis, masks)
+    keeps = arguments.masks.get(mask or "", True)
+    return choose(ReadoutContext(tensor, axis, module, mask, batch_axis, keeps))
 
 
 def _maker(script: Script, cut: Cut) -> nn.Module | None:
@@ -244,16 +263,6 @@ def _notes(layers: list[PlannedLayer], dropped: tuple[str, ...]) -> list[str]:
             "inside it by at=[...] to see what forbids them"
         )
     return notes
-
-
-def _branch_notes(script: Script, cuts: Sequence[Cut]) -> list[str]:
-    found = training_branches(script.recording, [cut.time for cut in cuts])
-    if not found:
-        return []
-    return [
-        f"in training, the forward of {', '.join(found)} takes another way (LayerDrop, stochastic "
-        "depth); the layers always take that of evaluation"
-    ]
 
 
 def _written(shape: tuple[int, ...], batch_axis: int) -> str:

@@ -43,8 +43,8 @@ def make_optimizers(
             one for all encoders, or one for each, from the input up. Encoders become parameter
             groups of their own, after that of the other parts.
         options: Passed on to the optimizer. Where the class has a fused kernel it is used
-            unless ``fused=False`` or ``foreach=True`` is given: on large embeddings it is
-            several times faster.
+            unless ``fused=False`` or ``foreach=True`` is given, or parameters are complex: on
+            large embeddings it is several times faster.
 
     Raises:
         InputError: The number of learning rates is not the number of blocks or encoders, or a
@@ -82,7 +82,8 @@ def _make(
         raise InputError(
             f"{kind.__name__} came; expected an optimizer whose step needs no closure: Adam, say."
         )
-    if kind in _FUSED and not {"foreach", "differentiable"} & options.keys():
+    real = not any(p.is_complex() for group in groups for p in group["params"])
+    if kind in _FUSED and real and not {"foreach", "differentiable"} & options.keys():
         options = {"fused": True, **options}
     try:
         # classes of torch check this rate, but not those of the groups

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.errors import InputError, needs_extra
-from associated_learning.inference.export.program import export_program, trial
+from associated_learning.inference.export.program import export_program, takes_any_length, trial
 from associated_learning.inference.export.tensors import OUTPUT, Signature, tensor_model
 from associated_learning.models.lstm_operator import OPERATION
 from associated_learning.network import Network
@@ -83,7 +83,7 @@ def export_onnx(
             external_data=False,
             custom_translation_table={OPERATION: _lstm},
         )
-        error = _largest_error(net, x, temporary, depth, any_length)
+        error = _largest_error(net, x, temporary, depth, takes_any_length(program))
         if not error <= tolerance:  # NaN is not either
             raise InputError(
                 f"the ONNX file differs from the network by {error:.1e}, more than "
