@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -88,13 +89,18 @@ def score_samples(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Tensor
 def _judged(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> list[tuple[Tensor, Tensor]]:
     """Return each batch's scores ``[L, B]`` and its mean losses ``[L]``, on the CPU."""
     device, judged = device_of(net), []
-    with evaluating(net):
+    asked: deque[Tensor] = deque()
+
+    def inputs() -> Iterator[Any]:
         for number, (x, y) in enumerate(batches):
             check_batch(x, y, number)
-            x, y = to_device(x, device), y.to(device)
+            asked.append(y.to(device))
+            yield to_device(x, device)
+
+    with evaluating(net):
+        for outputs in net.exits_of(inputs()):
+            y = asked.popleft()
             t0 = net.target.encode(y)
-            with explained(f"the network cannot take batch {number}", x):
-                outputs = list(net.exits(x))
             scores = torch.stack([net.target.score(output, y) for output in outputs])
             losses = torch.stack([net.target.loss(output, t0) for output in outputs])
             judged.append((scores.double().cpu(), losses.double().cpu()))

@@ -31,6 +31,8 @@ from associated_learning.runs.description import (
 from associated_learning.runs.distributed import tell_run
 from associated_learning.runs.families import build_network
 from associated_learning.runs.growth import lowest_layers
+from associated_learning.runs.hub.network import needs_store
+from associated_learning.runs.hub.streaming import stored_run
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.inputs import (
     RunInputs,
@@ -47,7 +49,7 @@ from associated_learning.runs.result import (
     read_result,
     write_result,
 )
-from associated_learning.runs.trainer import choose_device, make_trainer, set_up_torch
+from associated_learning.runs.trainer import choose_device, make_trainer, set_up_torch, store_folder
 from associated_learning.runs.training_scores import (
     TRAINING_SCORES,
     TrainingScores,
@@ -139,16 +141,14 @@ def train_run(
     device, origin = choose_device(chosen.device), find_provenance(chosen.device)
     inputs = _read_inputs(chosen, folder, data, known_vectors)
     checkpoints = Checkpoints(folder / "checkpoints", min_seconds=SAVE_SECONDS)
-    # layers that a resumed run has yet to grow are in no checkpoint
-    pretrained = chosen.grow_from is not None or not checkpoints.has("last")
-    whole = _placed(_network(chosen, inputs, pretrained), device)
+    whole = _whole_network(chosen, folder, inputs, checkpoints, device)
     net = lowest_layers(whole, chosen.grow_from)
     description = Description(chosen, inputs.spec, inputs.data.label_names, inputs.backbone)
     keep_description(folder, description, inputs.data)
     data = inputs.data.to(device)
     train = training_batches(chosen, data)
     tell_run(ranks, description, batches=len(train))
-    state = make_trainer(chosen, len(train), whole).fit(
+    state = make_trainer(chosen, len(train), whole, folder=folder).fit(
         net,
         train,
         evaluation_batches(chosen, data, "validation"),
@@ -192,6 +192,25 @@ def _callbacks(
     return told
 
 
+def _whole_network(
+    config: ResolvedConfig,
+    folder: Path,
+    inputs: RunInputs,
+    checkpoints: Checkpoints,
+    device: torch.device,
+) -> Network:
+    """Return the network of a run with all its layers, on a device or in a store."""
+    if inputs.backbone is not None and needs_store(config):
+        last = checkpoints.path("last") if checkpoints.has("last") else None
+        store = Path(store_folder(config.store, folder))
+        return stored_run(
+            config, inputs.spec, inputs.backbone, store, device=device, checkpoint=last
+        )
+    # layers that a resumed run has yet to grow are in no checkpoint
+    pretrained = config.grow_from is not None or not checkpoints.has("last")
+    return _placed(_network(config, inputs, pretrained), device)
+
+
 def _network(config: ResolvedConfig, inputs: RunInputs, pretrained: bool) -> Network:
     backbone = inputs.backbone
     return build_network(
@@ -219,13 +238,20 @@ def open_run(folder: Path) -> OpenRun:
         CheckpointError: It is no run, or a file of it is truncated or foreign.
     """
     config, spec, label_names, backbone = read_description(folder)
-    net = build_network(config, spec, backbone=backbone)
     checkpoints = Checkpoints(folder / "checkpoints")
+    preprocessor = preprocessor_from_dict(read_json(folder / "preprocessing.json"))
+    if backbone is not None and needs_store(config):
+        best, device = checkpoints.path("best"), choose_device("auto")
+        stored = stored_run(
+            config, spec, backbone, folder / "opened", device=device, checkpoint=best
+        )
+        best_depth = _best_depth(folder, checkpoints, stored)
+        return OpenRun(config, spec, label_names, preprocessor, stored.eval(), best_depth)
+    net = build_network(config, spec, backbone=backbone)
     if config.grow_from is not None:
         net = lowest_layers(net, checkpoints.best_parts())
     net = net.to(choose_device("auto"))  # not where it was trained
     checkpoints.load_best(net)
-    preprocessor = preprocessor_from_dict(read_json(folder / "preprocessing.json"))
     net.eval()
     best_depth = _best_depth(folder, checkpoints, net)
     return OpenRun(config, spec, label_names, preprocessor, net, best_depth)

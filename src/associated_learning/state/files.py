@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,7 +16,15 @@ from safetensors import SafetensorError
 
 from associated_learning.errors import CheckpointError
 
-__all__ = ["TEMPORARY", "read_json", "replaced_file", "replaced_folder", "write_json"]
+__all__ = [
+    "TEMPORARY",
+    "digest_of",
+    "linked",
+    "read_json",
+    "replaced_file",
+    "replaced_folder",
+    "write_json",
+]
 
 TEMPORARY = ".new-"  # how the names of unfinished files and folders begin
 
@@ -73,6 +82,23 @@ def read_json(path: Path) -> Any:
             f"{path} cannot be read as JSON ({error}); it is missing, truncated or not from "
             "this library. Name another run, or train again."
         ) from error
+
+
+def linked(source: Path, path: Path) -> None:
+    """Make ``path`` another name of a file that is never changed; a copy on another disk."""
+    try:
+        os.link(source, path)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, path)
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _to_disk(path: Path) -> None:
