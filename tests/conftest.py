@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,7 @@ import torch
 from torch import nn
 
 import associated_learning as al
+from associated_learning.state.files import read_json, write_json
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +57,22 @@ def batches_of(count: int, size: int = 8) -> list[tuple[torch.Tensor, torch.Tens
     generator = torch.Generator().manual_seed(1)
     xs = [torch.randn(size, 6, generator=generator) for _ in range(count)]
     return [(x, x[:, :4].argmax(dim=1)) for x in xs]
+
+
+@contextmanager
+def full_disk(free: int) -> Iterator[None]:
+    """Let no file grow beyond ``free`` bytes, which fails a write as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def without_digests(folder: Path) -> None:
+    """Make an index as it was before there were digests."""
+    index = read_json(folder / "index.json")
+    write_json(folder / "index.json", {which: entry["folder"] for which, entry in index.items()})

@@ -49,7 +49,7 @@ class Kill(Callback):
 def test_a_run_is_a_folder_that_can_be_opened_again(tmp_path: Path) -> None:
     result = train_run(SMALL, tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {
+    assert names - {".lock", ".lock.holder"} == {
         "config.json", "preprocessing.json", "metrics.jsonl", "checkpoints", "plots", "result.json"
     }  # fmt: skip
     assert len(read_history(tmp_path)) == 3
@@ -152,7 +152,7 @@ def test_metrics_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     with pytest.raises(al.CheckpointError, match=r"metrics\.jsonl could not be saved"):
         train_run(SMALL, tmp_path)
     lines = JsonLines(tmp_path / "metrics.jsonl")
-    with pytest.raises(al.CheckpointError, match=r"metrics\.jsonl cannot be written"):
+    with pytest.raises(al.CheckpointError, match=r"metrics\.jsonl could not be saved"):
         lines.epoch_done(TrainingState(), EPOCH)
 
 
@@ -382,7 +382,7 @@ def test_a_row_tells_where_the_run_was_made_and_goes_in_once(tmp_path: Path) -> 
 
 def test_a_ledger_that_is_a_folder_is_named(tmp_path: Path) -> None:
     row = make_row(resolved(SMALL), RESULT, experiment="test")
-    with pytest.raises(al.CheckpointError, match=r"cannot be read .* expected a ledger"):
+    with pytest.raises(al.CheckpointError, match=r"cannot be read; expected a ledger"):
         append_row(tmp_path, row)
 
 

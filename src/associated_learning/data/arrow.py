@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from associated_learning.data.content import content_digest
 from associated_learning.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def _read_files(paths: list[Path], cache_dir: str | Path | None) -> Dataset:
                 f"the file {path} is none of {', '.join(FILE_FORMATS)}: convert it to one"
             )
     builder, options = FILE_FORMATS[paths[0].suffix.lower()]
+    cache_dir = _cache_of(paths, cache_dir)
     return _load(
         ", ".join(map(str, paths)),
         f"is it a whole {builder} file with one or more rows?",
@@ -66,6 +68,17 @@ def _read_files(paths: list[Path], cache_dir: str | Path | None) -> Dataset:
         cache_dir=cache_dir,
         **options,
     )["train"]  # the name that `datasets` gives to files without a split
+
+
+def _cache_of(paths: list[Path], cache_dir: str | Path | None) -> Path:
+    """Return a cache for what files hold.
+
+    `datasets` would take another content for the same one if the time stamp of a file stayed.
+    """
+    from datasets import config
+
+    cache = config.HF_DATASETS_CACHE if cache_dir is None else cache_dir
+    return Path(cache) / "by-content" / content_digest(paths)
 
 
 def read_image_folder(folder: Path, cache_dir: str | Path | None = None) -> Mapping[str, Dataset]:

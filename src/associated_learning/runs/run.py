@@ -29,6 +29,7 @@ from associated_learning.runs.description import (
 )
 from associated_learning.runs.distributed import tell_run
 from associated_learning.runs.families import build_network, resolved
+from associated_learning.runs.folder import FolderWatch, check_not_lost, sole_training
 from associated_learning.runs.growing import lowest_layers
 from associated_learning.runs.hub.network import Backbone, find_backbone
 from associated_learning.runs.input_spec import InputSpec
@@ -47,6 +48,7 @@ from associated_learning.runs.result import (
     read_result,
     write_result,
 )
+from associated_learning.runs.sources import check_sources, keep_sources
 from associated_learning.runs.trainer_settings import choose_device, make_trainer
 from associated_learning.runs.training_scores import TrainingScores, read_training_scores
 from associated_learning.state.checkpoint import Checkpoints
@@ -107,13 +109,28 @@ def train_run(
 
     Raises:
         InputError: The folder holds a run of other settings or data, or a setting does not fit.
-        CheckpointError: A file of the run is truncated or foreign.
+        CheckpointError: A file of the run is truncated, changed or foreign; its checkpoints are
+            lost; or its folder was deleted or renamed while it trained.
         KeyboardInterrupt: Ctrl-C, after the batch is done and saved.
     """
     config = resolved(config)
     _check_same(config, folder)
+    with sole_training(folder):
+        return _train(config, folder, callbacks, data, known_vectors, ranks)
+
+
+def _train(
+    config: RunConfig,
+    folder: Path,
+    callbacks: Iterable[Callback],
+    data: DataSet | None,
+    known_vectors: KnownVectors | None,
+    ranks: Ranks | None,
+) -> RunResult:
+    """Train the run of a folder that is this process's alone."""
     finished = read_result(folder)
     if finished is not None:
+        check_sources(folder, config)
         tell_run(ranks, None)
         return finished
     if config.threads is not None:
@@ -127,6 +144,7 @@ def train_run(
     spec = input_spec(config, data, vectors)
     backbone = _backbone(config, folder, spec, data)
     checkpoints = Checkpoints(folder / "checkpoints")
+    check_not_lost(folder, checkpoints)
     whole = build_network(
         config,
         spec,
@@ -140,7 +158,10 @@ def train_run(
     net = lowest_layers(whole, config.grow_from)
     train = training_batches(config, data)
     description = Description(config, spec, data.label_names, backbone)
-    keep_description(folder, description, data)
+    keep_sources(folder, config)
+    keep_description(folder, description, data)  # which may tell more exactly what has changed
+    check_sources(folder, config)
+    watch = FolderWatch(folder, lambda: keep_description(folder, description, data))
     tell_run(ranks, description, batches=len(train))
     if config.trace is not None:
         picture, file = folder / "plots" / "pipeline.png", folder / "pipeline.json"
@@ -155,7 +176,7 @@ def train_run(
         net,
         train,
         evaluation_batches(config, data, "validation"),
-        callbacks=[JsonLines(folder / "metrics.jsonl"), *callbacks],
+        callbacks=[watch, JsonLines(folder / "metrics.jsonl"), *callbacks],
         checkpoints=checkpoints,
     )
     result = make_result(

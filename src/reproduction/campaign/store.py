@@ -17,7 +17,7 @@ from associated_learning.errors import CheckpointError
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.inputs import find_known_vectors, load_data
 from associated_learning.state.files import replaced_file
-from reproduction.campaign.lock import held_lock
+from associated_learning.state.lock import FOREVER, held_lock
 
 __all__ = ["Stored", "pack", "stored"]
 
@@ -74,7 +74,7 @@ def pack(config: RunConfig, folder: Path) -> None:
 def _once(path: Path, make: Callable[[], None]) -> None:
     if path.exists():
         return
-    with held_lock(path.with_suffix(".lock"), wait=True):
+    with held_lock(path.with_suffix(".lock"), patience=FOREVER):
         if not path.exists():
             make()
 
@@ -90,9 +90,10 @@ def _vector_file(config: RunConfig, folder: Path) -> Path:
     return folder / f"{_data_file(config, folder).stem}-{_digest(_version(source))}.safetensors"
 
 
-def _version(path: Path) -> tuple[str, int, int]:
+def _version(path: Path) -> tuple[str, int, int, int]:
+    """Return what tells versions of a file apart: nobody can set the time of its last change."""
     found = path.stat()
-    return path.name, found.st_size, found.st_mtime_ns
+    return path.name, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _digest(*parts: object) -> str:
