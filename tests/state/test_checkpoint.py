@@ -128,7 +128,7 @@ def test_json_is_replaced_as_a_whole(tmp_path: Path) -> None:
     write_json(path, {"a": 1})
     with pytest.raises(TypeError, match="not JSON serializable"):
         write_json(path, {"a": 2, "b": object()})
-    assert json.loads(path.read_text()) == {"a": 1}
+    assert read_json(path) == {"a": 1}
     path.write_text('{"a": ')
     with pytest.raises(al.CheckpointError, match=r"a.json cannot be read as JSON"):
         read_json(path)
@@ -256,3 +256,14 @@ def test_a_pipe_is_no_file_and_nothing_waits_for_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "layer-1.safetensors")
     with pytest.raises(al.CheckpointError, match=r"layer-1.safetensors is no regular file"):
         al.load_weights(dense_network(1), tmp_path)
+
+
+def test_json_that_was_changed_is_noticed_and_older_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "preprocessing.json"
+    write_json(path, {"mean": [0.125], 3: "three"})
+    assert read_json(path) == {"mean": [0.125], "3": "three"}
+    path.write_text(path.read_text().replace("0.125", "0.135"))
+    with pytest.raises(al.CheckpointError, match=r"preprocessing.json has changed since it was"):
+        read_json(path)
+    path.write_text('{"mean": [0.125]}')
+    assert read_json(path) == {"mean": [0.125]}

@@ -167,7 +167,7 @@ def _load(place: str | Path) -> Any:
     except ImportError as error:
         raise _missing("transformers") from error
     try:
-        loaded = AutoTokenizer.from_pretrained(str(place))
+        loaded = AutoTokenizer.from_pretrained(str(place), trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         raise InputError(
             f"{place} holds no tokenizer that can be read ({error}); expected its files, such as "

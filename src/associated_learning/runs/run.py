@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -48,6 +48,7 @@ from associated_learning.runs.result import (
     read_result,
     write_result,
 )
+from associated_learning.runs.size_limits import check_sizes
 from associated_learning.runs.sources import check_sources, keep_sources
 from associated_learning.runs.trainer_settings import choose_device, make_trainer
 from associated_learning.runs.training_scores import TrainingScores, read_training_scores
@@ -142,6 +143,7 @@ def _train(
     data = _load_data(config, folder) if data is None else data
     vectors = load_word_vectors(config, data, known_vectors)
     spec = input_spec(config, data, vectors)
+    check_sizes(config.to_json(), asdict(spec))
     backbone = _backbone(config, folder, spec, data)
     checkpoints = Checkpoints(folder / "checkpoints")
     check_not_lost(folder, checkpoints)

@@ -7,8 +7,10 @@ power cut takes nothing back.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -36,8 +38,11 @@ __all__ = [
 _TEMPORARY = ".new-"  # how the names of unfinished folders begin
 _MARKER = "owner.json"  # lies in every folder that this library may remove again
 _OWNER = json.dumps({"owner": "associated_learning"})
+_DIGEST = "digest"  # the entry of an object in JSON that tells whether the others have changed
 _LARGEST_JSON = 2**28  # bytes: a vocabulary of millions of words fits
 _DEEPEST_JSON = 100  # nested lists and objects
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[\]{}]")
 
 
 @contextmanager
@@ -108,17 +113,32 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON, atomically."""
+    """Write a value as JSON, atomically; an object gets a digest of itself as its last entry."""
+    if isinstance(value, dict):
+        value = json.loads(json.dumps(value))  # as it will be read: keys are texts
+        value = {**value, _DIGEST: _digest(value)}
     with replaced_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         json.dump(value, file, indent=1)
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file; an object comes without the digest that `write_json` gave it.
 
     Raises:
-        CheckpointError: It is missing, truncated, no JSON, too large or nested too deeply.
+        CheckpointError: It is missing, truncated, changed, no JSON, too large or nested too deeply.
     """
+    value = _parsed_json(path)
+    digest = value.pop(_DIGEST, None) if isinstance(value, dict) else None
+    if digest is not None and digest != _digest(value):
+        raise CheckpointError(
+            f"{path} has changed since it was saved: its content does not fit its entry "
+            f"{_DIGEST!r}. The disk, a copy or somebody altered it: restore it; or, to keep the "
+            "change, remove that entry."
+        )
+    return value
+
+
+def _parsed_json(path: Path) -> Any:
     try:
         with open_regular(path) as file:
             content = file.read(_LARGEST_JSON + 1)
@@ -132,6 +152,11 @@ def read_json(path: Path) -> Any:
             f"{path} cannot be read as JSON ({error}); it is missing, truncated or not from "
             "this library. Name another run, or train again."
         ) from error
+
+
+def _digest(value: dict[str, Any]) -> str:
+    canonical = json.dumps(value, sort_keys=True).encode()
+    return hashlib.blake2b(canonical, digest_size=16).hexdigest()
 
 
 def open_regular(path: Path) -> Any:
@@ -193,15 +218,8 @@ def _settle(file: Path, *, like: Path) -> None:
 
 def _check_depth(content: bytes) -> None:
     """Raise ValueError for JSON that is nested deeper than any of ours: parsers recurse."""
-    depth, text, escaped = 0, False, False
-    for byte in content:
-        if text:
-            escaped, text = byte == 0x5C and not escaped, escaped or byte != 0x22
-        elif byte == 0x22:
-            text = True
-        elif byte in b"[{":
-            depth += 1
-            if depth > _DEEPEST_JSON:
-                raise ValueError(f"it is nested more than {_DEEPEST_JSON} deep")
-        elif byte in b"]}":
-            depth -= 1
+    depth = 0
+    for bracket in _BRACKETS.findall(_TEXT.sub(b"", content)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > _DEEPEST_JSON:
+            raise ValueError(f"it is nested more than {_DEEPEST_JSON} deep")

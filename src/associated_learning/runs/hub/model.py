@@ -15,12 +15,15 @@ from associated_learning.data import SubwordPreprocessor
 from associated_learning.errors import InputError, nearest
 from associated_learning.runs.config import HUB
 from associated_learning.runs.hub.config import (
+    config_from_json,
+    config_to_json,
     model_class,
     quiet_transformers,
     read_config_file,
     small_config,
     transformers_library,
 )
+from associated_learning.runs.hub.safe_weights import safe_weights
 from associated_learning.runs.input_spec import InputSpec
 
 __all__ = ["HubModel", "find_model", "fresh_model"]
@@ -128,9 +131,16 @@ class HubModel(NamedTuple):
         try:
             with quiet_transformers():
                 model, report = model_class(config).from_pretrained(
-                    self.weights, config=config, use_safetensors=True, output_loading_info=True
+                    safe_weights(self.weights),
+                    config=config,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                    trust_remote_code=False,
+                    local_files_only=True,
                 )
-        except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        except InputError:
+            raise
+        except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
             raise InputError(
                 f"the weights of {self.name} cannot be read ({error}); expected a "
                 "model.safetensors of that configuration."
@@ -218,13 +228,13 @@ def _on_the_hub(name: str, rest: str) -> HubModel:
         raise InputError(f"{what} Check the path.")
     try:
         with quiet_transformers():
-            config = library.AutoConfig.from_pretrained(rest)
+            config = library.AutoConfig.from_pretrained(rest, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{what} The Hugging Face hub does not give it either: {reason}") from (
             error
         )
-    found = _checked(name, config, weights=rest)
+    found = _checked(name, config_from_json(config_to_json(config)), weights=rest)
     return found._replace(tokenizer=rest if found.kind == "text" else None)
 
 
