@@ -26,6 +26,7 @@ from associated_learning.errors import CheckpointError
 __all__ = [
     "is_ours",
     "open_regular",
+    "parse_json",
     "read_json",
     "remove_unfinished",
     "replaced_file",
@@ -144,9 +145,7 @@ def _parsed_json(path: Path) -> Any:
             content = file.read(_LARGEST_JSON + 1)
         if len(content) > _LARGEST_JSON:
             raise ValueError(f"it has more than {_LARGEST_JSON} bytes")
-        if content.count(b"[") + content.count(b"{") > _DEEPEST_JSON:
-            _check_depth(content)
-        return json.loads(content.decode("utf-8"))
+        return parse_json(content)
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path} cannot be read as JSON ({error}); it is missing, truncated or not from "
@@ -214,6 +213,21 @@ def _settle(file: Path, *, like: Path) -> None:
     if file.is_file():
         file.chmod(stat.S_IMODE(like.stat().st_mode))
     to_disk(file)
+
+
+def parse_json(content: bytes) -> Any:
+    """Return the value of JSON that may be a stranger's.
+
+    Raises:
+        ValueError: It is none, or nested deeper than any of ours.
+
+    Example:
+        >>> parse_json(b'{"a": [1, 2]}')
+        {'a': [1, 2]}
+    """
+    if content.count(b"[") + content.count(b"{") > _DEEPEST_JSON:
+        _check_depth(content)
+    return json.loads(content.decode("utf-8"))
 
 
 def _check_depth(content: bytes) -> None:
