@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from associated_learning.data.content import content_digest
+from associated_learning.data.header import check_header
 from associated_learning.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["FILE_FORMATS", "read_files", "read_hub", "read_image_folder"]
 
-FILE_FORMATS = {
-    ".csv": ("csv", {}),
-    ".tsv": ("csv", {"sep": "\t"}),
+# an empty field is missing; "NA", "None" or "null" may be a country, a surname or a word
+_NOT_MISSING = {"keep_default_na": False, "na_values": [""]}
+FILE_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".csv": ("csv", {"sep": ",", **_NOT_MISSING}),
+    ".tsv": ("csv", {"sep": "\t", **_NOT_MISSING}),
     ".json": ("json", {}),
     ".jsonl": ("json", {}),
     ".parquet": ("parquet", {}),
@@ -59,6 +62,9 @@ def _read_files(paths: list[Path], cache_dir: str | Path | None) -> Dataset:
                 f"the file {path} is none of {', '.join(FILE_FORMATS)}: convert it to one"
             )
     builder, options = FILE_FORMATS[paths[0].suffix.lower()]
+    for path in paths:
+        if builder == "csv":
+            check_header(path, options["sep"])
     cache_dir = _cache_of(paths, cache_dir)
     return _load(
         ", ".join(map(str, paths)),

@@ -33,8 +33,9 @@ def check_columns(split: Dataset, wanted: Sequence[str], where: str) -> None:
 
 def is_numeric(split: Dataset, column: str) -> bool:
     """Return whether ``column`` holds numbers or booleans."""
-    dtype = str(getattr(split.features[column], "dtype", ""))
-    return dtype.startswith(("int", "uint", "float", "double", "bool", "decimal"))
+    # not by `features`, of which every look makes a copy
+    dtype = str(split.data.schema.field(column).type)
+    return dtype.startswith(("int", "uint", "float", "halffloat", "double", "bool", "decimal"))
 
 
 def values(split: Dataset, column: str) -> list[Any]:
@@ -53,7 +54,11 @@ def texts(split: Dataset, columns: Sequence[str], where: str) -> list[str]:
     for column, listed in zip(columns, parts, strict=True):
         for row, text in enumerate(listed):
             if not isinstance(text, str):
-                what = "missing" if text is None else f"{type(text).__name__} {text!r}"
+                what = (
+                    "missing (an empty field)"
+                    if text is None
+                    else f"{type(text).__name__} {text!r}"
+                )
                 raise InputError(
                     f"row {row} of {where}, column {column!r}: the text is {what}; fill it"
                     " in, leave the row out, or choose another text column"
