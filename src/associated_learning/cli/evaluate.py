@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from associated_learning.cli.exits import show_exits
 from associated_learning.cli.options import RunFolder
@@ -17,6 +16,7 @@ from associated_learning.errors import InputError
 from associated_learning.inference.evaluation import evaluate as evaluate_network
 from associated_learning.runs.description import check_data
 from associated_learning.runs.inputs import evaluation_batches, load_data
+from associated_learning.runs.printable import escape
 from associated_learning.runs.run import open_run
 from associated_learning.runs.sources import check_sources
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from torch import nn
 
 from associated_learning.cli.layers import layers_table
@@ -22,6 +21,7 @@ from associated_learning.runs.hub.model import find_model, fresh_model
 from associated_learning.runs.hub.network import cut_names
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.inputs import input_spec, load_data
+from associated_learning.runs.printable import escape
 
 __all__ = ["plan"]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import typer
-from rich.markup import escape
 
 from associated_learning.cli.tables import command, console
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.distributed import follow_run, ranks_of
 from associated_learning.runs.ledger.ledger import append_row, make_row
+from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult
 from associated_learning.runs.run import read_config, train_run
 from associated_learning.state.checkpoint import Checkpoints

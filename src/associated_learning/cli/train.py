@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from associated_learning.cli.options import with_run_options
 from associated_learning.cli.running import run_training, write_row
@@ -16,6 +15,7 @@ from associated_learning.cli.tables import command, console, scores_table
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.config import COMPUTING, RunConfig
 from associated_learning.runs.families import resolved
+from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import default_folder, open_run, read_config
 from associated_learning.state.checkpoint import Checkpoints

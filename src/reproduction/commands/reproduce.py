@@ -11,13 +11,13 @@ import torch
 import typer
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from associated_learning.cli.tables import command, console
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.ledger.ledger import read_rows
+from associated_learning.runs.printable import escape
 from associated_learning.runs.result import read_history
 from associated_learning.runs.trainer_settings import choose_device
 from associated_learning.state.history import EpochRecord
