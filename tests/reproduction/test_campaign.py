@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import associated_learning as al
+from associated_learning.cli.main import app
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.families import resolved
 from associated_learning.runs.ledger.ledger import LedgerRow, append_row, make_row, read_rows
@@ -287,3 +288,17 @@ def test_a_training_score_that_a_kill_cut_off_is_made_again(tmp_path: Path) -> N
     scores = read_training_scores(path)
     assert scores[0] == 0.5
     assert scores[1] in (0.0, 1.0)  # of four equal samples
+
+
+def test_no_more_seeds_than_fit_into_memory() -> None:
+    with pytest.raises(al.InputError, match=r"--seeds 0-99999999 came; expected"):
+        parsed_seeds("0-99999999")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--jobs", "-1"], "--jobs -1 came"), (["--device", "tpu"], "tpu")],
+)
+def test_options_by_which_a_campaign_would_never_end(options: list[str], message: str) -> None:
+    with pytest.raises(al.InputError, match=message):
+        app(["reproduce", "table1", "--vectors", "glove.txt", *options], standalone_mode=False)

@@ -33,7 +33,8 @@ def sole_training(folder: Path) -> Iterator[None]:
                 f"the run in {folder} is being trained by {lock_holder(lock)}; wait for it, stop "
                 "it, or name another --run-folder."
             )
-        remove_unfinished(folder)
+        for below in (folder, folder / "plots"):  # checkpoints are cleared at every save
+            remove_unfinished(below)
         try:
             yield
         finally:
