@@ -63,7 +63,8 @@ def test_grey_stays_one_channel_unless_a_colour_image_is_among_them() -> None:
 
 def test_images_are_resized_at_prediction_and_where_a_size_is_given() -> None:
     preprocessor = ImagePreprocessor.fit([picture(0), picture(1)])
-    assert preprocessor([picture(2, size=(9, 9))]).shape == (1, 3, 5, 6)
+    with pytest.warns(UserWarning, match="image 0 has 9 x 9 pixels and is resized to 5 x 6"):
+        assert preprocessor([picture(2, size=(9, 9))]).shape == (1, 3, 5, 6)
     mixed = [picture(0), picture(1, size=(3, 3))]
     with pytest.raises(InputError, match=r"2 different sizes \(3x3, 5x6"):
         ImagePreprocessor.fit(mixed)

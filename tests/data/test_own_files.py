@@ -270,3 +270,20 @@ def test_labels_that_are_lists_or_objects_are_refused(label: str, tmp_path: Path
     path.write_text(f'{{"text": "film", "label": {label}}}\n' * 9)
     with pytest.raises(InputError, match="the labels are lists or objects"):
         open_file(path)
+
+
+def test_whole_numbers_beyond_floats_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "own.csv", ["x", "label"], [(2**53 + 1 + i, i % 2) for i in range(9)])
+    with pytest.raises(InputError, match="'x' of the train split holds whole numbers that"):
+        open_file(path)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+def test_json_that_is_nested_without_end_is_refused(suffix: str, tmp_path: Path) -> None:
+    """The parser of pyarrow would crash the process."""
+    path = tmp_path / f"own{suffix}"
+    path.write_text(
+        '{"text": "[[[{{", "label": 1}\n{"text": ' + "[" * 50_000 + "]" * 50_000 + "}\n"
+    )
+    with pytest.raises(InputError, match=r"line 2 of .*own.* is nested more than 100 deep"):
+        open_file(path)

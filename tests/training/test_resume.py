@@ -266,3 +266,32 @@ with replaced_folder(Path(sys.argv[1])) as new:
     (new / "layer-1.safetensors").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+def test_a_second_signal_ends_a_process_that_hangs(tmp_path: Path) -> None:
+    """The source catches what should interrupt it, as code of others may."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HANGS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "hanging\n"
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "hanging\n"
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, "Ended by force" in err) == (130, True)
+
+
+_HANGS = """
+import signal
+import time
+from associated_learning.pipeline.interrupt import deferred_interrupts, ending_the_process
+
+with ending_the_process(0.5), deferred_interrupts() as interrupt:
+    while True:
+        try:
+            print("hanging", flush=True)
+            signal.pause()
+        except KeyboardInterrupt:
+            pass
+"""

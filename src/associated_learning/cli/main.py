@@ -63,7 +63,9 @@ def main() -> None:
     except OSError as error:
         _fail(f"{error}; free disk space, make it writable, or name another path.")
     except MemoryError as error:
-        _fail(f"{error or 'memory'} does not do; ask for smaller sizes, or use another machine.")
+        _fail(
+            f"{str(error) or 'memory'} does not do; ask for smaller sizes, or use another machine."
+        )
     except RuntimeError as error:
         if not any(sign in str(error) for sign in _LACKING):
             raise

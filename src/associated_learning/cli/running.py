@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from associated_learning.cli.tables import command, console
+from associated_learning.pipeline.interrupt import ending_the_process
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.distributed import follow_run, ranks_of
 from associated_learning.runs.ledger.ledger import append_row, make_row
@@ -20,6 +21,8 @@ from associated_learning.training.callbacks import Callback
 from associated_learning.verification.memory import keep_freed_memory
 
 __all__ = ["run_training", "write_row"]
+
+_GRACE = 5.0  # seconds that a second Ctrl-C leaves to what hangs
 
 
 def run_training(
@@ -37,7 +40,7 @@ def run_training(
     """
     keep_freed_memory()
     try:
-        with ranks_of(config) as ranks:
+        with ending_the_process(_GRACE), ranks_of(config) as ranks:
             if ranks is not None and ranks.rank > 0:
                 follow_run(config, ranks)
                 return None

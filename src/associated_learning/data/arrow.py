@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from associated_learning.data.content import content_digest
-from associated_learning.data.header import check_header
+from associated_learning.data.header import check_header, check_nesting
 from associated_learning.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def _read_files(paths: list[Path], cache_dir: str | Path | None) -> Dataset:
     for path in paths:
         if builder == "csv":
             check_header(path, options["sep"])
+        elif builder == "json":
+            check_nesting(path)
     cache_dir = _cache_of(paths, cache_dir)
     return _load(
         ", ".join(map(str, paths)),

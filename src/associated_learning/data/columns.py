@@ -86,10 +86,18 @@ def numbers(split: Dataset, columns: Sequence[str], where: str) -> NDArray[np.fl
                 f"column {column!r} of {where} holds no numbers: choose other feature"
                 " columns, or name it as the text column"
             )
-    listed = [
-        split.data.column(column).cast("float64").to_numpy().astype(np.float64)
-        for column in columns
-    ]
-    table = np.stack(listed, axis=1)
+    table = np.stack([_floats(split, column, where) for column in columns], axis=1)
     check_finite(table, columns, where)
     return table
+
+
+def _floats(split: Dataset, column: str, where: str) -> NDArray[np.float64]:
+    import pyarrow as pa
+
+    try:
+        return split.data.column(column).cast("float64").to_numpy().astype(np.float64)  # type: ignore[no-any-return]
+    except pa.ArrowInvalid as error:
+        raise InputError(
+            f"column {column!r} of {where} holds whole numbers that no float64 is equal to"
+            f" ({error}): divide them, or leave the column out if they are names or numbers of rows"
+        ) from error

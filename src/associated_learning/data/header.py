@@ -1,4 +1,4 @@
-"""The header of a CSV or TSV file: what readers would otherwise guess at, without a word."""
+"""The form of a file: what readers would guess at without a word, or crash on."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import io
 from pathlib import Path
 
 from associated_learning.errors import InputError
-from associated_learning.state.files import open_regular
+from associated_learning.state.files import check_depth, open_regular
 
-__all__ = ["check_header"]
+__all__ = ["check_header", "check_nesting"]
 
 _BEGINNING = 2**20  # bytes that are looked at
 
@@ -45,3 +45,23 @@ def check_header(path: Path, separator: str) -> None:
             f"the first row of {path} has {len(first)} fields, but the header names"
             f" {len(header)}: name every column, and quote texts that hold {separator!r}"
         )
+
+
+def check_nesting(path: Path) -> None:
+    """Check that the values in a file of JSON are not nested without end.
+
+    Raises:
+        InputError: They are, or the file cannot be read; names the line.
+    """
+    try:
+        with open_regular(path) as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    check_depth(line)
+                except ValueError as error:
+                    what = str(error).removeprefix("it ")
+                    raise InputError(
+                        f"line {number} of {path} {what}: expected texts, numbers and labels"
+                    ) from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error}") from error

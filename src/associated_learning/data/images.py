@@ -16,7 +16,7 @@ from torch import Tensor
 
 from associated_learning.errors import InputError
 
-__all__ = ["ImageFormat", "ImageInput", "decode"]
+__all__ = ["ImageFormat", "ImageInput", "decode", "warn_of_other_sizes"]
 
 ImageInput: TypeAlias = bytes | str | Path | Image.Image
 
@@ -92,6 +92,19 @@ def decode(images: Sequence[ImageInput], format: ImageFormat, *, resize: bool = 
         except Exception as error:  # Pillow's decoders raise anything, from SyntaxError on
             raise InputError(f"cannot read {_name(item, i)}: {error}") from error
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+
+
+def warn_of_other_sizes(images: Sequence[ImageInput], format: ImageFormat) -> None:
+    """Warn of the first image that `decode` will resize; only headers are read."""
+    for i, image in enumerate(images):
+        _, (width, height) = _head(image, i)
+        if (height, width) != (format.height, format.width):
+            warnings.warn(
+                f"{_name(image, i)} has {height} x {width} pixels and is resized to"
+                f" {format.height} x {format.width}, as the training images have",
+                stacklevel=3,
+            )
+            return
 
 
 def _pixels(item: ImageInput, i: int, format: ImageFormat, resize: bool) -> NDArray[np.uint8]:

@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from associated_learning.errors import CheckpointError
 
 __all__ = [
+    "check_depth",
     "is_ours",
     "open_regular",
     "parse_json",
@@ -95,7 +96,8 @@ def is_ours(folder: Path) -> bool:
         return False
     try:
         with open_regular(folder / _MARKER) as file:
-            return file.read(len(_OWNER) + 1) == _OWNER.encode()
+            found: bytes = file.read(len(_OWNER) + 1)
+            return found == _OWNER.encode()
     except OSError:
         return False
 
@@ -225,13 +227,14 @@ def parse_json(content: bytes) -> Any:
         >>> parse_json(b'{"a": [1, 2]}')
         {'a': [1, 2]}
     """
-    if content.count(b"[") + content.count(b"{") > _DEEPEST_JSON:
-        _check_depth(content)
+    check_depth(content)
     return json.loads(content.decode("utf-8"))
 
 
-def _check_depth(content: bytes) -> None:
+def check_depth(content: bytes) -> None:
     """Raise ValueError for JSON that is nested deeper than any of ours: parsers recurse."""
+    if content.count(b"[") + content.count(b"{") <= _DEEPEST_JSON:
+        return
     depth = 0
     for bracket in _BRACKETS.findall(_TEXT.sub(b"", content)):
         depth += 1 if bracket in b"[{" else -1

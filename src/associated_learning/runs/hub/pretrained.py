@@ -136,7 +136,10 @@ class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unu
 
     def _save_pretrained(self, save_directory: Path) -> None:
         super()._save_pretrained(save_directory)
-        values = {"described": self.described, "preprocessing": self.preprocessor.to_dict()}
+        values: dict[str, Any] = {
+            "described": self.described,
+            "preprocessing": self.preprocessor.to_dict(),
+        }
         values |= {"depth": self.depth, "figures": self.figures}
         write_exported_config(save_directory, values)
 
