@@ -87,8 +87,8 @@ class ImagePreprocessor:
         """
         if isinstance(inputs, str | bytes) or len(inputs) == 0:
             raise InputError("expected a list of one or more images")
-        warn_of_other_sizes(inputs, self.format)
         samples = self.samples(inputs, torch.zeros(len(inputs), dtype=torch.int64))
+        warn_of_other_sizes(inputs, self.format)
         return samples.take(torch.arange(len(inputs)))
 
     def to_dict(self) -> dict[str, Any]:
