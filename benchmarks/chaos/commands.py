@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
 import os
 import signal
@@ -24,7 +25,7 @@ _LATE = (
 for _module in _LATE:
     importlib.import_module(_module)  # each command would do so again
 _EXPECTED = (0, 2, 130, -signal.SIGKILL, -signal.SIGTERM)
-_HUNG = 90.0  # seconds; on a busy machine the slowest command takes a third of it
+_HUNG = 240.0  # seconds; on a machine with ten other jobs the slowest command takes a third of it
 
 
 class Ended(NamedTuple):
@@ -53,6 +54,7 @@ def run_command(
     *,
     seconds: float | None = None,
     number: int = signal.SIGKILL,
+    until: Callable[[], bool] | None = None,
     call: Callable[[], object] | None = None,
 ) -> Ended:
     """Run ``al`` with arguments; return how it ended.
@@ -61,13 +63,16 @@ def run_command(
         arguments: Those of the command line.
         seconds: When to send it a signal; None lets it end by itself.
         number: The signal.
+        until: When to send it, instead of a time.
         call: What to call instead of the command line.
     """
     with tempfile.TemporaryFile() as output:
         process = os.fork()
         if process == 0:
             _become(arguments, output.fileno(), call)
-        status, memory, hung = _wait(process, seconds, number)
+        begin = time.monotonic()
+        timed = None if seconds is None else lambda: time.monotonic() - begin >= seconds
+        status, memory, hung = _wait(process, until or timed, number)
         output.seek(0)
         text = output.read().decode("utf-8", errors="replace")
     return Ended(os.waitstatus_to_exitcode(status), text, hung, memory)
@@ -80,6 +85,7 @@ def _become(arguments: Sequence[str], output: int, call: Callable[[], object] | 
         for stream in (1, 2):
             os.dup2(output, stream)
         sys.stdout, sys.stderr = (os.fdopen(n, "w", encoding="utf-8") for n in (1, 2))
+        faulthandler.dump_traceback_later(0.9 * _HUNG, file=sys.stderr)  # where it hangs
         sys.argv = ["al", *arguments]
         main() if call is None else print(call())
     except SystemExit as end:
@@ -95,17 +101,16 @@ def _become(arguments: Sequence[str], output: int, call: Callable[[], object] | 
     os._exit(code)
 
 
-def _wait(process: int, seconds: float | None, number: int) -> tuple[int, int, bool]:
-    begin, sent = time.monotonic(), seconds is None
+def _wait(process: int, is_due: Callable[[], bool] | None, number: int) -> tuple[int, int, bool]:
+    begin, sent = time.monotonic(), is_due is None
     while True:
         ended, status, usage = os.wait4(process, os.WNOHANG)
         if ended:
             return status, usage.ru_maxrss * 1024, False
-        passed = time.monotonic() - begin
-        if not sent and seconds is not None and passed >= seconds:
+        if not sent and is_due is not None and is_due():
             os.kill(process, number)
             sent = True
-        if passed > _HUNG:
+        if time.monotonic() - begin > _HUNG:
             os.kill(process, signal.SIGKILL)
             _, status, usage = os.wait4(process, 0)
             return status, usage.ru_maxrss * 1024, True
