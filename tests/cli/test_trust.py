@@ -179,3 +179,13 @@ def test_a_folder_that_goes_away_is_noticed_within_an_epoch(deleted: bool, tmp_p
     wait_for(again, run / "metrics.jsonl", 3)
     again.kill()
     again.communicate()
+
+
+@pytest.mark.parametrize(
+    "option", ["--batch-size", "--limit-train", "--epochs", "--seed", "--hidden"]
+)
+def test_numbers_beyond_64_bits_are_refused(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out = al("train", option, "9" * 20, "--run-folder", str(tmp_path / "run"), capsys=capsys)
+    assert (code, f"is {'9' * 20}; expected" in out) == (2, True)

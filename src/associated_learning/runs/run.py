@@ -48,7 +48,7 @@ from associated_learning.runs.result import (
     read_result,
     write_result,
 )
-from associated_learning.runs.size_limits import check_sizes
+from associated_learning.runs.size_limits import check_numbers, check_sizes
 from associated_learning.runs.sources import check_sources, keep_sources
 from associated_learning.runs.trainer_settings import choose_device, make_trainer
 from associated_learning.runs.training_scores import TrainingScores, read_training_scores
@@ -115,6 +115,7 @@ def train_run(
         KeyboardInterrupt: Ctrl-C, after the batch is done and saved.
     """
     config = resolved(config)
+    check_numbers(config.to_json())
     _check_same(config, folder)
     with sole_training(folder):
         return _train(config, folder, callbacks, data, known_vectors, ranks)

@@ -8,11 +8,12 @@ from typing import Any
 
 from associated_learning.errors import InputError
 
-__all__ = ["check_backbone_sizes", "check_sizes"]
+__all__ = ["check_backbone_sizes", "check_numbers", "check_sizes"]
 
 _MOST_LAYERS = 10_000
 _WIDEST = 2**24  # units, pixels, classes or words
 _MOST_WEIGHTS = 2**36  # 256 GB of float32
+_LARGEST_NUMBER, _LARGEST_SEED = 2**48, 2**63 - 1
 _LAYERS = ("num_layers", "num_hidden_layers", "encoder_layers", "decoder_layers", "n_layer")
 _WIDTHS = ("hidden", "latent", "bridge_hidden", "embedding_dim", "vocabulary_size", "image_size")
 
@@ -27,6 +28,7 @@ def check_sizes(settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
     Raises:
         InputError: One is beyond all bounds; names it.
     """
+    check_numbers(settings)
     layers = {name: settings.get(name) for name in _LAYERS}
     widths = {name: settings.get(name) for name in _WIDTHS}
     widths |= {name: inputs.get(name) for name in ("num_classes", "vocabulary_size")}
@@ -37,6 +39,20 @@ def check_sizes(settings: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
     known = [size for name, size in widths.items() if size and name != "vocabulary_size"]
     two = sorted(known)[-2:]
     _check_weights(math.prod(two) * (settings.get("num_layers") or 1))
+
+
+def check_numbers(settings: Mapping[str, Any]) -> None:
+    """Check that the numbers of settings fit into those that torch counts with.
+
+    Raises:
+        InputError: One does not; names it.
+
+    Example:
+        >>> check_numbers({"batch_size": 64, "seed": 7})
+    """
+    seeds = {name: value for name, value in settings.items() if name.endswith("seed")}
+    _check_bounded(seeds, _LARGEST_SEED)
+    _check_bounded({k: v for k, v in settings.items() if k not in seeds}, _LARGEST_NUMBER)
 
 
 def check_backbone_sizes(config: Mapping[str, Any]) -> None:
