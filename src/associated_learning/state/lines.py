@@ -37,7 +37,7 @@ def read_lines(path: Path) -> Lines:
     Example:
         >>> import pathlib, tempfile
         >>> path = pathlib.Path(tempfile.mkdtemp(), "ledger")
-        >>> _ = path.write_text("one\\ntwo\\nthr")
+        >>> _ = path.write_text("one\ntwo\nthr")
         >>> read_lines(path)
         Lines(whole=['one', 'two'], torn='thr')
     """

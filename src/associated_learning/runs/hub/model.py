@@ -103,7 +103,7 @@ class HubModel(NamedTuple):
         """
         if spec.kind != self.kind:
             raise InputError(
-                f"--model {self.name} reads {_plural(self.kind)}, the data are of kind "
+                f"--model {self.name} reads {self.kind}s, the data are of kind "
                 f"{spec.kind}; use {_other(spec.kind)}."
             )
         config = copy.deepcopy(self.config)
@@ -128,18 +128,16 @@ class HubModel(NamedTuple):
         """
         if self.weights is None:
             return fresh_model(config)
+        folder = safe_weights(self.weights)
         try:
             with quiet_transformers():
                 model, report = model_class(config).from_pretrained(
-                    safe_weights(self.weights),
+                    folder,
                     config=config,
                     use_safetensors=True,
                     output_loading_info=True,
-                    trust_remote_code=False,
                     local_files_only=True,
                 )
-        except InputError:
-            raise
         except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
             raise InputError(
                 f"the weights of {self.name} cannot be read ({error}); expected a "
@@ -290,10 +288,6 @@ def _fit_images(model: HubModel, config: Any, spec: InputSpec) -> None:
 def _patch(side: int) -> int:
     """Return the divisor of a side that cuts it into about eight patches."""
     return min((d for d in range(1, side + 1) if side % d == 0), key=lambda d: abs(side / d - 8))
-
-
-def _plural(kind: str) -> str:
-    return {"text": "texts", "image": "images"}[kind]
 
 
 def _other(kind: str) -> str:
