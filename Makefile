@@ -3,13 +3,22 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint types docs clean
+# Two workers; tests that measure time are in one group, which one worker does in turn.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+.PHONY: demo test test-all checks lint types docs bare clean
 
 demo: $(STAMP)
 	$(BIN)/al demo
 
-test: lint types docs
-	$(BIN)/python -m pytest
+test: checks
+	$(PYTEST) -q -m "not long"
+
+test-all: checks
+	$(PYTEST) -q
+
+checks: $(STAMP)
+	$(MAKE) --no-print-directory -j 2 lint types docs
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -21,6 +30,16 @@ types: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
+# What `pip install associated_learning` alone can do: the wheel in an empty environment.
+BARE := .venv-bare
+bare: $(STAMP)
+	rm -rf $(BARE) dist-bare
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist-bare .
+	$(PYTHON) -m venv $(BARE)
+	$(BARE)/bin/python -m pip install --quiet --constraint constraints.txt pip torch
+	$(BARE)/bin/python -m pip install --quiet --constraint constraints.txt dist-bare/*.whl
+	$(BARE)/bin/python -I tests/bare_install.py
+
 # torch first and by its exact version: an unpinned torch would pull the CUDA build.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -29,4 +48,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache docs/_build
+	rm -rf .venv .venv-bare dist-bare .mypy_cache .ruff_cache .pytest_cache docs/_build

@@ -26,7 +26,7 @@ def training_step(
 
     def update() -> None:
         nonlocal step
-        al.update_network(blocks, optimizers, x, t0, seed=0, step=step)
+        al.update_network(blocks, optimizers, x, t0, step=step)
         step += 1
         if device.type == "cuda":
             torch.cuda.synchronize(device)

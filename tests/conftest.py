@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,14 +12,39 @@ import pytest
 import torch
 from torch import nn
 
-import associated_learning as al
-from associated_learning.state.files import read_json, write_json
+# Rich asks for the width where it is imported, and processes that pytest starts inherit one from
+# GNU readline: what a test prints must depend neither on that nor on the user's terminal.
+for _name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "CLICOLOR_FORCE"):
+    os.environ.pop(_name, None)
+
+import associated_learning as al  # noqa: E402
+from associated_learning.state.files import read_json, write_json  # noqa: E402
+
+_MEMORY = Path("/dev/shm")  # a disk waits for every checkpoint to reach it, memory does not
+_ROOM = 4 * 1024**3
+
+
+def pytest_configure() -> None:
+    """Compute with one thread, and keep temporary files in memory where there is room for them.
+
+    Fixtures of a module are made before those of its first test, and sums depend on the threads.
+    """
+    torch.set_num_threads(1)
+    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_and_seed() -> None:
-    torch.set_num_threads(1)
+def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "xterm")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_seed() -> Iterator[None]:
     torch.manual_seed(0)
+    yield
+    torch.set_num_threads(1)  # whatever the test had need of
 
 
 @pytest.fixture

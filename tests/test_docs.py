@@ -149,6 +149,10 @@ def test_tests_named_in_contributing_exist() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
     assert len(named) >= 10
+    laws = [line for line in text.splitlines() if line.startswith("| **")]
+    assert len(laws) > 15
+    for law in laws:  # each with its test and how long that takes
+        assert re.search(r"`tests/[\w/]+\.py::\w+` \| (?:< )?[\d.]+ \|$", law), law
     for file, name in named:
         assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), name
 

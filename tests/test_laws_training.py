@@ -11,7 +11,6 @@ import torch
 import associated_learning as al
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.tensors.nested import tensors_in
-from associated_learning.tensors.randomness.keyed import StepKey
 from conftest import batches_of, dense_network, noisy_network
 from reference import NAMES, ReferenceAL
 
@@ -99,7 +98,7 @@ def test_training_equals_the_papers_algorithm_step_by_step(detach_target: bool, 
         optimizers = make_optimizers(net.blocks(), torch.optim.Adam, lr=0.01)
         for step, (x, y) in enumerate(batches_of(20)):
             x, t0 = x.double(), torch.nn.functional.one_hot(y, 4).double()
-            ours = al.update_network(net.blocks(), optimizers, x, t0, seed=0, step=step)
+            ours = al.update_network(net.blocks(), optimizers, x, t0, step=step)
             theirs = oracle.train_step(x, t0)
             torch.testing.assert_close(
                 [(float(o["associated"]), float(o["autoencoder"])) for o in ours], theirs
@@ -121,7 +120,7 @@ def test_update_network_equals_joint_backward_of_the_summed_losses() -> None:
     one_optimizers = make_optimizers(one.blocks(), torch.optim.SGD, lr=0.1)
     two_optimizer = torch.optim.SGD(two.parameters(), lr=0.1)
     for step, (x, y) in enumerate(batches_of(5)):
-        al.update_network(one.blocks(), one_optimizers, x, one.target.encode(y), seed=0, step=step)
+        al.update_network(one.blocks(), one_optimizers, x, one.target.encode(y), step=step)
         two_optimizer.zero_grad()
         sum(sum(out.losses.values()) for out in two.associate(x, y)).backward()
         two_optimizer.step()
@@ -135,15 +134,18 @@ def test_randomness_is_keyed_by_seed_layer_and_step() -> None:
     t0, layer = net.target.encode(y), net.al_layers()[0]
     still = torch.optim.SGD(layer.parameters(), lr=0.0)
 
-    def s_of(key: StepKey) -> torch.Tensor:
-        s: torch.Tensor = al.update_layer(layer, still, x, t0, key=key).s
+    def s_of(seed: int, number: int, step: int) -> torch.Tensor:
+        rule = al.UpdateRule(seed=seed)
+        s: torch.Tensor = al.update_layer(
+            layer, still, x, t0, number=number, step=step, rule=rule
+        ).s
         return s
 
-    first = s_of(StepKey(0, 1, 0))
+    first = s_of(0, 1, 0)
     torch.rand(100)
-    assert torch.equal(s_of(StepKey(0, 1, 0)), first)
-    for other in (StepKey(1, 1, 0), StepKey(0, 2, 0), StepKey(0, 1, 1)):
-        assert not torch.equal(s_of(other), first)
+    assert torch.equal(s_of(0, 1, 0), first)
+    for other in ((1, 1, 0), (0, 2, 0), (0, 1, 1)):
+        assert not torch.equal(s_of(*other), first)
 
 
 def test_keyed_updates_leave_the_global_generator_alone() -> None:
@@ -151,7 +153,7 @@ def test_keyed_updates_leave_the_global_generator_alone() -> None:
     ((x, y),) = batches_of(1)
     before = torch.random.get_rng_state()
     still = torch.optim.SGD(net.layers[0].parameters(), lr=0.0)
-    al.update_layer(net.al_layers()[0], still, x, net.target.encode(y), key=StepKey(0, 1, 0))
+    al.update_layer(net.al_layers()[0], still, x, net.target.encode(y), number=1, step=0)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -160,9 +162,8 @@ def test_clipping_bounds_each_layers_own_gradient() -> None:
     ((x, y),) = batches_of(1)
     optimizers = [torch.optim.SGD(block.parameters(), lr=1.0) for block in net.blocks()]
     before = [[p.detach().clone() for p in layer.parameters()] for layer in net.al_layers()]
-    al.update_network(
-        net.blocks(), optimizers, 100 * x, net.target.encode(y), seed=0, step=0, clip=0.01
-    )
+    t0, rule = net.target.encode(y), al.UpdateRule(clip=0.01)
+    al.update_network(net.blocks(), optimizers, 100 * x, t0, step=0, rule=rule)
     for layer, old in zip(net.al_layers(), before, strict=True):
         moved = torch.cat(
             [(p.detach() - o).flatten() for p, o in zip(layer.parameters(), old, strict=True)]
@@ -176,7 +177,7 @@ def test_frozen_layer_is_left_alone_and_feeds_the_next() -> None:
     before = {key: value.clone() for key, value in net.state_dict().items()}
     optimizers = make_optimizers(net.blocks(), lr=0.1)
     optimizers[0] = None
-    al.update_network(net.blocks(), optimizers, x, net.target.encode(y), seed=0, step=0)
+    al.update_network(net.blocks(), optimizers, x, net.target.encode(y), step=0)
     changed = {
         key for key, value in net.state_dict().items() if not torch.equal(value, before[key])
     }
@@ -188,7 +189,7 @@ def test_frozen_layer_keeps_its_statistics_and_drops_nothing() -> None:
     net = noisy_network(1)
     ((x, y),) = batches_of(1)
     before = {key: value.clone() for key, value in net.state_dict().items()}
-    output = al.update_layer(net.layers[0], None, x, net.target.encode(y), key=StepKey(0, 1, 0))
+    output = al.update_layer(net.layers[0], None, x, net.target.encode(y), number=1, step=0)
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
     net.eval()
     assert torch.equal(output.s, net.layers[0].f(x))
@@ -251,7 +252,7 @@ def test_a_gradient_that_is_not_finite_spares_the_weights() -> None:
     with pytest.raises(al.NonFiniteLossError, match="the gradient of layer 1 is not finite"):
         al.update_network(
             net.blocks(), make_optimizers(net.blocks()), x, net.target.encode(y),
-            seed=0, step=0, clip=1.0,
+            step=0, rule=al.UpdateRule(clip=1.0),
         )  # fmt: skip
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
 
@@ -266,7 +267,7 @@ def test_nan_names_layer_and_batch_and_spares_the_weights() -> None:
         al.NonFiniteLossError, match=r"layer 2 is not finite at batch 7 .* were not"
     ):
         al.update_network(
-            net.blocks(), make_optimizers(net.blocks()), x, net.target.encode(y), seed=0, step=7
+            net.blocks(), make_optimizers(net.blocks()), x, net.target.encode(y), step=7
         )
     for key, value in net.layers[1].state_dict().items():
         assert torch.equal(value.nan_to_num(9.0), before[key].nan_to_num(9.0))
@@ -283,9 +284,8 @@ def test_bf16_autocast_stays_near_float32() -> None:
             make_optimizers(net.blocks()),
             x,
             net.target.encode(y),
-            seed=0,
             step=0,
-            precision=precision,
+            rule=al.UpdateRule(precision=precision),
         )
         losses.append([float(value) for terms in found for value in terms.values()])
     # bf16 keeps 8 bits of mantissa: relative steps of 2^-8, a few of them add up

@@ -8,9 +8,11 @@ import pytest
 
 import associated_learning as al
 from associated_learning.runs.config import RunConfig
-from associated_learning.runs.families import build_network, resolved
+from associated_learning.runs.defaults import restored
+from associated_learning.runs.families import build_network
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.ledger.ledger import LedgerRow, read_rows
+from ledger_rows import made_row
 from reproduction.report.content import Content, make_content
 from reproduction.report.markdown import (
     depths_table,
@@ -70,17 +72,17 @@ def test_the_table_of_readouts_is_the_ledgers() -> None:
     for variant in ("pooled", "flatten", "average"):
         of_variant = [row for row in rows if row.variant == variant]
         assert [row.seed for row in of_variant] == [0, 1, 2]
-        net = build_network(resolved(RunConfig(**of_variant[0].config)), images)
+        net = build_network(restored(of_variant[0].config), images)
         parameters[variant] = al.count_parameters(net).training
     assert variants_table(rows, parameters) in page
-    assert all(row.commit[:7] in page for row in rows)
+    assert all(row.result.commit[:7] in page for row in rows)
 
 
 def test_the_table_of_fine_tuning_is_the_ledgers() -> None:
     page = (ROOT / "docs/convert.md").read_text(encoding="utf-8")
     rows = ledger("minilm")
     assert depths_table(rows, ["bp", "al-3", "al-6"]) in page
-    assert all(row.commit[:7] in page for row in rows)
+    assert all(row.result.commit[:7] in page for row in rows)
 
 
 def test_the_table_of_growth_is_the_ledgers() -> None:
@@ -88,22 +90,20 @@ def test_the_table_of_growth_is_the_ledgers() -> None:
     rows = ledger("growth")
     assert {row.seed for row in rows} == {0, 1, 2}
     assert growth_table(rows) in page
-    assert all(row.commit[:7] in page for row in rows)
+    assert all(row.result.commit[:7] in page for row in rows)
 
 
 def test_a_table_of_depths_leaves_blank_what_a_variant_has_not() -> None:
     first = first_runs()[0]
     scores = {("a", 0): [0.5], ("a", 1): [0.7], ("b", 0): [0.1, 0.2], ("b", 1): [0.1, 0.4]}
     rows = [
-        LedgerRow(
-            **{
-                **vars(first),
-                "data": "d",
-                "variant": v,
-                "seed": seed,
-                "test": test,
-                "validation": test,
-            }
+        made_row(
+            first.to_json(),
+            data="d",
+            variant=v,
+            seed=seed,
+            test=test,
+            validation=test,
         )
         for (v, seed), test in scores.items()
     ]
@@ -122,9 +122,7 @@ def test_a_table_of_variants_shows_mean_and_deviation_over_seeds() -> None:
     }
     first = first_runs()[0]
     rows = [
-        LedgerRow(
-            **{**vars(first), "variant": variant, "seed": seed, "test": test, "validation": test}
-        )
+        made_row(first.to_json(), variant=variant, seed=seed, test=test, validation=test)
         for (variant, seed), test in scores.items()
     ]
     # of two numbers d apart the standard deviation is d / sqrt(2)
@@ -143,21 +141,23 @@ def test_the_papers_tables_are_the_ledgers(content: Content) -> None:
 
 def test_every_row_says_how_to_make_it_again() -> None:
     for row in read_rows(ROOT / "results" / "ledger.jsonl"):
-        clean = len(row.commit) == 40
-        assert clean or row.commit in PATCHED, f"{row.data} {row.method}: commit {row.commit}"
+        clean = len(row.result.commit) == 40
+        assert clean or row.result.commit in PATCHED, (
+            f"{row.data} {row.method}: commit {row.result.commit}"
+        )
         settings = {name: v for name, v in row.config.items() if name not in RETIRED}
         assert RunConfig(**settings).seed == row.seed
         assert "/" not in str(row.config["data_root"])
-        assert len(row.validation) == len(row.test)
+        assert len(row.result.validation_scores) == len(row.result.test_scores)
 
 
 def test_a_table_shows_each_score_under_its_depth() -> None:
-    row = LedgerRow(
+    row = made_row(
         experiment="x", data="d", model="m", method="al", variant="default", seed=0, commit="c",
         config={}, hardware="h", torch="t", epochs=4, best_epoch=2, validation=[0.5, 0.75],
         test=[0.25, 0.5], seconds=120.0,
     )  # fmt: skip
-    bp = LedgerRow(**{**vars(row), "method": "bp", "test": [0.5], "validation": [0.75]})
+    bp = made_row(row.to_json(), method="bp", test=[0.5], validation=[0.75])
     assert scores_table([row, bp]).splitlines() == [
         "| data | model | method | depth 1 | full | validation | best epoch |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: |",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from associated_learning.runs.config import RunConfig
-from associated_learning.runs.exits.early_exit import parsed_goal, tune_run
+from associated_learning.runs.exits.early_exit import parsed_goal, recorded
 from associated_learning.runs.exits.plot import plot_exits
 from associated_learning.runs.exits.report import BATCH_SIZES, ExitReport, exit_report
-from associated_learning.runs.families import resolved
 from associated_learning.runs.inputs import load_data
 from associated_learning.runs.ledger.ledger import append_row, make_row
 from associated_learning.runs.result import read_result
@@ -71,10 +70,11 @@ def _report(name: str, arguments: argparse.Namespace) -> ExitReport:
     al, bp = (_trained(name, method, arguments) for method in ("al", "bp"))
     opened, rival = open_run(al), open_run(bp)
     places = {"data_root": arguments.data_root, "vectors": arguments.vectors}
-    data = load_data(RunConfig(**{**asdict(opened.config), **places}), opened.preprocessor)
+    data = load_data(replace(opened.config, **places), opened.preprocessor)
     torch.set_num_threads(arguments.threads)
-    tuned = tune_run(opened, data, parsed_goal(arguments.goal), arguments.measure)
-    return exit_report(opened, data, tuned, backprop=rival)
+    validation = recorded(opened, data, "validation")
+    tuned = validation.tuned(parsed_goal(arguments.goal), arguments.measure)
+    return exit_report(opened, data, tuned, validation=validation, backprop=rival)
 
 
 def _trained(name: str, method: str, arguments: argparse.Namespace) -> Path:
@@ -95,7 +95,7 @@ def _trained(name: str, method: str, arguments: argparse.Namespace) -> Path:
         train_run(config, folder, callbacks=[ProgressBar(f"{name} by {method.upper()}")])
     result = read_result(folder)
     if arguments.ledger is not None and result is not None:
-        config = resolved(read_config(folder))
+        config = read_config(folder)
         append_row(arguments.ledger, make_row(config, result, experiment="exits"))
     return folder
 

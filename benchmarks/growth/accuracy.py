@@ -21,7 +21,7 @@ from rich.progress import track
 from rich.table import Table
 
 from associated_learning.runs.config import RunConfig
-from associated_learning.runs.families import resolved
+from associated_learning.runs.defaults import resolved
 from associated_learning.runs.ledger.ledger import append_row, make_row
 from associated_learning.runs.result import RunResult
 from associated_learning.runs.run import train_run

@@ -26,10 +26,10 @@ from timing import Spread, ratios, spread
 import associated_learning as al
 from associated_learning.data.batches import Batches
 from associated_learning.runs.config import RunConfig
-from associated_learning.runs.families import build_network, resolved
+from associated_learning.runs.defaults import resolved
+from associated_learning.runs.families import build_network
 from associated_learning.runs.inputs import input_spec, load_data, training_batches
 from associated_learning.state.optimizers import make_optimizers
-from associated_learning.tensors.randomness.keyed import StepKey
 from associated_learning.training.growth.activation_cache.making import cache_activations
 from associated_learning.training.growth.activation_cache.upper_layers import UpperLayers
 from associated_learning.training.growth.branches import BranchedNetwork
@@ -143,7 +143,7 @@ def _layers(net: al.ALNetwork, train: Batches) -> Callable[[], list[float]]:
             s, t = x, net.target.encode(y)
             for i, (block, optimizer) in enumerate(zip(blocks, optimizers, strict=True)):
                 begin = time.perf_counter()
-                s, t, _ = update_layer(block, optimizer, s, t, key=StepKey(0, i + 1, step))
+                s, t, _ = update_layer(block, optimizer, s, t, number=i + 1, step=step)
                 seconds[i] += time.perf_counter() - begin
         return seconds
 

@@ -64,7 +64,7 @@ def layer_by_layer(net: al.Network, batch: Batch) -> Callable[[], object]:
     """Return one update by `update_network`; backpropagation's network is its one layer."""
     blocks, t0 = net.blocks(), net.target.encode(batch.y)
     optimizers = make_optimizers(blocks)
-    return lambda: al.update_network(blocks, optimizers, batch.x, t0, seed=0, step=0)
+    return lambda: al.update_network(blocks, optimizers, batch.x, t0, step=0)
 
 
 def sum_of_losses(net: al.ALNetwork, batch: Batch) -> Callable[[], object]:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 import associated_learning as al
 from associated_learning import models
 from associated_learning.state.optimizers import make_optimizers
-from associated_learning.tensors.randomness.keyed import StepKey
 from training import LEARNING_RATE, Batches, Watch
 
 __all__ = ["Epoch", "deep", "layer_seconds", "plain_seconds", "real_epoch", "text", "waiting"]
@@ -59,7 +58,7 @@ def layer_seconds(depth: int, steps: int) -> list[list[float]]:
         s, t, row = x, t0, list[float]()
         for i, (block, optimizer) in enumerate(zip(blocks, optimizers, strict=True), start=1):
             begin = time.perf_counter()
-            s, t, _ = al.update_layer(block, optimizer, s, t, key=StepKey(0, i, step))
+            s, t, _ = al.update_layer(block, optimizer, s, t, number=i, step=step)
             row.append(time.perf_counter() - begin)
         rows.append(row)
     return [list(column) for column in zip(*rows[_WARM_UP:], strict=True)]
@@ -72,7 +71,7 @@ def plain_seconds(depth: int, steps: int) -> float:
     optimizers = make_optimizers(blocks, lr=LEARNING_RATE)
     for step in range(_WARM_UP + steps):
         begin = time.perf_counter()
-        al.update_network(blocks, optimizers, x, t0, seed=0, step=step)
+        al.update_network(blocks, optimizers, x, t0, step=step)
         seconds.append(time.perf_counter() - begin)
     return statistics.median(seconds[_WARM_UP:])
 

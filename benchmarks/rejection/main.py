@@ -23,6 +23,7 @@ from associated_learning.data.batches import Batches
 from associated_learning.inference.exits.record import record_exits
 from associated_learning.inference.exits.rejection import label_doubt, novelty
 from associated_learning.runs.config import RunConfig
+from associated_learning.runs.defaults import resolved
 from associated_learning.runs.exits.early_exit import al_network
 from associated_learning.runs.inputs import evaluation_batches, load_data
 from associated_learning.runs.result import read_result
@@ -82,7 +83,8 @@ def _strange(opened: OpenRun, data_root: str | None) -> dict[str, float]:
 
 def _stranger(name: str, opened: OpenRun, data_root: str | None) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the test images of another set as the network is given its own: grey, of one size."""
-    data, size = load_data(RunConfig(data=name, data_root=data_root)), opened.spec.shape[1:]
+    data = load_data(resolved(RunConfig(data=name, data_root=data_root)))
+    size = opened.spec.shape[1:]
     theirs, ours = (one.to_dict() for one in (data.preprocessor, opened.preprocessor))
     for x, y in Batches(samples=data.test, batch_size=256, shuffle=False).epoch(0):
         grey = (x * _channels(theirs["std"]) + _channels(theirs["mean"])).mean(dim=1, keepdim=True)

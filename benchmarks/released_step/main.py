@@ -82,8 +82,8 @@ def ours(
         linear_decoders=True,
     )
     blocks, t0 = net.blocks(), net.target.encode(y)
-    optimizers = make_optimizers(blocks, lr=1e-3)
-    return lambda: al.update_network(blocks, optimizers, x, t0, seed=0, step=0, precision=precision)
+    optimizers, rule = make_optimizers(blocks, lr=1e-3), al.UpdateRule(precision=precision)
+    return lambda: al.update_network(blocks, optimizers, x, t0, step=0, rule=rule)
 
 
 def ladder(x: al.PaddedSequence, y: Tensor) -> dict[str, Callable[[], object]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from architecture import Architecture
+from hard import HARD
 from plain import PLAIN
 from senses import AUDIO, SERIES, VIDEO
 from text import TEXT
@@ -11,5 +12,5 @@ from vision import VISION
 __all__ = ["ZOO"]
 
 ZOO: dict[str, Architecture] = {
-    entry.name: entry for entry in [*VISION, *TEXT, *AUDIO, *VIDEO, *SERIES, *PLAIN]
+    entry.name: entry for entry in [*VISION, *TEXT, *AUDIO, *VIDEO, *SERIES, *PLAIN, *HARD]
 }

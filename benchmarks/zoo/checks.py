@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import associated_learning as al
 from associated_learning.state.optimizers import make_optimizers
-from associated_learning.tensors.randomness.keyed import StepKey, seeded
+from associated_learning.tensors.randomness.keyed import seeded
 
 __all__ = ["CHECKS", "Setting", "rising_layers"]
 
@@ -159,7 +159,7 @@ def training(specimen: Specimen, setting: Setting) -> None:
 def _train(layer: nn.Module, s: Any, t: Tensor, number: int, setting: Setting) -> None:
     (optimizer,) = make_optimizers([layer], torch.optim.Adam, lr=setting.lr)
     for step in range(setting.steps):
-        al.update_layer(layer, optimizer, s, t, key=StepKey(0, number, step))
+        al.update_layer(layer, optimizer, s, t, number=number, step=step)
 
 
 def _mean_loss(layer: nn.Module, s: Any, t: Tensor) -> float:
@@ -183,7 +183,7 @@ def rising_layers(specimen: Specimen, setting: Setting) -> list[int]:
     blocks, t0 = net.blocks(), net.target.encode(y)
     optimizers = make_optimizers(blocks, torch.optim.Adam, lr=setting.lr)
     for step in range(setting.steps):
-        al.update_network(blocks, optimizers, x, t0, seed=0, step=step)
+        al.update_network(blocks, optimizers, x, t0, step=step)
     after = _mean_losses(net, x, y)
     pairs = zip(before, after, strict=True)
     return [i for i, (old, new) in enumerate(pairs, start=1) if not new < old]

@@ -16,9 +16,11 @@ import torch
 import transformers
 from architecture import Architecture
 from architectures import ZOO
-from checks import CHECKS, Setting, rising_layers
 from separate import LayerProcesses
-from specimen import convert
+from specimen import CheckError, convert
+
+import associated_learning as al
+from checks import CHECKS, Setting, rising_layers
 
 _COLUMNS = ("convert", *CHECKS)
 _ROW = "{:<20} {:<7}{:>7}{:>8}{:>12}  " + "{:>10}" * len(_COLUMNS) + "{:>8}{:>8}"
@@ -28,11 +30,20 @@ _UNDIVIDED = 0.75
 
 
 class Failure(NamedTuple):
-    """A check that an architecture did not pass, and why."""
+    """A check that an architecture did not pass, and why.
+
+    Attributes:
+        name: Of the architecture.
+        check: That it did not pass.
+        reason: What was raised.
+        fault: "silent" if it converted into something else, "foreign" if an error came that is
+            not the library's, "needless" if it was refused.
+    """
 
     name: str
     check: str
     reason: str
+    fault: str
 
 
 class Result(NamedTuple):
@@ -78,7 +89,12 @@ def examine(entry: Architecture, setting: Setting) -> Result:
 
 
 def _failure(entry: Architecture, check: str, error: Exception) -> Failure:
-    return Failure(entry.name, check, f"{type(error).__name__}: {error}")
+    fault = "foreign"
+    if isinstance(error, al.AssociatedLearningError):
+        fault = "needless"
+    elif isinstance(error, CheckError):
+        fault = "silent"
+    return Failure(entry.name, check, f"{type(error).__name__}: {error}", fault)
 
 
 def show(result: Result) -> None:
@@ -121,12 +137,20 @@ def main() -> None:
     print(json.dumps({**summary(results), "steps": arguments.steps, "lr": arguments.lr}))
 
 
+def _count(results: list[Result], fault: str) -> int:
+    """Return how many architectures have a fault of a kind."""
+    return sum(any(failure.fault == fault for failure in r.failures) for r in results)
+
+
 def summary(results: list[Result]) -> dict[str, Any]:
     """Return what is printed as JSON."""
     share = sum(not result.failures for result in results) / len(results)
     return {
         "models": len(results),
         "share": round(share, 4),
+        "silent": _count(results, "silent"),
+        "foreign": _count(results, "foreign"),
+        "needless": _count(results, "needless"),
         "failed": [failure._asdict() for result in results for failure in result.failures],
         "kinds": dict(Counter(result.entry.kind for result in results)),
         "undivided": [r.entry.name for r in results if r.layers and r.largest > _UNDIVIDED],

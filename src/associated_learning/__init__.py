@@ -8,7 +8,9 @@ own; no gradient crosses from one layer to another. See `ALLayer` for the layer 
 
 from associated_learning.backprop import BPNetwork
 from associated_learning.conversion import (
+    ALOptions,
     ConvertedNetwork,
+    Example,
     Partners,
     Plan,
     al_form,
@@ -31,7 +33,8 @@ from associated_learning.inference.evaluation import evaluate, predict_batches
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.layer import ALLayer
 from associated_learning.network import ALNetwork, Network
-from associated_learning.state.checkpoint import Checkpoints, load_weights, save_weights
+from associated_learning.state.checkpoint import Checkpoints
+from associated_learning.state.weights import load_weights, save_weights
 from associated_learning.targets import Classes, MultiLabel, Regression
 from associated_learning.tensors.padded_sequence import PaddedSequence
 from associated_learning.training.growth.activation_cache.making import cache_activations
@@ -42,7 +45,7 @@ from associated_learning.training.loader import LoaderBatches
 from associated_learning.training.stage_trace import StageTrace
 from associated_learning.training.target_warmup import warm_targets
 from associated_learning.training.trainer import Trainer
-from associated_learning.update import update_layer, update_network
+from associated_learning.update import UpdateRule, update_layer, update_network
 from associated_learning.verification.equivalence import Equivalence, verify_pipeline
 from associated_learning.verification.laws import verify
 
@@ -51,6 +54,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ALLayer",
     "ALNetwork",
+    "ALOptions",
     "AssociatedLearningError",
     "BPNetwork",
     "BranchedNetwork",
@@ -60,6 +64,7 @@ __all__ = [
     "ConversionError",
     "ConvertedNetwork",
     "Equivalence",
+    "Example",
     "Growth",
     "InputError",
     "LoaderBatches",
@@ -73,6 +78,7 @@ __all__ = [
     "Regression",
     "StageTrace",
     "Trainer",
+    "UpdateRule",
     "UpperLayers",
     "VerificationError",
     "al_form",

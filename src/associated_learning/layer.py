@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
+from associated_learning.errors import InputError
 from associated_learning.losses.equation3 import associated_loss, autoencoder_loss
-from associated_learning.tensors.nested import detach
+from associated_learning.tensors.nested import detach, tensors_in
 
-__all__ = ["ALLayer", "Branch", "JointLayers", "LayerOutput"]
+__all__ = [
+    "ALLayer",
+    "Branch",
+    "JointLayers",
+    "LayerOutput",
+    "PerLayer",
+    "check_fit",
+    "one_for_each",
+]
+
+T = TypeVar("T")
+PerLayer: TypeAlias = T | Sequence[T]  # one for each layer, from the input up, or one for all
 
 
 class LayerOutput(NamedTuple):
@@ -49,6 +61,16 @@ class ALLayer(nn.Module):
         use_associated: False leaves the associated loss out (Table 6, row 2). Then only the
             layers above can train f, so their gradient stops must be off.
         stop_gradients: False lets this layer's loss train the layer below (Table 6, row 1).
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> layer = ALLayer(
+        ...     f=nn.Linear(4, 8), b=nn.Linear(8, 5), g=nn.Linear(3, 5), h=nn.Linear(5, 3)
+        ... )
+        >>> s, t, losses = layer(torch.randn(2, 4), torch.eye(3)[:2])
+        >>> s.shape, t.shape, list(losses)
+        (torch.Size([2, 8]), torch.Size([2, 5]), ['associated', 'autoencoder'])
     """
 
     def __init__(
@@ -143,3 +165,66 @@ class Branch(nn.Module):
     def forward(self, s: Any, t: Tensor) -> LayerOutput:
         """Return ``(s, t)`` as they came, and the losses of the variant."""
         return LayerOutput(s, t, self.layer(s, t).losses)
+
+
+def check_fit(layer: ALLayer, s: Any, t: Tensor, *, number: int) -> None:
+    """Check that a layer can be put on top of others.
+
+    Args:
+        layer: The layer, in evaluation mode.
+        s: What the top gives.
+        t: What the top gives, or what is like it.
+        number: That of the layer, from 1.
+
+    Raises:
+        InputError: It cannot take them, or its parts do not fit each other.
+    """
+    try:
+        s_next, t_next = layer.f(s), layer.g(t)
+        bridged, decoded = layer.bridge(s_next), layer.h(t_next)
+    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+        shapes = [list(tensor.shape) for tensor in tensors_in(s)]
+        raise InputError(
+            f"the appended layer cannot take what layer {number - 1} gives, s of shape {shapes} "
+            f"and t of {list(t.shape)}: {error}"
+        ) from error
+    _check_shape("b", bridged, t_next)
+    _check_shape("h", decoded, t)
+
+
+def _check_shape(name: str, found: Tensor, expected: Tensor) -> None:
+    if found.shape != expected.shape:
+        raise InputError(
+            f"{name} of the appended layer gives {list(found.shape)}; expected "
+            f"{list(expected.shape)}, as {'g gives' if name == 'b' else 't of the layer below'}."
+        )
+
+
+def one_for_each(what: str, value: PerLayer[T], count: int, of: str = "layers") -> list[T]:
+    """Return ``count`` values: those of a list, or one value for all.
+
+    Args:
+        what: What they are, for the error's message.
+        value: The value, or a list or tuple of them.
+        count: How many are expected.
+        of: What there are so many of.
+
+    Raises:
+        InputError: The list holds more or fewer.
+
+    Example:
+        >>> one_for_each("widths", 8, 3), one_for_each("widths", [8, 4], 2)
+        ([8, 8, 8], [8, 4])
+        >>> one_for_each("widths", [8, 4], 3)
+        Traceback (most recent call last):
+        ...
+        associated_learning.errors.InputError: 2 widths came for 3 layers; expected one for ...
+    """
+    if not isinstance(value, (list, tuple)):
+        return [value] * count  # type: ignore[list-item]
+    if len(value) != count:
+        raise InputError(
+            f"{len(value)} {what} came for {count} {of}; expected one for each, or a single one "
+            "for all."
+        )
+    return list(value)

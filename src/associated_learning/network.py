@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from associated_learning.errors import InputError
-from associated_learning.layer import ALLayer, JointLayers, LayerOutput
+from associated_learning.layer import ALLayer, JointLayers, LayerOutput, check_fit
 from associated_learning.targets import Prediction, Target
+from associated_learning.tensors.chain import encode, encodings
 from associated_learning.tensors.modes import evaluating
-from associated_learning.tensors.nested import tensors_in
 
 __all__ = ["ALNetwork", "Network", "Prefix"]
 
@@ -22,6 +22,17 @@ class Network(nn.Module, ABC):
 
     Attributes:
         target: What y is.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> x, model = torch.randn(2, 4), nn.Linear(4, 3)
+        >>> networks: list[al.Network] = [
+        ...     al.al_form([nn.Linear(4, 8)], x, al.Classes(3)), al.BPNetwork(model, al.Classes(3))
+        ... ]
+        >>> [net.predict(x).labels.shape for net in networks]
+        [torch.Size([2]), torch.Size([2])]
     """
 
     target: Target
@@ -130,6 +141,10 @@ class ALNetwork(Network):
         """Return the layers as a typed list."""
         return list(self.layers)  # type: ignore[arg-type]
 
+    def encoders(self) -> list[nn.Module]:
+        """Return ``f_1 .. f_L``."""
+        return [layer.f for layer in self.al_layers()]
+
     def _grouped(self) -> list[list[ALLayer]]:
         groups: list[list[ALLayer]] = []
         for layer in self.al_layers():
@@ -172,7 +187,10 @@ class ALNetwork(Network):
             (2, torch.Size([6, 3]))
         """
         if x is not None:
-            self._check_fit(layer, x)
+            with evaluating(self), evaluating(layer):
+                s = encode(self.encoders(), x)
+                t = self.al_layers()[-1].bridge(s)  # looks as t of the top does
+                check_fit(layer, s, t, number=self.num_layers + 1)
         self.layers.append(layer)
         try:
             self._check_layers()
@@ -187,24 +205,6 @@ class ALNetwork(Network):
             depth: Number of layers to keep, 1 to `num_layers`.
         """
         del self.layers[self.check_depth(depth) :]
-
-    def _check_fit(self, layer: ALLayer, x: Any) -> None:
-        with evaluating(self), evaluating(layer):
-            s = x
-            for below in self.al_layers():
-                s = below.f(s)
-            t = self.al_layers()[-1].bridge(s)  # looks as t of the top does
-            try:
-                s_next, t_next = layer.f(s), layer.g(t)
-                bridged, decoded = layer.bridge(s_next), layer.h(t_next)
-            except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
-                shapes = [list(tensor.shape) for tensor in tensors_in(s)]
-                raise InputError(
-                    f"the appended layer cannot take what layer {self.num_layers} gives, s of "
-                    f"shape {shapes} and t of {list(t.shape)}: {error}"
-                ) from error
-        _check_shape("b", bridged, t_next)
-        _check_shape("h", decoded, t)
 
     def associate(self, x: Any, y: Tensor) -> list[LayerOutput]:
         """Run all layers in training form and return every layer's ``(s, t, losses)``.
@@ -230,17 +230,12 @@ class ALNetwork(Network):
             ``t'_0``, ``[B, target.size]``: logits, or values near ``t_0`` for squared errors.
         """
         depth = self.check_depth(depth)
-        layers = self.al_layers()[:depth]
-        s = x
-        for layer in layers:
-            s = layer.f(s)
-        return self.decode(layers[-1].bridge(s), depth)
+        s = encode(self.encoders()[:depth], x)
+        return self.decode(self.al_layers()[depth - 1].bridge(s), depth)
 
     def latents(self, x: Any) -> Iterator[Tensor]:
         """Yield ``s'_l = b_l(s_l)``, ``[B, D_l]``, of every layer in turn, sharing the encoders."""
-        s = x
-        for layer in self.al_layers():
-            s = layer.f(s)
+        for layer, s in zip(self.al_layers(), encodings(self.encoders(), x), strict=True):
             yield layer.bridge(s)
 
     def exits(self, x: Any) -> Iterator[Tensor]:
@@ -260,9 +255,8 @@ class ALNetwork(Network):
 
     def inference_modules(self, depth: int) -> list[nn.Module]:
         layers = self.al_layers()[: self.check_depth(depth)]
-        encoders: list[nn.Module] = [layer.f for layer in layers]
-        decoders: list[nn.Module] = [layer.h for layer in reversed(layers)]
-        return [*encoders, layers[-1].readout, layers[-1].b, *decoders]
+        decoders = [layer.h for layer in reversed(layers)]
+        return [*self.encoders()[:depth], layers[-1].readout, layers[-1].b, *decoders]
 
     def prefix(self, depth: int) -> Prefix:
         """Return the stand-alone inference module of the first ``depth`` layers.
@@ -270,14 +264,6 @@ class ALNetwork(Network):
         It shares its parameters with this network; ``copy.deepcopy`` it to part them.
         """
         return Prefix(self.al_layers()[: self.check_depth(depth)])
-
-
-def _check_shape(name: str, found: Tensor, expected: Tensor) -> None:
-    if found.shape != expected.shape:
-        raise InputError(
-            f"{name} of the appended layer gives {list(found.shape)}; expected "
-            f"{list(expected.shape)}, as {'g gives' if name == 'b' else 't of the layer below'}."
-        )
 
 
 class Prefix(nn.Module):
@@ -295,9 +281,7 @@ class Prefix(nn.Module):
 
     def forward(self, x: Any) -> Tensor:
         """Return ``t'_0``, ``[B, target.size]``."""
-        for f in self.f:
-            x = f(x)
-        t: Tensor = self.b(self.readout(x))
+        t: Tensor = self.b(self.readout(encode(self.f, x)))
         for h in reversed(self.h):
             t = h(t)
         return t

@@ -145,6 +145,12 @@ class MultiLabel(Target):
     Args:
         k: Number of labels.
         loss_kind: "ce" (binary cross-entropy on logits) or "mse".
+
+    Example:
+        >>> import torch
+        >>> target = MultiLabel(3)
+        >>> target.predict(torch.tensor([[2.0, -1.0, 0.5]])).labels.int().tolist()
+        [[1, 0, 1]]
     """
 
     k: int
@@ -198,6 +204,12 @@ class Regression(Target):
 
     Args:
         d: Number of values a sample.
+
+    Example:
+        >>> import torch
+        >>> target = Regression(1)
+        >>> target.loss(torch.tensor([[1.5]]), target.encode(torch.tensor([[1.0]]))).item()
+        0.25
     """
 
     d: int

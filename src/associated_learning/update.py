@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,9 +19,43 @@ from associated_learning.tensors.modes import evaluating
 from associated_learning.tensors.nested import detach, tensors_in
 from associated_learning.tensors.randomness.keyed import StepKey, seeded
 
-__all__ = ["Randomness", "autocast", "update_blocks", "update_layer", "update_network"]
+__all__ = [
+    "Randomness",
+    "UpdateRule",
+    "autocast",
+    "update_blocks",
+    "update_layer",
+    "update_network",
+]
 
 Randomness = Callable[..., AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateRule:
+    """How a layer is updated: all that does not change from one update to the next.
+
+    Attributes:
+        seed: Keys the randomness inside a layer, with its number and the step.
+        clip: Largest norm of a layer's gradient; None for no clipping.
+        precision: Autocast type of forward and loss, such as ``torch.bfloat16``; None for that
+            of the tensors.
+        randomness: How random numbers are keyed: `seeded` by torch's own generators, which one
+            thread at a time can use; `thread_seeded` by generators of this thread alone.
+
+    Example:
+        >>> import associated_learning as al
+        >>> al.UpdateRule(seed=7, clip=1.0).clip
+        1.0
+    """
+
+    seed: int = 0
+    clip: float | None = None
+    precision: torch.dtype | None = None
+    randomness: Randomness = seeded
+
+
+DEFAULT_RULE = UpdateRule()
 
 
 def update_layer(
@@ -29,10 +64,9 @@ def update_layer(
     s: Any,
     t: Tensor,
     *,
-    key: StepKey,
-    clip: float | None = None,
-    precision: torch.dtype | None = None,
-    randomness: Randomness = seeded,
+    number: int,
+    step: int,
+    rule: UpdateRule = DEFAULT_RULE,
 ) -> LayerOutput:
     """Algorithm 2, lines 5 to 12, for one layer: forward, loss, backward, clip, step.
 
@@ -44,11 +78,9 @@ def update_layer(
         optimizer: Holds the layer's parameters; None leaves the layer as it is (frozen).
         s: ``s_{i-1}``.
         t: ``t_{i-1}``, ``[B, D_{i-1}]``.
-        key: Keys dropout and whatever else is random in the layer.
-        clip: Largest norm of the layer's gradient; None for no clipping.
-        precision: Autocast type of forward and loss, such as ``torch.bfloat16``.
-        randomness: How random numbers are keyed: `seeded` by torch's own generators, which one
-            thread at a time can use; `drawn_from` by generators of this thread alone.
+        number: ``i``, from 1; with the step it keys dropout and whatever else is random.
+        step: Number of this update, from 0.
+        rule: How to update.
 
     Returns:
         ``s_i``, ``t_i`` and the losses, all detached.
@@ -56,10 +88,23 @@ def update_layer(
     Raises:
         InputError: The layer cannot take ``s`` and ``t``.
         NonFiniteLossError: The loss is NaN or infinite; the weights are left untouched.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> layer = al.ALLayer(
+        ...     f=nn.Linear(4, 8), b=nn.Linear(8, 5), g=nn.Linear(3, 5), h=nn.Linear(5, 3)
+        ... )
+        >>> optimizer = torch.optim.Adam(layer.parameters())
+        >>> x, t0 = torch.randn(6, 4), al.Classes(3).encode(torch.arange(6) % 3)
+        >>> s, t, losses = al.update_layer(layer, optimizer, x, t0, number=1, step=0)
+        >>> s.shape, t.shape, list(losses)
+        (torch.Size([6, 8]), torch.Size([6, 5]), ['associated', 'autoencoder'])
     """
-    device = t.device
-    fits = explained(f"layer {key.layer} cannot take batch {key.step}", s)
-    with randomness(*key, device=device), autocast(device, precision), fits:
+    device, key = t.device, StepKey(rule.seed, number, step)
+    fits = explained(f"layer {number} cannot take batch {step}", s)
+    with rule.randomness(*key, device=device), autocast(device, rule.precision), fits:
         if optimizer is None:
             with evaluating(layer):  # no statistics, no dropout: it is left as it is
                 return LayerOutput(*layer(s, t))
@@ -70,7 +115,7 @@ def update_layer(
     parameters = _parameters(optimizer)
     _drop_gradients(parameters)
     total.backward()  # type: ignore[no-untyped-call]
-    if clip is not None and not bool(torch.isfinite(clip_grad_norm_(parameters, clip))):
+    if rule.clip is not None and not bool(torch.isfinite(clip_grad_norm_(parameters, rule.clip))):
         raise NonFiniteLossError(_explain(output, key, what="gradient"))
     optimizer.step()
     # no layer's gradients outlive its update, so that memory does not grow with depth
@@ -86,10 +131,8 @@ def update_network(
     x: Any,
     t0: Tensor,
     *,
-    seed: int,
     step: int,
-    clip: float | None = None,
-    precision: torch.dtype | None = None,
+    rule: UpdateRule = DEFAULT_RULE,
 ) -> list[dict[str, Tensor]]:
     """Algorithm 2, lines 3 to 12: update all layers on one minibatch, from the input up.
 
@@ -98,17 +141,25 @@ def update_network(
         optimizers: One for each block, None for a frozen one.
         x: ``s_0``, a batch of inputs.
         t0: ``t_0``, the batch of targets as `Target.encode` made them.
-        seed: Seed of the run.
         step: Number of this update, from 0.
-        clip: See `update_layer`.
-        precision: See `update_layer`.
+        rule: How to update the layers.
 
     Returns:
         The losses of every block by name.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> x, target = torch.randn(6, 4), al.Classes(3)
+        >>> net = al.al_form([nn.Linear(4, 8), nn.Linear(8, 8)], x, target, latent=5)
+        >>> optimizers = [torch.optim.Adam(block.parameters()) for block in net.blocks()]
+        >>> t0, rule = target.encode(torch.arange(6) % 3), al.UpdateRule(clip=1.0)
+        >>> losses = al.update_network(net.blocks(), optimizers, x, t0, step=0, rule=rule)
+        >>> len(losses)
+        2
     """
-    *_, losses = update_blocks(
-        blocks, optimizers, x, t0, seed=seed, step=step, clip=clip, precision=precision
-    )
+    *_, losses = update_blocks(blocks, optimizers, x, t0, step=step, rule=rule)
     return losses
 
 
@@ -118,12 +169,9 @@ def update_blocks(
     s: Any,
     t: Tensor,
     *,
-    seed: int,
     step: int,
     first: int = 1,
-    clip: float | None = None,
-    precision: torch.dtype | None = None,
-    randomness: Randomness = seeded,
+    rule: UpdateRule = DEFAULT_RULE,
 ) -> tuple[Any, Tensor, list[dict[str, Tensor]]]:
     """Update consecutive layers on one minibatch: those of one stage of a pipeline.
 
@@ -132,28 +180,17 @@ def update_blocks(
         optimizers: One for each block, None for a frozen one.
         s: What the layer below gave, or a batch of inputs.
         t: What the layer below gave, or ``t_0``.
-        seed: Seed of the run.
         step: Number of this update, from 0.
         first: Number of the first of the blocks in the network, from 1.
-        clip: See `update_layer`.
-        precision: See `update_layer`.
-        randomness: See `update_layer`.
+        rule: How to update them.
 
     Returns:
         What the last of the layers gives to the next one, and the losses of each.
     """
     losses = []
     for i, (block, optimizer) in enumerate(zip(blocks, optimizers, strict=True), start=first):
-        s, t, terms = update_layer(
-            block,
-            optimizer,
-            s,
-            t,
-            key=StepKey(seed, block.number if isinstance(block, Branch) else i, step),
-            clip=clip,
-            precision=precision,
-            randomness=randomness,
-        )
+        number = block.number if isinstance(block, Branch) else i
+        s, t, terms = update_layer(block, optimizer, s, t, number=number, step=step, rule=rule)
         losses.append(terms)
     return s, t, losses
 

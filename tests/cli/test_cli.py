@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
@@ -19,12 +19,16 @@ import torch
 from PIL import Image
 from rich.console import Console
 from sklearn.datasets import load_digits
+from torch import Tensor
 
 import conftest
 from associated_learning.cli.main import app, main
 from associated_learning.cli.predict import _show
+from associated_learning.inference.exits.record import ExitRecord, record_exits
+from associated_learning.network import ALNetwork
 from associated_learning.runs import run as runs
 from associated_learning.runs.config import RunConfig
+from associated_learning.runs.exits import early_exit
 from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.ledger.ledger import read_rows
 from associated_learning.training.loader import LoaderBatches
@@ -57,17 +61,13 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_help_names_every_command_and_setting(capsys: pytest.CaptureFixture[str]) -> None:
-    os.environ["COLUMNS"] = "200"
     names = (
         *("demo", "plan", "train", "grow", "evaluate", "predict", "export", "info"),
         *("reproduce", "report"),
     )
-    try:
-        _, out, _ = al("--help", capsys=capsys)
-        assert all(name in out for name in names)
-        _, out, _ = al("train", "--help", capsys=capsys)
-    finally:
-        del os.environ["COLUMNS"]
+    _, out, _ = al("--help", capsys=capsys)
+    assert all(name in out for name in names)
+    _, out, _ = al("train", "--help", capsys=capsys)
     assert all("--" + f.name.replace("_", "-") in out for f in fields(RunConfig))
     assert len(app.registered_commands) == len(names)
 
@@ -97,6 +97,22 @@ def test_evaluate_at_all_depths_and_at_one(run: str, capsys: pytest.CaptureFixtu
     assert json.loads(out)["accuracy"] == {"2": stored[1]}
     _, out, _ = al("evaluate", run, capsys=capsys)
     assert "3 (full)" in out
+
+
+def test_each_split_passes_the_exits_once(
+    run: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[int] = []
+
+    def counted(net: ALNetwork, batches: Iterable[tuple[Tensor, Tensor]]) -> ExitRecord:
+        record = record_exits(net, batches)
+        seen.append(len(record.y))
+        return record
+
+    monkeypatch.setattr(early_exit, "record_exits", counted)
+    code, _, err = al("evaluate", run, "--exits", "--goal", "cost:40", "--json", capsys=capsys)
+    assert code == 0, err
+    assert seen == [143, 359]  # validation, then test
 
 
 def test_exits_are_tuned_and_used(
@@ -321,7 +337,7 @@ def test_errors_lose_no_brackets(
     with tempfile.TemporaryDirectory() as folder:
         code, _, err = al("train", *QUICK, "--tensorboard", "--run-folder", folder, capsys=capsys)
     assert code == 2
-    assert "associated-learning[tensorboard]" in err
+    assert "associated_learning[tensorboard]" in err
 
 
 def test_the_progress_label_is_shown_as_it_is() -> None:
@@ -345,9 +361,8 @@ def test_resume_takes_what_may_change_and_the_ledger_only_one_row(
         assert ("no row was added" in out.replace("\n", " ")) == bool(options)
     (row,) = read_rows(ledger)
     stored = json.loads((Path(run) / "result.json").read_text())
-    assert (row.commit, row.torch, row.hardware) == (
-        stored["commit"], stored["torch"], stored["hardware"]
-    )  # fmt: skip
+    for name in ("commit", "torch", "hardware"):
+        assert getattr(row.result, name) == stored[name]
     assert (row.config["threads"], row.config["save_every"]) == (1, None)
 
 
@@ -368,10 +383,10 @@ def test_resume_computes_where_and_as_it_is_told(
 def test_ctrl_c_before_the_first_checkpoint_promises_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(config: RunConfig) -> None:
+    def interrupted(config: RunConfig, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "load_data", interrupted)
+    monkeypatch.setattr(runs, "read_inputs", interrupted)
     code, out, _ = al("train", "--run-folder", str(tmp_path / "run"), capsys=capsys)
     assert code == 130
     assert "nothing of the run was saved yet" in out
@@ -385,9 +400,10 @@ def command() -> list[str]:
 
 def test_ctrl_c_saves_and_says_how_to_resume(command: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    arguments = ["train", "--epochs", "500", "--patience", "0", "--run-folder", str(folder)]
+    settings = ["--epochs", "500", "--limit-train", "200", "--patience", "0", "--threads", "1"]
+    arguments = ["train", *settings, "--run-folder", str(folder)]
     process = subprocess.Popen(
-        [*command, *arguments, "--threads", "1"], stdout=subprocess.PIPE, text=True,
+        [*command, *arguments], stdout=subprocess.PIPE, text=True,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     metrics = folder / "metrics.jsonl"

@@ -142,7 +142,7 @@ norm = nn.BatchNorm1d(6, affine=False)
         (lambda: dense_network(2, latent_wrong=1), "latent_wrong"),
         (
             lambda: al.al_form([nn.Linear(6, 3)], torch.zeros(2, 6), al.Classes(3), latent=[3, 4]),
-            "2 values came for latent; expected 1",
+            "2 values of latent came for 1 layers; expected one for each",
         ),
         (
             lambda: al.al_form([nn.Linear(6, 3)], torch.zeros(2, 6), al.Classes(3), bridge="cubic"),

@@ -16,10 +16,13 @@ LENGTHS: dict[str, Callable[[Tensor], int]] = {
     "x.shape[1] // 2": lambda x: x.shape[1] // 2,
     "x.size(1) - 3": lambda x: x.size(1) - 3,
     "len(x[0]) % 4 + 1": lambda x: len(x[0]) % 4 + 1,
+    "math.ceil(n * 0.5)": lambda x: math.ceil(x.shape[1] * 0.5),
+    "min(n, 8)": lambda x: min(x.shape[1], 8),
+    "math.isqrt(n) + round(n / 3)": lambda x: math.isqrt(x.shape[1]) + round(x.shape[1] / 3),
 }
 PLAIN: dict[str, Callable[[Tensor], int]] = {
     "int(n / 2)": lambda x: int(x.shape[1] / 2),
-    "math.ceil(n * 0.5)": lambda x: math.ceil(x.shape[1] * 0.5),
+    "8 if n > 8 else 3": lambda x: 8 if x.shape[1] > 8 else 3,
     "range(n)[-2]": lambda x: range(x.shape[1])[-2],
 }
 
@@ -105,12 +108,17 @@ def test_sizes_are_followed_through_arithmetic(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_sizes_that_become_plain_numbers_are_a_fault_of_the_module_that_is_cut(name: str) -> None:
-    x = torch.randn(4, 10, 4)
-    with pytest.raises(al.ConversionError, match=r"the model itself: its forward passes \d+ and"):
-        al.plan(Shortened(PLAIN[name]), x, at=["second"])
-    with pytest.raises(al.ConversionError, match=r"inner: its forward passes \d+ and \d+ to"):
-        al.plan(Inner(PLAIN[name]), x, at=["inner.second"])
+def test_a_size_that_becomes_a_plain_number_is_guarded(name: str) -> None:
+    """Batches that lead to the same number are computed as ever; others are refused."""
+    for model, at, place in (
+        (Shortened(PLAIN[name]), ["second"], "the model itself"),
+        (Inner(PLAIN[name]), ["inner.second"], "inner"),
+    ):
+        net = al.convert(model, torch.randn(4, 10, 4), target=al.Classes(3), at=at)
+        assert "batches must be of the example's sizes in part" in str(net.plan)
+        check(net, torch.randn(7, 10, 4))
+        with pytest.raises(al.InputError, match=f"{place} was taken apart, and its forward goes"):
+            net(torch.randn(3, 5, 4))
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -125,14 +133,16 @@ def test_other_sizes_leave_no_traces_in_the_model() -> None:
     window = Window()
     model = nn.Sequential(window, nn.Linear(4, 4))
     net = al.convert(model, torch.randn(4, 10, 4), target=al.Classes(3), at=["1"], head=None)
-    assert window.size == 10
+    assert window.size == 100  # planning changes nothing
     s = net.eval().al_layers()[0].f(torch.randn(3, 10, 4))
     assert s.values.shape == (3, 10, 4)
 
 
-def test_a_loop_over_positions_is_a_fault() -> None:
-    with pytest.raises(al.ConversionError, match=r"its forward makes other calls \(\w+ and top\)"):
-        al.plan(Recurrent(), torch.randn(4, 10, 4), at=["top"])
+def test_a_loop_over_positions_takes_the_examples_length_only() -> None:
+    net = al.convert(Recurrent(), torch.randn(4, 10, 4), target=al.Classes(3), at=["top"])
+    check(net, torch.randn(6, 10, 4))
+    with pytest.raises(al.InputError, match=r"int\(9\), which is 9 for this batch and was 10"):
+        net(torch.randn(4, 9, 4))
 
 
 def test_a_model_that_takes_one_size_only_is_not_asked_for_another() -> None:

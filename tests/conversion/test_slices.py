@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import associated_learning as al
 from associated_learning.tensors.modes import evaluating
 from associated_learning.update import update_network
 from conversion.modules import Biased, TimeFirst, UNet, dense, residual_cnn
+from rank_processes import Place, Ranks
 
 TARGET = al.Classes(5)
 
@@ -103,32 +102,22 @@ def test_no_loss_reaches_another_layer(case: Any) -> None:
 
 
 @pytest.mark.distributed
-def test_layers_run_in_processes_of_their_own(case: Any, tmp_path: Path) -> None:
+def test_layers_run_in_processes_of_their_own(case: Any) -> None:
     """Each process gets one pickled layer and nothing else of the network."""
     model, batch, at, _ = case
     net = al.convert(model, batch(4), target=TARGET, at=at).eval()
     x = batch(3)
-    (tmp_path / "s").write_bytes(pickle.dumps(x))
+    s = pickle.dumps(x)
     for layer in net.layers:
-        (tmp_path / "f").write_bytes(pickle.dumps(layer.f))
-        subprocess.run(
-            [sys.executable, "-c", _RUN, str(tmp_path)],
-            check=True,
-            cwd=Path(__file__).parents[1],
-        )
-    found = pickle.loads((tmp_path / "s").read_bytes())
-    assert torch.equal(found.values, chained(net, x))
+        with Ranks(_forward, 1, pickle.dumps(layer.f), s) as alone:
+            s = alone.result(0)
+    assert torch.equal(pickle.loads(s).values, chained(net, x))
 
 
-_RUN = """
-import pathlib, pickle, sys, torch
-torch.set_num_threads(1)
-sys.path.insert(0, ".")
-folder = pathlib.Path(sys.argv[1])
-f, s = (pickle.loads((folder / name).read_bytes()) for name in ("f", "s"))
-with torch.no_grad():
-    (folder / "s").write_bytes(pickle.dumps(f(s)))
-"""
+def _forward(place: Place, layer: bytes, s: bytes) -> bytes:
+    f, inputs = pickle.loads(layer), pickle.loads(s)
+    with torch.no_grad():
+        return pickle.dumps(f(inputs))
 
 
 def test_parameters_are_shared_and_keep_their_names() -> None:
@@ -152,7 +141,7 @@ def test_training_the_network_trains_the_backbone_but_not_a_copy() -> None:
         net = al.convert(model, torch.randn(4, 6), target=TARGET, at=2, copy_model=copied)
         optimizers = [torch.optim.SGD(layer.parameters(), lr=0.1) for layer in net.layers]
         t0 = TARGET.encode(torch.arange(4))
-        update_network(net.blocks(), optimizers, torch.randn(4, 6), t0, seed=0, step=0)
+        update_network(net.blocks(), optimizers, torch.randn(4, 6), t0, step=0)
         changed = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
         trained = {k for k in before if not k.startswith("6.")}  # all but the head
         assert changed == (set() if copied else trained)

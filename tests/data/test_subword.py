@@ -112,7 +112,7 @@ def test_a_missing_package_is_named(
     values = SubwordPreprocessor.load(folder).to_dict()
     monkeypatch.setitem(sys.modules, package, None)
     call = SubwordPreprocessor.load if package == "transformers" else preprocessor_from_dict
-    with pytest.raises(InputError, match=rf"package {package}, .* 'associated-learning\[hf\]'"):
+    with pytest.raises(InputError, match=rf"package {package}, .* 'associated_learning\[hf\]'"):
         call(folder if package == "transformers" else values)  # type: ignore[operator]
 
 
@@ -127,3 +127,22 @@ def test_data_are_loaded_by_a_tokenizer(tmp_path: Path) -> None:
     assert ids[3:] in ([7, 3], [7, 8, 3], [7, 8, 8, 3])
     with pytest.raises(InputError, match="kind image came for a model whose"):
         load("digits", preprocessor=preprocessor)
+
+
+def test_a_text_is_tokenised_once(tmp_path: Path) -> None:
+    preprocessor = SubwordPreprocessor.load(write_tokenizer(tmp_path))
+    own, seen = preprocessor._own, []
+
+    class Counted:
+        def encode_batch(self, texts: list[str]) -> Any:
+            seen.extend(texts)
+            return own.encode_batch(texts)
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("encode"):
+                raise AssertionError(name)
+            return getattr(own, name)
+
+    preprocessor.__dict__["_own"] = Counted()
+    preprocessor(TEXTS)
+    assert seen == TEXTS

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from associated_learning.data import Vocabulary, tokenize
+from associated_learning.data import TextPreprocessor, Vocabulary, text_preprocessor, tokenize
 from associated_learning.errors import InputError
 
 
@@ -77,6 +77,21 @@ def test_a_saved_vocabulary_is_loaded_as_it_was(words: list[str]) -> None:
         path = Path(folder, "words.txt")
         Vocabulary(words).save(path)
         assert Vocabulary.load(path).words == tuple(words)
+
+
+def test_a_text_to_predict_is_tokenised_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    preprocessor = TextPreprocessor.fit(["a good film", "a bad film"])
+    seen: list[str] = []
+
+    def counted(text: str, *, remove_stop_words: bool) -> list[str]:
+        seen.append(text)
+        return tokenize(text, remove_stop_words=remove_stop_words)
+
+    monkeypatch.setattr(text_preprocessor, "tokenize", counted)
+    batch = preprocessor(["Bad film!", "Good?"])
+    assert seen == ["Bad film!", "Good?"]
+    assert batch.values.tolist() == [[4, 3], [5, 0]]
+    assert preprocessor(["", "film"], allow_unknown=True).values.tolist() == [[1], [3]]
 
 
 def test_bad_vocabularies_are_refused(tmp_path: object) -> None:

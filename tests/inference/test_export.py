@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 import associated_learning as al
 from associated_learning import models
 from associated_learning.errors import InputError
-from associated_learning.inference.export import onnx
 from associated_learning.inference.export.onnx import export_onnx
 from associated_learning.inference.export.program import export_program
 from associated_learning.models import lstm_operator
@@ -194,8 +194,9 @@ def test_what_cannot_be_exported_is_refused(
     with pytest.raises(InputError, match="must not branch on values"):
         export_program(one_layer(_Branching()), x)
     ids = torch.ones(2, 4, dtype=torch.int64)
-    with pytest.raises(InputError, match="try any_length=False"):
-        export_program(one_layer(_Fixed()), ids)
+    with pytest.warns(UserWarning, match="take sequences of one length alone"):
+        program = export_program(one_layer(_Fixed()), ids)
+    assert program.module()(ids.repeat(3, 1)).shape == (6, 3)
     assert export_onnx(one_layer(_Fixed()), ids, path, any_length=False).largest_error < 1e-5
     path.unlink()
     with pytest.raises(InputError, match="depth 2 came for a network that answers at 1 depth"):
@@ -204,7 +205,66 @@ def test_what_cannot_be_exported_is_refused(
         export_onnx(one_layer(nn.Identity()), [x], path)
     with pytest.raises(InputError, match="differs from the network"):
         export_onnx(one_layer(nn.Identity()), x, path, tolerance=-1.0)
-    monkeypatch.setattr(onnx.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"pip install 'associated-learning\[export\]'"):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(InputError, match=r"pip install 'associated_learning\[export\]'"):
         export_onnx(one_layer(nn.Identity()), x, path)
     assert list(tmp_path.iterdir()) == []
+
+
+class _Two(nn.Module):
+    """Two texts of a length each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.a = nn.Embedding(50, 16), nn.Linear(32, 16)
+        self.b, self.out = nn.Linear(16, 16), nn.Linear(16, 3)
+
+    def forward(self, src: Tensor, tgt: Tensor) -> Tensor:
+        h = torch.cat([self.embed(src).mean(1), self.embed(tgt).mean(1)], 1)
+        return self.out(self.b(self.a(h).relu()).relu())
+
+
+class _Padded(nn.Module):
+    """A text, a mask of booleans, and a flag."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.out = nn.Embedding(50, 16), nn.Linear(16, 3)
+        self.blocks = nn.ModuleList(
+            nn.TransformerEncoderLayer(16, 2, 32, batch_first=True) for _ in range(2)
+        )
+
+    def forward(self, ids: Tensor, src_key_padding_mask: Tensor, flag: bool = True) -> Tensor:
+        h = self.embed(ids)
+        for block in self.blocks:
+            h = block(h, src_key_padding_mask=src_key_padding_mask)
+        return self.out(h.mean(1))
+
+
+def _ids(samples: int, length: int) -> Tensor:
+    return torch.randint(1, 50, (samples, length))
+
+
+def _text(samples: int, length: int) -> dict[str, Any]:
+    padding = torch.arange(length) >= torch.arange(samples)[:, None] % length + 1
+    return {"ids": _ids(samples, length), "src_key_padding_mask": padding}
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "other"),
+    [
+        (_Two, (_ids(4, 9), _ids(4, 5)), (_ids(6, 3), _ids(6, 12))),
+        (_Two, {"src": _ids(4, 9), "tgt": _ids(4, 5)}, {"src": _ids(1, 6), "tgt": _ids(1, 6)}),
+        (_Padded, _text(4, 9), _text(3, 11)),
+        (_Padded, {**_text(4, 9), "flag": True}, _text(2, 4)),
+    ],
+    ids=["two lengths", "two lengths by name", "mask", "mask and flag"],
+)
+def test_lengths_of_several_inputs(model: type[nn.Module], x: Any, other: Any) -> None:
+    net = al.convert(model(), x, target=al.Classes(3), at=2, balance="flops").eval()
+    for depth in (1, 2):
+        module = export_program(net, x, depth).module()
+        for batch in (x, other):
+            values = batch.values() if isinstance(batch, dict) else batch
+            tensors = [value for value in values if isinstance(value, Tensor)]
+            torch.testing.assert_close(module(*tensors), net(batch, depth), atol=1e-5, rtol=1e-5)

@@ -83,7 +83,7 @@ def test_activation_by_name_or_class(activation: str | type[nn.Module]) -> None:
 
 
 def test_unknown_activation_suggests_the_nearest() -> None:
-    with pytest.raises(InputError, match="did you mean 'relu'"):
+    with pytest.raises(InputError, match="Did you mean 'relu'"):
         make_activation("rellu")
 
 

@@ -86,7 +86,7 @@ def test_state_readouts_need_a_state(s: PaddedSequence, readout: nn.Module) -> N
 
 
 def test_last_state_needs_a_sequence() -> None:
-    with pytest.raises(InputError, match="LastState needs a Sequence, got Tensor"):
+    with pytest.raises(InputError, match="LastState needs a PaddedSequence, got Tensor"):
         LastState()(torch.zeros(2, 3))
 
 

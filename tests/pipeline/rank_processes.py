@@ -17,9 +17,12 @@ import torch.distributed as dist
 
 DEADLINE = 60.0  # seconds; for a busy machine, nothing normally takes as long
 
-# forked from one that has imported everything, a process starts in milliseconds
+# forked from one that has imported everything, a process starts in milliseconds; torch imports
+# the two of its modules that take a second when an optimizer is made, and when ranks meet
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["associated_learning", "torch.distributed", "pytest"])
+_context.set_forkserver_preload(
+    ["associated_learning", "torch._dynamo", "torch.distributed.device_mesh", "pytest"]
+)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,8 @@ def by_hand(frozen_from: dict[int, int]) -> al.ALNetwork:
             optimizers[i] = None
         for number, (x, y) in enumerate(batches_of(BATCHES), start=epoch * BATCHES):
             t = net.target.encode(y)
-            al.update_network(net.blocks(), optimizers, x, t, seed=5, step=number, clip=1.0)
+            rule = al.UpdateRule(seed=5, clip=1.0)
+            al.update_network(net.blocks(), optimizers, x, t, step=number, rule=rule)
     return net
 
 
@@ -319,7 +320,11 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "patience": ({}, {"patience": 3}, "patience=3 came with growth; Growth has a patience"),
     "stages": ({}, {"stages": (1, 1)}, r"stages=\(1, 1\) came with growth; layers are divided"),
     "replicas": ({}, {"replicas": 2}, "replicas=2 came with growth"),
-    "rates": ({}, {"lr": [0.1, 0.2]}, "2 learning rates came for a network that grows to 3 layers"),
+    "rates": (
+        {},
+        {"lr": [0.1, 0.2]},
+        "2 learning rates came for 3 layers that the network may grow to",
+    ),
 }
 
 

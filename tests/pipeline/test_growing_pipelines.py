@@ -1,4 +1,4 @@
-"""Growth under every executor: the pipeline gains a stage; the bits are those of one process."""
+"""Pipelines that gain stages as the network grows; equal bits are in the table of laws."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ import associated_learning as al
 from associated_learning.state.history import StageTime, TrainingState
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of
+from executors import as_torchrun_does
 from growing import after, first_layer, fit, layer
 from pipeline_runs import digests
 from rank_processes import Place, Ranks
-from test_processes import as_torchrun_does, errors_of
+from test_processes import errors_of
 
 
 def rules() -> al.Growth:
@@ -117,52 +118,6 @@ def run(place: Place, folder: Path | None, options: dict[str, Any]) -> Any:
     return weights, state.step, state.depth, state.best_depth
 
 
-def in_ranks(size: int, folder: Path | None, **options: Any) -> list[Any]:
-    with Ranks(run, size, folder, options) as ranks:
-        return ranks.results()
-
-
-@pytest.mark.distributed
-@pytest.mark.parametrize("size", [2, 3])
-def test_ranks_wait_for_layers_and_end_with_the_same_bits(
-    size: int, sequential: dict[str, str], tmp_path: Path
-) -> None:
-    """The network begins with one layer, so that all ranks but the first are idle at first."""
-    outcomes = in_ranks(size, tmp_path)
-    assert digests(tmp_path) == sequential
-    weights, *counts = outcomes[0]
-    for other, *of_other in outcomes:
-        assert of_other == counts
-        assert other.keys() == weights.keys()
-        assert all((value == weights[name]).all() for name, value in other.items())
-
-
-class KilledError(Exception):
-    pass
-
-
-class KillAt(Callback):
-    def __init__(self, place: Place) -> None:
-        pass
-
-    def grown(self, state: TrainingState) -> None:
-        if state.step == 40:
-            raise KilledError
-
-
-@pytest.mark.distributed
-def test_killed_as_it_grows_a_run_goes_on_in_other_ranks(
-    sequential: dict[str, str], tmp_path: Path
-) -> None:
-    with Ranks(run, 2, tmp_path, {"callbacks": {0: [KillAt]}}) as ranks:
-        errors = errors_of(ranks)
-    assert len(errors) == 2
-    assert all("KilledError" in error for error in errors)
-    assert al.Checkpoints(tmp_path).path("last").name.startswith("last-000000040")
-    in_ranks(3, tmp_path)
-    assert digests(tmp_path) == sequential
-
-
 class TellAt45(Callback):
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -174,7 +129,7 @@ class TellAt45(Callback):
 
 @pytest.mark.distributed
 def test_a_signal_to_a_rank_that_was_idle_saves_and_ends_all(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"epochs": 30, "batches": 20}
+    options: dict[str, Any] = {"epochs": 10, "batches": 20}
     with Ranks(run, 3, tmp_path / "cut", {**options, "callbacks": {0: [TellAt45]}}) as ranks:
         ranks.told(0)
         ranks.signal(2, signal.SIGTERM)

@@ -7,7 +7,7 @@ import pickle
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,15 @@ import torch
 import associated_learning as al
 from associated_learning.cli.main import app
 from associated_learning.runs.config import RunConfig
-from associated_learning.runs.families import resolved
+from associated_learning.runs.defaults import resolved
 from associated_learning.runs.ledger.ledger import LedgerRow, append_row, make_row, read_rows
 from associated_learning.runs.provenance import describe_hardware
+from associated_learning.runs.result import read_result
 from associated_learning.runs.run import train_run
 from associated_learning.runs.training_scores import TrainingScores, read_training_scores
 from associated_learning.state.history import TrainingState
 from associated_learning.state.lock import held_lock
+from ledger_rows import made_row
 from reproduction.campaign.identity import identity
 from reproduction.campaign.jobs import (
     Job,
@@ -40,7 +42,7 @@ from reproduction.paper.tiers import Sizes
 
 PLACES = DataPaths(vectors="glove.6B.100d.txt")
 SMALL = RunConfig(
-    epochs=40, limit_train=300, hidden=16, num_layers=2, latent=16, save_every=1, threads=1,
+    epochs=12, limit_train=300, hidden=16, num_layers=2, latent=16, save_every=1, threads=1,
     patience=0, watch_training=True,
 )  # fmt: skip
 
@@ -80,6 +82,7 @@ def test_a_killed_campaign_goes_on_and_ends_with_the_same_rows(tmp_path: Path) -
         time.sleep(0.05)
     process.kill()
     process.wait()
+    assert not any(read_result(tmp_path / "runs" / one.folder) for one in jobs)
     locks = [tmp_path / "runs" / one.folder / LOCK for one in jobs]
     assert not any(map(_is_free, locks))  # and yet the same command goes on at once
     progress = campaign(jobs, tmp_path)
@@ -88,9 +91,9 @@ def test_a_killed_campaign_goes_on_and_ends_with_the_same_rows(tmp_path: Path) -
     assert {row.seed for row in rows} == {0, 1}
     for row in rows:
         whole = train_run(job(seed=row.seed).config, tmp_path / f"whole-{row.seed}")
-        assert row.test == [round(score, 6) for score in whole.test_scores]
-        assert row.training_curve == [round(score, 4) for score in whole.training_curve]
-        assert row.answers == whole.answers
+        assert row.result.test_scores == [round(score, 6) for score in whole.test_scores]
+        assert row.result.training_curve == [round(score, 4) for score in whole.training_curve]
+        assert row.result.answers == whole.answers
     assert missing_jobs(jobs, rows) == []
 
 
@@ -99,7 +102,6 @@ def _is_free(path: Path) -> bool:
         return mine
 
 
-@pytest.mark.slow
 def named(rate: float, **settings: object) -> Job:
     """A run whose name has a dot in it, as those with a learning rate have."""
     run = Run(data="digits", model="mlp", arm="al", extra=(("lr", rate),))
@@ -164,13 +166,13 @@ def test_what_older_rows_of_the_cnn_meant() -> None:
 
 
 def row_of(one: Job, **values: object) -> LedgerRow:
-    row = LedgerRow(
+    row = made_row(
         experiment="x", data=one.run.data, model=one.run.model, method=one.config.method,
         variant=one.run.arm, seed=one.seed, commit="c", config=one.config.to_json(), hardware="h",
         torch="t", epochs=1, best_epoch=1, validation=[0.5], test=[0.5], seconds=1.0,
         tier=one.tier, train_samples=10, train_pool=67_349, test_samples=1_821,
     )  # fmt: skip
-    return replace(row, **values)  # type: ignore[arg-type]
+    return made_row(row.to_json(), **values)
 
 
 def test_rows_in_the_ledger_are_left_out_whichever_table_asked() -> None:
@@ -249,8 +251,8 @@ def test_rows_that_break_the_schema_are_refused(
 ) -> None:
     row = row_of(job())
     with pytest.raises(al.InputError, match=message):
-        replace(row, **values)
-    (tmp_path / "ledger.jsonl").write_text(json.dumps({**asdict(row), **values}) + "\n")
+        made_row(row.to_json(), **values)
+    (tmp_path / "ledger.jsonl").write_text(json.dumps({**row.to_json(), **values}) + "\n")
     with pytest.raises(al.CheckpointError, match="line 1 is no ledger row"):
         read_rows(tmp_path / "ledger.jsonl")
 
@@ -260,10 +262,10 @@ def test_rows_that_are_older_than_the_new_columns_load(tmp_path: Path) -> None:
         "tier", "train_samples", "train_pool", "test_samples", "vector_dim", "vector_coverage",
         "parameters", "associated", "validation_curve", "training_curve", "answers",
     )  # fmt: skip
-    values = {name: value for name, value in asdict(row_of(job())).items() if name not in new}
+    values = {name: value for name, value in row_of(job()).to_json().items() if name not in new}
     (tmp_path / "ledger.jsonl").write_text(json.dumps(values) + "\n")
     (row,) = read_rows(tmp_path / "ledger.jsonl")
-    assert (row.tier, row.train_samples, row.answers) == ("single", None, None)
+    assert (row.tier, row.result.train_samples, row.result.answers) == ("single", None, None)
 
 
 def test_a_run_tells_what_it_rests_on(tmp_path: Path) -> None:

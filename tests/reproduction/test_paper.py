@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,14 @@ import associated_learning as al
 from associated_learning.conversion.rivals import rival_form
 from associated_learning.losses.similarity import predsim_loss, similarity_loss
 from associated_learning.runs.config import RunConfig
-from associated_learning.runs.families import build_network, resolved
+from associated_learning.runs.defaults import resolved
+from associated_learning.runs.families import build_network
 from associated_learning.runs.input_spec import InputSpec
-from associated_learning.runs.ledger.ledger import LedgerRow, read_rows
-from associated_learning.runs.trainer_settings import make_trainer
+from associated_learning.runs.ledger.ledger import read_rows
+from associated_learning.runs.trainer import make_trainer
 from associated_learning.state.history import TrainingState
 from associated_learning.training.callbacks import Callback
+from ledger_rows import made_row
 from reproduction.campaign.identity import identity
 from reproduction.paper.arms import ARMS
 from reproduction.paper.catalogue import EXHIBITS, find_exhibit
@@ -115,7 +116,7 @@ def test_rates_are_the_best_of_one_grid_on_validation_data(name: str, tier: str)
         config = cell.run.config(tier, 0, PLACES_HERE)
         row = rows[identity(config.to_json()), 0]
         run = cell.run.data, cell.run.model, cell.run.arm
-        tried.setdefault(run, {})[row.config["lr"]] = row.validation[-1]
+        tried.setdefault(run, {})[row.config["lr"]] = row.result.validation_scores[-1]
     for (data, model, arm), scores in tried.items():
         config = Run(data=data, model=model, arm=arm).config(tier, 0, PLACES)
         assert len(scores) >= 3
@@ -232,7 +233,7 @@ def test_unknown_names_suggest_the_nearest() -> None:
 
 
 def test_readings_come_from_the_right_place_of_a_row() -> None:
-    row = LedgerRow(
+    row = made_row(
         experiment="x", data="d", model="m", method="al", variant="v", seed=0, commit="c",
         config={}, hardware="h", torch="t", epochs=2, best_epoch=1, validation=[0.5, 0.6],
         test=[0.3, 0.4], seconds=1.0, tier="cpu", associated=[0.2, 0.1],
@@ -241,7 +242,7 @@ def test_readings_come_from_the_right_place_of_a_row() -> None:
     one = {c.row: c.read(row) for c in table("table1").cells if c.column == "IMDB"}
     assert one["Tran-AL, depth by validation"] == one["Tran-AL-full"] == 40
     assert one["EMB-AL-SC (Tran)"] == 30
-    other = replace(row, validation=[0.61, 0.6])
+    other = made_row(row.to_json(), validation=[0.61, 0.6])
     (chosen,) = [c for c in table("table4").cells if c.row == "CNN-AL, depth by validation"][:1]
     assert chosen.read(other) == 30
     cells = {(c.row, c.column): c.read(row) for c in table("table5").cells}

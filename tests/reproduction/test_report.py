@@ -15,6 +15,7 @@ from scipy import stats
 import associated_learning as al
 from associated_learning.runs.ledger.answers import pack_answers, unpack_answers
 from associated_learning.runs.ledger.ledger import LedgerRow, append_row
+from ledger_rows import made_row
 from reproduction.campaign.jobs import make_jobs
 from reproduction.commands.report import report
 from reproduction.paper.catalogue import find_exhibit
@@ -22,7 +23,7 @@ from reproduction.paper.cell import Table
 from reproduction.paper.data_paths import DataPaths
 from reproduction.report.cells import RowIndex
 from reproduction.report.charts import rows_chart
-from reproduction.report.content import make_content
+from reproduction.report.content import Content, make_content
 from reproduction.report.statistics import holm, paired_bootstrap
 from reproduction.report.text import (
     render_markdown,
@@ -43,7 +44,7 @@ def made_up(accuracies: dict[str, float], tier: str = "cpu", pool: int = 67_349)
         right = rng.random(1_821) < accuracies[job.run.arm]
         score, depths = float(right.mean()), 1 if job.config.method == "bp" else 3
         rows.append(
-            LedgerRow(
+            made_row(
                 experiment="table1", data="sst2", model=job.run.model, method=job.config.method,
                 variant=job.run.arm, seed=job.seed, commit="c", config=job.config.to_json(),
                 hardware="h", torch="t", epochs=2, best_epoch=2, validation=[score] * depths,
@@ -128,33 +129,40 @@ def test_the_check_counts_what_is_filled(
     }  # fmt: skip
 
 
-def test_two_seeds_or_half_of_the_data_fill_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_seeds_or_half_of_the_data_fill_nothing() -> None:
     arms = {"al": 0.7, "bp": 0.8}
     rows = [row for row in made_up(arms) if row.seed < 2] + made_up(arms, "full", pool=60_000)
-    found = check(rows, tmp_path, capsys)
-    assert (found["cpu"], found["full"], found["comparisons"]) == (0, 0, 0)
-    text = render_markdown(make_content(rows))
+    content = make_content(rows)
+    counts = content.counts
+    assert (counts.cpu, counts.full, counts.comparisons) == (0, 0, 0)
+    text = render_markdown(content)
     assert "chosen from 60,000 of 67,349" in text
 
 
-def test_the_better_tier_decides_and_tiers_do_not_mix(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows = made_up({"al": 0.9, "bp": 0.8}) + made_up({"al": 0.7, "bp": 0.8}, "full")
-    found = check(rows, tmp_path, capsys)
-    assert (found["cpu"], found["full"]) == (18, 18)
-    assert (found["comparisons"], found["al_at_least_fair_bp"]) == (2, 0)
-    of_full = np.mean([100 * r.test[-1] for r in rows if (r.tier, r.variant, r.model) == (
-        "full", "al", "bilstm")])  # fmt: skip
-    (line,) = [x for x in render_markdown(make_content(rows)).splitlines() if "LSTM-AL-full |" in x]
+def of_both_tiers() -> list[LedgerRow]:
+    return made_up({"al": 0.9, "bp": 0.8}) + made_up({"al": 0.7, "bp": 0.8}, "full")
+
+
+@pytest.fixture(scope="module")
+def both_tiers() -> Content:
+    return make_content(of_both_tiers())
+
+
+def test_the_better_tier_decides_and_tiers_do_not_mix(both_tiers: Content) -> None:
+    rows, counts = of_both_tiers(), both_tiers.counts
+    assert (counts.cpu, counts.full) == (18, 18)
+    assert (counts.comparisons, counts.al_at_least_fair_bp) == (2, 0)
+    asked = ("full", "al", "bilstm")
+    of_full = np.mean(
+        [100 * r.result.test_scores[-1] for r in rows if (r.tier, r.variant, r.model) == asked]
+    )
+    (line,) = [x for x in render_markdown(both_tiers).splitlines() if "LSTM-AL-full |" in x]
     assert f"**{of_full:.2f} ±" in line
 
 
 def test_rows_changed_by_hand_are_found() -> None:
     first, *rest = made_up({"al": 0.9, "bp": 0.8})
-    changed = LedgerRow(**{**vars(first), "test": [0.99] * len(first.test)})
+    changed = made_row(first.to_json(), test=[0.99] * len(first.result.test_scores))
     with pytest.raises(al.CheckpointError, match="it was changed by hand"):
         make_content([changed, *rest])
 
@@ -188,10 +196,8 @@ def test_a_chart_draws_what_differs_from_the_baseline() -> None:
     assert rows_chart(replace(table, baseline=""), index, "cpu") is None
 
 
-def test_short_tables_show_one_tier() -> None:
-    content = make_content(
-        made_up({"al": 0.9, "bp": 0.8}) + made_up({"al": 0.7, "bp": 0.8}, "full")
-    )
+def test_short_tables_show_one_tier(both_tiers: Content) -> None:
+    content = both_tiers
     for tier in ("cpu", "full"):
         table = section_table(content.section("field"), tier)
         assert table.splitlines()[0].startswith("|  | AGNews, LSTM | AGNews, Tran | SST, LSTM |")

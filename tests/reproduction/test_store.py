@@ -12,7 +12,7 @@ import torch
 import associated_learning as al
 from associated_learning.data import load
 from associated_learning.runs.config import RunConfig
-from associated_learning.runs.families import resolved
+from associated_learning.runs.defaults import resolved
 from associated_learning.runs.inputs import load_data, load_word_vectors
 from reproduction.campaign import store
 from reproduction.campaign.store import pack, stored
@@ -59,7 +59,7 @@ def test_what_is_packed_is_not_loaded_again(
     for change in ({"seed": 5}, {"label_noise": 0.0}, {"lr": 0.5}, {"vector_shift": 0}):
         stored(replace(texts, **change), tmp_path)  # type: ignore[arg-type]
     for change in ({"limit_train": 8}, {"max_length": 2}):
-        with pytest.raises(AssertionError, match="RunConfig"):
+        with pytest.raises(AssertionError, match="ResolvedConfig"):
             stored(replace(texts, **change), tmp_path)  # type: ignore[arg-type]
 
 

@@ -242,7 +242,7 @@ def test_sizes_that_cannot_be_are_named(tmp_path: Path) -> None:
 
 def test_without_transformers_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(al.InputError, match=r"pip install 'associated-learning\[hf\]'"):
+    with pytest.raises(al.InputError, match=r"pip install 'associated_learning\[hf\]'"):
         find_model("hf:bert")
 
 

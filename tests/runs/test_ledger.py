@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 import associated_learning as al
-from associated_learning.runs.ledger.ledger import LedgerRow, append_row, read_rows
+from associated_learning.runs.ledger.ledger import append_row, read_rows
 from conftest import full_disk
+from ledger_rows import made_row
 
-ROW = LedgerRow(
-    experiment="x", data="digits", model="mlp", method="al", variant="default", seed=0, commit="c",
-    config={}, hardware="h", torch="t", epochs=1, best_epoch=1, validation=[0.5], test=[0.5],
-    seconds=1.0,
-)  # fmt: skip
+ROW, OTHER = made_row(), made_row(seed=1)
 
 
 def test_writers_at_once_lose_and_double_nothing(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
-    rows = [replace(ROW, seed=seed % 5) for seed in range(40)]
+    rows = [made_row(seed=seed % 5) for seed in range(40)]
     with ThreadPoolExecutor(8) as writers:  # each opens the lock by itself, as processes do
         appended = list(writers.map(lambda row: append_row(path, row), rows))
     assert sum(appended) == 5
@@ -34,28 +30,28 @@ def test_a_full_disk_leaves_the_ledger_readable(tmp_path: Path) -> None:
     append_row(path, ROW)
     size = path.stat().st_size
     with full_disk(size + 20), pytest.raises(al.CheckpointError, match="could not be saved"):
-        append_row(path, replace(ROW, seed=1))
+        append_row(path, OTHER)
     assert read_rows(path) == [ROW]
-    assert append_row(path, replace(ROW, seed=1))
+    assert append_row(path, OTHER)
 
 
 def test_a_torn_row_is_left_out_set_aside_and_said(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     append_row(path, ROW)
     with path.open("a") as file:
-        file.write(json.dumps(asdict(ROW))[:50])
+        file.write(json.dumps(ROW.to_json())[:50])
     with pytest.warns(UserWarning, match="was cut off and is left out"):
         assert read_rows(path) == [ROW]
     with pytest.warns(UserWarning, match=r"was cut off \(50 characters"):
-        append_row(path, replace(ROW, seed=1))
+        append_row(path, OTHER)
     assert [row.seed for row in read_rows(path)] == [0, 1]
 
 
 def test_a_ledger_without_a_last_newline_gets_whole_rows(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
-    path.write_text(json.dumps(asdict(ROW)))
+    path.write_text(json.dumps(ROW.to_json()))
     assert not append_row(path, ROW)
-    assert append_row(path, replace(ROW, seed=1))
+    assert append_row(path, OTHER)
     assert [row.seed for row in read_rows(path)] == [0, 1]
 
 

@@ -47,7 +47,7 @@ def test_any_optimizer_is_saved_with_its_state(optimizer: str, tmp_path: Path) -
     net, kind = dense_network(2), getattr(torch.optim, optimizer)
     optimizers = make_optimizers(net.blocks(), kind, lr=0.01)
     ((x, y),) = batches_of(1)
-    al.update_network(net.blocks(), optimizers, x, net.target.encode(y), seed=0, step=0)
+    al.update_network(net.blocks(), optimizers, x, net.target.encode(y), step=0)
     checkpoints = al.Checkpoints(tmp_path)
     checkpoints.save_last(Snapshot.of(net.parts(), optimizers, [None, None]), {"step": 1})
     again = make_optimizers(net.blocks(), kind, lr=0.5)

@@ -35,9 +35,8 @@ def adam(layer: nn.Module) -> torch.optim.Adam:
 
 
 def step(net: al.ALNetwork, optimizers: list[torch.optim.Optimizer | None], number: int) -> None:
-    al.update_network(
-        net.blocks(), optimizers, X, net.target.encode(Y), seed=3, step=number, clip=1
-    )
+    rule = al.UpdateRule(seed=3, clip=1)
+    al.update_network(net.blocks(), optimizers, X, net.target.encode(Y), step=number, rule=rule)
 
 
 def states(optimizers: list[torch.optim.Adam]) -> list[Tensor]:

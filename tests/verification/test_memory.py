@@ -100,7 +100,7 @@ def training_step(net: al.Network, x: Tensor, y: Tensor) -> int:
     t0 = net.target.encode(y)
 
     def step() -> None:
-        al.update_network(blocks, optimizers, x, t0, seed=0, step=0)
+        al.update_network(blocks, optimizers, x, t0, step=0)
 
     step()
     net.zero_grad(set_to_none=True)

@@ -14,8 +14,8 @@ from rich.table import Table
 from associated_learning.cli.tables import command, console, exit_names
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import Network
-from associated_learning.runs.config import RunConfig
-from associated_learning.runs.families import resolved
+from associated_learning.runs.config import ResolvedConfig, RunConfig
+from associated_learning.runs.defaults import resolved
 from associated_learning.runs.inputs import load_data, training_batches
 from associated_learning.runs.plots import plot_curves
 from associated_learning.runs.printable import escape
@@ -89,13 +89,13 @@ def _train(method: str, home: Path, epochs: int, layers: int) -> _Finished:
     return _Finished(net, result, _peak_of_a_step(config, net))
 
 
-def _peak_of_a_step(config: RunConfig, net: Network) -> int:
+def _peak_of_a_step(config: ResolvedConfig, net: Network) -> int:
     """Return the peak memory in bytes of one training step beyond weights and optimizers."""
     x, y = next(training_batches(config, load_data(config)).epoch(0))
     t0 = net.target.encode(y)
     blocks = net.blocks()
     optimizers = make_optimizers(blocks, torch.optim.Adam, lr=0.0)
-    step = functools.partial(update_network, blocks, optimizers, x, t0, seed=0, step=0)
+    step = functools.partial(update_network, blocks, optimizers, x, t0, step=0)
     step()  # makes the state of the optimizers, which is not counted
     for optimizer in optimizers:
         if optimizer is not None:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from associated_learning.cli.tables import console, exit_names
 from associated_learning.data import DataSet
-from associated_learning.runs.exits.early_exit import parsed_goal, tune_run, write_policy
+from associated_learning.runs.exits.early_exit import parsed_goal, recorded, write_policy
 from associated_learning.runs.exits.plot import plot_exits
 from associated_learning.runs.exits.report import ExitReport, OperatingPoint, exit_report
 from associated_learning.runs.printable import escape
@@ -30,8 +30,9 @@ def show_exits(
 ) -> None:
     """Choose thresholds for a goal, keep them in the run's folder, and show what they come to."""
     rival = None if against is None else open_run(against)
-    tuned = tune_run(opened, data, parsed_goal(goal), measure)
-    report = exit_report(opened, data, tuned, backprop=rival)
+    validation = recorded(opened, data, "validation")
+    tuned = validation.tuned(parsed_goal(goal), measure)
+    report = exit_report(opened, data, tuned, validation=validation, backprop=rival)
     picture = folder / "plots" / "exits.png"
     plot_exits(report, picture)
     write_policy(folder, tuned)

@@ -11,10 +11,10 @@ from rich.table import Table
 
 from associated_learning.cli.options import with_run_options
 from associated_learning.cli.running import run_training, write_row
-from associated_learning.cli.tables import command, console
+from associated_learning.cli.tables import command, console, show_no_picture
 from associated_learning.inference.parameters import count_parameters
-from associated_learning.runs.config import RunConfig
-from associated_learning.runs.families import resolved
+from associated_learning.runs.config import ResolvedConfig, RunConfig
+from associated_learning.runs.defaults import resolved
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import default_folder, open_run
@@ -27,7 +27,9 @@ OUTPUT = "Output"
 MOST_LAYERS = 6
 
 
-@with_run_options
+@with_run_options(
+    num_layers=f"{MOST_LAYERS}; cnn and vgg all they have", grow_from="1", patience="0"
+)
 def grow(
     *,
     run_folder: Annotated[
@@ -48,9 +50,8 @@ def grow(
 
     It begins with one layer. When the validation accuracy of the top exit stands still, the next
     layer comes on top, and all go on training; lower layers go on as if nothing were above them.
-    The best depth is kept. --num-layers is the most it may grow to, 6 if not given (cnn and vgg:
-    all that they have). The run is one like any other for al evaluate, predict and export; an
-    interrupted one goes on by the same command.
+    The best depth is kept. --num-layers is the most it may grow to. The run is one like any other
+    for al evaluate, predict and export; an interrupted one goes on by the same command.
 
     Examples:
 
@@ -68,14 +69,14 @@ def grow(
     _show(folder, config, result)
 
 
-def _with_defaults(config: RunConfig) -> RunConfig:
+def _with_defaults(config: RunConfig) -> ResolvedConfig:
     layers = config.num_layers
     if layers is None and config.model not in ("cnn", "vgg"):
         layers = MOST_LAYERS
     return resolved(replace(config, num_layers=layers, grow_from=config.grow_from or 1))
 
 
-def _show(folder: Path, config: RunConfig, result: RunResult) -> None:
+def _show(folder: Path, config: ResolvedConfig, result: RunResult) -> None:
     data, model = escape(config.data), escape(config.model_name)
     depth = len(result.test_scores)
     console.print(
@@ -84,6 +85,7 @@ def _show(folder: Path, config: RunConfig, result: RunResult) -> None:
         soft_wrap=True,
     )
     console.print(_depths_table(folder, result))
+    show_no_picture()
     al, run = escape(command()), escape(str(folder))
     console.print(
         f"The run is in {run}. Next: {al} evaluate {run} --depth all, {al} export {run} ..., "

@@ -12,6 +12,7 @@ from associated_learning.conversion import ConvertedNetwork
 from associated_learning.network import ALNetwork
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.printable import escape
+from associated_learning.tensors.chain import encodings
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.nested import to_device
 
@@ -28,10 +29,9 @@ def layers_table(net: ALNetwork, spec: InputSpec) -> Table:
     table = Table(title="Layers", title_justify="left")
     for heading in ("layer", "encoder f", "s", "readout", "bridge b", "parameters"):
         table.add_column(heading, overflow="fold")
-    s = to_device(spec.example(), device_of(net))
+    activations = encodings(net.encoders(), to_device(spec.example(), device_of(net)))
     with torch.no_grad():
-        for i, layer in enumerate(net.al_layers(), start=1):
-            s = layer.f(s)
+        for i, (layer, s) in enumerate(zip(net.al_layers(), activations, strict=True), start=1):
             table.add_row(
                 str(i),
                 escape(_encoder(net, i)),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import Field, fields
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from associated_learning.runs.config import RunConfig
+from associated_learning.runs.defaults import family_default
 
 __all__ = ["RunFolder", "with_run_options"]
 
@@ -18,25 +19,43 @@ RunFolder = Annotated[
 ]
 
 
-def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
+Command = Callable[..., None]
+
+
+def with_run_options(**shown: str) -> Callable[[Command], Command]:
     """Give a command all fields of `RunConfig` as options, after its own parameters.
 
     The command takes them as keyword arguments.
+
+    Args:
+        shown: Defaults that the command has instead of the model's, for the help.
     """
+    return lambda command: _with_options(command, shown)
+
+
+def _with_options(command: Command, shown: Mapping[str, str]) -> Command:
     signature = inspect.signature(command, eval_str=True)
     own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
     hints = get_type_hints(RunConfig)
-    settings = [_parameter(setting, hints[setting.name]) for setting in fields(RunConfig)]
+    settings = [
+        _parameter(setting, hints[setting.name], shown.get(setting.name))
+        for setting in fields(RunConfig)
+    ]
     parameters = [*own, *settings]
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
 
 
-def _parameter(setting: Field[Any], hint: Any) -> inspect.Parameter:
+def _parameter(setting: Field[Any], hint: Any, shown: str | None) -> inspect.Parameter:
     meta = setting.metadata
     choices = "|".join(meta["choices"])
-    option = typer.Option(help=meta["help"], rich_help_panel=meta["panel"], metavar=choices or None)
+    option = typer.Option(
+        help=meta["help"],
+        rich_help_panel=meta["panel"],
+        metavar=choices or None,
+        show_default=shown or family_default(setting.name) or True,
+    )
     return inspect.Parameter(
         setting.name,
         inspect.Parameter.KEYWORD_ONLY,

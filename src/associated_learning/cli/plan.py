@@ -13,15 +13,17 @@ from associated_learning.conversion import plan as plan_model
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.errors import InputError, nearest
 from associated_learning.network import ALNetwork
-from associated_learning.runs.config import FAMILIES, HUB, RunConfig
+from associated_learning.runs.config import ResolvedConfig, RunConfig
+from associated_learning.runs.defaults import resolved
 from associated_learning.runs.example import ExampleSource, parse_shape
 from associated_learning.runs.factory import make_model
-from associated_learning.runs.families import build_network, resolved
+from associated_learning.runs.families import build_network
 from associated_learning.runs.hub.model import find_model, fresh_model
 from associated_learning.runs.hub.network import cut_names
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.inputs import input_spec, load_data
 from associated_learning.runs.printable import escape
+from associated_learning.runs.settings.model import FAMILIES, HUB
 
 __all__ = ["plan"]
 
@@ -110,13 +112,15 @@ def plan(
             f"{model} came; expected {', '.join(FAMILIES)}, hf:NAME or package.module:factory."
             f"{nearest(model, FAMILIES)}"
         )
-    config = RunConfig(
-        model=model if family else RunConfig.model,
-        data=data or RunConfig.data,
-        data_root=data_root,
-        text_column=text_column,
-        label_column=label_column,
-        image_size=image_size,
+    config = resolved(
+        RunConfig(
+            model=model if family else RunConfig.model,
+            data=data or RunConfig.data,
+            data_root=data_root,
+            text_column=text_column,
+            label_column=label_column,
+            image_size=image_size,
+        )
     )
     source = ExampleSource(
         data=None if data is None else load_data(config),
@@ -125,7 +129,7 @@ def plan(
         batch_size=batch_size,
     )
     if family and config.family != "hf":
-        _show_family(resolved(config), source, at)
+        _show_family(config, source, at)
         return
     network, example, parts = _of_hub(config, source) if family else _own(model, source, head)
     found = plan_model(
@@ -138,7 +142,7 @@ def plan(
     console.print(escape(str(found)), soft_wrap=True, highlight=False)
 
 
-def _show_family(config: RunConfig, source: ExampleSource, at: str) -> None:
+def _show_family(config: ResolvedConfig, source: ExampleSource, at: str) -> None:
     """Show the layers that a family of ours is made of."""
     if at != "auto":
         raise InputError(f"--at {at} came, but {config.model} is made of layers; leave it out.")
@@ -154,7 +158,7 @@ def _show_family(config: RunConfig, source: ExampleSource, at: str) -> None:
     console.print(layers_table(net, spec))
 
 
-def _of_hub(config: RunConfig, source: ExampleSource) -> tuple[nn.Module, Any, None]:
+def _of_hub(config: ResolvedConfig, source: ExampleSource) -> tuple[nn.Module, Any, None]:
     """Return a fresh model of transformers, an example, and its head: it has none."""
     found = find_model(config.model)
     if source.data is not None:

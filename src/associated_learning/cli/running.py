@@ -10,7 +10,7 @@ import typer
 
 from associated_learning.cli.tables import command, console
 from associated_learning.pipeline.interrupt import ending_the_process
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.distributed import follow_run, ranks_of
 from associated_learning.runs.ledger.ledger import append_row, make_row
 from associated_learning.runs.printable import escape
@@ -26,12 +26,12 @@ _GRACE = 5.0  # seconds that a second Ctrl-C leaves to what hangs
 
 
 def run_training(
-    config: RunConfig, folder: Path, callbacks: Iterable[Callback]
+    config: ResolvedConfig, folder: Path, callbacks: Iterable[Callback]
 ) -> RunResult | None:
     """Train, in one process or as one of several; None on ranks other than 0.
 
     Args:
-        config: The settings, resolved.
+        config: The settings.
         folder: Of the run.
         callbacks: Told about every batch and epoch on rank 0.
 

@@ -13,8 +13,9 @@ from rich.table import Table
 
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import Network
+from associated_learning.runs.plots import can_plot
 
-__all__ = ["command", "console", "exit_names", "scores_table"]
+__all__ = ["command", "console", "exit_names", "scores_table", "show_no_picture"]
 
 console = Console(emoji=False)  # texts of users may hold :words: between colons
 
@@ -28,6 +29,17 @@ def command() -> str:
     if on_path is not None and Path(on_path).samefile(program):
         return "al"
     return os.path.relpath(program)
+
+
+def show_no_picture() -> None:
+    """Say what the picture of a run's curves needs, where it could not be drawn."""
+    if not can_plot():
+        console.print(
+            "There is no picture of the curves, because matplotlib is not installed: "
+            "pip install 'associated_learning[plots]'",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def exit_names(net: Network) -> list[str]:

@@ -11,10 +11,10 @@ import typer
 
 from associated_learning.cli.options import with_run_options
 from associated_learning.cli.running import run_training, write_row
-from associated_learning.cli.tables import command, console, scores_table
+from associated_learning.cli.tables import command, console, scores_table, show_no_picture
 from associated_learning.errors import CheckpointError, InputError
-from associated_learning.runs.config import COMPUTING, RunConfig
-from associated_learning.runs.families import resolved
+from associated_learning.runs.config import COMPUTING, ResolvedConfig, RunConfig
+from associated_learning.runs.defaults import resolved
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import default_folder, open_run, read_config
@@ -29,7 +29,7 @@ OUTPUT = "Output"
 _SHOWING = ("tensorboard", "ledger", "experiment", "variant", "quiet")
 
 
-@with_run_options
+@with_run_options()
 def train(
     ctx: typer.Context,
     *,
@@ -86,9 +86,8 @@ def train(
     if resume is not None:
         folder, config = Path(resume), _resumed(ctx, Path(resume))
     else:
-        config = RunConfig(**settings)
+        config = resolved(RunConfig(**settings))
         folder = default_folder(config) if run_folder is None else Path(run_folder)
-    config = resolved(config)
     result = run_training(config, folder, _callbacks(config, folder, tensorboard, quiet))
     if result is None:
         return
@@ -97,7 +96,7 @@ def train(
     _show(folder, config, result)
 
 
-def _resumed(ctx: typer.Context, folder: Path) -> RunConfig:
+def _resumed(ctx: typer.Context, folder: Path) -> ResolvedConfig:
     """Return the settings to go on with; raise InputError for those that cannot change."""
     given = [name for name in ctx.params if _is_given(ctx, name) and name != "resume"]
     refused = [name for name in given if name not in COMPUTING + _SHOWING]
@@ -127,14 +126,16 @@ def _options(names: Iterable[str]) -> str:
     return ", ".join("--" + name.replace("_", "-") for name in names)
 
 
-def _callbacks(config: RunConfig, folder: Path, tensorboard: bool, quiet: bool) -> list[Callback]:
+def _callbacks(
+    config: ResolvedConfig, folder: Path, tensorboard: bool, quiet: bool
+) -> list[Callback]:
     callbacks: list[Callback] = [TensorBoard(folder / "tensorboard")] if tensorboard else []
     if not quiet:  # last, so that no bar is left on the screen if another cannot start
         callbacks.append(ProgressBar(config.method.upper()))
     return callbacks
 
 
-def _show(folder: Path, config: RunConfig, result: RunResult) -> None:
+def _show(folder: Path, config: ResolvedConfig, result: RunResult) -> None:
     data, model = escape(config.data), escape(config.model_name)
     title = (
         f"{data}, {model} by {config.method.upper()}: accuracy in the best epoch, "
@@ -143,6 +144,7 @@ def _show(folder: Path, config: RunConfig, result: RunResult) -> None:
     columns = {"validation": result.validation_scores, "test": result.test_scores}
     console.print(title, soft_wrap=True)
     console.print(scores_table(open_run(folder).net, columns))
+    show_no_picture()
     al, run = escape(command()), escape(str(folder))
     console.print(
         f"The run is in {run}. Next: {al} evaluate {run} --depth all, {al} predict {run} ..., "

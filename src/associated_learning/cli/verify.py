@@ -32,7 +32,7 @@ def _verify() -> None:
 
 
 @verify.command()
-@with_run_options
+@with_run_options()
 def pipeline(
     *,
     steps: Annotated[int, typer.Option(help="Number of weight updates.", min=1)] = 200,

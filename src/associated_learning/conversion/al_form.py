@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
+from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
 from associated_learning.conversion.partners import (
-    BridgeKind,
     MakePartners,
     Partners,
     make_bridge,
@@ -17,40 +18,28 @@ from associated_learning.conversion.partners import (
 )
 from associated_learning.conversion.readouts import read_tensor
 from associated_learning.errors import InputError
-from associated_learning.layer import ALLayer
+from associated_learning.layer import ALLayer, PerLayer, one_for_each
 from associated_learning.losses.equation3 import autoencoder_loss
-from associated_learning.models.activations import Activation
 from associated_learning.models.readouts import MaskedMean
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
 from associated_learning.tensors.batch_checks import check_finite
+from associated_learning.tensors.chain import encodings
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import evaluating
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
-__all__ = ["al_form", "al_layers", "measured_width", "one_a_layer", "readouts_for"]
-
-T = TypeVar("T")
-Loss = Callable[[Tensor, Tensor], Tensor]
+__all__ = ["al_form", "al_layers", "measured_width", "readouts_for"]
 
 
+@flat
 def al_form(
     encoders: Iterable[nn.Module],
     example: Any,
     target: Target,
     *,
-    latent: int | Sequence[int] = 128,
-    readout: nn.Module | Sequence[nn.Module] | None = None,
-    bridge: BridgeKind = "linear",
-    bridge_hidden: int = 1280,
-    activation: Activation = "tanh",
-    decoder_activation: Activation | None = None,
-    linear_decoders: bool = False,
-    bias: bool = True,
-    association: Loss | None = None,
-    detach_target: bool = True,
-    stop_gradients: bool | Sequence[bool] = True,
-    use_associated: bool | Sequence[bool] = True,
+    options: ALOptions | None = None,
+    **keywords: Unpack[ALKeywords],
 ) -> ALNetwork:
     """Convert a list of encoders to AL form (Algorithm 1).
 
@@ -60,27 +49,13 @@ def al_form(
         encoders: ``f_1 .. f_L``; each takes what the one before it returns.
         example: A batch of inputs, only looked at for its shapes.
         target: What y is.
-        latent: ``D_1 .. D_L``, the widths of the latents t (Tables 7 and 8: 128), or one for
-            all.
-        readout: From each ``s_i`` to a vector: a module for each layer, or one for all (it
-            must then hold no parameters). By default the masked mean for sequences (section
-            2.1.1) and the means of a grid for images, so that bridges stay small.
-        bridge: See `make_bridge`.
-        bridge_hidden: Width between the two maps of an "mlp" bridge.
-        activation: Nonlinearity of g and h, and of the bridges that have one (tanh in section
-            2.1; sigmoid in the released image code). ``h_1`` has none where it gives logits.
-        decoder_activation: Nonlinearity of h, if it is not that of g.
-        linear_decoders: True gives ``h_2 .. h_L`` no nonlinearity (the later released code).
-        bias: Whether b, g and h have biases.
-        association: Loss of ``b_i(s_i)`` against ``t_i`` in the place of Equation 3's, such as
-            `contrastive_loss`.
-        detach_target: See `associated_loss`: False lets g learn from the associated loss.
-        stop_gradients: See `ALLayer`; one for each layer, or one for all.
-        use_associated: See `ALLayer`; one for each layer, or one for all.
+        options: What to put beside the encoders, as a value.
+        keywords: Any field of `ALOptions`, such as ``latent=16``; takes the place of that of
+            ``options``.
 
     Raises:
-        InputError: No encoder came, the example does not pass through the encoders, or a list
-            has not one entry for each layer.
+        InputError: No encoder came, the example does not pass through the encoders, a list has
+            not one entry for each layer, or there is no such option.
 
     Example:
         >>> import torch
@@ -91,26 +66,9 @@ def al_form(
         >>> net.num_layers, net(torch.randn(5, 4), depth=1).shape
         (2, torch.Size([5, 3]))
     """
-    encoders = list(encoders)
-    readouts, widths = readouts_for(encoders, example, readout)
-    layers = al_layers(
-        encoders,
-        target,
-        readouts,
-        widths,
-        latent=latent,
-        bridge=bridge,
-        bridge_hidden=bridge_hidden,
-        activation=activation,
-        decoder_activation=decoder_activation,
-        linear_decoders=linear_decoders,
-        bias=bias,
-        association=association,
-        detach_target=detach_target,
-        stop_gradients=stop_gradients,
-        use_associated=use_associated,
-    )
-    return ALNetwork(layers, target)
+    options, encoders = with_keywords(options, keywords, al_form), list(encoders)
+    readouts, widths = readouts_for(encoders, example, options.readout)
+    return ALNetwork(al_layers(encoders, target, readouts, widths, options), target)
 
 
 def al_layers(
@@ -118,50 +76,29 @@ def al_layers(
     target: Target,
     readouts: Sequence[nn.Module],
     read_widths: Sequence[int],
-    *,
-    latent: int | Sequence[int],
-    bridge: BridgeKind,
-    bridge_hidden: int,
-    activation: Activation,
-    decoder_activation: Activation | None,
-    linear_decoders: bool,
-    bias: bool,
-    association: Loss | None = None,
-    detach_target: bool,
-    stop_gradients: bool | Sequence[bool] = True,
-    use_associated: bool | Sequence[bool] = True,
+    options: ALOptions,
     partners: Sequence[MakePartners | None] | None = None,
 ) -> list[ALLayer]:
     """Return the layers that `al_form` makes a network of.
 
-    The arguments are those of `al_form`, but that the readouts are known, with the width of the
-    vector that each gives; ``partners`` holds, for each layer, what makes b, g and h instead, or
-    None.
+    Args:
+        encoders: ``f_1 .. f_L``.
+        target: What y is.
+        readouts: One for each layer.
+        read_widths: Widths of the vectors that they give.
+        options: All else.
+        partners: For each layer what makes b, g and h instead, or None.
     """
     count = len(encoders)
-    widths = [target.size, *one_a_layer("latent", latent, count)]
-    stops = one_a_layer("stop_gradients", stop_gradients, count)
-    associated = one_a_layer("use_associated", use_associated, count)
+    widths = [target.size, *one_for_each("values of latent", options.latent, count)]
+    stops = one_for_each("values of stop_gradients", options.stop_gradients, count)
+    associated = one_for_each("values of use_associated", options.use_associated, count)
     if not all(isinstance(width, int) and width > 0 for width in widths):
         raise InputError(f"latent widths {widths[1:]} came; expected whole numbers above 0.")
-    h_activations = _decoder_activations(
-        count, target, decoder_activation or activation, linear_decoders
-    )
     made = [
-        Partners(
-            make_bridge(
-                read_widths[i],
-                widths[i + 1],
-                kind=bridge,
-                activation=activation,
-                hidden=bridge_hidden,
-                bias=bias,
-            ),
-            make_coder(widths[i], widths[i + 1], activation, bias=bias),
-            make_coder(widths[i + 1], widths[i], h_activations[i], bias=bias),
+        (_own_partners(options, target, first=i == 0) if make is None else make)(
+            read_widths[i], widths[i], widths[i + 1]
         )
-        if make is None
-        else make(read_widths[i], widths[i], widths[i + 1])
         for i, make in enumerate(partners or [None] * count)
     ]
     layers = [
@@ -170,8 +107,8 @@ def al_layers(
             *made[i],
             readout=readouts[i],
             reconstruction=target.loss if i == 0 else autoencoder_loss,
-            association=association,
-            detach_target=detach_target,
+            association=options.association,
+            detach_target=options.detach_target,
             use_associated=associated[i],
             stop_gradients=stops[i],
         )
@@ -182,26 +119,31 @@ def al_layers(
     return layers
 
 
-def _decoder_activations(
-    count: int, target: Target, activation: Activation, linear: bool
-) -> list[Activation | None]:
-    """Return the nonlinearities of ``h_1 .. h_L``; ``h_1`` gives logits or real values."""
-    first = activation if target.bounded_output else None
-    above = None if linear else activation
-    return [first] + [above] * (count - 1)
+def _own_partners(options: ALOptions, target: Target, *, first: bool) -> MakePartners:
+    """Return what makes b, g and h; ``h_1`` gives logits or real values, if y is not bounded."""
+    activation, bias = options.activation, options.bias
+    nonlinear = target.bounded_output if first else not options.linear_decoders
+    h_activation = (options.decoder_activation or activation) if nonlinear else None
 
+    def make(width: int, below: int, latent: int) -> Partners:
+        return Partners(
+            make_bridge(
+                width,
+                latent,
+                kind=options.bridge,
+                activation=activation,
+                hidden=options.bridge_hidden,
+                bias=bias,
+            ),
+            make_coder(below, latent, activation, bias=bias),
+            make_coder(latent, below, h_activation, bias=bias),
+        )
 
-def one_a_layer(name: str, value: T | Sequence[T], count: int) -> list[T]:
-    """Return ``count`` values: those of a list, or one value for all."""
-    if not isinstance(value, (list, tuple)):
-        return [value] * count  # type: ignore[list-item]
-    if len(value) != count:
-        raise InputError(f"{len(value)} values came for {name}; expected {count}, one a layer.")
-    return list(value)
+    return make
 
 
 def readouts_for(
-    encoders: list[nn.Module], example: Any, readout: nn.Module | Sequence[nn.Module] | None
+    encoders: list[nn.Module], example: Any, readout: PerLayer[nn.Module] | None
 ) -> tuple[list[nn.Module], list[int]]:
     """Return each layer's readout and the width it gives, measured on the example.
 
@@ -211,12 +153,12 @@ def readouts_for(
     if not encoders:
         raise InputError("no encoders came to convert; expected at least one module.")
     check_finite(example, "example")
-    given = one_a_layer("readout", readout, len(encoders))
-    readouts, widths, s = [], [], example
+    given = one_for_each("readouts", readout, len(encoders))
+    readouts, widths, activations = [], [], encodings(encoders, example)
     for i, (f, module) in enumerate(zip(encoders, given, strict=True), start=1):
         with evaluating(f):
             try:
-                s = f(s)
+                s = next(activations)
             except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
                 raise InputError(f"encoder {i} ({type(f).__name__}) fails: {error}") from error
         chosen = _choose_readout(s) if module is None else module

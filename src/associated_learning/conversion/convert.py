@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from associated_learning.conversion.al_form import al_layers
+from associated_learning.conversion.checks.conversion import Level
+from associated_learning.conversion.checks.subject import Subject
 from associated_learning.conversion.cutting.balance import Balance
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.cutting.selection import At
-from associated_learning.conversion.partners import BridgeKind
-from associated_learning.conversion.plan import PartnerSettings, Plan
-from associated_learning.conversion.planner import make_encoders
+from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
+from associated_learning.conversion.plan import Plan
+from associated_learning.conversion.planner import SAMPLES, Source, make_encoders
 from associated_learning.conversion.slicing.equality import features
-from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
-from associated_learning.models.activations import Activation
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
 
 __all__ = ["ConvertedNetwork", "convert"]
-
-
-class Source(NamedTuple):
-    """Where a network came from; a tuple, so that the model is no submodule of the network.
-
-    Attributes:
-        model: The model, whose parameters are the layers' already.
-        arguments: How a batch becomes its arguments.
-        head: Where its features end.
-    """
-
-    model: nn.Module
-    arguments: Arguments
-    head: Head
 
 
 class ConvertedNetwork(ALNetwork):
@@ -45,6 +32,17 @@ class ConvertedNetwork(ALNetwork):
 
     Attributes:
         plan: How it was cut.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)), torch.randn(2, 4)
+        >>> net = al.convert(model, x, target=al.Classes(3), at=["1"])
+        >>> net.plan.dropped, net.backbone() is model
+        (('2',), True)
+        >>> torch.equal(net.backbone_features(x), model[:2](x))
+        True
     """
 
     def __init__(
@@ -63,6 +61,13 @@ class ConvertedNetwork(ALNetwork):
         """
         return self._source.model
 
+    def subject(self) -> Subject:
+        """Return the model and the layers as they are now, to be checked against each other."""
+        model, arguments, head = self._source
+        converted = list(self.al_layers())[: len(self.plan.layers)]
+        readouts = [layer.readout for layer in converted]
+        return Subject.of(model, arguments, head, [x.f for x in converted], self.plan, readouts)
+
     def backbone_features(self, x: Any) -> Tensor:
         """Return what the old classifier would get, by running the original model itself.
 
@@ -72,6 +77,7 @@ class ConvertedNetwork(ALNetwork):
         return features(model, arguments, arguments.bind(x), head)
 
 
+@flat
 def convert(
     model: nn.Module,
     example_inputs: Any,
@@ -80,16 +86,11 @@ def convert(
     at: At = "auto",
     balance: Balance = "time",
     head: Head = "auto",
-    latent: int | Sequence[int] = 128,
-    readout: nn.Module | Sequence[nn.Module] | None = None,
-    bridge: BridgeKind = "linear",
-    bridge_hidden: int = 1280,
-    activation: Activation = "tanh",
-    decoder_activation: Activation | None = None,
-    linear_decoders: bool = False,
-    bias: bool = True,
-    detach_target: bool = True,
     copy_model: bool = False,
+    check: Level = "quick",
+    samples: int | None = SAMPLES,
+    options: ALOptions | None = None,
+    **keywords: Unpack[ALKeywords],
 ) -> ConvertedNetwork:
     """Convert a model to AL form (Algorithm 1).
 
@@ -105,17 +106,14 @@ def convert(
         at: Where the layers begin; see `plan`.
         balance: What "auto" and a number of layers balance; see `plan`.
         head: The old classifier; see `plan`.
-        latent: See `al_form`.
-        readout: From each activation, a `Stream`, to a vector; chosen by its shape, or by
-            `register_readout`, if not given.
-        bridge: See `make_bridge`.
-        bridge_hidden: See `al_form`.
-        activation: See `al_form`.
-        decoder_activation: See `al_form`.
-        linear_decoders: See `al_form`.
-        bias: See `al_form`.
-        detach_target: See `al_form`.
         copy_model: Whether to leave the model alone and convert a copy of it.
+        check: How thoroughly the layers are compared with the model: "quick", or "full" for all
+            that `verify` checks, on the example.
+        samples: How many samples of the example are looked at; see `plan`.
+        options: What to put beside the encoders, as a value. Readouts get each activation as a
+            `Stream`; None chooses them by its shape, or by `register_readout`.
+        keywords: Any field of `ALOptions`, such as ``latent=16``; takes the place of that of
+            ``options``.
 
     Raises:
         ConversionError: The model cannot be cut as asked; it holds all reasons.
@@ -135,29 +133,37 @@ def convert(
     """
     if not isinstance(target, Target):
         raise InputError(f"target={target!r} came; expected what y is, such as al.Classes(10).")
+    options = with_keywords(options, keywords, convert)
     if copy_model:
-        model = copy.deepcopy(model)
-    plan, encoders, arguments = make_encoders(
+        model = _copy(model)
+    plan, subject = make_encoders(
         model,
         example_inputs,
         at=at,
         balance=balance,
         head=head,
-        settings=PartnerSettings(latent, bridge, bridge_hidden, readout),
+        samples=samples,
+        options=options,
+        check=check,
     )
     layers = al_layers(
-        encoders,
+        subject.encoders,
         target,
         [layer.readout for layer in plan.layers],
         [layer.width for layer in plan.layers],
-        latent=latent,
-        bridge=bridge,
-        bridge_hidden=bridge_hidden,
-        activation=activation,
-        decoder_activation=decoder_activation,
-        linear_decoders=linear_decoders,
-        bias=bias,
-        detach_target=detach_target,
+        options,
         partners=[layer.partners for layer in plan.layers],
     )
-    return ConvertedNetwork(layers, target, plan, Source(model, arguments, head))
+    source = Source(model, subject.arguments, subject.head)
+    return ConvertedNetwork(layers, target, plan, source)
+
+
+def _copy(model: nn.Module) -> nn.Module:
+    """Copy a model, also one whose modules keep what they computed of their parameters.
+
+    The old ``torch.nn.utils.weight_norm`` leaves such tensors, which deepcopy refuses; they are
+    computed anew in every forward.
+    """
+    kept = (value for module in model.modules() for value in vars(module).values())
+    computed = [v for v in kept if isinstance(v, Tensor) and not v.is_leaf]
+    return copy.deepcopy(model, {id(tensor): tensor.detach().clone() for tensor in computed})

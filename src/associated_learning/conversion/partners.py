@@ -32,6 +32,13 @@ class Partners(NamedTuple):
         b: Bridge, ``[B, W] -> [B, D_i]``.
         g: Encoder of the target, ``[B, D_{i-1}] -> [B, D_i]``.
         h: Decoder of the target, ``[B, D_i] -> [B, D_{i-1}]``.
+
+    Example:
+        See `register_partners`, whose functions return them.
+
+        >>> from torch import nn
+        >>> Partners(b=nn.Linear(8, 5), g=nn.Linear(3, 5), h=nn.Linear(5, 3)).g
+        Linear(in_features=3, out_features=5, bias=True)
     """
 
     b: nn.Module

@@ -4,36 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from associated_learning.conversion.al_form import measured_width, one_a_layer
+from associated_learning.conversion.al_form import measured_width
 from associated_learning.conversion.cutting.balance import Balance, Costs
-from associated_learning.conversion.cutting.cuts import Cut
-from associated_learning.conversion.cutting.feature_axis import feature_axis
-from associated_learning.conversion.partners import (
-    BridgeKind,
-    MakePartners,
-    bridge_size,
-    partners_for,
-)
+from associated_learning.conversion.cutting.body import Cut
+from associated_learning.conversion.cutting.feature_axis import feature_axis, steady_axis
+from associated_learning.conversion.options import ALOptions
+from associated_learning.conversion.partners import MakePartners, bridge_size, partners_for
 from associated_learning.conversion.readouts import Readout, ReadoutContext, choose, find_mask
 from associated_learning.conversion.slicing.script import Script
 from associated_learning.conversion.slicing.slice import Slice, Stream
 from associated_learning.conversion.table import text_table
-from associated_learning.conversion.tracing.training_branches import training_branches
+from associated_learning.conversion.tracing.arguments import Arguments
+from associated_learning.layer import one_for_each
 
-__all__ = ["PartnerSettings", "Plan", "PlannedLayer", "make_plan"]
-
-
-class PartnerSettings(NamedTuple):
-    """What a user wishes for readouts and bridges; the arguments of `plan`."""
-
-    latent: int | Sequence[int]
-    bridge: BridgeKind
-    bridge_hidden: int
-    readout: nn.Module | Sequence[nn.Module] | None
+__all__ = ["Plan", "PlannedLayer", "make_plan"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +66,20 @@ class Plan:
         dropped: Names of modules that hold parameters and are in no layer: the old head.
         balance: What the shares are shares of.
         notes: What else there is to know.
+        branches: Modules that do something in training which the layers do not.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3))
+        >>> print(al.plan(model, torch.randn(2, 4), at=["1"], balance="parameters", latent=5))
+        Sequential in 2 layers
+        layer  modules  s      readout             bridge  parameters  share of parameters
+        -----  -------  -----  ------------------  ------  ----------  -------------------
+        1      0        B x 4  as it is: a vector  25      20          50%
+        2      1        B x 4  as it is: a vector  25      20          50%
+        dropped, because bridges and decoders take their place: 2
     """
 
     model: str
@@ -86,6 +87,7 @@ class Plan:
     dropped: tuple[str, ...]
     balance: Balance
     notes: tuple[str, ...]
+    branches: tuple[str, ...]
 
     def __str__(self) -> str:
         header = (
@@ -118,9 +120,13 @@ def make_plan(
     cuts: Sequence[Cut],
     slices: list[Slice],
     costs: Costs,
-    settings: PartnerSettings,
+    options: ALOptions,
     streams: list[Stream],
     others: list[Stream],
+    halved: list[Stream] | None,
+    arguments: Arguments,
+    notes: Sequence[str],
+    branches: tuple[str, ...],
 ) -> Plan:
     """Describe what was cut, and choose readouts and partners.
 
@@ -129,19 +135,24 @@ def make_plan(
         cuts: The cuts, the last at the head.
         slices: The encoders.
         costs: Their costs.
-        settings: What the user wishes.
+        options: What the user wishes.
         streams: What each encoder gives on the example.
         others: What it gives on fewer samples.
+        halved: What it gives on fewer positions, if the model takes fewer.
+        arguments: How a batch becomes the model's arguments, with its masks.
+        notes: What was noticed on the way.
+        branches: Modules that do something in training which the layers do not.
     """
     model = script.recording.model
-    layers = _layers(script, cuts, slices, costs, settings, streams, others)
+    layers = _layers(script, cuts, slices, costs, options, streams, others, halved, arguments)
     dropped = _dropped(model, slices)
     return Plan(
         model=type(model).__name__,
         layers=tuple(layers),
         dropped=dropped,
         balance=costs.balance,
-        notes=(*_notes(layers, dropped), *_branch_notes(script, cuts)),
+        notes=(*_notes(layers, dropped), *notes),
+        branches=branches,
     )
 
 
@@ -150,19 +161,23 @@ def _layers(
     cuts: Sequence[Cut],
     slices: list[Slice],
     costs: Costs,
-    settings: PartnerSettings,
+    options: ALOptions,
     streams: list[Stream],
     others: list[Stream],
+    halved: list[Stream] | None,
+    arguments: Arguments,
 ) -> list[PlannedLayer]:
     shares = costs.shares([cut.time for cut in cuts])
-    latents = one_a_layer("latent", settings.latent, len(cuts))
-    given = one_a_layer("readout", settings.readout, len(cuts))
+    latents = one_for_each("values of latent", options.latent, len(cuts))
+    given = one_for_each("readouts", options.readout, len(cuts))
     found = []
     for i, (cut, encoder) in enumerate(zip(cuts, slices, strict=True)):
         batch_axis = _batch_axis(streams[i].values, others[i].values)
         own_readout = given[i]
         readout = (
-            _readout(script, cut, batch_axis)
+            _readout(
+                script, cut, batch_axis, None if halved is None else halved[i].values, arguments
+            )
             if own_readout is None
             else Readout(own_readout, "as given")
         )
@@ -182,7 +197,7 @@ def _layers(
                 frozen=sum(p.numel() for p in own if not p.requires_grad),
                 partners=make,
                 bridge_parameters=bridge_size(
-                    width, latents[i], settings.bridge, settings.bridge_hidden, make
+                    width, latents[i], options.bridge, options.bridge_hidden, make
                 ),
                 share=shares[i],
             )
@@ -196,12 +211,16 @@ def _batch_axis(s: Tensor, fewer: Tensor) -> int:
     return next((i for i, (size, less) in sizes if size != less), 0)
 
 
-def _readout(script: Script, cut: Cut, batch_axis: int) -> Readout:
+def _readout(
+    script: Script, cut: Cut, batch_axis: int, halved: Tensor | None, arguments: Arguments
+) -> Readout:
     tensor = cut.s.tensor
-    axis = feature_axis(script.flow, tensor)
+    axis = steady_axis(tensor, halved, batch_axis, feature_axis(script.flow, tensor))
     module = _maker(script, cut)
-    mask = find_mask(tensor, batch_axis, axis, script.recording.inputs)
-    return choose(ReadoutContext(tensor, axis, module, mask, batch_axis))
+    masks = {name: script.recording.inputs[name] for name in arguments.masks}
+    mask = find_mask(tensor, batch_axis, axis, masks)
+    keeps = arguments.masks.get(mask or "", True)
+    return choose(ReadoutContext(tensor, axis, module, mask, batch_axis, keeps))
 
 
 def _maker(script: Script, cut: Cut) -> nn.Module | None:
@@ -244,16 +263,6 @@ def _notes(layers: list[PlannedLayer], dropped: tuple[str, ...]) -> list[str]:
             "inside it by at=[...] to see what forbids them"
         )
     return notes
-
-
-def _branch_notes(script: Script, cuts: Sequence[Cut]) -> list[str]:
-    found = training_branches(script.recording, [cut.time for cut in cuts])
-    if not found:
-        return []
-    return [
-        f"in training, the forward of {', '.join(found)} takes another way (LayerDrop, stochastic "
-        "depth); the layers always take that of evaluation"
-    ]
 
 
 def _written(shape: tuple[int, ...], batch_axis: int) -> str:

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from typing_extensions import Unpack
 
+from associated_learning.conversion.checks.conversion import Level, check_conversion, check_level
+from associated_learning.conversion.checks.subject import Subject
 from associated_learning.conversion.cutting.balance import Balance, Costs
-from associated_learning.conversion.cutting.cuts import Cut, find_body
-from associated_learning.conversion.cutting.head import Head, head_begins
+from associated_learning.conversion.cutting.body import Cut
+from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.cutting.selection import At, choose_cuts
-from associated_learning.conversion.partners import BridgeKind
-from associated_learning.conversion.plan import PartnerSettings, Plan, make_plan
-from associated_learning.conversion.slicing.equality import (
-    check_seen,
-    features,
-    recorded_features,
-    same_streams,
-)
+from associated_learning.conversion.example import Example
+from associated_learning.conversion.observation import RunError, body_below, observe
+from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
+from associated_learning.conversion.plan import Plan, make_plan
+from associated_learning.conversion.slicing.either_mode import training_programs
+from associated_learning.conversion.slicing.equality import recorded_features, same_streams
 from associated_learning.conversion.slicing.pickling import allow_pickling
 from associated_learning.conversion.slicing.script import Script
-from associated_learning.conversion.slicing.slice import Slice
-from associated_learning.conversion.slicing.slicing import make_slices
-from associated_learning.conversion.tracing.arguments import KEEP_MASKS, Arguments
+from associated_learning.conversion.slicing.slice import Slice, Stream
+from associated_learning.conversion.slicing.slicing import make_programs, make_slices
+from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.call import Recording
-from associated_learning.conversion.tracing.flow import Flow
-from associated_learning.conversion.tracing.record import record
+from associated_learning.conversion.tracing.guards import GuardError
+from associated_learning.conversion.tracing.masks import read_inputs
 from associated_learning.conversion.tracing.resizing import (
     attributes_kept,
-    differences,
-    record_smaller,
+    buffers_kept,
+    uncompiled,
 )
 from associated_learning.errors import ConversionError, InputError
 from associated_learning.network import Network
@@ -40,11 +38,26 @@ from associated_learning.tensors.batch_checks import check_finite
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import evaluating
 
-__all__ = ["make_encoders", "plan"]
+__all__ = ["SAMPLES", "Source", "make_encoders", "plan"]
 
-MOST_SAMPLES = 4
+SAMPLES = 4
 
 
+class Source(NamedTuple):
+    """Where a network came from; a tuple, so that the model is no submodule of the network.
+
+    Attributes:
+        model: The model, whose parameters are the layers' already.
+        arguments: How a batch becomes its arguments.
+        head: Where its features end.
+    """
+
+    model: nn.Module
+    arguments: Arguments
+    head: Head
+
+
+@flat
 def plan(
     model: nn.Module,
     example_inputs: Any,
@@ -52,17 +65,18 @@ def plan(
     at: At = "auto",
     balance: Balance = "time",
     head: Head = "auto",
-    latent: int | Sequence[int] = 128,
-    readout: nn.Module | Sequence[nn.Module] | None = None,
-    bridge: BridgeKind = "linear",
-    bridge_hidden: int = 1280,
+    samples: int | None = SAMPLES,
+    check: Level = "quick",
+    options: ALOptions | None = None,
+    **keywords: Unpack[ALKeywords],
 ) -> Plan:
     """Look at how a model would be cut into layers, without converting it.
 
     Args:
         model: Any module. It is run on the example, in evaluation mode and without gradients.
         example_inputs: A batch of at least two samples as the model takes it: a tensor, a tuple
-            of positional arguments, a mapping of keyword arguments, or a `Sequence`.
+            of positional arguments, a mapping of keyword arguments, or a `PaddedSequence`; or an
+            `Example` around one of these, which says what cannot be seen in it.
         at: Names of submodules before each of which a new layer begins (the naming of
             ``torch.distributed.pipelining``'s split spec; a mapping from names to "beginning" or
             "end" is taken too); or a number of layers; or "auto", for four or as many as can be.
@@ -70,10 +84,12 @@ def plan(
             "flops".
         head: Names of the modules of the old classifier, which is dropped; None if the model has
             none; "auto" finds it.
-        latent: Widths of the latents, from which the bridges' sizes follow.
-        readout: See `convert`.
-        bridge: See `make_bridge`.
-        bridge_hidden: See `make_bridge`.
+        samples: How many samples of the example are looked at; None for all. Rows that are no
+            samples, such as a graph's nodes, are not left out: ``Example(..., linked=True)``.
+        check: See `convert`.
+        options: As `convert` takes them: readouts, latents and bridges are shown, the others
+            change no plan.
+        keywords: Any field of `ALOptions`; see `convert`.
 
     Raises:
         ConversionError: The model cannot be cut there; it holds all reasons.
@@ -90,13 +106,16 @@ def plan(
         >>> [layer.modules for layer in plan.layers], plan.dropped
         ([('0', '1'), ('2', '3')], ('4',))
     """
-    found, _, _ = make_encoders(
+    options = with_keywords(options, keywords, plan)
+    found, _ = make_encoders(
         model,
         example_inputs,
         at=at,
         balance=balance,
         head=head,
-        settings=PartnerSettings(latent, bridge, bridge_hidden, readout),
+        samples=samples,
+        check=check,
+        options=options,
     )
     return found
 
@@ -108,34 +127,105 @@ def make_encoders(
     at: At,
     balance: Balance,
     head: Head,
-    settings: PartnerSettings,
-) -> tuple[Plan, list[Slice], Arguments]:
-    """Return the plan, the encoders, and how a batch becomes the model's arguments."""
+    samples: int | None,
+    check: Level,
+    options: ALOptions,
+) -> tuple[Plan, Subject]:
+    """Return the plan, and the encoders beside the model that they were made of."""
     _check_model(model)
-    arguments = Arguments.of(model, example_inputs)
-    inputs = _example(model, arguments, example_inputs)
+    check_level(check)
+    example = Example.of(example_inputs)
+    arguments = Arguments.of(model, example)
+    whole = _example(model, arguments, example)
+    arguments = read_inputs(model, arguments, whole)
+    inputs = _some(arguments, whole, samples)
     if balance == "time" and any(value.is_meta for value in inputs.values()):
         balance = "flops"  # nothing is computed there, so that nothing takes time
-    recording = _record(model, arguments, inputs, balance)
-    smaller = record_smaller(model, arguments, inputs)
-    different = differences(recording.root, smaller.root)
-    flow = Flow(recording, arguments.data(inputs), different)
-    body = find_body(flow, head_begins(recording, head))
-    costs = Costs(body, balance)
-    cuts = [*choose_cuts(body, at, costs), Cut("the head", body.end, body.features)]
-    script = Script(flow, [cut.time for cut in cuts])
-    if script.faults:
-        raise ConversionError(script.faults)
-    allow_pickling(model)
-    slices = make_slices(script, cuts, arguments)
-    # law 5, checked at every conversion; on other batches too, for what depends on their size
-    fewer = arguments.fewer(inputs, min(2, arguments.count(inputs) - 1))
-    streams = same_streams(slices, recording.inputs, body.features.tensor)
-    with attributes_kept(model):
-        same_streams(slices, smaller.inputs, recorded_features(smaller, arguments, head))
-    others = same_streams(slices, fewer, features(model, arguments, fewer, head))
-    plan = make_plan(script, cuts, slices, costs, settings, streams, others)
-    return plan, slices, arguments
+    with buffers_kept(model), uncompiled():
+        try:
+            seen = observe(model, arguments, inputs, balance)
+        except RunError as error:
+            raise _failed(model, arguments, whole, inputs, error) from error
+        body, head = body_below(head, seen)
+        costs = Costs(body, balance)
+        cuts = [*choose_cuts(body, at, costs), Cut("the head", body.end, body.features)]
+        script = Script(body, [cut.time for cut in cuts])
+        if script.faults:
+            raise ConversionError(script.faults)
+        allow_pickling(model)
+        programs = make_programs(script, cuts, arguments)
+        other = training_programs(script, cuts, arguments, head)
+        constants = {**script.constants, **other.constants}
+        slices = make_slices(model, programs, other.programs, constants)
+        # law 5, checked at every conversion; on other batches too, for what depends on their size
+        streams = same_streams(slices, seen.recording.inputs, body.features.tensor)
+        fewer = seen.fewer
+        others = same_streams(slices, fewer.inputs, recorded_features(fewer, arguments, head))
+        notes = [*_trimmed(arguments, whole, inputs), *other.notes]
+        halved, more = _shorter(slices, seen.shorter, arguments, head)
+        plan = make_plan(
+            script,
+            cuts,
+            slices,
+            costs,
+            options,
+            streams,
+            others,
+            halved,
+            arguments,
+            [*notes, *more],
+            (other.left_out,) if other.left_out else (),
+        )
+        subject = Subject.of(model, arguments, head, slices, plan)
+        check_conversion(subject, inputs, check, plan.branches)
+    return plan, subject
+
+
+def _shorter(
+    slices: list[Slice], shorter: Recording | None, arguments: Arguments, head: Head
+) -> tuple[list[Stream] | None, list[str]]:
+    """Check that fewer positions give the model's features; or say that they are refused."""
+    if shorter is None:
+        return None, []
+    expected = recorded_features(shorter, arguments, head)
+    try:
+        with attributes_kept(shorter.model):
+            return same_streams(slices, shorter.inputs, expected), []
+    except GuardError as error:
+        return None, [f"batches must be of the example's sizes in part: {error.condition}"]
+
+
+def _failed(
+    model: nn.Module,
+    arguments: Arguments,
+    whole: dict[str, Tensor],
+    inputs: dict[str, Tensor],
+    error: RunError,
+) -> InputError:
+    """Return the error, or that the rows are no samples, if the whole example runs."""
+    if arguments.count(whole) == arguments.count(inputs):
+        return error
+    args, kwargs = arguments.call(whole)
+    try:
+        with evaluating(model):
+            model(*args, **kwargs)
+    except Exception:  # it fails on the whole example, too
+        return error
+    return InputError(
+        f"{error}. It runs on the whole example; these are its first {arguments.count(inputs)} "
+        "samples, which alone are looked at. If its rows are no samples, as the nodes of a graph "
+        "or the tokens of bags, say so: al.Example(x, linked=True, shared=[...]), shared being "
+        "inputs without a row for each target; if only the number of rows matters: samples=None."
+    )
+
+
+def _trimmed(
+    arguments: Arguments, whole: dict[str, Tensor], inputs: dict[str, Tensor]
+) -> list[str]:
+    count, used = arguments.count(whole), arguments.count(inputs)
+    if count == used:
+        return []
+    return [f"looked at {used} of the example's {count} samples (samples={used})"]
 
 
 def _check_model(model: Any) -> None:
@@ -153,9 +243,9 @@ def _check_model(model: Any) -> None:
         )
 
 
-def _example(model: nn.Module, arguments: Arguments, x: Any) -> dict[str, Tensor]:
-    """Return the first samples of the example by name: enough to see shapes and to take times."""
-    inputs = arguments.bind(x)
+def _example(model: nn.Module, arguments: Arguments, example: Example) -> dict[str, Tensor]:
+    """Return the example's tensors by name."""
+    inputs = arguments.bind(example.inputs)
     check_finite(inputs, "example")
     device = device_of(model)
     elsewhere = [name for name, value in inputs.items() if value.device != device]
@@ -165,65 +255,26 @@ def _example(model: nn.Module, arguments: Arguments, x: Any) -> dict[str, Tensor
             f"model is on {device}; move the example there: x.to({str(device)!r})."
         )
     count = arguments.count(inputs)
-    if count < 2:
+    if count < 2 and not arguments.linked:
         raise InputError(
             f"an example of {count} samples came; expected a batch of two or more, which tells "
             "the batch apart from the other axes."
         )
-    return arguments.fewer(inputs, MOST_SAMPLES)
+    return inputs
 
 
-def _record(
-    model: nn.Module, arguments: Arguments, inputs: dict[str, Tensor], balance: Balance
-) -> Recording:
-    """Run the model, after a first run that warms it up and shows whether it runs at all."""
-    example = {name: _with_padding(name, value) for name, value in inputs.items()}
-    args, kwargs = arguments.call(example)
-    with evaluating(model):
-        try:
-            plain = model(*args, **kwargs)
-        except Exception as error:  # whatever the user's own forward raises
-            shapes = ", ".join(f"{n} {list(v.shape)} {v.dtype}" for n, v in inputs.items())
-            raise InputError(
-                f"{type(model).__name__} fails on the example ({shapes}): {error}"
-            ) from error
-    recording = record(model, args, kwargs, example)
-    check_seen(plain, recording)
-    if balance == "time":
-        _measure_again(recording, lambda: record(model, args, kwargs, example))
-    if balance == "flops":
-        _count_flops(recording, lambda: record(model, args, kwargs, example, count_flops=True))
-    return recording
+def _some(
+    arguments: Arguments, inputs: dict[str, Tensor], samples: int | None
+) -> dict[str, Tensor]:
+    """Return the first samples of the example: enough to see shapes and to take times."""
+    if samples is None or samples >= arguments.count(inputs):
+        return inputs
+    if samples < 2:
+        raise InputError(f"samples={samples} came; expected two or more, or None for all.")
+    return arguments.fewer(inputs, _telling_count(inputs, samples))
 
 
-def _measure_again(recording: Recording, again: Callable[[], Recording]) -> None:
-    """Take the least of several times of every call, for at most a third of a second."""
-    seconds = sum(call.seconds for call in recording.root.walk())
-    for _ in range(min(4, int(0.3 / seconds) if seconds else 0)):
-        calls = zip(recording.root.walk(), again().root.walk(), strict=False)
-        for call, other in calls:
-            call.seconds = min(call.seconds, other.seconds)
-
-
-def _count_flops(recording: Recording, again: Callable[[], Recording]) -> None:
-    """Note every call's floating-point operations, without fused kernels: those are not counted."""
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            counted = again()
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
-    for call, other in zip(recording.root.walk(), counted.root.walk(), strict=False):
-        call.flops = other.flops
-
-
-def _with_padding(name: str, value: Tensor) -> Tensor:
-    """Let a mask that keeps everything leave out one position: models skip masks of ones."""
-    if name not in KEEP_MASKS or value.dim() != 2 or value.shape[1] < 2 or value.is_meta:
-        return value
-    if not bool(value.bool().all()):
-        return value
-    padded = value.clone()
-    padded[0, -1] = 0
-    return padded
+def _telling_count(inputs: dict[str, Tensor], most: int) -> int:
+    """Return how many samples to look at: as many as no other axis is long, if that can be."""
+    others = {size for value in inputs.values() for size in value.shape[1:]}
+    return next((n for n in range(most, 1, -1) if n not in others), most)

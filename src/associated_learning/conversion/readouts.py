@@ -8,7 +8,6 @@ from typing import NamedTuple, TypeVar
 from torch import Tensor, nn
 
 from associated_learning.conversion.slicing.slice import Stream
-from associated_learning.conversion.tracing.arguments import KEEP_MASKS, PADDING_MASKS
 from associated_learning.errors import InputError
 from associated_learning.models.readouts import PooledFlatten
 
@@ -36,6 +35,7 @@ class ReadoutContext(NamedTuple):
         module: The module that made it, or None.
         mask: Name of the side input that tells real positions from padding, or None.
         batch_axis: The axis of the samples.
+        keeps: Whether the mask is true at real positions, not at padding.
     """
 
     s: Tensor
@@ -43,6 +43,7 @@ class ReadoutContext(NamedTuple):
     module: nn.Module | None
     mask: str | None
     batch_axis: int = 0
+    keeps: bool = True
 
 
 class Readout(NamedTuple):
@@ -97,8 +98,7 @@ def choose(activation: ReadoutContext) -> Readout:
     """Choose the readout of a layer.
 
     Raises:
-        InputError: The activation has no axis beside the batch, or a registered function
-            returned no module.
+        InputError: A registered function returned no module.
     """
     for kind in type(activation.module).__mro__:
         if kind in _registered:
@@ -118,23 +118,21 @@ def choose(activation: ReadoutContext) -> Readout:
 
 def _batch_first(activation: ReadoutContext) -> Readout:
     """Choose for an activation whose samples are not its first axis, ``[T, B, D]`` say."""
-    s, axis, module, mask, batch_axis = activation
+    s, axis, module, mask, batch_axis, keeps = activation
     order = [batch_axis, *(i for i in range(s.dim()) if i != batch_axis)]
-    moved = ReadoutContext(s.permute(order), order.index(axis), module, mask)
+    moved = ReadoutContext(s.permute(order), order.index(axis), module, mask, keeps=keeps)
     chosen, reason = _by_shape(moved)
     return Readout(BatchFirst(order, chosen), f"{reason}; samples are axis {batch_axis}")
 
 
 def _by_shape(activation: ReadoutContext) -> Readout:
-    s, axis, _, mask, _ = activation
+    s, axis, _, mask, _, keeps = activation
     if s.dim() < 2:
-        raise InputError(
-            f"an activation of shape {list(s.shape)} came; expected the batch and at least one "
-            "more axis."
-        )
+        return Readout(StreamReadout(Column()), "as it is: a number")
     if s.dim() == 3 and mask is not None:
-        reason = f"mean over positions, without padding ({mask})"
-        return Readout(MaskedAverage(mask, axis), reason)
+        padded = "false" if keeps else "true"
+        reason = f"mean over positions, without padding (where {mask} is {padded})"
+        return Readout(MaskedAverage(mask, axis, keeps=keeps), reason)
     chosen, reason = read_tensor(s, axis)
     return Readout(StreamReadout(chosen), reason)
 
@@ -183,6 +181,14 @@ class StreamReadout(nn.Module):
         """Return ``[B, W]``."""
         vector: Tensor = self.readout(s.values)
         return vector.float()
+
+
+class Column(nn.Module):
+    """Makes a vector of one number a sample: ``[B]`` to ``[B, 1]``."""
+
+    def forward(self, s: Tensor) -> Tensor:
+        """Return ``[B, 1]``."""
+        return s.unsqueeze(1)
 
 
 class BatchFirst(nn.Module):
@@ -240,17 +246,19 @@ class MaskedAverage(nn.Module):
     Args:
         mask: Name of the side input, ``[B, T]``.
         axis: The axis of the features, D: the last, or 1 for ``[B, D, T]``.
+        keeps: Whether the mask is true at real positions, not at padding.
     """
 
-    def __init__(self, mask: str, axis: int = 2) -> None:
+    def __init__(self, mask: str, axis: int = 2, *, keeps: bool = True) -> None:
         super().__init__()
         self.mask = mask
         self.axis = axis
+        self.keeps = keeps
 
     def forward(self, s: Stream) -> Tensor:
         """Return ``[B, D]``, in float32."""
-        keep = s.side[self.mask]
-        keep = keep.bool() if self.mask in KEEP_MASKS else ~keep.bool()
+        keep = s.side[self.mask].bool()
+        keep = keep if self.keeps else ~keep
         positions = 3 - self.axis
         # masked_fill, not a product: NaN times zero is NaN, and padding must not matter
         kept = s.values.masked_fill(~keep.unsqueeze(self.axis), 0.0).float()
@@ -259,15 +267,12 @@ class MaskedAverage(nn.Module):
 
     def extra_repr(self) -> str:
         """Return the mask's name and the axis for printing."""
-        return f"mask={self.mask}, axis={self.axis}"
+        return f"mask={self.mask}, axis={self.axis}, keeps={self.keeps}"
 
 
-def find_mask(s: Tensor, batch_axis: int, axis: int, inputs: Mapping[str, Tensor]) -> str | None:
-    """Return the name of the input that masks the positions of three-dimensional ``s``, if any."""
+def find_mask(s: Tensor, batch_axis: int, axis: int, masks: Mapping[str, Tensor]) -> str | None:
+    """Return the name of the mask of the positions of three-dimensional ``s``, if any."""
     if s.dim() != 3 or axis == batch_axis:
         return None
-    for name in KEEP_MASKS + PADDING_MASKS:
-        expected = (s.shape[batch_axis], s.shape[3 - batch_axis - axis])
-        if name in inputs and inputs[name].shape == expected:
-            return name
-    return None
+    expected = (s.shape[batch_axis], s.shape[3 - batch_axis - axis])
+    return next((name for name, mask in masks.items() if mask.shape == expected), None)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
-from associated_learning.conversion.al_form import one_a_layer, readouts_for
+from associated_learning.conversion.al_form import readouts_for
 from associated_learning.errors import InputError
-from associated_learning.layer import ALLayer
+from associated_learning.layer import ALLayer, PerLayer, one_for_each
 from associated_learning.losses.similarity import predsim_loss
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
@@ -26,8 +26,8 @@ def rival_form(
     target: Target,
     *,
     loss: RivalLoss = "ce",
-    readout: nn.Module | Sequence[nn.Module] | None = None,
-    stop_gradients: bool | Sequence[bool] = True,
+    readout: PerLayer[nn.Module] | None = None,
+    stop_gradients: PerLayer[bool] = True,
     features: int = 128,
 ) -> ALNetwork:
     """Put a classifier on every encoder: a network in AL form without autoencoders.
@@ -42,8 +42,8 @@ def rival_form(
         example: See `al_form`.
         target: See `al_form`.
         loss: "ce", the target's own loss, or "predsim", that and `similarity_loss`.
-        readout: See `al_form`.
-        stop_gradients: See `al_form`.
+        readout: See `ALOptions`, of which a network without autoencoders has these two.
+        stop_gradients: See `ALOptions`.
         features: With "predsim": width of the features that are compared.
 
     Raises:
@@ -62,7 +62,7 @@ def rival_form(
         raise InputError(f"loss {loss!r} came; expected one of {', '.join(get_args(RivalLoss))}.")
     encoders = list(encoders)
     readouts, widths = readouts_for(encoders, example, readout)
-    stops = one_a_layer("stop_gradients", stop_gradients, len(encoders))
+    stops = one_for_each("values of stop_gradients", stop_gradients, len(encoders))
     extra = features if loss == "predsim" else 0
     association = partial(predsim_loss, prediction=target.loss) if extra else target.loss
     layers = [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from associated_learning.data.content import content_digest
 from associated_learning.data.header import check_header, check_nesting
-from associated_learning.errors import InputError
+from associated_learning.errors import InputError, needs_extra
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -83,7 +83,8 @@ def _cache_of(paths: list[Path], cache_dir: str | Path | None) -> Path:
 
     `datasets` would take another content for the same one if the time stamp of a file stayed.
     """
-    from datasets import config
+    with needs_extra("data", "reading files"):
+        from datasets import config
 
     cache = config.HF_DATASETS_CACHE if cache_dir is None else cache_dir
     return Path(cache) / "by-content" / content_digest(paths)
@@ -108,7 +109,8 @@ def read_image_folder(folder: Path, cache_dir: str | Path | None = None) -> Mapp
 
 def _load(what: str, remedy: str, builder: str, **options: Any) -> Mapping[str, Dataset]:
     # `datasets` takes most of a second to import; the embedded digits do without.
-    from datasets import load_dataset
+    with needs_extra("data", f"reading {what}"):
+        from datasets import load_dataset
 
     if options["cache_dir"] is not None:
         options["cache_dir"] = os.fspath(options["cache_dir"])
@@ -125,11 +127,12 @@ def _load(what: str, remedy: str, builder: str, **options: Any) -> Mapping[str, 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep progress bars and the log off the screen: what goes wrong is raised anyway."""
-    from datasets import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
+    with needs_extra("data", "reading data"):
+        from datasets import (
+            are_progress_bars_disabled,
+            disable_progress_bars,
+            enable_progress_bars,
+        )
 
     log = logging.getLogger("datasets")
     level, had_bars = log.level, not are_progress_bars_disabled()

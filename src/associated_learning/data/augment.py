@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from associated_learning.data.keys import generator
-from associated_learning.errors import InputError
+from associated_learning.errors import InputError, needs_extra
 
 __all__ = ["Augmentation"]
 
@@ -49,17 +49,14 @@ class Augmentation:
                 f"padding {self.padding} and brightness {self.brightness}: expected padding of"
                 " 0 or more pixels and brightness between 0 and 1"
             )
-        try:
+        with needs_extra("augment", "augmentation"):
             import kornia  # noqa: F401  # asked for here, so that no run fails at its first batch
-        except ImportError as error:
-            raise InputError(
-                'augmentation needs kornia: pip install "associated-learning[augment]"'
-            ) from error
 
     def __call__(self, x: Tensor, seed: int) -> Tensor:
         """Return images ``[B, C, H, W]`` in [0, 1], augmented as ``seed`` says."""
-        from kornia.enhance import adjust_brightness
-        from kornia.geometry.transform import hflip
+        with needs_extra("augment", "augmentation"):
+            from kornia.enhance import adjust_brightness
+            from kornia.geometry.transform import hflip
 
         rng, size = generator(seed), len(x)
         # All three are always drawn: leaving one out must not change what the others do.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from associated_learning.data.table_preprocessor import check_finite
-from associated_learning.errors import InputError
+from associated_learning.errors import InputError, needs_extra
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -68,7 +68,8 @@ def texts(split: Dataset, columns: Sequence[str], where: str) -> list[str]:
 
 def images(split: Dataset, column: str) -> list[Any]:
     """Return a column of images as encoded bytes, or as paths where no bytes are held."""
-    from datasets import Image
+    with needs_extra("data", "a column of images"):
+        from datasets import Image
 
     entries = values(split.cast_column(column, Image(decode=False)), column)
     return [entry["bytes"] if entry["bytes"] is not None else entry["path"] for entry in entries]
@@ -92,11 +93,9 @@ def numbers(split: Dataset, columns: Sequence[str], where: str) -> NDArray[np.fl
 
 
 def _floats(split: Dataset, column: str, where: str) -> NDArray[np.float64]:
-    import pyarrow as pa
-
     try:
         return split.data.column(column).cast("float64").to_numpy().astype(np.float64)  # type: ignore[no-any-return]
-    except pa.ArrowInvalid as error:
+    except ValueError as error:  # as pyarrow's own are
         raise InputError(
             f"column {column!r} of {where} holds whole numbers that no float64 is equal to"
             f" ({error}): divide them, or leave the column out if they are names or numbers of rows"

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from associated_learning.data.raw import RawSet, RawSplit
+from associated_learning.errors import needs_extra
 
 __all__ = ["read_digits"]
 
@@ -21,7 +22,8 @@ def read_digits() -> RawSet:
         torch.Size([1797, 1, 8, 8])
     """
     # scikit-learn takes a second to import, and only this set needs it.
-    from sklearn.datasets import load_digits
+    with needs_extra("data", "the set digits"):
+        from sklearn.datasets import load_digits
 
     digits = load_digits()
     pixels = torch.from_numpy(np.rint(digits.images * (255 / 16)).astype(np.uint8))

@@ -6,19 +6,21 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from associated_learning.errors import InputError
+from associated_learning.errors import InputError, needs_extra
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["ImageFormat", "ImageInput", "decode", "warn_of_other_sizes"]
 
-ImageInput: TypeAlias = bytes | str | Path | Image.Image
+ImageInput: TypeAlias = "bytes | str | Path | Image.Image"
 
 # Tried first: these tell themselves by their first bytes, while among all of Pillow's formats
 # are some that take a full attempt to open, on every image.
@@ -108,6 +110,9 @@ def warn_of_other_sizes(images: Sequence[ImageInput], format: ImageFormat) -> No
 
 
 def _pixels(item: ImageInput, i: int, format: ImageFormat, resize: bool) -> NDArray[np.uint8]:
+    with needs_extra("data", "an image"):
+        from PIL import Image
+
     opened, mode = _open(item, i), "L" if format.channels == 1 else "RGB"
     size = (format.width, format.height)
     try:
@@ -139,6 +144,9 @@ def _eight_bits(image: Image.Image, name: str) -> Image.Image:
         InputError: The range is unknown: of 32-bit and float images nothing tells it.
     """
     if image.mode in _SIXTEEN_BITS or (image.mode == "I" and image.format == "PNG"):
+        with needs_extra("data", "an image"):
+            from PIL import Image
+
         values = np.asarray(image).astype(np.uint32)
         return Image.fromarray(((values * 255 + 32_767) // 65_535).astype(np.uint8))
     if image.mode in ("I", "F"):
@@ -160,6 +168,9 @@ def _head(item: ImageInput, i: int) -> tuple[str, tuple[int, int]]:
 
 
 def _open(item: ImageInput, i: int) -> Image.Image:
+    with needs_extra("data", "an image"):
+        from PIL import Image, UnidentifiedImageError
+
     if isinstance(item, Image.Image):
         return item
     source: Any = io.BytesIO(item) if isinstance(item, bytes) else item

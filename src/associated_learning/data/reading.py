@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ from associated_learning.data.dataset import Kind
 from associated_learning.data.labels import class_names, class_numbers
 from associated_learning.data.named import NAMED, data_set_names
 from associated_learning.data.raw import RawSet, RawSplit
-from associated_learning.errors import InputError
+from associated_learning.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -44,11 +43,11 @@ def read_named(
         InputError: The name is unknown, or the data cannot be read.
     """
     if name not in NAMED:
-        near = difflib.get_close_matches(name, data_set_names(), n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        known_names = data_set_names()
         raise InputError(
-            f"there is no data set, file or folder {name!r}: {hint}Known are"
-            f" {', '.join(data_set_names())}, and the path of your own file or image folder"
+            f"there is no data set, file or folder {name!r}; expected one of "
+            f"{', '.join(known_names)}, or the path of your own file or image folder."
+            f"{nearest(name, known_names, cutoff=0.6)}"
         )
     known = NAMED[name]
     if data_root is None:

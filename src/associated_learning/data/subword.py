@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from associated_learning.data.samples import TextSamples
-from associated_learning.errors import InputError
+from associated_learning.errors import InputError, needs_extra
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["SubwordPreprocessor"]
+
+_WHAT = "the tokenizer of a pretrained model"
 
 _CHUNK = 4096  # texts at a time, so that their encodings never hold a whole set in memory
 
@@ -88,13 +90,13 @@ class SubwordPreprocessor:
         A text without any token is kept as a single unknown one, so that no sample of a data
         set is lost; at prediction the same text is an error.
         """
-        return TextSamples.of(self._ids(list(inputs)), labels, padding=self.padding)
-
-    def _ids(self, texts: Sequence[str]) -> Iterator[list[int]]:
         nothing = [self.padding if self._unknown is None else self._unknown]
+        ids = (encoding.ids or nothing for encoding in self._encoded(list(inputs)))
+        return TextSamples.of(ids, labels, padding=self.padding)
+
+    def _encoded(self, texts: Sequence[str]) -> Iterator[Any]:
         for start in range(0, len(texts), _CHUNK):
-            for encoding in self._own.encode_batch(texts[start : start + _CHUNK]):
-                yield encoding.ids or nothing
+            yield from self._own.encode_batch(texts[start : start + _CHUNK])
 
     def __call__(self, inputs: Sequence[str]) -> PaddedSequence:
         """Return texts as ids ``[B, T]`` with their lengths.
@@ -105,8 +107,12 @@ class SubwordPreprocessor:
         if isinstance(inputs, str) or not inputs:
             raise InputError("expected a list of one or more texts")
         for i, text in enumerate(inputs):
-            self._check(text, i)
-        samples = self.samples(inputs, torch.zeros(len(inputs), dtype=torch.int64))
+            if not isinstance(text, str):
+                raise InputError(f"input {i} is {type(text).__name__}: expected a text")
+        encoded = zip(inputs, self._encoded(inputs), strict=True)
+        ids = [self._known(text, i, encoding) for i, (text, encoding) in enumerate(encoded)]
+        labels = torch.zeros(len(inputs), dtype=torch.int64)
+        samples = TextSamples.of(ids, labels, padding=self.padding)
         return samples.take(torch.arange(len(inputs)))
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,10 +135,8 @@ class SubwordPreprocessor:
 
     @cached_property
     def _own(self) -> Any:
-        try:
+        with needs_extra("hf", _WHAT):
             from tokenizers import Tokenizer
-        except ImportError as error:
-            raise _missing("tokenizers") from error
         try:
             own = Tokenizer.from_str(self.tokenizer)
         except Exception as error:  # the library raises nothing more special
@@ -151,21 +155,20 @@ class SubwordPreprocessor:
         found: int | None = model.get("unk_id") if token is None else self._own.token_to_id(token)
         return found
 
-    def _check(self, text: object, i: int) -> None:
-        if not isinstance(text, str):
-            raise InputError(f"input {i} is {type(text).__name__}: expected a text")
-        ids = self._own.encode(text, add_special_tokens=False).ids
-        if all(token == self._unknown for token in ids):
+    def _known(self, text: str, i: int, encoding: Any) -> list[int]:
+        """Return the ids of a text. Raises InputError if none of its own tokens is known."""
+        ids: list[int] = encoding.ids
+        added = encoding.special_tokens_mask  # such as [CLS], which every text has
+        if all(one or token == self._unknown for token, one in zip(ids, added, strict=True)):
             what = "no known token" if text.strip() else "no word at all"
             raise InputError(f"text {i} has {what} ({text[:40]!r}): leave it out")
+        return ids
 
 
 def _load(place: str | Path) -> Any:
     """Return a tokenizer of transformers that is backed by the library `tokenizers`."""
-    try:
+    with needs_extra("hf", _WHAT):
         from transformers import AutoTokenizer
-    except ImportError as error:
-        raise _missing("transformers") from error
     try:
         loaded = AutoTokenizer.from_pretrained(str(place), trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
@@ -179,10 +182,3 @@ def _load(place: str | Path) -> Any:
             "one that the library tokenizers can hold, with a tokenizer.json"
         )
     return loaded
-
-
-def _missing(package: str) -> InputError:
-    return InputError(
-        f"the tokenizer of a pretrained model needs the package {package}, which is not "
-        "installed; pip install 'associated-learning[hf]'"
-    )

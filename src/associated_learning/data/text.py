@@ -6,6 +6,8 @@ import html
 import re
 from functools import cache
 
+from associated_learning.errors import needs_extra
+
 __all__ = ["tokenize"]
 
 # AG News lost the ampersand of its entities (`it#39;s`, `quot;`) when it was made.
@@ -62,6 +64,7 @@ def _between_comments(text: str) -> list[str]:
 @cache
 def _stop_words() -> frozenset[str]:
     # scikit-learn takes a second to import, and only this option needs it.
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+    with needs_extra("data", "the list of stop words"):
+        from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
     return frozenset(ENGLISH_STOP_WORDS)

@@ -86,9 +86,8 @@ class TextPreprocessor:
         """
         if isinstance(inputs, str) or not inputs:
             raise InputError("expected a list of one or more texts")
-        for i, text in enumerate(inputs):
-            self._check(text, i, allow_unknown=allow_unknown)
-        samples = self.samples(inputs, torch.zeros(len(inputs), dtype=torch.int64))
+        ids = [self._known(text, i, allow_unknown) for i, text in enumerate(inputs)]
+        samples = TextSamples.of(ids, torch.zeros(len(inputs), dtype=torch.int64))
         return samples.take(torch.arange(len(inputs)))
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,12 +112,15 @@ class TextPreprocessor:
         tokens = tokenize(text, remove_stop_words=self.remove_stop_words)
         return self.vocabulary.encode(tokens[: self.max_length])
 
-    def _check(self, text: object, i: int, *, allow_unknown: bool) -> None:
+    def _known(self, text: object, i: int, allow_unknown: bool) -> list[int]:
+        """Return the ids of a text to predict. Raises InputError if there is none to know."""
         if not isinstance(text, str):
             raise InputError(f"input {i} is {type(text).__name__}: expected a text")
-        if not allow_unknown and all(token == UNK for token in self._ids(text)):
+        ids = self._ids(text)
+        if not allow_unknown and all(token == UNK for token in ids):
             what = "no known word" if text.strip() else "no word at all"
             raise InputError(
                 f"text {i} has {what} ({text[:40]!r}): leave it out, or allow unknown texts"
                 " to predict it as [UNK]"
             )
+        return ids or [UNK]

@@ -113,6 +113,16 @@ def predict_batches(net: Network, inputs: Iterable[Any], depth: int | None = Non
 
     Raises:
         InputError: There is no batch, the depth is out of range, or an input is not finite.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> x = torch.randn(6, 4)
+        >>> net = al.al_form([nn.Linear(4, 8), nn.Linear(8, 8)], x, al.Classes(3), latent=5)
+        >>> labels, probabilities = al.predict_batches(net, [x[:4], x[4:]], depth=1)
+        >>> labels.shape, probabilities.shape
+        (torch.Size([6]), torch.Size([6, 3]))
     """
     device, found = device_of(net), []
     with evaluating(net):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 
 from torch import nn
 
-from associated_learning.errors import InputError
+from associated_learning.errors import InputError, nearest
 
 __all__ = ["Activation", "make_activation"]
 
@@ -37,7 +36,8 @@ def make_activation(activation: Activation) -> nn.Module:
     if not isinstance(activation, str):
         return activation()
     if activation not in _BY_NAME:
-        nearest = difflib.get_close_matches(activation, _BY_NAME, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"choose from {sorted(_BY_NAME)}."
-        raise InputError(f"Unknown activation {activation!r}: {hint}")
+        raise InputError(
+            f"activation {activation!r} came; expected one of {', '.join(sorted(_BY_NAME))}, or "
+            f"what makes a module.{nearest(activation, _BY_NAME, cutoff=0.6)}"
+        )
     return _BY_NAME[activation]()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
+from associated_learning.tensors.chain import encode
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["LayeredModel"]
@@ -36,8 +37,5 @@ class LayeredModel(nn.Module):
 
     def forward(self, x: Tensor | PaddedSequence) -> Tensor:
         """Return the logits ``[B, out_features]``."""
-        s = x
-        for layer in self.layers:
-            s = layer(s)
-        logits: Tensor = self.head(self.readout(s))
+        logits: Tensor = self.head(self.readout(encode(self.layers, x)))
         return logits

@@ -127,7 +127,7 @@ class MeanMax(nn.Module):
     def forward(self, s: PaddedSequence) -> Tensor:
         """Return ``[B, 2D]``."""
         if not isinstance(s, PaddedSequence):
-            raise InputError(f"MeanMax needs a Sequence, got {type(s).__name__}.")
+            raise InputError(f"MeanMax needs a PaddedSequence, got {type(s).__name__}.")
         padding = ~s.mask().unsqueeze(2)
         mean = s.values.masked_fill(padding, 0.0).sum(1) / s.lengths.unsqueeze(1)
         return torch.cat([mean, s.values.masked_fill(padding, float("-inf")).amax(1)], dim=1)
@@ -146,7 +146,7 @@ class LastState(nn.Module):
     def forward(self, s: PaddedSequence) -> Tensor:
         """Return ``[B, D]``."""
         if not isinstance(s, PaddedSequence):
-            raise InputError(f"LastState needs a Sequence, got {type(s).__name__}.")
+            raise InputError(f"LastState needs a PaddedSequence, got {type(s).__name__}.")
         last = (s.lengths - 1).view(-1, 1, 1).expand(-1, 1, s.values.shape[2])
         return s.values.gather(1, last).squeeze(1)
 
@@ -200,7 +200,7 @@ def _average(s: Tensor) -> Tensor:
 def _tensor(s: Tensor | PaddedSequence, readout: nn.Module) -> Tensor:
     if isinstance(s, PaddedSequence):
         raise InputError(
-            f"{type(readout).__name__} needs a tensor, got a Sequence; "
+            f"{type(readout).__name__} needs a tensor, got a PaddedSequence; "
             "use MaskedMean, LastState, StateSum or StateConcat."
         )
     return s

@@ -110,9 +110,9 @@ def merged(reports: Sequence[Report]) -> Report:
         losses = [terms for report in trained for terms in report.losses]
         times = [time for report in trained for time in report.times]
         return Trained(trained[0].step, losses, times)
-    passed = [report for report in reports if isinstance(report, SnapshotReport)]
-    rates = [rate for report in passed for rate in report.rates]
-    return SnapshotReport(passed[0].marker, rates, joined(report.snapshot for report in passed))
+    marked = [report for report in reports if isinstance(report, SnapshotReport)]
+    rates = [rate for report in marked for rate in report.rates]
+    return SnapshotReport(marked[0].marker, rates, joined(report.snapshot for report in marked))
 
 
 def read_reports(

@@ -25,29 +25,9 @@ from associated_learning.state.history import StageTime
 from associated_learning.state.optimizers import advance
 from associated_learning.state.snapshot import Snapshot, joined
 from associated_learning.tensors.nested import map_tensors, tensors_in, to_device
-from associated_learning.tensors.randomness.keyed import seeded
-from associated_learning.update import Randomness, update_blocks
+from associated_learning.update import UpdateRule, update_blocks
 
-__all__ = ["Stage", "UpdateRule"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class UpdateRule:
-    """How every layer is updated.
-
-    Attributes:
-        seed: Keys the randomness inside the layers, with the layer and the step.
-        clip: Largest gradient norm of a layer; None for no clipping.
-        precision: Autocast type; None for float32.
-        advance_every_step: Whether learning rates follow updates, or epochs.
-        randomness: How random numbers are keyed; see `update_layer`.
-    """
-
-    seed: int = 0
-    clip: float | None = None
-    precision: torch.dtype | None = None
-    advance_every_step: bool = False
-    randomness: Randomness = seeded
+__all__ = ["Stage"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,6 +40,7 @@ class Stage:
         schedulers: One for each block, None for a constant rate.
         parts: The parts of the network (see `Network.parts`) that lie in the blocks, by name.
         rule: How they are updated.
+        rates_follow_steps: Whether learning rates follow updates, or epochs.
         device: Where they are.
         first: Number of the first block in the network, from 1.
         top: Whether no layer is above it, so that nobody needs what it would hand on.
@@ -75,6 +56,7 @@ class Stage:
     parts: Mapping[str, nn.Module]
     rule: UpdateRule
     device: torch.device
+    rates_follow_steps: bool = False
     first: int = 1
     top: bool = False
     replica: int = 0
@@ -89,12 +71,12 @@ class Stage:
             return self.mark(item), item
         return item, item
 
-    def train(self, job: Minibatch) -> tuple[Trained, Minibatch]:
+    def train(self, batch: Minibatch) -> tuple[Trained, Minibatch]:
         """Update the layers on a minibatch (Algorithm 2, lines 4 to 12)."""
         if not self.blocks:  # a rank that a layer may still come to
-            return Trained(job.step, [], []), job
-        begin, rule = self.clock(), self.rule
-        s, t = to_device((job.s, job.t), self.device)
+            return Trained(batch.step, [], []), batch
+        begin = self.clock()
+        s, t = to_device((batch.s, batch.t), self.device)
         if self.device.type == "cuda":
             _hold((s, t), torch.cuda.current_stream(self.device))
         s, t, losses = update_blocks(
@@ -102,22 +84,19 @@ class Stage:
             self.optimizers,
             s,
             t,
-            seed=rule.seed,
-            step=job.step,
+            step=batch.step,
             first=self.first,
-            clip=rule.clip,
-            precision=rule.precision,
-            randomness=rule.randomness,
+            rule=self.rule,
         )
-        if rule.advance_every_step:
+        if self.rates_follow_steps:
             advance(self.schedulers, None)
         if self.copies and not self.top:
             s, t = self._parted((s, t))
         values = [{name: float(loss) for name, loss in terms.items()} for terms in losses]
         last = self.first + len(self.blocks) - 1
         when = StageTime(self.first, last, begin, self.clock(), self.replica)
-        onward = Minibatch(job.step, None, t[:0]) if self.top else Minibatch(job.step, s, t)
-        return Trained(job.step, values, [when]), onward
+        onward = Minibatch(batch.step, None, t[:0]) if self.top else Minibatch(batch.step, s, t)
+        return Trained(batch.step, values, [when]), onward
 
     def mark(self, marker: Marker) -> SnapshotReport:
         """Take a snapshot of the layers."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from torch.optim import Optimizer
 
-from associated_learning.errors import InputError
+from associated_learning.layer import PerLayer, one_for_each
 from associated_learning.network import Network
-from associated_learning.pipeline.stage import Stage, UpdateRule
+from associated_learning.pipeline.stage import Stage
 from associated_learning.state.optimizers import Schedule, make_optimizers, make_schedulers
 from associated_learning.tensors.devices import device_of
+from associated_learning.update import UpdateRule
 
 __all__ = ["StageBuilder"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +32,19 @@ class StageBuilder:
         schedule: Makes a scheduler of an optimizer, or one for each block.
         compile: Whether to compile every block.
         rule: How the blocks are updated.
+        rates_follow_steps: Whether learning rates follow updates, or epochs.
         layers: Number of layers that lists hold an entry for, where the network grows up to it;
             None where it stays as it is.
     """
 
-    optimizer: type[Optimizer] | Sequence[type[Optimizer]]
-    lr: float | Sequence[float]
-    encoder_lr: float | Sequence[float] | None
+    optimizer: PerLayer[type[Optimizer]]
+    lr: PerLayer[float]
+    encoder_lr: PerLayer[float | None]
     options: Mapping[str, Any]
-    schedule: Schedule | Sequence[Schedule | None] | None
+    schedule: PerLayer[Schedule | None]
     compile: bool
     rule: UpdateRule
+    rates_follow_steps: bool = False
     layers: int | None = None
 
     def stage(self, net: Network, frozen: int = 0) -> Stage:
@@ -53,16 +58,16 @@ class StageBuilder:
         count = len(blocks)
         optimizers = make_optimizers(
             blocks,
-            self._for("optimizers", self.optimizer, count),
-            lr=self._for("learning rates", self.lr, count),
-            encoder_lr=self._for("learning rates of encoders", self.encoder_lr, count),
+            self._so_far("optimizers", self.optimizer, count),
+            lr=self._so_far("learning rates", self.lr, count),
+            encoder_lr=self._so_far("learning rates of encoders", self.encoder_lr, count),
             **self.options,
         )
         optimizers[:frozen] = [None] * frozen
         if self.compile:
             for block in blocks[frozen:]:
                 block.compile()
-        schedule = self._for("schedules", self.schedule, count)
+        schedule = self._so_far("schedules", self.schedule, count)
         return Stage(
             blocks=blocks,
             optimizers=optimizers,
@@ -70,15 +75,11 @@ class StageBuilder:
             parts=net.parts(),
             device=device_of(net),
             rule=self.rule,
+            rates_follow_steps=self.rates_follow_steps,
         )
 
-    def _for(self, what: str, value: Any, count: int) -> Any:
-        """Return the settings of the layers that are there so far."""
-        if self.layers is None or not isinstance(value, (list, tuple)):
+    def _so_far(self, what: str, value: PerLayer[T], count: int) -> PerLayer[T]:
+        """Return the settings of the layers that are there so far, where a list is of all."""
+        if self.layers is None:
             return value
-        if len(value) != self.layers:
-            raise InputError(
-                f"{len(value)} {what} came for a network that grows to {self.layers} layers; "
-                "expected one for each, or a single one for all."
-            )
-        return value[:count]
+        return one_for_each(what, value, self.layers, "layers that the network may grow to")[:count]

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from associated_learning.data import DataSet
 from associated_learning.errors import CheckpointError, InputError
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.config import ResolvedConfig
+from associated_learning.runs.defaults import restored
 from associated_learning.runs.hub.network import Backbone
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.size_limits import check_backbone_sizes, check_sizes
@@ -30,13 +31,13 @@ class Description(NamedTuple):
     """What a run was started with.
 
     Attributes:
-        config: Its settings, resolved.
+        config: Its settings.
         spec: What its data look like.
         label_names: Name of each class.
         backbone: The model of transformers, where the settings name one.
     """
 
-    config: RunConfig
+    config: ResolvedConfig
     spec: InputSpec
     label_names: tuple[str, ...]
     backbone: Backbone | None = None
@@ -84,7 +85,7 @@ def description_from_json(described: dict[str, Any]) -> Description:
     inputs = described["inputs"]
     check_sizes(described["config"], inputs)
     spec = InputSpec(**{**inputs, "shape": tuple(inputs["shape"])})
-    config = RunConfig.from_json(described["config"])
+    config = restored(described["config"])
     names = tuple(described["label_names"])
     return Description(config, spec, names, _backbone(described.get("backbone")))
 

@@ -7,19 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from associated_learning.pipeline.choice import chosen_executor
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.description import (
     Description,
     description_from_json,
     description_to_json,
 )
-from associated_learning.runs.families import build_network, resolved
-from associated_learning.runs.growing import lowest_layers
-from associated_learning.runs.trainer_settings import choose_device, make_trainer
+from associated_learning.runs.families import build_network
+from associated_learning.runs.growth import lowest_layers
+from associated_learning.runs.trainer import choose_device, make_trainer, set_up_torch
 
 if TYPE_CHECKING:
     from associated_learning.pipeline.processes.rendezvous import Ranks
@@ -28,14 +27,13 @@ __all__ = ["follow_run", "ranks_of", "tell_run"]
 
 
 @contextmanager
-def ranks_of(config: RunConfig) -> Iterator[Ranks | None]:
+def ranks_of(config: ResolvedConfig) -> Iterator[Ranks | None]:
     """Join the processes of a run, or yield None where there is only this one.
 
     Raises:
         InputError: They were started with other settings or versions.
         PipelineError: One of them failed.
     """
-    config = resolved(config)
     device = choose_device(config.device)
     if chosen_executor(config.executor, device, config.stage_sizes) != "processes":
         yield None
@@ -55,7 +53,7 @@ def tell_run(ranks: Ranks | None, description: Description | None, *, batches: i
         ranks.tell("run", [described, batches])
 
 
-def follow_run(config: RunConfig, ranks: Ranks) -> None:
+def follow_run(config: ResolvedConfig, ranks: Ranks) -> None:
     """Take part in rank 0's run, as any other rank; the data are read by rank 0 alone.
 
     Args:
@@ -69,8 +67,7 @@ def follow_run(config: RunConfig, ranks: Ranks) -> None:
     if described is None:
         return
     description = description_from_json(described)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    set_up_torch(config)
     net = build_network(
         description.config, description.spec, backbone=description.backbone, pretrained=False
     )

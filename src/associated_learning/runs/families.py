@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,6 @@ from associated_learning.backprop import BPNetwork
 from associated_learning.conversion import al_form
 from associated_learning.conversion.rivals import rival_form
 from associated_learning.errors import InputError
-from associated_learning.losses.contrast import contrastive_loss
 from associated_learning.models import (
     CNN,
     MLP,
@@ -31,74 +29,23 @@ from associated_learning.models import (
     Transformer,
 )
 from associated_learning.network import Network
-from associated_learning.runs.config import RunConfig, numbers
-from associated_learning.runs.hub.network import BRIDGE_HIDDEN, Backbone, build_converted
+from associated_learning.runs.al_options import al_options
+from associated_learning.runs.config import ResolvedConfig
+from associated_learning.runs.hub.network import Backbone, build_converted
 from associated_learning.runs.input_spec import InputSpec
-from associated_learning.runs.unused_settings import check_idle
+from associated_learning.runs.settings.setting import numbers
 from associated_learning.targets import Classes
 from associated_learning.tensors.randomness.keyed import seeded
 
-__all__ = ["IMAGE_MODELS", "TEXT_MODELS", "build_network", "resolved"]
+__all__ = ["IMAGE_MODELS", "TEXT_MODELS", "build_network"]
 
+Value = TypeVar("Value", int, float)
 TEXT_MODELS = ("bilstm", "transformer")
 IMAGE_MODELS = ("cnn", "vgg")
 
 
-# Learning rates, batches, clipping: Tables 7 and 8, section 6.6. Widths: the BP network's; the
-# AL network's where they differ stand in _AL_DEFAULTS. Dropout 0.1 is the released AL code's,
-# and the same for both methods, unlike there.
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "mlp": {"hidden": 256, "num_layers": 3, "lr": 1e-3, "batch_size": 64, "epochs": 30},
-    "cnn": {"lr": 1e-4, "batch_size": 128, "epochs": 200, "schedule": "milestones",
-            "batch_norm": False},
-    "vgg": {"lr": 1e-4, "batch_size": 128, "epochs": 200, "schedule": "milestones",
-            "batch_norm": True},
-    "bilstm": {"hidden": 350, "num_layers": 2, "lr": 1e-4, "batch_size": 64, "epochs": 50,
-               "clip": 5.0},
-    "transformer": {"hidden": 512, "num_layers": 2, "lr": 2.5e-4, "batch_size": 128, "epochs": 50},
-    # for pretrained weights; fresh ones learn faster at --encoder-lr 1e-3
-    "hf": {"lr": 1e-3, "encoder_lr": 5e-5, "batch_size": 32, "epochs": 3, "clip": 1.0,
-           "schedule": "linear", "warmup": 0.1, "dropout": None, "embedding_dropout": None},
-}  # fmt: skip
-_AL_DEFAULTS: dict[str, dict[str, Any]] = {
-    "mlp": {"latent": 128, "coder_activation": "tanh"},
-    "cnn": {
-        "latent": 256,
-        "coder_activation": "tanh",
-        "readout": "pooled",
-        "association": "contrast",
-    },
-    "vgg": {
-        "latent": 300,
-        "coder_activation": "tanh",
-        "readout": "grid",
-        "association": "contrast",
-    },
-    "bilstm": {"latent": 128, "coder_activation": "tanh", "hidden": 300, "readout": "state-sum"},
-    "transformer": {"latent": 128, "coder_activation": "tanh", "hidden": 256, "readout": "mean"},
-    "hf": {"latent": 128, "coder_activation": "tanh", "encoder_lr": 2e-4, "target_warmup": 500},
-}
-_SHARED = {"dropout": 0.1, "embedding_dropout": 0.0, "schedule": "constant", "clip": 0.0,
-           "patience": 5, "bridge": "linear", "association": "squared"}  # fmt: skip
-
-
-def resolved(config: RunConfig) -> RunConfig:
-    """Return the settings with every None that has a default of the model filled in.
-
-    Raises:
-        InputError: A setting came that the model or the method would not read.
-    """
-    own = _AL_DEFAULTS[config.family] if config.method == "al" else {}
-    defaults = {**_SHARED, **_DEFAULTS[config.family], **own}
-    if config.grow_from is not None:
-        defaults["patience"] = 0
-    check_idle(config, defaults)
-    given = config.to_json()
-    return replace(config, **{k: v for k, v in defaults.items() if given[k] is None})
-
-
 def build_network(
-    config: RunConfig,
+    config: ResolvedConfig,
     spec: InputSpec,
     vectors: Tensor | None = None,
     *,
@@ -108,7 +55,7 @@ def build_network(
     """Build the network of a run; the weights are keyed by its seed.
 
     Args:
-        config: The settings, `resolved`.
+        config: The settings.
         spec: What the data look like.
         vectors: Word vectors ``[vocabulary_size, embedding_dim]`` for the embedding.
         backbone: A model of transformers, where the settings name one.
@@ -143,31 +90,19 @@ def build_network(
             encoders,
             spec.example(),
             target,
-            latent=_latents(config),
+            options=al_options(config),
             readout=_readouts(config, count),
-            bias=config.coder_bias,
-            bridge=config.bridge,  # type: ignore[arg-type]
-            bridge_hidden=config.bridge_hidden or BRIDGE_HIDDEN,
-            activation="tanh" if config.coder_activation is None else config.coder_activation,
-            association=contrastive_loss if config.association == "contrast" else None,
-            detach_target=config.detach_target,
             stop_gradients=stops,
             use_associated=[config.lower_associated] * (count - 1) + [True],
         )
 
 
-def _end_to_end(config: RunConfig, model: LayeredModel, target: Classes) -> BPNetwork:
+def _end_to_end(config: ResolvedConfig, model: LayeredModel, target: Classes) -> BPNetwork:
     if config.readout is not None:
         model.readout = _READOUTS[config.readout]()
     if config.double_softmax:
         model.head = nn.Sequential(model.head, nn.Softmax(dim=1))
     return BPNetwork(model, target)
-
-
-def _latents(config: RunConfig) -> int | list[int]:
-    if config.latents is None:
-        return config.latent or 128
-    return numbers("latents", config.latents)
 
 
 def _check_kind(model: str, spec: InputSpec) -> None:
@@ -183,62 +118,68 @@ def _check_kind(model: str, spec: InputSpec) -> None:
         raise InputError("--model mlp reads numbers, the data are text; use bilstm or transformer.")
 
 
-def _mlp(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
+def _mlp(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
     return MLP(
         in_features=int(torch.Size(spec.shape).numel()),
         out_features=spec.num_classes,
-        hidden=config.hidden or 256,
-        num_layers=config.num_layers,
-        dropout=config.dropout or 0.0,
+        hidden=_own(config.hidden),
+        num_layers=_own(config.num_layers),
+        dropout=_own(config.dropout),
     )
 
 
-def _cnn(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
+def _cnn(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
     return CNN(
         in_channels=spec.shape[0],
         image_size=_side(spec),
         out_features=spec.num_classes,
-        batch_norm=bool(config.batch_norm),
+        batch_norm=config.batch_norm,
         activation="elu" if config.method == "al" else "relu",
     )
 
 
-def _vgg(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
+def _vgg(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
     isolated = config.method == "al"  # the released AL code: ELU, a dense layer
     return VGG(
         in_channels=spec.shape[0],
         image_size=_side(spec),
         out_features=spec.num_classes,
-        batch_norm=bool(config.batch_norm),
+        batch_norm=config.batch_norm,
         activation="elu" if isolated else "relu",
         dense=(1024, 1024) if isolated else (),
     )
 
 
-def _bilstm(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
+def _bilstm(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
     return BiLSTM(
-        hidden=config.hidden or 300,
+        hidden=_own(config.hidden),
         carry_state=config.carry_state,
         **_of_texts(config, spec, vectors),
     )
 
 
-def _transformer(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
-    return Transformer(feedforward=config.hidden or 256, **_of_texts(config, spec, vectors))
+def _transformer(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
+    return Transformer(feedforward=_own(config.hidden), **_of_texts(config, spec, vectors))
 
 
-def _of_texts(config: RunConfig, spec: InputSpec, vectors: Tensor | None) -> dict[str, Any]:
+def _of_texts(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> dict[str, Any]:
     """Return the arguments that all models of texts take."""
     return {
         "vocabulary_size": spec.vocabulary_size,
         "embedding_dim": spec.embedding_dim,
         "out_features": spec.num_classes,
-        "num_layers": config.num_layers or 2,
-        "dropout": config.dropout or 0.0,
-        "embedding_dropout": config.embedding_dropout or 0.0,
+        "num_layers": _own(config.num_layers),
+        "dropout": _own(config.dropout),
+        "embedding_dropout": _own(config.embedding_dropout),
         "head_hidden": tuple(numbers("head_hidden", config.head_hidden)),
         "weights": vectors,
     }
+
+
+def _own(value: Value | None) -> Value:
+    """Return a size or rate that only some families have, for one of those."""
+    assert value is not None  # their defaults have it
+    return value
 
 
 _MODELS = {
@@ -268,7 +209,7 @@ _READOUTS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def _readouts(config: RunConfig, count: int) -> Sequence[nn.Module] | None:
+def _readouts(config: ResolvedConfig, count: int) -> Sequence[nn.Module] | None:
     """Return each layer's readout; the embedding is always averaged (section 2.1.1)."""
     if config.readout in (None, "grid"):
         if config.readout is not None and config.model not in IMAGE_MODELS:

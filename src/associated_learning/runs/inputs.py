@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
 from associated_learning.data import (
     Augmentation,
     Batches,
@@ -17,23 +23,75 @@ from associated_learning.data import (
     load,
 )
 from associated_learning.errors import InputError
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.config import ResolvedConfig, RunConfig
 from associated_learning.runs.hub.model import find_model
+from associated_learning.runs.hub.network import Backbone, find_backbone
 from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.settings.setting import option
+from associated_learning.runs.size_limits import check_sizes
 
 __all__ = [
+    "RunInputs",
     "evaluation_batches",
     "find_known_vectors",
     "input_spec",
     "load_data",
     "load_word_vectors",
+    "read_inputs",
     "training_batches",
 ]
 
-DEFAULT_EMBEDDING_DIM = 300  # Tables 7 and 8
+
+class RunInputs(NamedTuple):
+    """What a run starts from.
+
+    Attributes:
+        data: Its data.
+        vectors: Word vectors for their vocabulary, if the settings name any.
+        spec: What a network must know of both.
+        backbone: The model of transformers, where the settings name one.
+    """
+
+    data: DataSet
+    vectors: Vectors | None
+    spec: InputSpec
+    backbone: Backbone | None
+
+    @property
+    def weights(self) -> Tensor | None:
+        """The word vectors ``[V, D]`` by themselves."""
+        return None if self.vectors is None else self.vectors.weights
 
 
-def load_data(config: RunConfig, preprocessor: Preprocessor | None = None) -> DataSet:
+def read_inputs(
+    config: ResolvedConfig,
+    *,
+    data: DataSet | None = None,
+    known: KnownVectors | None = None,
+    backbone: Backbone | None = None,
+) -> RunInputs:
+    """Read what a run starts from.
+
+    Args:
+        config: The settings.
+        data: The data, if they are loaded already.
+        known: What `find_known_vectors` found, if that was done already.
+        backbone: The model that the run was started from, if it is resumed.
+
+    Raises:
+        InputError: Something cannot be read, does not fit, or is beyond all bounds.
+    """
+    data = load_data(config) if data is None else data
+    vectors = load_word_vectors(config, data, known)
+    spec = input_spec(config, data, vectors)
+    check_sizes(config.to_json(), asdict(spec))
+    if backbone is None and config.family == "hf":
+        some = torch.arange(min(len(data.train), 8))
+        backbone = find_backbone(config, spec, data.train.take(some))
+    return RunInputs(data, vectors, spec, backbone)
+
+
+def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) -> DataSet:
     """Load the data that the settings name.
 
     Args:
@@ -72,26 +130,26 @@ def load_data(config: RunConfig, preprocessor: Preprocessor | None = None) -> Da
     return data
 
 
-def training_batches(config: RunConfig, data: DataSet) -> Batches:
-    """Return the shuffled training batches; ``config`` must be resolved."""
+def training_batches(config: ResolvedConfig, data: DataSet) -> Batches:
+    """Return the shuffled training batches."""
     if config.augment and data.kind != "image":
         raise InputError(f"--augment came for data of kind {data.kind}; it is for images.")
     return Batches(
         samples=data.train,
-        batch_size=config.batch_size or 64,
+        batch_size=config.batch_size,
         seed=config.seed,
         augment=Augmentation() if config.augment else None,
         drop_last=_ends_with_one(config, len(data.train)),
     )
 
 
-def evaluation_batches(config: RunConfig, data: DataSet, split: str) -> Batches:
+def evaluation_batches(config: ResolvedConfig, data: DataSet, split: str) -> Batches:
     """Return the batches of a split in a fixed order."""
     samples = {"train": data.train, "validation": data.validation, "test": data.test}[split]
-    return Batches(samples=samples, batch_size=4 * (config.batch_size or 64), shuffle=False)
+    return Batches(samples=samples, batch_size=4 * config.batch_size, shuffle=False)
 
 
-def input_spec(config: RunConfig, data: DataSet, vectors: Vectors | None) -> InputSpec:
+def input_spec(config: ResolvedConfig, data: DataSet, vectors: Vectors | None) -> InputSpec:
     """Return what a network must know of the data."""
     if isinstance(data.preprocessor, SubwordPreprocessor):
         size = data.preprocessor.vocabulary_size
@@ -109,7 +167,7 @@ def input_spec(config: RunConfig, data: DataSet, vectors: Vectors | None) -> Inp
 
 
 def load_word_vectors(
-    config: RunConfig, data: DataSet, known: KnownVectors | None = None
+    config: ResolvedConfig, data: DataSet, known: KnownVectors | None = None
 ) -> Vectors | None:
     """Return the word vectors for the vocabulary, if the settings name any.
 
@@ -127,26 +185,25 @@ def load_word_vectors(
     return vectors._replace(weights=vectors.weights.roll(-config.vector_shift, 0))
 
 
-def find_known_vectors(config: RunConfig, data: DataSet) -> KnownVectors:
+def find_known_vectors(config: ResolvedConfig, data: DataSet) -> KnownVectors:
     """Return what the file of word vectors knows of the vocabulary, whatever the seed."""
     assert config.vectors is not None
     return find_vectors(config.vectors, _vocabulary(config, data))
 
 
-def _vocabulary(config: RunConfig, data: DataSet) -> Vocabulary:
+def _vocabulary(config: ResolvedConfig, data: DataSet) -> Vocabulary:
     if not isinstance(data.preprocessor, TextPreprocessor):
         raise InputError(f"--vectors came for data of kind {data.kind}; they are for text.")
     return data.preprocessor.vocabulary
 
 
-def _check_own_words(config: RunConfig) -> None:
+def _check_own_words(config: ResolvedConfig) -> None:
     """Raise InputError for what our own vocabulary would have taken."""
     for name in ("vocabulary_size", "remove_stop_words"):
         if getattr(config, name) != getattr(RunConfig, name):
-            option = "--" + name.replace("_", "-")
             raise InputError(
-                f"{option} {getattr(config, name)} came, but the texts are split by the tokenizer "
-                f"of {config.model}; leave it out."
+                f"{option(name)} {getattr(config, name)} came, but the texts are split by the "
+                f"tokenizer of {config.model}; leave it out."
             )
 
 
@@ -163,15 +220,16 @@ def _check_image_size(side: int | None, data: DataSet) -> None:
         )
 
 
-def _ends_with_one(config: RunConfig, samples: int) -> bool:
+def _ends_with_one(config: ResolvedConfig, samples: int) -> bool:
     """Return whether the last batch must go: BatchNorm, which VGG has, cannot treat one sample."""
-    size = config.batch_size or 64
+    size = config.batch_size
     return config.model == "vgg" and samples > size and samples % size == 1
 
 
-def _embedding_dim(config: RunConfig, vectors: Vectors | None) -> int:
+def _embedding_dim(config: ResolvedConfig, vectors: Vectors | None) -> int:
     if vectors is None:
-        return config.embedding_dim or DEFAULT_EMBEDDING_DIM
+        assert config.embedding_dim is not None  # the families of text have a default
+        return config.embedding_dim
     width = vectors.weights.shape[1]
     if config.embedding_dim not in (None, width):
         raise InputError(

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from associated_learning.errors import needs_extra
 from associated_learning.state.files import replaced_file
 from associated_learning.state.history import EpochRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_curves"]
+__all__ = ["can_plot", "plot_curves"]
 
 ZOOM = 0.15  # how much of the accuracy below the best is shown
 
 _COLOURS = {"AL": "#1f6fb4", "BP": "#d1632a"}
+
+
+def can_plot() -> bool:
+    """Return whether pictures can be drawn: runs do without them where matplotlib is missing."""
+    return importlib.util.find_spec("matplotlib") is not None
 
 
 def plot_curves(histories: Mapping[str, Sequence[EpochRecord]], path: Path) -> None:
@@ -26,8 +33,9 @@ def plot_curves(histories: Mapping[str, Sequence[EpochRecord]], path: Path) -> N
         histories: The records of each run under its name ("AL", "BP").
         path: The PNG file to write.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with needs_extra("plots", "a picture"):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.6, 3.8), layout="constrained")
     FigureCanvasAgg(figure)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
 
-from associated_learning.data import Vectors
+from associated_learning.data import DataSet, Vectors
 from associated_learning.errors import CheckpointError
 from associated_learning.runs.ledger.answers import pack_answers
 from associated_learning.runs.provenance import Provenance
@@ -50,7 +50,6 @@ class RunResult:
     best_epoch: int
     epochs: int
     seconds: float
-    vector_coverage: float | None
     # runs that were finished before these were kept do not tell them
     commit: str = "unknown"
     torch: str = "unknown"
@@ -59,19 +58,31 @@ class RunResult:
     train_pool: int | None = None
     test_samples: int | None = None
     vector_dim: int | None = None
+    vector_coverage: float | None = None
     parameters: int | None = None
     associated: list[float] = field(default_factory=list)
     validation_curve: list[list[float]] = field(default_factory=list)
     training_curve: list[float] = field(default_factory=list)
     answers: str | None = None
 
+    def rounded(self) -> RunResult:
+        """Return it with as many digits as a line of the ledger keeps."""
+        return replace(
+            self,
+            test_scores=[round(score, 6) for score in self.test_scores],
+            validation_scores=[round(score, 6) for score in self.validation_scores],
+            seconds=round(self.seconds, 1),
+            associated=[float(f"{loss:.4g}") for loss in self.associated],
+            validation_curve=[[round(s, 4) for s in scores] for scores in self.validation_curve],
+            training_curve=[round(score, 4) for score in self.training_curve],
+        )
+
 
 def make_result(
     state: TrainingState,
     *,
     test: Tensor,
-    train_samples: int,
-    train_pool: int,
+    data: DataSet,
     parameters: int,
     vectors: Vectors | None,
     training_curve: list[float],
@@ -83,8 +94,7 @@ def make_result(
         state: Where training ended.
         test: Score of every test sample at every depth ``[L, N]``, with the weights of the best
             epoch, in the order of the test set.
-        train_samples: See `RunResult`.
-        train_pool: See `RunResult`.
+        data: What it was trained on.
         parameters: See `RunResult`.
         vectors: The word vectors, if there are any.
         training_curve: See `RunResult`.
@@ -100,8 +110,8 @@ def make_result(
         epochs=state.epoch,
         seconds=sum(record.seconds for record in state.records),
         vector_coverage=None if vectors is None else vectors.coverage,
-        train_samples=train_samples,
-        train_pool=train_pool,
+        train_samples=len(data.train),
+        train_pool=data.train_pool,
         test_samples=test.shape[1],
         vector_dim=None if vectors is None else vectors.weights.shape[1],
         parameters=parameters,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,30 +17,30 @@ from associated_learning.data import (
     Preprocessor,
     preprocessor_from_dict,
 )
-from associated_learning.errors import InputError
+from associated_learning.errors import InputError, needs_extra
 from associated_learning.inference.evaluation import score_samples
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import Network
-from associated_learning.runs.config import COMPUTING, RunConfig
+from associated_learning.runs.config import COMPUTING, ResolvedConfig, RunConfig
+from associated_learning.runs.defaults import resolved
 from associated_learning.runs.description import (
     Description,
     keep_description,
     read_description,
 )
 from associated_learning.runs.distributed import tell_run
-from associated_learning.runs.families import build_network, resolved
+from associated_learning.runs.families import build_network
 from associated_learning.runs.folder import FolderWatch, check_not_lost, sole_training
-from associated_learning.runs.growing import lowest_layers
-from associated_learning.runs.hub.network import Backbone, find_backbone
+from associated_learning.runs.growth import lowest_layers
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.inputs import (
+    RunInputs,
     evaluation_batches,
-    input_spec,
     load_data,
-    load_word_vectors,
+    read_inputs,
     training_batches,
 )
-from associated_learning.runs.plots import plot_curves
+from associated_learning.runs.plots import can_plot, plot_curves
 from associated_learning.runs.provenance import find_provenance
 from associated_learning.runs.result import (
     RunResult,
@@ -48,12 +48,17 @@ from associated_learning.runs.result import (
     read_result,
     write_result,
 )
-from associated_learning.runs.size_limits import check_numbers, check_sizes
+from associated_learning.runs.size_limits import check_numbers
 from associated_learning.runs.sources import check_sources, keep_sources
-from associated_learning.runs.trainer_settings import choose_device, make_trainer
-from associated_learning.runs.training_scores import TrainingScores, read_training_scores
+from associated_learning.runs.trainer import choose_device, make_trainer, set_up_torch
+from associated_learning.runs.training_scores import (
+    TRAINING_SCORES,
+    TrainingScores,
+    read_training_scores,
+)
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.files import read_json
+from associated_learning.state.history import TrainingState
 from associated_learning.training.callbacks import Callback, JsonLines
 from associated_learning.training.stage_trace import StageTrace
 
@@ -67,14 +72,14 @@ class OpenRun(NamedTuple):
     """A run as its folder tells it.
 
     Attributes:
-        config: Its settings, resolved.
+        config: Its settings.
         spec: What its data look like.
         label_names: Name of each class.
         preprocessor: Treats new inputs.
         net: The network with the best weights so far, in evaluation mode.
     """
 
-    config: RunConfig
+    config: ResolvedConfig
     spec: InputSpec
     label_names: tuple[str, ...]
     preprocessor: Preprocessor
@@ -114,15 +119,15 @@ def train_run(
             lost; or its folder was deleted or renamed while it trained.
         KeyboardInterrupt: Ctrl-C, after the batch is done and saved.
     """
-    config = resolved(config)
-    check_numbers(config.to_json())
-    _check_same(config, folder)
+    chosen = resolved(config)
+    check_numbers(chosen.to_json())
+    _check_same(chosen, folder)
     with sole_training(folder):
-        return _train(config, folder, callbacks, data, known_vectors, ranks)
+        return _train(chosen, folder, callbacks, data, known_vectors, ranks)
 
 
 def _train(
-    config: RunConfig,
+    chosen: ResolvedConfig,
     folder: Path,
     callbacks: Iterable[Callback],
     data: DataSet | None,
@@ -132,69 +137,81 @@ def _train(
     """Train the run of a folder that is this process's alone."""
     finished = read_result(folder)
     if finished is not None:
-        check_sources(folder, config)
+        check_sources(folder, chosen)
         tell_run(ranks, None)
         return finished
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    torch.set_flush_denormal(config.flush_denormals)
-    device = choose_device(config.device)
+    set_up_torch(chosen)
     # now, not when it ends: the code on the disk may change while it trains
-    origin = find_provenance(config.device)
-    data = _load_data(config, folder) if data is None else data
-    vectors = load_word_vectors(config, data, known_vectors)
-    spec = input_spec(config, data, vectors)
-    check_sizes(config.to_json(), asdict(spec))
-    backbone = _backbone(config, folder, spec, data)
+    device, origin = choose_device(chosen.device), find_provenance(chosen.device)
+    inputs = _read_inputs(chosen, folder, data, known_vectors)
     checkpoints = Checkpoints(folder / "checkpoints")
     check_not_lost(folder, checkpoints)
-    whole = build_network(
-        config,
-        spec,
-        None if vectors is None else vectors.weights,
-        backbone=backbone,
-        # layers that a resumed run has yet to grow are in no checkpoint
-        pretrained=config.grow_from is not None or not checkpoints.has("last"),
-    )
-    whole = _placed(whole, device)
-    data = data.to(device)
-    net = lowest_layers(whole, config.grow_from)
-    train = training_batches(config, data)
-    description = Description(config, spec, data.label_names, backbone)
-    keep_sources(folder, config)
-    keep_description(folder, description, data)  # which may tell more exactly what has changed
-    check_sources(folder, config)
-    watch = FolderWatch(folder, lambda: keep_description(folder, description, data))
+    # layers that a resumed run has yet to grow are in no checkpoint
+    pretrained = chosen.grow_from is not None or not checkpoints.has("last")
+    whole = _placed(_network(chosen, inputs, pretrained), device)
+    net = lowest_layers(whole, chosen.grow_from)
+    description = Description(chosen, inputs.spec, inputs.data.label_names, inputs.backbone)
+    watch = _described(folder, description, inputs.data)
+    data = inputs.data.to(device)
+    train = training_batches(chosen, data)
     tell_run(ranks, description, batches=len(train))
-    if config.trace is not None:
-        picture, file = folder / "plots" / "pipeline.png", folder / "pipeline.json"
-        callbacks = [*callbacks, StageTrace(config.trace, picture=picture, file=file)]
-    watched = folder / "training.jsonl"
-    if config.watch_training:
-        callbacks = [
-            TrainingScores(watched, net, evaluation_batches(config, data, "train")),
-            *callbacks,
-        ]
-    state = make_trainer(config, len(train), whole).fit(
+    state = make_trainer(chosen, len(train), whole).fit(
         net,
         train,
-        evaluation_batches(config, data, "validation"),
-        callbacks=[watch, JsonLines(folder / "metrics.jsonl"), *callbacks],
+        evaluation_batches(chosen, data, "validation"),
+        callbacks=[watch, *_callbacks(chosen, folder, net, data, callbacks)],
         checkpoints=checkpoints,
     )
     result = make_result(
         state,
-        test=_test_scores(net, evaluation_batches(config, data, "test")),
-        train_samples=len(data.train),
-        train_pool=data.train_pool,
+        test=_test_scores(net, evaluation_batches(chosen, data, "test")),
+        data=data,
         parameters=count_parameters(net).training,
-        vectors=vectors,
-        training_curve=read_training_scores(watched),
+        vectors=inputs.vectors,
+        training_curve=read_training_scores(folder / TRAINING_SCORES),
         origin=origin,
     )
-    plot_curves({config.method.upper(): state.records}, folder / "plots" / "curves.png")
+    _plot(chosen, folder, state)
     write_result(folder, result)
     return result
+
+
+def _described(folder: Path, description: Description, data: DataSet) -> FolderWatch:
+    """Keep what makes a folder a run, or check that it is still that; return what watches it."""
+    keep_sources(folder, description.config)
+    keep_description(folder, description, data)  # which may tell more exactly what has changed
+    check_sources(folder, description.config)
+    return FolderWatch(folder, lambda: keep_description(folder, description, data))
+
+
+def _plot(config: ResolvedConfig, folder: Path, state: TrainingState) -> None:
+    if can_plot():  # a picture is no reason to lose the result
+        plot_curves({config.method.upper(): state.records}, folder / "plots" / "curves.png")
+
+
+def _callbacks(
+    config: ResolvedConfig, folder: Path, net: Network, data: DataSet, others: Iterable[Callback]
+) -> list[Callback]:
+    """Return what is told about a run: its files, and the callbacks that came."""
+    told: list[Callback] = [JsonLines(folder / "metrics.jsonl")]
+    if config.watch_training:
+        batches = evaluation_batches(config, data, "train")
+        told.append(TrainingScores(folder / TRAINING_SCORES, net, batches))
+    told += others
+    if config.trace is not None:
+        with needs_extra("plots", "--trace"):  # before the training, not after it
+            import matplotlib  # noqa: F401
+
+        picture, file = folder / "plots" / "pipeline.png", folder / "pipeline.json"
+        told.append(StageTrace(config.trace, picture=picture, file=file))
+    return told
+
+
+def _network(config: ResolvedConfig, inputs: RunInputs, pretrained: bool) -> Network:
+    backbone = inputs.backbone
+    return build_network(
+        config, inputs.spec, inputs.weights, backbone=backbone, pretrained=pretrained
+    )
 
 
 def _placed(net: Network, device: torch.device) -> Network:
@@ -228,28 +245,25 @@ def open_run(folder: Path) -> OpenRun:
     return OpenRun(config, spec, label_names, preprocessor, net)
 
 
-def _load_data(config: RunConfig, folder: Path) -> DataSet:
+def _read_inputs(
+    config: ResolvedConfig, folder: Path, data: DataSet | None, known: KnownVectors | None
+) -> RunInputs:
+    """Read what the run of a folder starts from, or started from."""
     if not (folder / "config.json").exists():
-        return load_data(config)
-    return load_data(config, preprocessor_from_dict(read_json(folder / "preprocessing.json")))
+        return read_inputs(config, data=data, known=known)
+    if data is None:
+        preprocessor = preprocessor_from_dict(read_json(folder / "preprocessing.json"))
+        data = load_data(config, preprocessor)
+    backbone = read_description(folder).backbone
+    return read_inputs(config, data=data, known=known, backbone=backbone)
 
 
-def _backbone(config: RunConfig, folder: Path, spec: InputSpec, data: DataSet) -> Backbone | None:
-    """Return the model of transformers that the run started from, or starts from now, if any."""
-    if config.family != "hf":
-        return None
-    if (folder / "config.json").exists():
-        return read_description(folder).backbone
-    some = torch.arange(min(len(data.train), 8))
-    return find_backbone(config, spec, data.train.take(some))
-
-
-def read_config(folder: Path) -> RunConfig:
+def read_config(folder: Path) -> ResolvedConfig:
     """Return the settings of the run in a folder. Raises CheckpointError if it is no run."""
     return read_description(folder).config
 
 
-def _check_same(config: RunConfig, folder: Path) -> None:
+def _check_same(config: ResolvedConfig, folder: Path) -> None:
     """Raise InputError if the folder is none, or holds a run of other settings."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; expected a folder for the run. Name another.")

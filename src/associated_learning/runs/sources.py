@@ -7,7 +7,7 @@ from pathlib import Path
 from associated_learning.data.content import content_digest
 from associated_learning.data.named import DIGITS, NAMED
 from associated_learning.errors import CheckpointError, InputError
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.config import ResolvedConfig
 from associated_learning.state.files import read_json, write_json
 
 __all__ = ["check_sources", "keep_sources"]
@@ -15,7 +15,7 @@ __all__ = ["check_sources", "keep_sources"]
 _FILE = "sources.json"
 
 
-def keep_sources(folder: Path, config: RunConfig) -> None:
+def keep_sources(folder: Path, config: ResolvedConfig) -> None:
     """Keep the digests of a run's data in its folder, unless they are there.
 
     Raises:
@@ -26,7 +26,7 @@ def keep_sources(folder: Path, config: RunConfig) -> None:
         write_json(folder / _FILE, digests)
 
 
-def check_sources(folder: Path, config: RunConfig) -> None:
+def check_sources(folder: Path, config: ResolvedConfig) -> None:
     """Check that data are what they were when the run of a folder was started.
 
     Runs that are older than digests have none to check.
@@ -54,7 +54,7 @@ def check_sources(folder: Path, config: RunConfig) -> None:
             )
 
 
-def _digests(config: RunConfig) -> dict[str, str]:
+def _digests(config: ResolvedConfig) -> dict[str, str]:
     """Return the digest of the content of what each setting names; of the hub's data none."""
     own = config.data not in (DIGITS, *NAMED)
     places: dict[str, Path] = {}

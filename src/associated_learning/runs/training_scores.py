@@ -14,7 +14,9 @@ from associated_learning.state.lines import append_line, read_lines
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback
 
-__all__ = ["TrainingScores", "read_training_scores"]
+__all__ = ["TRAINING_SCORES", "TrainingScores", "read_training_scores"]
+
+TRAINING_SCORES = "training.jsonl"  # the file of it in the folder of a run
 
 
 class TrainingScores(Callback):

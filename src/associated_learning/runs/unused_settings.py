@@ -1,15 +1,12 @@
-"""Idle settings: those that would have no effect, which is never what was meant."""
+"""Unused settings: those that would have no effect, which is never what was meant."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any
-
 from associated_learning.errors import InputError
 from associated_learning.runs.config import RunConfig
+from associated_learning.runs.settings.setting import option
 
-__all__ = ["check_idle"]
+__all__ = ["AL_ONLY", "check_unused"]
 
 _ASSOCIATED = (
     "latent", "latents", "bridge", "bridge_hidden", "coder_activation", "coder_bias", "first_loss",
@@ -17,7 +14,7 @@ _ASSOCIATED = (
 )  # fmt: skip
 _GROWTH = ("grow_patience", "grow_rise", "grow_gain", "grow_freeze", "grow_settled")
 _JOINT = ("stop_gradients", "lower_associated", "local_loss", "single_layer")
-_AL_ONLY = (*_ASSOCIATED, "local_loss", "greedy", "stop_gradients", "grow_from")
+AL_ONLY = (*_ASSOCIATED, "local_loss", "greedy", "stop_gradients", "grow_from")
 _BP_ONLY = ("head_hidden", "double_softmax")
 _HEADS = [("bilstm", readout) for readout in ("last", "mean", "state-concat")]
 _SIZES = ("num_layers", "hidden", "dropout")
@@ -30,54 +27,52 @@ _NOT_CONVERTED = (
 )  # fmt: skip
 
 
-def check_idle(config: RunConfig, filled: Mapping[str, Any]) -> None:
+def check_unused(config: RunConfig) -> None:
     """Check that the method and the model read every setting that came.
 
     Args:
-        config: The settings.
-        filled: What None stands for by name; such a value counts as not given, because
-            settings that are resolved already hold it.
+        config: The settings as they were given, not `resolved`.
 
     Raises:
         InputError: One would have no effect.
 
     Example:
-        >>> check_idle(RunConfig(method="bp", latent=64), {})
+        >>> check_unused(RunConfig(method="bp", latent=64))
         Traceback (most recent call last):
         ...
         associated_learning.errors.InputError: --latent 64 came, but --method bp has no ...
     """
     if config.method == "bp":
-        _refuse(config, filled, _AL_ONLY, "--method bp has no associated layers")
+        _refuse(config, AL_ONLY, "--method bp has no associated layers")
         _check_head(config)
     else:
-        _refuse(config, filled, _BP_ONLY, "--method al has no such head")
+        _refuse(config, _BP_ONLY, "--method al has no such head")
     if config.local_loss != "associated":
         why = f"--local-loss {config.local_loss} has no autoencoders"
-        _refuse(config, filled, _ASSOCIATED, why)
+        _refuse(config, _ASSOCIATED, why)
     if config.grow_from is None:
-        _refuse(config, filled, _GROWTH, "there is no --grow-from")
+        _refuse(config, _GROWTH, "there is no --grow-from")
     else:
         why = "a network that grows has --grow-patience and --grow-freeze instead"
-        _refuse(config, filled, ("patience", "greedy"), why)
-        _refuse(config, filled, _JOINT, "only layers that train in isolation can grow")
+        _refuse(config, ("patience", "greedy"), why)
+        _refuse(config, _JOINT, "only layers that train in isolation can grow")
     if config.vectors is None:
-        _refuse(config, filled, ("vector_shift",), "there are no --vectors")
+        _refuse(config, ("vector_shift",), "there are no --vectors")
     if config.model != "bilstm":
-        _refuse(config, filled, ("carry_state",), "only --model bilstm has such states")
+        _refuse(config, ("carry_state",), "only --model bilstm has such states")
     if config.bridge != "mlp":
-        _refuse(config, filled, ("bridge_hidden",), "only --bridge mlp has a width between")
+        _refuse(config, ("bridge_hidden",), "only --bridge mlp has a width between")
     if config.model not in ("cnn", "vgg"):
-        _refuse(config, filled, ("batch_norm",), f"--model {config.model} has no convolutions")
+        _refuse(config, ("batch_norm",), f"--model {config.model} has no convolutions")
     else:
-        _refuse(config, filled, _SIZES, f"the layers of --model {config.model} are fixed")
+        _refuse(config, _SIZES, f"the layers of --model {config.model} are fixed")
     if config.model in ("mlp", "cnn", "vgg"):
-        _refuse(config, filled, _WORDS, f"--model {config.model} has no word embedding")
+        _refuse(config, _WORDS, f"--model {config.model} has no word embedding")
     if config.family == "hf":
-        _refuse(config, filled, _NOT_HUB, f"the configuration of {config.model} tells it")
-        _refuse(config, filled, _NOT_CONVERTED, "a converted model has one way only")
+        _refuse(config, _NOT_HUB, f"the configuration of {config.model} tells it")
+        _refuse(config, _NOT_CONVERTED, "a converted model has one way only")
     else:
-        _refuse(config, filled, _CUTS, f"--model {config.model} is made of layers already")
+        _refuse(config, _CUTS, f"--model {config.model} is made of layers already")
 
 
 def _check_head(config: RunConfig) -> None:
@@ -89,10 +84,8 @@ def _check_head(config: RunConfig) -> None:
     )
 
 
-def _refuse(config: RunConfig, filled: Mapping[str, Any], names: tuple[str, ...], why: str) -> None:
-    defaults = {setting.name: setting.default for setting in fields(config)}
+def _refuse(config: RunConfig, names: tuple[str, ...], why: str) -> None:
     for name in names:
         value = getattr(config, name)
-        if value not in (defaults[name], filled.get(name)):
-            option = "--" + name.replace("_", "-")
-            raise InputError(f"{option} {value} came, but {why}; leave it out.")
+        if value != getattr(RunConfig, name):  # its default
+            raise InputError(f"{option(name)} {value} came, but {why}; leave it out.")

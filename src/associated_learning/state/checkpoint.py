@@ -10,19 +10,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from associated_learning.errors import CheckpointError
 from associated_learning.network import Network
 from associated_learning.state.checkpoint_index import CheckpointIndex
-from associated_learning.state.files import open_regular, read_json, replaced_folder, write_json
+from associated_learning.state.files import read_json, replaced_folder, write_json
 from associated_learning.state.snapshot import Snapshot
+from associated_learning.state.weights import (
+    load_weights,
+    packed_tensor,
+    read_tensors,
+    write_weights,
+)
 
-__all__ = ["Checkpoints", "load_weights", "save_weights"]
+__all__ = ["Checkpoints"]
 
 FORMAT = 1
 
@@ -32,6 +37,17 @@ class Checkpoints:
 
     Args:
         folder: Where they lie; made when first needed.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> x, checkpoints = torch.randn(8, 4), al.Checkpoints(tempfile.mkdtemp())
+        >>> net = al.al_form([nn.Linear(4, 8)], x, al.Classes(2), latent=5)
+        >>> batches = al.LoaderBatches([(x, torch.arange(8) % 2)])
+        >>> state = al.Trainer(epochs=2).fit(net, batches, checkpoints=checkpoints)
+        >>> checkpoints.has("last"), checkpoints.progress()["step"]
+        (True, 2)
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -56,7 +72,7 @@ class Checkpoints:
         """
         path = self._index.free_name("last", progress["step"])
         with replaced_folder(path) as new:
-            _write_weights(snapshot.weights, new)
+            write_weights(snapshot.weights, new)
             scalars = [
                 _save_optimizer(state, new / f"optimizer-{i}.safetensors")
                 for i, state in enumerate(snapshot.optimizers, start=1)
@@ -111,7 +127,7 @@ class Checkpoints:
         """Save the weights of the best epoch so far: of every part that is worth keeping."""
         path = self._index.free_name("best", step)
         with replaced_folder(path) as new:
-            _write_weights(weights, new)
+            write_weights(weights, new)
         self._index.point("best", path)
         return path
 
@@ -126,61 +142,6 @@ class Checkpoints:
     def path(self, which: str) -> Path:
         """Return the folder of the checkpoint called "last" or "best"."""
         return self._index.path(which)
-
-
-def save_weights(net: Network, folder: Path) -> None:
-    """Write every part of a network to ``folder/NAME.safetensors``; the folder is made."""
-    _write_weights({name: part.state_dict() for name, part in net.parts().items()}, folder)
-
-
-def _write_weights(weights: Mapping[str, Mapping[str, Tensor]], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, tensors in weights.items():
-        packed = {key: _packed(tensor) for key, tensor in tensors.items()}
-        save_file(packed, folder / f"{name}.safetensors")
-
-
-def load_weights(net: Network, folder: Path) -> None:
-    """Read what `save_weights` wrote, in place; nothing is changed unless all of it fits.
-
-    Raises:
-        CheckpointError: A file is missing, truncated, or of another network.
-    """
-    parts = net.parts()
-    found = {name: _read(folder / f"{name}.safetensors") for name in parts}
-    for name, part in parts.items():
-        _check_fits(folder / f"{name}.safetensors", part, found[name])
-    for name, part in parts.items():
-        part.load_state_dict(found[name])
-
-
-def _packed(tensor: Tensor) -> Tensor:
-    # A copy, because safetensors refuses tensors that share memory (tied weights do).
-    return tensor.detach().cpu().contiguous().clone()
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        open_regular(path).close()  # a pipe by that name would hang
-        tensors: dict[str, Tensor] = load_file(path)
-    except (OSError, SafetensorError, KeyError) as error:  # a type that torch does not have
-        raise CheckpointError(
-            f"{path} cannot be read ({error}); it is missing, truncated or no safetensors file. "
-            "Use another checkpoint of the run, or train again."
-        ) from error
-    return tensors
-
-
-def _check_fits(path: Path, part: nn.Module, found: dict[str, Tensor]) -> None:
-    expected = {key: list(tensor.shape) for key, tensor in part.state_dict().items()}
-    came = {key: list(tensor.shape) for key, tensor in found.items()}
-    if came != expected:
-        keys = sorted({*came, *expected})
-        key = next(key for key in keys if came.get(key) != expected.get(key))
-        raise CheckpointError(
-            f"{path} is of another network: {key} has shape {came.get(key, 'none')}, expected "
-            f"{expected.get(key, 'none')}. Build the network with the settings of that run."
-        )
 
 
 def _read_state(path: Path) -> dict[str, Any]:
@@ -224,7 +185,7 @@ def _save_optimizer(state: dict[str, Any] | None, path: Path) -> dict[str, Any] 
     for index, values in state["state"].items():
         for name, value in values.items():
             if isinstance(value, Tensor):
-                tensors[f"{index}.{name}"] = _packed(value)
+                tensors[f"{index}.{name}"] = packed_tensor(value)
             else:
                 scalars[f"{index}.{name}"] = value
     save_file(tensors, path)
@@ -240,7 +201,7 @@ def _save_optimizer(state: dict[str, Any] | None, path: Path) -> dict[str, Any] 
 
 def _load_optimizer(optimizer: Optimizer, path: Path, saved: dict[str, Any]) -> None:
     state: dict[int, dict[str, Any]] = {}
-    for key, value in {**_read(path), **saved["scalars"]}.items():
+    for key, value in {**read_tensors(path), **saved["scalars"]}.items():
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = value
     try:

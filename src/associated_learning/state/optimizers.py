@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,23 +12,24 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from associated_learning.errors import InputError
+from associated_learning.layer import PerLayer, one_for_each
 from associated_learning.state.freezing import encoders_in
 from associated_learning.state.history import EpochRecord
 
 __all__ = ["Schedule", "advance", "make_optimizers", "make_schedulers"]
 
-T = TypeVar("T")
 Schedule = Callable[[Optimizer], LRScheduler]
 
+_ISOLATED = "layers that train in isolation"
 _FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD, torch.optim.Adagrad)
 
 
 def make_optimizers(
     blocks: Sequence[nn.Module],
-    optimizer: type[Optimizer] | Sequence[type[Optimizer]] = torch.optim.Adam,
+    optimizer: PerLayer[type[Optimizer]] = torch.optim.Adam,
     *,
-    lr: float | Sequence[float] = 1e-3,
-    encoder_lr: float | Sequence[float] | None = None,
+    lr: PerLayer[float] = 1e-3,
+    encoder_lr: PerLayer[float | None] = None,
     **options: Any,
 ) -> list[Optimizer | None]:
     """Make one optimizer for each block; None where a block has nothing to train.
@@ -42,15 +43,15 @@ def make_optimizers(
             one for all encoders, or one for each, from the input up. Encoders become parameter
             groups of their own, after that of the other parts.
         options: Passed on to the optimizer. Where the class has a fused kernel it is used
-            unless ``fused=False`` or ``foreach=True`` is given: on large embeddings it is
-            several times faster.
+            unless ``fused=False`` or ``foreach=True`` is given, or parameters are complex: on
+            large embeddings it is several times faster.
 
     Raises:
         InputError: The number of learning rates is not the number of blocks or encoders, or a
             block does not tell its encoders.
     """
-    kinds = one_a_block("optimizers", optimizer, len(blocks))
-    rates = one_a_block("learning rates", lr, len(blocks))
+    kinds = one_for_each("optimizers", optimizer, len(blocks), _ISOLATED)
+    rates = one_for_each("learning rates", lr, len(blocks), _ISOLATED)
     encoders = [encoders_in(block) for block in blocks]
     own_rates = iter(_encoder_rates(encoders, encoder_lr))
     return [
@@ -60,7 +61,7 @@ def make_optimizers(
 
 
 def _encoder_rates(
-    encoders: list[list[nn.Module]], rates: float | Sequence[float] | None
+    encoders: list[list[nn.Module]], rates: PerLayer[float | None]
 ) -> list[float | None]:
     """Return one learning rate for each encoder of all blocks; None for that of its block."""
     count = sum(map(len, encoders))
@@ -69,26 +70,7 @@ def _encoder_rates(
             f"encoder_lr={rates} came for a model that does not tell its encoders from its head; "
             "make it a LayeredModel(layers, readout, head)."
         )
-    if not isinstance(rates, (list, tuple)):
-        return [rates] * count  # type: ignore[list-item]
-    if len(rates) != count:
-        raise InputError(
-            f"{len(rates)} learning rates of encoders came for {count} encoders; expected one for "
-            "each, or a single one for all."
-        )
-    return list(rates)
-
-
-def one_a_block(what: str, value: T | Sequence[T], count: int) -> list[T]:
-    """Return ``count`` values: those of a sequence, or one value for all."""
-    if not isinstance(value, (list, tuple)):
-        return [value] * count  # type: ignore[list-item]
-    if len(value) != count:
-        raise InputError(
-            f"{len(value)} {what} came for {count} layers that train in isolation; expected one "
-            "for each, or a single one for all."
-        )
-    return list(value)
+    return one_for_each("learning rates of encoders", rates, count, "encoders")
 
 
 def _make(
@@ -100,7 +82,8 @@ def _make(
         raise InputError(
             f"{kind.__name__} came; expected an optimizer whose step needs no closure: Adam, say."
         )
-    if kind in _FUSED and not {"foreach", "differentiable"} & options.keys():
+    real = not any(p.is_complex() for group in groups for p in group["params"])
+    if kind in _FUSED and real and not {"foreach", "differentiable"} & options.keys():
         options = {"fused": True, **options}
     try:
         # classes of torch check this rate, but not those of the groups
@@ -131,7 +114,7 @@ def _groups(
 
 def make_schedulers(
     optimizers: Sequence[Optimizer | None],
-    schedule: Schedule | Sequence[Schedule | None] | None,
+    schedule: PerLayer[Schedule | None],
 ) -> list[LRScheduler | None]:
     """Make one learning-rate schedule for each optimizer.
 
@@ -141,7 +124,7 @@ def make_schedulers(
             ``lambda optimizer: torch.optim.lr_scheduler.StepLR(optimizer, 10)``, or a list with
             one or None for each block.
     """
-    schedules = one_a_block("schedules", schedule, len(optimizers))
+    schedules = one_for_each("schedules", schedule, len(optimizers), _ISOLATED)
     return [
         None if optimizer is None or make is None else make(optimizer)
         for optimizer, make in zip(optimizers, schedules, strict=True)

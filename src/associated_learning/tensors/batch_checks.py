@@ -20,7 +20,7 @@ def check_finite(x: Any, what: str) -> None:
     for tensor in tensors_in(x):
         if tensor.is_meta or not tensor.is_floating_point():
             continue
-        if not bool(torch.isfinite(tensor).all()):
+        if not bool(torch.isfinite(tensor).all()) and not _is_additive_mask(tensor):
             bad = int((~torch.isfinite(tensor)).sum())
             raise InputError(
                 f"{bad} NaN or infinite values came in the {what} of shape "
@@ -28,15 +28,23 @@ def check_finite(x: Any, what: str) -> None:
             )
 
 
+def _is_additive_mask(tensor: Tensor) -> bool:
+    """Whether a tensor holds zeros and minus infinity alone: a mask that is added to scores."""
+    return bool(((tensor == 0) | (tensor == -torch.inf)).all())
+
+
 def check_batch(x: Any, y: Any, number: int) -> None:
-    """Raise InputError if a batch is no pair of inputs and targets for the same samples."""
+    """Raise InputError if a batch is no pair of inputs and targets for the same samples.
+
+    Of several inputs some may be the same for all samples, such as a mask ``[T, T]``.
+    """
     if not isinstance(y, Tensor):
         raise InputError(
             f"batch {number} has targets of type {type(y).__name__}; expected a tensor."
         )
     check_finite(x, f"inputs of batch {number}")
     sizes = {len(tensor) if tensor.dim() else 0 for tensor in tensors_in(x)}
-    if sizes != {len(y) if y.dim() else 0} or len(y) == 0:
+    if not y.dim() or len(y) == 0 or len(y) not in sizes:
         raise InputError(
             f"batch {number} has targets of shape {list(y.shape)} for inputs of {sorted(sizes)} "
             "samples; expected tensors whose first dimension is the batch, of at least one sample."

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from associated_learning.errors import InputError
+from associated_learning.tensors.chain import encodings
 from associated_learning.tensors.nested import map_tensors, tensors_in
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
@@ -70,11 +71,11 @@ def axes_of(encoders: Sequence[nn.Module], x: Any) -> list[Axes]:
     """
     count = num_samples(x)
     once, twice = x, take_rows(x, torch.arange(count).repeat(2))
-    found = [_compared(once, twice, count, 0)]
-    for number, f in enumerate(encoders, start=1):
-        once, twice = f(once), f(twice)
-        found.append(_compared(once, twice, count, number))
-    return found
+    pairs = zip(encodings(encoders, once), encodings(encoders, twice), strict=True)
+    return [
+        _compared(one, two, count, number)
+        for number, (one, two) in enumerate([(once, twice), *pairs])
+    ]
 
 
 def _first(s: Any) -> Axes:

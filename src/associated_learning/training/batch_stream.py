@@ -62,7 +62,7 @@ class BatchStream:
         set_modes(self.net, self.frozen_modules)  # before any stage has work
         for number in range(epoch, self.epochs):
             for x, y in self.source.epoch(number, start=batch):
-                yield self._job(step, x, y)
+                yield self._minibatch(step, x, y)
                 step += 1
                 if self.interrupt.requested:
                     yield Marker(last=True)
@@ -77,18 +77,17 @@ class BatchStream:
     def sample(self) -> Minibatch:
         """Return a minibatch, and leave the network in the mode it trains in."""
         set_modes(self.net, self.frozen_modules)
-        return self._job(0, *next(iter(self.source.epoch(0))))
+        return self._minibatch(0, *next(iter(self.source.epoch(0))))
 
-    def _job(self, step: int, x: Any, y: Tensor) -> Minibatch:
+    def _minibatch(self, step: int, x: Any, y: Tensor) -> Minibatch:
         check_batch(x, y, step)
         device = device_of(self.net)
-        t0 = self.net.target.encode(
-            y
-        )  # checks y where it lies: from a GPU that would be waited for
-        job = Minibatch(step, to_device(x, device), t0.to(device, non_blocking=True))
+        # checks y where it lies: from a GPU that would be waited for
+        t0 = self.net.target.encode(y)
+        minibatch = Minibatch(step, to_device(x, device), t0.to(device, non_blocking=True))
         if device.type == "cuda":  # stages read it on streams of their own
             torch.cuda.current_stream(device).synchronize()
-        return job
+        return minibatch
 
 
 def set_modes(net: Network, frozen_modules: Iterable[nn.Module]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from associated_learning.errors import InputError
+from associated_learning.errors import needs_extra
 from associated_learning.state.files import replaced_file
 from associated_learning.state.history import EpochRecord, StageTime, TrainingState
 from associated_learning.state.lines import append_line
@@ -117,13 +117,8 @@ class TensorBoard(Callback):
         self._writer: SummaryWriter | None = None
 
     def started(self, state: TrainingState, *, epochs: int, batches: int) -> None:
-        try:
+        with needs_extra("tensorboard", "a TensorBoard log"):
             from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise InputError(
-                "TensorBoard logs were asked for, but it is not installed; run "
-                "`pip install associated-learning[tensorboard]`."
-            ) from error
         self._writer = SummaryWriter(str(self.folder), purge_step=state.step)
 
     def batch_done(self, state: TrainingState, losses: Losses) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from associated_learning.errors import CheckpointError, InputError
-from associated_learning.inference.evaluation import evaluate
 from associated_learning.network import ALNetwork, Network
 from associated_learning.pipeline.executor import Executor
 from associated_learning.pipeline.interrupt import Interrupt, deferred_interrupts
-from associated_learning.pipeline.items import Marker, SnapshotReport, Trained
+from associated_learning.pipeline.items import SnapshotReport
 from associated_learning.pipeline.stage import Stage
 from associated_learning.pipeline.stage_builder import StageBuilder
 from associated_learning.state.checkpoint import Checkpoints
@@ -25,8 +24,11 @@ from associated_learning.state.snapshot import Snapshot
 from associated_learning.targets import Classes
 from associated_learning.training.batch_stream import BatchSource, BatchStream, set_modes
 from associated_learning.training.callbacks import Callback
-from associated_learning.training.growth.rules import Decision, Growth, decide
+from associated_learning.training.growth.rules import Decision, Growth
+from associated_learning.training.judge import EpochJudge
+from associated_learning.training.segment import Segment
 from associated_learning.training.target_warmup import warm_targets
+from associated_learning.training.validation import epoch_record
 
 __all__ = ["TrainingRun"]
 
@@ -40,7 +42,7 @@ class TrainingRun:
 
     Attributes:
         net: The network.
-        recipe: What its layers are trained by.
+        builder: Makes of it what is trained: blocks, optimizers, learning rates.
         epochs: Largest number of epochs.
         patience: Number of epochs without a better score after which to stop, if any.
         save_every: Number of updates between two checkpoints inside an epoch, if any.
@@ -52,7 +54,7 @@ class TrainingRun:
     """
 
     net: Network
-    recipe: StageBuilder
+    builder: StageBuilder
     epochs: int
     patience: int | None
     save_every: int | None
@@ -64,11 +66,13 @@ class TrainingRun:
     _stage: Stage = field(init=False)
     _reached: Snapshot | None = field(default=None, init=False)  # the last one
     _wanted: Decision | None = field(default=None, init=False)  # by the last epoch
-    _kept: Checkpointer = field(init=False)
+    _checkpointer: Checkpointer = field(init=False)
+    _judge: EpochJudge = field(init=False)
 
     def __post_init__(self) -> None:
         self.state.depth = self.net.num_layers
-        self._kept = Checkpointer(self.net, self.checkpoints)
+        self._checkpointer = Checkpointer(self.net, self.checkpoints)
+        self._judge = EpochJudge(net=self.net, patience=self.patience, growth=self.growth)
         self._stage = self.reshaped(self.state.depth, frozen=0)
 
     def run(
@@ -100,19 +104,19 @@ class TrainingRun:
                 self._warm_targets(train)
             with deferred_interrupts() as interrupt:
                 if self.growth is not None:
-                    x = self._feed(train, interrupt).sample().s
-                    self.growth.rehearse(self.net, x, seed=self.recipe.rule.seed)
+                    x = self._stream(train, interrupt).sample().s
+                    self.growth.rehearse(self.net, x, seed=self.builder.rule.seed)
                 while True:
                     if self._is_due():
                         self._reshape()
                         listener.grown(state)
-                    feed = self._feed(train, interrupt)
-                    executor = self._train_segment(feed, validation, listener, make)
+                    stream = self._stream(train, interrupt)
+                    executor = self._train_segment(stream, validation, listener, make)
                     if not self._is_due():
                         break
             self.end(state)
             if state.best_epoch not in (0, state.epoch):
-                self._kept.restore_best()
+                self._checkpointer.restore_best()
             executor.finish(state.to_json())
         finally:
             listener.ended(state)
@@ -133,9 +137,9 @@ class TrainingRun:
             frozen: Number of lowest layers that get no optimizer.
         """
         if self.growth is not None:
-            self.growth.extend(self.net, depth, seed=self.recipe.rule.seed)
+            self.growth.extend(self.net, depth, seed=self.builder.rule.seed)
         set_modes(self.net, self.frozen_modules)
-        stage = self.recipe.stage(self.net, frozen)
+        stage = self.builder.stage(self.net, frozen)
         if self.growth is not None and _waits(stage):
             raise InputError(
                 "ReduceLROnPlateau came for a network that grows; expected a schedule by updates "
@@ -162,11 +166,11 @@ class TrainingRun:
         begin = time.perf_counter()
         classes = isinstance(self.net.target, Classes)
         y = None if classes else next(iter(train.epoch(0)))[1]
-        warm_targets(self.net, y, steps=self.target_warmup, seed=self.recipe.rule.seed)
+        warm_targets(self.net, y, steps=self.target_warmup, seed=self.builder.rule.seed)
         self.state.seconds += time.perf_counter() - begin
 
-    def _feed(self, train: BatchSource, interrupt: Interrupt) -> BatchStream:
-        by_epoch = not self.recipe.rule.advance_every_step
+    def _stream(self, train: BatchSource, interrupt: Interrupt) -> BatchStream:
+        by_epoch = not self.builder.rates_follow_steps
         return BatchStream(
             net=self.net,
             source=train,
@@ -180,7 +184,7 @@ class TrainingRun:
 
     def _train_segment(
         self,
-        feed: BatchStream,
+        stream: BatchStream,
         validation: BatchSource | None,
         listener: Callback,
         make: Callable[..., Executor],
@@ -190,114 +194,45 @@ class TrainingRun:
         executor = make(
             net=self.net,
             stage=self._stage,
-            sample=feed.sample,
-            stage_of=lambda net: self.recipe.stage(net, frozen),
+            sample=stream.sample,
+            stage_of=lambda net: self.builder.stage(net, frozen),
         )
-        executor.watch_interrupt(feed.interrupt)
+        executor.watch_interrupt(stream.interrupt)
         try:
-            self._follow(feed, executor, validation, listener)
+            Segment(
+                net=self.net,
+                frozen_modules=self.frozen_modules,
+                state=self.state,
+                stream=stream,
+                executor=executor,
+                listener=listener,
+                checkpointer=self._checkpointer,
+                end_epoch=lambda report: self._end_epoch(report, executor, validation),
+                is_due=self._is_due,
+            ).follow()
         except KeyboardInterrupt:
             executor.finish(None)
             raise
         return executor
 
-    def _follow(
-        self,
-        feed: BatchStream,
-        executor: Executor,
-        validation: BatchSource | None,
-        listener: Callback,
-    ) -> None:
-        """Let the executor train, and take account of every batch and marker in their order."""
-        state = self.state
-        items = feed.items(epoch=state.epoch, batch=state.batch, step=state.step)
-        with closing(executor.run(items)) as reports, closing(feed.validated):
-            clock = executor.clock()
-            for report in reports:
-                if isinstance(report, Trained):
-                    state.add_batch(report.losses, clock.lap(report))
-                    listener.stages_done(report.step, report.times)
-                    listener.batch_done(state, report.losses)
-                else:
-                    self._pass_marker(report, executor, validation, feed, listener)
-                    if self._is_over(report.marker, feed):
-                        break
-                    if executor.synchronous:
-                        set_modes(self.net, self.frozen_modules)  # whatever callbacks did
-                    if feed.waits:
-                        clock = executor.clock()  # training stood still
-                    clock.go_on()
-        executor.load_last_snapshot()
-
-    def _pass_marker(
-        self,
-        passed: SnapshotReport,
-        executor: Executor,
-        validation: BatchSource | None,
-        feed: BatchStream,
-        listener: Callback,
-    ) -> None:
-        record = passed.marker.record
-        if passed.marker.epoch_end:
-            record = self._end_epoch(passed, executor, validation)
-            if feed.waits:
-                feed.validated.put(record)
-                return  # the next marker comes when the learning rates have followed it
-        self._kept.save_last(passed.snapshot, self.state)
-        if record is not None:
-            listener.epoch_done(self.state, record)
-
-    def _is_over(self, marker: Marker, feed: BatchStream) -> bool:
-        """Return whether a segment ends at a marker. Raises KeyboardInterrupt if asked to stop."""
-        if marker.last:
-            raise KeyboardInterrupt
-        ends = self.state.stopped or self._is_due()
-        return ends and not (marker.epoch_end and feed.waits)
-
     def _end_epoch(
-        self, passed: SnapshotReport, executor: Executor, validation: BatchSource | None
+        self, report: SnapshotReport, executor: Executor, validation: BatchSource | None
     ) -> EpochRecord:
-        begin, state = time.perf_counter(), self.state
-        result = None
-        if validation is not None:
-            result = evaluate(executor.network(passed.snapshot), validation.epoch(0))
-        record = EpochRecord(
-            epoch=state.epoch + 1,
-            step=state.step,
-            losses=state.mean_losses(),
-            scores=[] if result is None else list(result.scores),
-            validation_losses=[] if result is None else list(result.losses),
-            lr=passed.rates,
-            seconds=state.seconds,
-            validation_seconds=time.perf_counter() - begin,
-        )
-        if state.finish_epoch(record, *self._choice(record.scores)):
+        state, net = self.state, functools.partial(executor.network, report.snapshot)
+        record = epoch_record(state, report.rates, net, validation)
+        if state.finish_epoch(record, *self._judge.candidates(record.scores)):
             # parts of a network that grows are layers, and those above the best depth are not kept
             depth = None if self.growth is None else state.best_depth
-            self._kept.save_best(passed.snapshot, state.step, depth)
+            self._checkpointer.save_best(report.snapshot, state.step, depth)
         self._decide()
-        self._reached = passed.snapshot if self._is_due() else None
+        self._reached = report.snapshot if self._is_due() else None
         return record
-
-    def _choice(self, scores: list[float]) -> tuple[dict[int, float], float]:
-        """Return the scores of the depths that may be kept, and what a layer must be worth."""
-        if self.growth is not None:
-            return dict(enumerate(scores, start=1)), self.growth.min_gain
-        return ({len(scores): self.net.judged(scores)} if scores else {}), 0.0
 
     def _decide(self) -> None:
         """Find out what the finished epochs ask for: an end, or another network."""
-        state = self.state
-        if self.growth is None:
-            state.stopped = self._out_of_patience()
-        elif state.records and state.batch == 0:
-            self._wanted = decide(self.growth, state.records, frozen=state.frozen)
-            state.stopped = self._wanted.over
-
-    def _out_of_patience(self) -> bool:
-        patience, state = self.patience, self.state
-        validated = bool(state.records) and bool(state.records[-1].scores)
-        return patience is not None and validated and state.epoch - state.best_epoch >= patience
+        found = self._judge.decide(self.state)
+        if found is not None:
+            self._wanted, self.state.stopped = found, found.over
 
     def _is_due(self) -> bool:
         """Return whether the network must change before it trains on."""

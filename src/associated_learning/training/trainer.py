@@ -15,7 +15,6 @@ from torch.optim import Optimizer
 from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.pipeline.choice import chosen_executor, make_executor
-from associated_learning.pipeline.stage import UpdateRule
 from associated_learning.pipeline.stage_builder import StageBuilder
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.freezing import frozen, frozen_parts
@@ -26,6 +25,7 @@ from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback, Callbacks
 from associated_learning.training.growth.rules import Growth
 from associated_learning.training.run import TrainingRun
+from associated_learning.update import UpdateRule
 
 __all__ = ["BatchSource", "Trainer"]
 
@@ -187,24 +187,20 @@ class Trainer:
     def _training(
         self, net: Network, frozen_modules: Sequence[nn.Module], checkpoints: Checkpoints | None
     ) -> TrainingRun:
-        recipe = StageBuilder(
+        builder = StageBuilder(
             optimizer=self.optimizer,
             lr=self.lr,
             encoder_lr=self.encoder_lr,
             options=self.optimizer_options,
             schedule=self.schedule,
             compile=self.compile,
-            rule=UpdateRule(
-                seed=self.seed,
-                clip=self.clip,
-                precision=self.precision,
-                advance_every_step=self.schedule_every == "step",
-            ),
+            rule=UpdateRule(seed=self.seed, clip=self.clip, precision=self.precision),
+            rates_follow_steps=self.schedule_every == "step",
             layers=None if self.growth is None else self.growth.max_layers,
         )
         return TrainingRun(
             net=net,
-            recipe=recipe,
+            builder=builder,
             epochs=self.epochs,
             patience=self.patience,
             save_every=self.save_every,

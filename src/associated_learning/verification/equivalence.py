@@ -53,6 +53,11 @@ class Equivalence:
     Attributes:
         steps: Number of weight updates.
         rows: One for the weights of each layer and for the state of each optimizer.
+
+    Example:
+        >>> row = LayerDigests("layer-1", sequential="ab", pipeline="ab")
+        >>> Equivalence(200, (row,)).exact
+        True
     """
 
     steps: int

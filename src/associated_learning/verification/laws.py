@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
 from associated_learning.conversion import ConvertedNetwork
+from associated_learning.conversion.checks.check import Check
+from associated_learning.conversion.checks.conversion import checks_on
 from associated_learning.conversion.table import text_table
 from associated_learning.errors import VerificationError
 from associated_learning.layer import LayerOutput
 from associated_learning.network import ALNetwork
 from associated_learning.tensors.batch_checks import check_batch
+from associated_learning.tensors.chain import encode
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import evaluating, training
 from associated_learning.tensors.nested import map_tensors, to_device
 
 __all__ = ["Check", "Verification", "verify"]
-
-
-class Check(NamedTuple):
-    """One thing that was checked.
-
-    Attributes:
-        claim: What should hold.
-        holds: Whether it does.
-        evidence: What was compared, or what is wrong.
-    """
-
-    claim: str
-    holds: bool
-    evidence: str
 
 
 @dataclass(frozen=True)
@@ -56,9 +45,15 @@ def verify(net: ALNetwork, batch: tuple[Any, Tensor]) -> Verification:
 
     Isolation: the loss of every block gives no gradient to any parameter of another block, and
     one to the encoder of its own. Shortcuts: the stand-alone prefix of every depth answers as the
-    network does. Backbone, for a network of `convert`: the chained encoders give the features of
-    the original model bit for bit, on the batch and on its first half. Weights, statistics and the
-    random generator are left as they were.
+    network does.
+
+    For a network of `convert`, beside the model itself: the chained encoders give its features bit
+    for bit, on the batch, on its first half, on one, two, three and five samples, and on other
+    lengths or image sizes that the model takes; in training mode they give its features and the
+    gradients of all parameters, with the same random numbers; every parameter is the model's own,
+    in one layer; changing a sample changes its own row of every s, and of what the bridge reads,
+    and no other; and which inputs reach each bridge. Weights, statistics and the random generator
+    are left as they were.
 
     Args:
         net: The network.
@@ -84,7 +79,8 @@ def verify(net: ALNetwork, batch: tuple[Any, Tensor]) -> Verification:
     x, y = to_device(x, device), y.to(device)
     checks = [*_isolation(net, x, y), *_shortcuts(net, x)]
     if isinstance(net, ConvertedNetwork):
-        checks += _backbone(net, x, len(y))
+        checks += _backbone(net, x)
+        checks += checks_on(net.subject(), net.subject().arguments.bind(x), net.plan.branches)
     report = Verification(tuple(checks))
     if not all(check.holds for check in checks):
         raise VerificationError(f"the network does not keep what AL promises:\n{report}")
@@ -96,6 +92,8 @@ def _isolation(net: ALNetwork, x: Any, y: Tensor) -> list[Check]:
     names = {id(p): name for name, p in net.named_parameters()}
     owners = {id(p): i for i, block in enumerate(blocks, start=1) for p in block.parameters()}
     trained = [p for p in net.parameters() if p.requires_grad]
+    if len(y) == 1:  # BatchNorm in training takes two samples or more
+        x, y = map_tensors(_twice, x), _twice(y)
     with training(net):
         s, t, checks = x, net.target.encode(y), []
         for i, block in enumerate(blocks, start=1):
@@ -107,6 +105,10 @@ def _isolation(net: ALNetwork, x: Any, y: Tensor) -> list[Check]:
             checks.append(_isolated(i, len(reached), own, foreign, len(trained) - own))
             s, t, _ = output
     return checks
+
+
+def _twice(rows: Tensor) -> Tensor:
+    return torch.cat([rows, rows]) if rows.dim() and len(rows) == 1 else rows
 
 
 def _reached(loss: Tensor, parameters: list[Parameter]) -> list[Parameter]:
@@ -137,23 +139,20 @@ def _shortcuts(net: ALNetwork, x: Any) -> list[Check]:
     return checks
 
 
-def _backbone(net: ConvertedNetwork, x: Any, size: int) -> list[Check]:
-    checks = []
-    for count in dict.fromkeys((size, max(1, size // 2))):
-        part = _first(x, count)
+def _backbone(net: ConvertedNetwork, x: Any) -> list[Check]:
+    arguments, checks = net.subject().arguments, []
+    inputs = arguments.bind(x)
+    size = arguments.count(inputs)
+    counts = (size,) if arguments.linked else (size, max(1, size // 2))
+    for count in dict.fromkeys(counts):
+        part = arguments.fewer(inputs, count)
         with evaluating(net):
-            s = part
-            for layer in net.al_layers():
-                s = layer.f(s)
+            s = encode(net.encoders(), part)
         expected = net.backbone_features(part)
         same = torch.equal(s.values, expected)
         evidence = f"{list(expected.shape)}, same bits" if same else _difference(s.values, expected)
         checks.append(Check(f"encoders give the model's features, {count} samples", same, evidence))
     return checks
-
-
-def _first(x: Any, count: int) -> Any:
-    return map_tensors(lambda tensor: tensor[:count], x)
 
 
 def _difference(got: Tensor, expected: Tensor) -> str:

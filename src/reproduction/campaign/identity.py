@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from associated_learning.errors import CheckpointError, InputError
-from associated_learning.runs.config import COMPUTING, RunConfig
-from associated_learning.runs.families import resolved
+from associated_learning.errors import CheckpointError
+from associated_learning.runs.config import COMPUTING
+from associated_learning.runs.defaults import restored
 
 __all__ = ["Identity", "identity", "same_but_vectors"]
 
@@ -30,13 +30,14 @@ def identity(settings: Mapping[str, Any]) -> Identity | None:
         The settings by name; None where they are of another version of this library.
 
     Example:
+        >>> from associated_learning.runs.config import RunConfig
         >>> one = RunConfig(seed=1, threads=2).to_json()
         >>> identity(one) == identity(RunConfig(seed=7, device="cpu").to_json())
         True
     """
     try:
-        config = resolved(RunConfig.from_json(dict(settings)))
-    except (CheckpointError, InputError):
+        config = restored(settings)
+    except CheckpointError:
         return None
     values = {name: value for name, value in config.to_json().items() if name not in _PLACES}
     for name in ("data", "vectors", "test_data"):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from associated_learning.errors import InputError, nearest
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.ledger.ledger import LedgerRow
 from associated_learning.runs.provenance import describe_hardware
 from reproduction.campaign.identity import Identity, identity
@@ -83,7 +83,7 @@ class Job:
     run: Run
     tier: str
     seed: int
-    config: RunConfig
+    config: ResolvedConfig
     identity: Identity
     expected: float
     sizes: Sizes
@@ -92,7 +92,7 @@ class Job:
         """Return whether a row is of this run, and of as much data as there is here."""
         if (row.tier, row.seed) != (self.tier, self.seed) or identity(row.config) != self.identity:
             return False
-        pool, test = row.train_pool or 0, row.test_samples or 0
+        pool, test = row.result.train_pool or 0, row.result.test_samples or 0
         return pool >= self.sizes.train and test >= self.sizes.test
 
     @property
@@ -134,7 +134,7 @@ def make_jobs(
     """
     jobs: dict[tuple[Identity, int], Job] = {}
     hardware = describe_hardware(places.device)
-    took = _times([row for row in rows if _kind(row.hardware) == _kind(hardware)])
+    took = _times([row for row in rows if _kind(row.result.hardware) == _kind(hardware)])
     for exhibit in exhibits:
         if tier not in exhibit.tiers:
             raise InputError(
@@ -214,5 +214,5 @@ def _times(rows: Sequence[LedgerRow]) -> dict[Identity, float]:
     for row in rows:
         found = identity(row.config)
         if found is not None:
-            times.setdefault(found, []).append(row.seconds)
+            times.setdefault(found, []).append(row.result.seconds)
     return {found: statistics.median(seconds) for found, seconds in times.items()}

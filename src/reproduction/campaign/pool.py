@@ -114,7 +114,8 @@ def run_jobs(
 def _processes() -> ForkServerContext:
     """Return what makes processes that have all modules loaded already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([run_process.__module__])
+    # torch would import its compiler in every process, when the first optimizer is made
+    context.set_forkserver_preload([run_process.__module__, "torch._dynamo"])
     return context
 
 

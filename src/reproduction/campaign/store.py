@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from associated_learning.data import DataSet, KnownVectors
 from associated_learning.data.packed import read_packed, write_packed
 from associated_learning.errors import CheckpointError
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.inputs import find_known_vectors, load_data
 from associated_learning.state.digests import check_files, file_digest
 from associated_learning.state.files import read_json, replaced_file, write_json
@@ -41,7 +41,7 @@ class Stored(NamedTuple):
     known: KnownVectors | None
 
 
-def stored(config: RunConfig, folder: Path) -> Stored:
+def stored(config: ResolvedConfig, folder: Path) -> Stored:
     """Return the data and vectors of a run from a folder, packed there first if need be.
 
     Raises:
@@ -57,7 +57,7 @@ def stored(config: RunConfig, folder: Path) -> Stored:
     return Stored(noisy, known)
 
 
-def pack(config: RunConfig, folder: Path) -> None:
+def pack(config: ResolvedConfig, folder: Path) -> None:
     """Pack the data and vectors of a run into a folder, unless they are there.
 
     Of processes that want the same, one makes them and the others wait.
@@ -94,13 +94,13 @@ def _digests(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _data_file(config: RunConfig, folder: Path) -> Path:
+def _data_file(config: ResolvedConfig, folder: Path) -> Path:
     root = [] if config.data_root is None else sorted(Path(config.data_root, config.data).glob("*"))
     key = [(name, getattr(config, name)) for name in _DATA]
     return folder / f"{Path(config.data).stem}-{_digest(key, *map(_version, root))}.safetensors"
 
 
-def _vector_file(config: RunConfig, folder: Path) -> Path:
+def _vector_file(config: ResolvedConfig, folder: Path) -> Path:
     source = Path(config.vectors or "")
     return folder / f"{_data_file(config, folder).stem}-{_digest(_version(source))}.safetensors"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from associated_learning.errors import AssociatedLearningError
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.defaults import restored
 from associated_learning.runs.run import train_run
 from associated_learning.state.files import read_json
 from associated_learning.state.lock import held_lock
@@ -63,7 +63,7 @@ def work(folder: Path, store: Path) -> int:
         if not mine:
             return BUSY
         try:
-            config = RunConfig.from_json(read_json(folder / SETTINGS))
+            config = restored(read_json(folder / SETTINGS))
             data, known = stored(config, store)
             train_run(config, folder, data=data, known_vectors=known)
         except KeyboardInterrupt:

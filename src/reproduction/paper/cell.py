@@ -147,45 +147,47 @@ def accuracy(depth: int = 0) -> Read:
 
     def read(row: LedgerRow) -> float | None:
         # a network of fewer layers has no such shortcut
-        return 100 * row.test[depth - 1] if depth <= len(row.test) else None
+        scores = row.result.test_scores
+        return 100 * scores[depth - 1] if depth <= len(scores) else None
 
     return read
 
 
 def chosen_depth_accuracy(row: LedgerRow) -> float | None:
     """Read the test accuracy in percent at the depth that was best on the validation data."""
-    return 100 * row.test[row.validation.index(max(row.validation))]
+    validation = row.result.validation_scores
+    return 100 * row.result.test_scores[validation.index(max(validation))]
 
 
 def best_epoch(row: LedgerRow) -> float | None:
     """Read the epoch that was best on the validation data."""
-    return float(row.best_epoch)
+    return float(row.result.best_epoch)
 
 
 def last_validation(row: LedgerRow) -> float | None:
     """Read the validation accuracy in percent after the last epoch (its labels are clean)."""
-    return 100 * row.validation_curve[-1][-1] if row.validation_curve else None
+    return 100 * row.result.validation_curve[-1][-1] if row.result.validation_curve else None
 
 
 def training_accuracy(row: LedgerRow) -> float | None:
     """Read the accuracy in percent on the training data as trained on, after the last epoch."""
-    return 100 * row.training_curve[-1] if row.training_curve else None
+    return 100 * row.result.training_curve[-1] if row.result.training_curve else None
 
 
 def associated_loss(layer: int) -> Read:
     """Read the mean associated loss of a layer, from 1, in the best epoch."""
 
     def read(row: LedgerRow) -> float | None:
-        return row.associated[layer - 1] if len(row.associated) >= layer else None
+        return row.result.associated[layer - 1] if len(row.result.associated) >= layer else None
 
     return read
 
 
 def validation_curve(row: LedgerRow) -> list[float]:
     """Read the validation accuracy at full depth, epoch by epoch."""
-    return [scores[-1] for scores in row.validation_curve]
+    return [scores[-1] for scores in row.result.validation_curve]
 
 
 def training_curve(row: LedgerRow) -> list[float]:
     """Read the training accuracy, epoch by epoch."""
-    return row.training_curve
+    return row.result.training_curve

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from associated_learning.errors import needs_extra
 from reproduction.paper.tiers import PAPER_SIZES, Sizes
 
 __all__ = ["DataPaths", "widest_vectors"]
@@ -54,6 +55,7 @@ def _sizes(data_root: str, data: str) -> Sizes:
 
 def _rows(path: Path) -> int:
     # pyarrow comes with datasets, and takes a moment to import
-    from pyarrow.parquet import read_metadata
+    with needs_extra("reproduction", "the size of a data set"):
+        from pyarrow.parquet import read_metadata
 
     return int(read_metadata(path).num_rows)

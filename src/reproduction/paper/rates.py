@@ -33,7 +33,7 @@ _SHORT = 4  # epochs, in which the rate falls as in a whole run
 
 def best_validation(row: LedgerRow) -> float | None:
     """Read the validation accuracy in percent at full depth in the best epoch."""
-    return 100 * row.validation[-1]
+    return 100 * row.result.validation_scores[-1]
 
 
 def _cells(

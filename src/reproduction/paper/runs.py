@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from associated_learning.runs.config import RunConfig
-from associated_learning.runs.families import TEXT_MODELS, resolved
+from associated_learning.runs.config import ResolvedConfig, RunConfig
+from associated_learning.runs.defaults import resolved
+from associated_learning.runs.families import TEXT_MODELS
 from reproduction.paper.arms import ARMS, Arm
 from reproduction.paper.data_paths import DataPaths
 from reproduction.paper.tiers import protocol
@@ -30,8 +31,8 @@ class Run:
     arm: str
     extra: tuple[tuple[str, Any], ...] = ()
 
-    def config(self, tier: str, seed: int, places: DataPaths) -> RunConfig:
-        """Return the settings, resolved."""
+    def config(self, tier: str, seed: int, places: DataPaths) -> ResolvedConfig:
+        """Return the settings."""
         arm = ARMS[self.arm]
         settings: dict[str, Any] = {
             **_protocol(arm, tier, self.data, self.model),

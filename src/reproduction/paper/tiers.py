@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from associated_learning.errors import InputError, nearest
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.config import ResolvedConfig
 
 __all__ = ["PAPER_SIZES", "SEEDS", "Sizes", "expected_seconds", "protocol"]
 
@@ -28,7 +28,7 @@ class Sizes:
     test: int
     own_validation: int | None = None
 
-    def validation(self, config: RunConfig) -> int:
+    def validation(self, config: ResolvedConfig) -> int:
         """Return how many samples a run validates on, up to the rounding of classes."""
         if self.own_validation is not None:
             return self.own_validation
@@ -156,7 +156,7 @@ _FLATTENED = 3.2  # times as long: bridges on the whole map of the CNN
 _OVERHEAD = 15.0  # seconds to start, read the data and save
 
 
-def expected_seconds(config: RunConfig, sizes: Sizes) -> float:
+def expected_seconds(config: ResolvedConfig, sizes: Sizes) -> float:
     """Return the seconds that a run should take on one core, if it uses all its epochs.
 
     Args:
@@ -176,7 +176,7 @@ def expected_seconds(config: RunConfig, sizes: Sizes) -> float:
     return _OVERHEAD + (config.epochs or 1) * an_epoch + sizes.test * score_one
 
 
-def _training_samples(config: RunConfig, sizes: Sizes) -> int:
+def _training_samples(config: ResolvedConfig, sizes: Sizes) -> int:
     """Return how many samples a run trains on, up to the rounding of classes."""
     train = sizes.train - (0 if sizes.own_validation is not None else sizes.validation(config))
     return min(train, config.limit_train or train)

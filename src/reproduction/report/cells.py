@@ -13,7 +13,7 @@ from reproduction.paper.runs import Run
 from reproduction.paper.tiers import PAPER_SIZES
 from reproduction.report.statistics import Spread, spread
 
-__all__ = ["ENOUGH", "PLACES", "REPORTED", "Entry", "Evidence", "RowIndex"]
+__all__ = ["ENOUGH", "PLACES", "REPORTED", "Entry", "Evidence", "RowIndex", "data_sizes"]
 
 REPORTED = TIERS
 ENOUGH = 3  # seeds for a cell of the paper to count as filled
@@ -37,7 +37,7 @@ class Evidence:
     @property
     def rests_on(self) -> str:
         """What it rests on: samples, word vectors, seeds."""
-        first, paper = self.rows[0], PAPER_SIZES[self.run.data]
+        first, paper = self.rows[0].result, PAPER_SIZES[self.run.data]
         pool = first.train_pool or first.train_samples or 0
         parts = [f"n = {len(self.rows)}", f"{first.train_samples:,} to train"]
         if pool < paper.train:
@@ -53,7 +53,7 @@ class Evidence:
         """Whether it rests on as much data as the paper has, where its tier asks for all."""
         if self.tier != "full":
             return True
-        first, paper = self.rows[0], PAPER_SIZES[self.run.data]
+        first, paper = self.rows[0].result, PAPER_SIZES[self.run.data]
         return (first.train_pool or 0) >= paper.train and (first.test_samples or 0) >= paper.test
 
     def fills(self, enough: int = ENOUGH) -> bool:
@@ -74,6 +74,12 @@ class Entry:
     evidence: Evidence
 
 
+def data_sizes(row: LedgerRow) -> tuple[int | None, ...]:
+    """Return what tells the data of a row: samples, and the width of the word vectors."""
+    result = row.result
+    return result.train_pool, result.train_samples, result.test_samples, result.vector_dim
+
+
 class RowIndex:
     """The rows of a ledger, by what was trained."""
 
@@ -90,8 +96,7 @@ class RowIndex:
         assert found is not None  # the settings are of this version
         groups: dict[tuple[int, ...], dict[int, LedgerRow]] = {}
         for row in self._rows.get((tier, found), []):
-            sizes = (row.train_pool, row.train_samples, row.test_samples, row.vector_dim)
-            data = tuple(size or 0 for size in sizes)
+            data = tuple(size or 0 for size in data_sizes(row))
             groups.setdefault(data, {})[row.seed] = row  # the latest row of a seed
         if not groups:
             return None

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from associated_learning.errors import needs_extra
 from reproduction.paper.cell import Figure, Panel, Table
 from reproduction.report.cells import PLACES, RowIndex
 from reproduction.report.comparison import Comparison
@@ -130,8 +131,9 @@ def _draw_panel(axes: Axes, panel: Panel, index: RowIndex, tier: str) -> None:
 
 def _canvas(width: float, height: float) -> Canvas:
     # an empty figure without pyplot, which would open windows
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure as New
+    with needs_extra("reproduction", "a chart"):
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure as New
 
     canvas = New(figsize=(width, height), layout="constrained")
     FigureCanvasSVG(canvas)
@@ -139,7 +141,8 @@ def _canvas(width: float, height: float) -> Canvas:
 
 
 def _uri(canvas: Canvas) -> str:
-    from matplotlib import rc_context
+    with needs_extra("reproduction", "a chart"):
+        from matplotlib import rc_context
 
     file = io.BytesIO()
     with rc_context({"svg.hashsalt": "report", "font.size": 9}):  # the same bytes every time

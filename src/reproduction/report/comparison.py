@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from associated_learning.errors import CheckpointError
+from associated_learning.errors import CheckpointError, needs_extra
 from associated_learning.runs.ledger.answers import unpack_answers
 from associated_learning.runs.ledger.ledger import LedgerRow
 from reproduction.paper import table1, table4
 from reproduction.paper.runs import Run
-from reproduction.report.cells import Evidence, RowIndex
+from reproduction.report.cells import Evidence, RowIndex, data_sizes
 from reproduction.report.statistics import (
     Bootstrap,
     Spread,
@@ -85,7 +85,8 @@ def signed_rank(comparisons: Sequence[Comparison]) -> float | None:
     """
     if len(comparisons) < 6:
         return None
-    from scipy.stats import wilcoxon
+    with needs_extra("reproduction", "the signed-rank test"):
+        from scipy.stats import wilcoxon
 
     return float(wilcoxon([one.difference for one in comparisons]).pvalue)
 
@@ -117,23 +118,19 @@ def _pairs(al: Evidence | None, bp: Evidence | None) -> list[tuple[LedgerRow, Le
         return []
     by_seed = {row.seed: row for row in bp.rows}
     pairs = [(row, by_seed[row.seed]) for row in al.rows if row.seed in by_seed]
-    return [(one, other) for one, other in pairs if _data(one) == _data(other)]
-
-
-def _data(row: LedgerRow) -> tuple[int | None, ...]:
-    return row.train_pool, row.train_samples, row.test_samples, row.vector_dim
+    return [(one, other) for one, other in pairs if data_sizes(one) == data_sizes(other)]
 
 
 def _accuracy(rows: Sequence[LedgerRow]) -> Spread:
-    return spread([100 * row.test[-1] for row in rows])
+    return spread([100 * row.result.test_scores[-1] for row in rows])
 
 
 def _epochs(rows: Sequence[LedgerRow]) -> Spread:
-    return spread([float(row.best_epoch) for row in rows])
+    return spread([float(row.result.best_epoch) for row in rows])
 
 
 def _tested(ours: Sequence[LedgerRow], theirs: Sequence[LedgerRow]) -> Bootstrap | None:
-    if any(row.answers is None for row in (*ours, *theirs)):
+    if any(row.result.answers is None for row in (*ours, *theirs)):
         return None
     return paired_bootstrap(_answers(ours), _answers(theirs))
 
@@ -141,12 +138,14 @@ def _tested(ours: Sequence[LedgerRow], theirs: Sequence[LedgerRow]) -> Bootstrap
 def _answers(rows: Sequence[LedgerRow]) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
     unpacked = []
     for row in rows:
-        assert row.answers is not None
-        found = unpack_answers(row.answers, row.test_samples or 0)
-        if abs(found.mean() - row.test[-1]) > 1e-4:
+        result = row.result
+        assert result.answers is not None
+        found = unpack_answers(result.answers, result.test_samples or 0)
+        if abs(found.mean() - result.test_scores[-1]) > 1e-4:
             raise CheckpointError(
                 f"the row of {row.data}, {row.model}, seed {row.seed} has answers of accuracy "
-                f"{found.mean():.4f}, but tells {row.test[-1]:.4f}; it was changed by hand."
+                f"{found.mean():.4f}, but tells {result.test_scores[-1]:.4f}; it was changed by "
+                "hand."
             )
         unpacked.append(found)
     return np.stack(unpacked)

@@ -16,7 +16,7 @@ def scores_table(rows: Sequence[LedgerRow]) -> str:
     Args:
         rows: The runs, in the order to show; one seed each.
     """
-    depths = max((len(row.test) for row in rows), default=1)
+    depths = max((len(row.result.test_scores) for row in rows), default=1)
     exits = [f"depth {depth}" for depth in range(1, depths)]
     heading = ["data", "model", "method", *exits, "full", "validation", "best epoch"]
     lines = [heading, ["---"] * 3 + ["---:"] * (depths + 2)]
@@ -31,11 +31,11 @@ def variants_table(rows: Sequence[LedgerRow], parameters: Mapping[str, int]) -> 
         rows: The runs, of two seeds or more a variant.
         parameters: How many parameters the network of each variant trains, in the order to show.
     """
-    depths = len(rows[0].test)
+    depths = len(rows[0].result.test_scores)
     heading = ["variant", "parameters", *[f"depth {depth}" for depth in range(1, depths)], "full"]
     lines = [heading, ["---"] + ["---:"] * (depths + 1)]
     for variant, count in parameters.items():
-        seeds = [row.test for row in rows if row.variant == variant]
+        seeds = [row.result.test_scores for row in rows if row.variant == variant]
         lines.append([variant, f"{count:,}", *map(_spread, zip(*seeds, strict=True))])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
@@ -47,12 +47,13 @@ def depths_table(rows: Sequence[LedgerRow], variants: Sequence[str]) -> str:
         rows: The runs, of two seeds or more for each of the data sets and variants.
         variants: The variants in the order to show; they may differ in depth.
     """
-    depths = max(len(row.test) for row in rows)
+    depths = max(len(row.result.test_scores) for row in rows)
     heading = ["data", "variant", "n", *[f"depth {depth}" for depth in range(1, depths)], "full"]
     lines = [heading, ["---"] * 2 + ["---:"] * (depths + 1)]
     for data in dict.fromkeys(row.data for row in rows):
         for variant in variants:
-            seeds = [row.test for row in rows if (row.data, row.variant) == (data, variant)]
+            of_variant = [row for row in rows if (row.data, row.variant) == (data, variant)]
+            seeds = [row.result.test_scores for row in of_variant]
             *inner, full = map(_spread, zip(*seeds, strict=True))
             blank = [""] * (depths - 1 - len(inner))
             lines.append([data, variant, str(len(seeds)), *inner, *blank, full])
@@ -69,9 +70,9 @@ def growth_table(rows: Sequence[LedgerRow]) -> str:
     lines.append(["---"] * 2 + ["---:"] * 3)
     for data, model, variant in dict.fromkeys((row.data, row.model, row.variant) for row in rows):
         seeds = [r for r in rows if (r.data, r.model, r.variant) == (data, model, variant)]
-        kept = ", ".join(str(len(row.test)) for row in seeds)
-        cost = statistics.mean(sum(map(len, row.validation_curve)) for row in seeds)
-        test = _spread([row.test[-1] for row in seeds])
+        kept = ", ".join(str(len(row.result.test_scores)) for row in seeds)
+        cost = statistics.mean(sum(map(len, row.result.validation_curve)) for row in seeds)
+        test = _spread([row.result.test_scores[-1] for row in seeds])
         lines.append([f"{data}, {model}", variant.replace("-", " "), kept, test, f"{cost:.0f}"])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
@@ -82,14 +83,14 @@ def _spread(scores: Sequence[float]) -> str:
 
 
 def _cells(row: LedgerRow, depths: int) -> list[str]:
-    inner = [f"{100 * score:.2f}" for score in row.test[:-1]]
+    inner = [f"{100 * score:.2f}" for score in row.result.test_scores[:-1]]
     return [
         row.data,
         row.model,
         row.method.upper(),
         *inner,
         *[""] * (depths - 1 - len(inner)),
-        f"{100 * row.test[-1]:.2f}",
-        f"{100 * row.validation[-1]:.2f}",
-        f"{row.best_epoch} of {row.epochs}",
+        f"{100 * row.result.test_scores[-1]:.2f}",
+        f"{100 * row.result.validation_scores[-1]:.2f}",
+        f"{row.result.best_epoch} of {row.result.epochs}",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from associated_learning.errors import needs_extra
 from reproduction.report.content import Content
 from reproduction.report.text import COMPARISON, INTRODUCTION
 
@@ -10,7 +11,8 @@ __all__ = ["render_html"]
 
 def render_html(content: Content) -> str:
     """Return the page; tables first to last, charts inside of it."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    with needs_extra("reproduction", "the page"):
+        from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("reproduction.report", "templates"),

@@ -9,7 +9,9 @@ import statistics
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
-from associated_learning.conversion.cutting.cuts import Body, Cut
+import numpy as np
+
+from associated_learning.conversion.cutting.body import Body, Cut
 from associated_learning.conversion.tracing.call import Call
 from associated_learning.errors import InputError
 
@@ -119,33 +121,33 @@ def _partitions(
 ) -> list[tuple[float, list[Cut]]]:
     """Return, for 1 to ``most`` cuts, the largest share and the best cuts, if there are any.
 
-    By dynamic programming over the places: ``table[b, k]`` is the largest share of the best k cuts
-    below place b, and the last of them.
+    By dynamic programming over the places: ``table[k]`` holds, for every place, the largest
+    share of the best k cuts below it, and the last of them.
     """
-    times = [-1, *(cut.time for cut in cuts), body.end]
-    holds = [value.uses[0].time for value in body.flow.parameters() if value.uses]
-    total = costs.between(-1, body.end) or 1.0
-
-    def cost(a: int, b: int) -> float:
-        begin, end = times[a], times[b]
-        trains = any(begin <= time < end for time in holds)
-        return costs.between(begin, end) / total if trains else math.inf
-
+    times = np.array([-1, *(cut.time for cut in cuts), body.end])
+    sums = np.array([costs.between(-1, time) for time in times]) / (
+        costs.between(-1, body.end) or 1.0
+    )
+    first_uses = sorted(value.uses[0].time for value in body.flow.parameters() if value.uses)
+    holds = np.searchsorted(first_uses, times)  # parameters used below each place
     last = len(times) - 1
-    table = {(b, 0): (cost(0, b), 0) for b in range(1, last + 1)}
+    worst = np.where(holds > holds[0], sums - sums[0], np.inf)
+    table = [(worst, np.zeros(last + 1, int))]
     for k in range(1, min(most, len(cuts)) + 1):
+        best, chosen = np.full(last + 1, np.inf), np.zeros(last + 1, int)
         for b in range(k + 1, last + 1):
-            options = ((max(table[a, k - 1][0], cost(a, b)), a) for a in range(k, b))
-            table[b, k] = min(options)
-    counts = (k for k in range(1, most + 1) if table.get((last, k), (math.inf, 0))[0] < math.inf)
-    return [(table[last, k][0], _traced_back(table, cuts, last, k)) for k in counts]
+            costs_above = np.where(holds[k:b] < holds[b], sums[b] - sums[k:b], np.inf)
+            options = np.maximum(table[-1][0][k:b], costs_above)
+            chosen[b] = k + int(options.argmin())
+            best[b] = options[chosen[b] - k]
+        table.append((best, chosen))
+    found = [(float(best[last]), k) for k, (best, _) in enumerate(table) if k]
+    return [(cost, _traced_back(table, cuts, k)) for cost, k in found if math.isfinite(cost)]
 
 
-def _traced_back(
-    table: dict[tuple[int, int], tuple[float, int]], cuts: Sequence[Cut], last: int, count: int
-) -> list[Cut]:
-    chosen, b = [], last
+def _traced_back(table: list[tuple[Any, Any]], cuts: Sequence[Cut], count: int) -> list[Cut]:
+    chosen, b = [], len(cuts) + 1
     for k in range(count, 0, -1):
-        b = table[b, k][1]
+        b = int(table[k][1][b])
         chosen.append(cuts[b - 1])
     return chosen[::-1]

@@ -17,6 +17,8 @@ _SCORES = {
     "softmax", "logsoftmax", "log_softmax", "sigmoid", "identity", "float", "to", "view", "reshape",
     "clone", "contiguous",
 }  # fmt: skip
+# of a classifier of two classes, whose one score a sample is often handed out as [B]
+_OF_ONE_SCORE = _SCORES | {"squeeze", "flatten", "ravel", "__getitem__", "select"}
 Head = Literal["auto"] | None | Sequence[str]
 
 
@@ -27,7 +29,7 @@ def head_begins(recording: Recording, head: Head) -> int:
         recording: The model's run.
         head: Names of the head's modules; None for a model without one; "auto" takes the
             modules with parameters after the base model of transformers, else a linear map that
-            gives the output.
+            gives the output, else a last linear map whose weights are those of an embedding.
 
     Raises:
         InputError: A name is not that of a module that was called.
@@ -36,7 +38,8 @@ def head_begins(recording: Recording, head: Head) -> int:
     if head is None:
         return root.end
     if head == "auto":
-        return _around_base_model(recording) or _last_linear(root) or root.end
+        found = _around_base_model(recording) or _last_linear(root) or _tied_linear(root)
+        return found or root.end
     calls = recording.by_path()
     if isinstance(head, str):
         raise InputError(f"head={head!r} came; expected 'auto', None, or a list: [{head!r}].")
@@ -68,16 +71,36 @@ def _around_base_model(recording: Recording) -> int | None:
 
 
 def _last_linear(root: Call) -> int | None:
-    """A linear map whose ``[B, C]`` is the model's output, but for functions without weights."""
-    output = first_tensor(root.output)
-    holders = [call for call in root.walk() if not call.children and call.holds_weights]
-    if output is None or output.dim() != 2 or not holders:
+    """A linear map whose ``[B, C]`` is the model's output, but for functions without weights.
+
+    Its ``[B, 1]`` may be handed out as ``[B]``.
+    """
+    output, last = first_tensor(root.output), _last_holder(root)
+    if output is None or last is None or not isinstance(last.module, nn.Linear):
         return None
-    last = holders[-1]
+    scores = last.output
+    if not isinstance(scores, Tensor) or scores.dim() != 2:
+        return None
     after = {_name(c) for c in root.walk() if not c.children and c.begin > last.end}
-    whole = isinstance(last.output, Tensor) and last.output.shape == output.shape
-    ends = whole and after <= _SCORES
-    return last.begin if isinstance(last.module, nn.Linear) and ends else None
+    whole = scores.shape == output.shape and after <= _SCORES
+    one = scores.shape == (*output.shape, 1) and after <= _OF_ONE_SCORE
+    return last.begin if whole or one else None
+
+
+def _last_holder(root: Call) -> Call | None:
+    """Return the last call of a module with parameters and without recorded calls inside."""
+    holders = [call for call in root.walk() if not call.children and call.holds_weights]
+    return holders[-1] if holders else None
+
+
+def _tied_linear(root: Call) -> int | None:
+    """A last linear map that scores words by the vectors which an embedding gives them."""
+    last = _last_holder(root)
+    if last is None or not isinstance(last.module, nn.Linear):
+        return None
+    embeddings = (call.module for call in root.walk() if isinstance(call.module, nn.Embedding))
+    tied = any(embedding.weight is last.module.weight for embedding in embeddings)
+    return last.begin if tied else None
 
 
 def _name(call: Call) -> str:

@@ -6,15 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from associated_learning.conversion.cutting.balance import Costs, best_cuts, without_slivers
-from associated_learning.conversion.cutting.cuts import (
-    Body,
-    Cut,
-    activation_at,
-    best_time,
-    candidates,
-    faults_at,
-    is_reached,
-)
+from associated_learning.conversion.cutting.body import Body, Cut
+from associated_learning.conversion.cutting.candidates import best_time, candidates
+from associated_learning.conversion.cutting.faults import faults_at, head_faults
 from associated_learning.conversion.cutting.head import unknown_module
 from associated_learning.conversion.tracing.call import Call
 from associated_learning.errors import ConversionError, Fault, InputError
@@ -44,30 +38,41 @@ def _balanced(body: Body, num_layers: int, costs: Costs, *, exact: bool) -> list
             f"{num_layers} layers came; expected two or more: with one layer there is nothing to "
             "train in isolation."
         )
-    cuts = best_cuts(body, candidates(body), costs, num_layers)
-    if not cuts or (exact and len(cuts) < num_layers - 1):
-        cuts = best_cuts(body, candidates(body, anywhere=True), costs, num_layers)
-    if not cuts or (exact and len(cuts) < num_layers - 1):
-        raise ConversionError(_why_not(body, num_layers, len(cuts) + 1))
-    return cuts if exact else without_slivers(body, cuts, costs)
+    cuts: list[Cut] = []
+    # first where no size is held to the example's, and lone normalisations stay where they are
+    for any_size, anywhere in ((True, False), (True, True), (False, False), (False, True)):
+        found = candidates(body, any_size=any_size, anywhere=anywhere)
+        cuts = best_cuts(body, found, costs, num_layers)
+        if cuts and (not exact or len(cuts) == num_layers - 1):
+            if head_faults(body):
+                raise ConversionError(head_faults(body))
+            return cuts if exact else without_slivers(body, cuts, costs)
+    raise ConversionError(_why_not(body, None if not exact else num_layers, len(cuts) + 1))
 
 
-def _why_not(body: Body, wanted: int, possible: int) -> list[Fault]:
+def _why_not(body: Body, wanted: int | None, possible: int) -> list[Fault]:
     """Return why there are not enough cuts: what forbids them at the shallowest modules."""
-    faults = [
-        Fault(
-            "the model itself",
-            f"it can be cut into {possible} layer{'s' * (possible > 1)}, {wanted} were asked for",
-            "Ask for fewer, or change the model as the other reasons say.",
-        )
-    ]
+    faults: list[Fault] = []
     for call in body.flow.recording.root.walk():
         if call.module is None or call.path.count(".") > 1 or not call.path:
             continue
-        if call.begin < body.end and is_reached(body, call.begin):
-            found = faults_at(body, call.path, best_time(body, call))
+        if call.begin < body.end and body.is_reached(call.begin):
+            found = faults_at(body, call.path, best_time(body, call), any_size=False)
             faults += [fault for fault in found if fault not in faults]
-    return faults[:12]
+    return [_too_few(wanted, possible, others=bool(faults)), *faults[:11]]
+
+
+def _too_few(wanted: int | None, possible: int, *, others: bool) -> Fault:
+    asked = "at least two are needed" if wanted is None else f"{wanted} were asked for"
+    remedy = "Ask for fewer, or change" if wanted is not None and possible > 1 else "Change"
+    return Fault(
+        "the model itself",
+        f"it can be cut into {possible} layer{'s' * (possible > 1)}, {asked}",
+        f"{remedy} the model as the other reasons say."
+        if others
+        else "A layer begins before a module with parameters, after another that sees the data: "
+        "put what should be a layer into a module of its own, or ask for fewer layers.",
+    )
 
 
 def _named(body: Body, at: Sequence[str] | Mapping[str, Any]) -> list[Cut]:
@@ -82,7 +87,7 @@ def _named(body: Body, at: Sequence[str] | Mapping[str, Any]) -> list[Cut]:
     if unknown:
         raise InputError(" ".join(unknown))
     times = [_time(body, calls[name], side) for name, side in sides.items()]
-    faults = _order_faults(list(sides), times, body.end)
+    faults = [*_order_faults(list(sides), times, body.end), *head_faults(body)]
     for name, time in zip(sides, times, strict=True):
         faults += [fault for fault in faults_at(body, name, time) if fault not in faults]
     if faults:
@@ -90,7 +95,7 @@ def _named(body: Body, at: Sequence[str] | Mapping[str, Any]) -> list[Cut]:
     return [
         Cut(name, time, s)
         for name, time in zip(sides, times, strict=True)
-        if (s := activation_at(body, time)) is not None
+        if (s := body.activation(time)) is not None
     ]
 
 

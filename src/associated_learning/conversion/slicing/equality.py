@@ -7,14 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from associated_learning.conversion.cutting.cuts import find_body
+from associated_learning.conversion.cutting.body import find_body
 from associated_learning.conversion.cutting.head import Head, head_begins
 from associated_learning.conversion.slicing.slice import Slice, Stream
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.call import Recording, first_tensor
 from associated_learning.conversion.tracing.flow import Flow
-from associated_learning.conversion.tracing.record import record
+from associated_learning.conversion.tracing.guards import GuardError
+from associated_learning.conversion.tracing.record import record, same_draws
 from associated_learning.errors import ConversionError, Fault
+from associated_learning.tensors.chain import encodings
 from associated_learning.tensors.modes import evaluating
 
 __all__ = ["check_seen", "features", "recorded_features", "same_streams"]
@@ -30,13 +32,14 @@ def same_streams(slices: list[Slice], inputs: dict[str, Tensor], expected: Tenso
 
     Raises:
         ConversionError: The last gives other features, in any bit.
+        GuardError: The batch is of a size for which they might.
     """
-    found: list[Stream] = []
     size = next(iter(inputs.values())).shape[0]
     try:
-        with evaluating(nn.ModuleList(slices)):
-            for encoder in slices:
-                found.append(encoder(found[-1] if found else inputs))
+        with evaluating(nn.ModuleList(slices)), same_draws():
+            found: list[Stream] = list(encodings(slices, inputs))
+    except GuardError:
+        raise
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise ConversionError([_not_repeatable(size, str(error))]) from error
     if not expected.is_meta and not torch.equal(found[-1].values, expected):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -12,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from associated_learning.conversion.cutting.cuts import opened
-from associated_learning.conversion.slicing.slice import (
+from associated_learning.conversion.cutting.body import Body
+from associated_learning.conversion.slicing.program import (
     Attribute,
     Built,
     Computed,
@@ -21,15 +20,22 @@ from associated_learning.conversion.slicing.slice import (
     Given,
     ModuleAt,
     Named,
+    Property,
     Ref,
     Result,
     SizeOf,
     Step,
     Training,
 )
-from associated_learning.conversion.tracing.call import Call, leaves
-from associated_learning.conversion.tracing.flow import Flow
-from associated_learning.conversion.tracing.sizes import Arithmetic, Size, TracedInt
+from associated_learning.conversion.tracing.call import Call, Recording, leaves
+from associated_learning.conversion.tracing.sizes import (
+    Arithmetic,
+    Content,
+    Size,
+    TracedFloat,
+    TracedInt,
+    is_traced,
+)
 from associated_learning.errors import Fault
 
 __all__ = ["Script"]
@@ -44,26 +50,30 @@ class Script:
     """The calls between the input and the head as steps, with references for tensors.
 
     Args:
-        flow: The data flow of the run.
+        body: What is cut, and the data flow of its run.
         times: The times of the cuts, the last of which is the head's.
 
     Attributes:
         steps: The steps, in order.
         calls: The call behind each step.
+        constants: Tensors that the model's code knows and no module has registered, by path.
         faults: What could not be written down.
     """
 
-    def __init__(self, flow: Flow, times: Sequence[int]) -> None:
-        self.flow = flow
-        self.recording = flow.recording
+    def __init__(self, body: Body, times: Sequence[int]) -> None:
+        self.flow = body.flow
+        self.recording = body.flow.recording
         self.faults: list[Fault] = []
-        self.open = {id(call) for call in opened(self.recording.root, times)}
+        self.constants: dict[str, Tensor] = {}
+        self.open = {id(call) for call in body.opening.opened(times)}
+        self._before = _taken(body.rows.other)
         self.calls = list(self._emitted(self.recording.root, times[-1]))
         self.numbers = {id(call): number for number, call in enumerate(self.calls)}
         self.given = {id(tensor): name for name, tensor in self.recording.inputs.items()}
         self.device = next(iter(self.recording.inputs.values())).device
         self.kept = _kept_objects(self.recording.model)
         self.paths = {id(m): name for name, m in self.recording.model.named_modules()}
+        self._returned = self._numbers_returned()
         self.steps = [self._step(number, call) for number, call in enumerate(self.calls)]
 
     def _emitted(self, call: Call, until: int) -> Iterable[Call]:
@@ -80,14 +90,17 @@ class Script:
         kwargs = {key: self._template(arg, call) for key, arg in call.kwargs.items()}
         if call.module is not None:
             return Step(number, call.path, args, kwargs)
-        return Step(number, _named(call.target), *_in_either_mode(call.target, args, kwargs))
+        mode = self.recording.in_training
+        return Step(number, _named(call.target), *_in_either_mode(call.target, args, kwargs, mode))
 
     def _template(self, value: Any, call: Call) -> Any:
         """Return an argument with references in the place of what other batches change."""
         if isinstance(value, Tensor):
             return self.reference(value, call)
-        if isinstance(value, TracedInt):
-            return self._size(value)
+        if is_traced(value):
+            return self._number(value)
+        if isinstance(value, Content):
+            return Result(self.numbers[id(value.call)], None)
         if isinstance(value, torch.device):
             return Device() if value == self.device else value
         if isinstance(value, nn.Module):
@@ -135,7 +148,8 @@ class Script:
             self._fault(
                 owner,
                 f"it uses a tensor of {list(tensor.shape)} that another module made but did not "
-                "return (kept as an attribute, for example)",
+                "return (kept as an attribute, for example), or that was made out of sight "
+                "(torch.func.vmap, NumPy)",
             )
             return Given("nothing")
         return found
@@ -147,41 +161,74 @@ class Script:
             return Attribute(self.flow.names[id(tensor)])
         value = self.flow.values.get(id(tensor))
         if value is None or value.maker is None:
-            path = self.kept.get(id(tensor))
-            return None if path is None else Attribute(path)
+            return self._constant(tensor)
         maker = value.maker
         if id(maker) in self.open:
-            return self._visible(self.recording.aliases[id(tensor)])
+            source = self.recording.aliases.get(id(tensor))
+            return None if source is None else self._visible(source)
         around = [call for call in (maker, *maker.ancestors()) if id(call) in self.numbers]
         return _position(around[0], self.numbers, tensor) if around else None
 
-    def _size(self, value: TracedInt) -> Any:
-        """Return a size as a reference; the number itself where its origin is out of sight."""
+    def _constant(self, tensor: Tensor) -> Ref | None:
+        """Return a tensor that was there before the run, though no module has registered it."""
+        path = self.kept.get(id(tensor))
+        if path is None and id(tensor) in self._before:
+            path = f"constant_{len(self.constants) + 1}"
+            self.kept[id(tensor)] = path
+        if path is None:
+            return None
+        self.constants[path] = tensor
+        if tensor.requires_grad or isinstance(tensor, nn.Parameter):
+            self._fault(
+                self.recording.root,
+                f"it uses weights of shape {list(tensor.shape)} that no module has registered, so "
+                "that nothing would train them",
+                "Keep them as an nn.Parameter of a module, modules in an nn.ModuleList.",
+            )
+        return Attribute(path)
+
+    def _numbers_returned(self) -> dict[int, Result]:
+        """Return the traced numbers that whole modules return, by id."""
+        return {
+            id(leaf): Result(number, None if call.output is leaf else position)
+            for number, call in enumerate(self.calls)
+            if call.module is not None
+            for position, leaf in enumerate(leaves(call.output))
+            if is_traced(leaf)
+        }
+
+    def _number(self, value: TracedInt | TracedFloat) -> Any:
+        """Return a number as a reference to what it was computed from."""
         origin = value.origin
         if isinstance(origin, Size):
             tensor = self._visible(origin.tensor)
             if tensor is not None:
                 return SizeOf(tensor, origin.dim)
-        for call in self.calls:
-            found = _position(call, self.numbers, value) if call.module is not None else None
-            if found is not None:
-                return found
+        if isinstance(origin, Content) and id(origin.call) in self.numbers:
+            return _position(origin.call, self.numbers, value)
+        if id(value) in self._returned:
+            return self._returned[id(value)]
         if isinstance(origin, Arithmetic):
-            operands = [self._size(o) if isinstance(o, TracedInt) else o for o in origin.operands]
+            operands = [self._number(o) if is_traced(o) else o for o in origin.operands]
             return Computed(origin.function, tuple(operands))
-        return int(value)
-
-    def _fault(self, owner: Call, what: str) -> None:
-        fault = Fault(
-            owner.place,
-            what,
-            "Move the cuts so that this module is in one layer as a whole.",
+        self._fault(
+            self.recording.root,
+            f"it uses the number {value!r}, which another module made but did not return",
         )
+        return Given("nothing")
+
+    def _fault(
+        self,
+        owner: Call,
+        what: str,
+        remedy: str = "Move the cuts so that this module is in one layer as a whole.",
+    ) -> None:
+        fault = Fault(owner.place, what, remedy)
         if fault not in self.faults:
             self.faults.append(fault)
 
 
-def _position(call: Call, numbers: dict[int, int], leaf: Tensor | int) -> Result | None:
+def _position(call: Call, numbers: dict[int, int], leaf: Tensor | float) -> Result | None:
     """Return where in a call's output a tensor or number is, if it is there."""
     number = numbers[id(call)]
     if call.output is leaf:
@@ -190,6 +237,13 @@ def _position(call: Call, numbers: dict[int, int], leaf: Tensor | int) -> Result
         if other is leaf:
             return Result(number, position)
     return None
+
+
+def _taken(recording: Recording | None) -> set[int]:
+    """Return the ids of all tensors that the calls of a run took."""
+    if recording is None:
+        return set()
+    return {id(tensor) for call in recording.root.walk() for tensor in call.tensors()}
 
 
 def _kept_objects(model: nn.Module) -> dict[int, str]:
@@ -206,7 +260,7 @@ def _named(function: Any) -> Callable[..., Any]:
     """Return a function that can be pickled; a property's getter or a nested one cannot."""
     name: str = getattr(function, "__name__", "")
     if name == "__get__":
-        return operator.attrgetter(function.__self__.__name__)
+        return Property(function.__self__.__name__)
     if "<locals>" in getattr(function, "__qualname__", ""):  # torch's max_pool2d, for example
         return Named(function.__module__, name)
     if getattr(function, "__qualname__", "").startswith("TensorBase."):  # x ** 2, wrapped by torch
@@ -215,11 +269,11 @@ def _named(function: Any) -> Callable[..., Any]:
 
 
 def _in_either_mode(
-    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], mode: bool
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Let dropout and the like follow the layer's mode; the run was made in evaluation mode."""
-    if kwargs.get("training") is False:
+    """Let dropout and the like follow the layer's mode, not the one that the run was made in."""
+    if kwargs.get("training") is mode:
         kwargs = {**kwargs, "training": Training()}
-    if "dropout" in getattr(function, "__name__", "") and len(args) > 2 and args[2] is False:
+    if "dropout" in getattr(function, "__name__", "") and len(args) > 2 and args[2] is mode:
         args = (*args[:2], Training(), *args[3:])
     return args, kwargs

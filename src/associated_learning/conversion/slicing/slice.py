@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
-from associated_learning.conversion.tracing.arguments import Arguments
+from associated_learning.conversion.slicing.program import (
+    Attribute,
+    Computed,
+    Device,
+    Given,
+    LayerProgram,
+    ModuleAt,
+    Ref,
+    Result,
+    SizeOf,
+    Training,
+    rebuilt,
+)
 from associated_learning.conversion.tracing.call import leaves
+from associated_learning.errors import InputError
 
-__all__ = [
-    "Attribute",
-    "Built",
-    "Computed",
-    "Device",
-    "Given",
-    "LayerProgram",
-    "ModuleAt",
-    "Named",
-    "Ref",
-    "Result",
-    "SizeOf",
-    "Slice",
-    "Step",
-    "Stream",
-    "Training",
-    "parts",
-    "references",
-]  # fmt: skip
+__all__ = ["Slice", "Stream"]
 
 
 class Stream(NamedTuple):
@@ -46,127 +37,6 @@ class Stream(NamedTuple):
     side: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Given:
-    """An input of the model, by name."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Result:
-    """A tensor or number that a step returned: its position among the leaves; None for all."""
-
-    step: int
-    position: int | None
-
-
-@dataclass(frozen=True)
-class Attribute:
-    """A parameter, buffer or constant tensor that a model's own forward reads, by name."""
-
-    path: str
-
-
-@dataclass(frozen=True)
-class ModuleAt:
-    """A module of the model, handed to a function as an argument."""
-
-    path: str
-
-
-@dataclass(frozen=True)
-class SizeOf:
-    """A dimension of a tensor; of all its elements, if ``dim`` is None."""
-
-    tensor: Ref
-    dim: int | None
-
-
-@dataclass(frozen=True)
-class Computed:
-    """An operation on sizes."""
-
-    function: Callable[..., Any]
-    operands: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Training:
-    """Whether the layer is in training mode."""
-
-
-@dataclass(frozen=True)
-class Device:
-    """The device that the layer runs on."""
-
-
-Ref = Given | Result | Attribute | ModuleAt | SizeOf | Computed | Training | Device
-
-
-@dataclass(frozen=True)
-class Built:
-    """An object that is made anew of its parts: how, and of what."""
-
-    make: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Named:
-    """A function by the name that its module gives it, where pickle looks for another."""
-
-    module: str
-    name: str
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function."""
-        return getattr(sys.modules[self.module], self.name)(*args, **kwargs)
-
-
-@dataclass(frozen=True)
-class Step:
-    """A call: of a module, named by its path, or of a function.
-
-    Attributes:
-        number: What `Result` calls it by.
-        target: Path of the module, or the function.
-        args: Positional arguments, with references in the place of tensors.
-        kwargs: Keyword arguments, likewise.
-        frees: Steps whose results are not needed after this one.
-    """
-
-    number: int
-    target: str | Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    frees: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerProgram:
-    """What a slice does.
-
-    Attributes:
-        steps: The calls, in order.
-        incoming: What comes in beside s: name in `Stream.side` and what it refers to.
-        s_in: What the incoming activation refers to; None in the first layer.
-        s_out: The activation that goes out.
-        outgoing: What goes out beside it.
-        arguments: In the first layer: how a batch becomes the model's inputs.
-        copies: Whether the slice changes its incoming activation in place, and so copies it.
-    """
-
-    steps: tuple[Step, ...]
-    incoming: dict[str, Ref]
-    s_in: Ref | None
-    s_out: Ref
-    outgoing: dict[str, Ref]
-    arguments: Arguments | None
-    copies: bool
-
-
 class Slice(nn.Module):
     """A part of a model between two cuts, as a module of its own.
 
@@ -177,18 +47,26 @@ class Slice(nn.Module):
     Args:
         members: The modules, parameters and other tensors that the recipe names, by path.
         recipe: What to do with them.
+        in_training: What to do in training mode, where the model's forward does something else.
     """
 
-    def __init__(self, members: dict[str, nn.Module | Tensor], recipe: LayerProgram) -> None:
+    def __init__(
+        self,
+        members: dict[str, nn.Module | Tensor],
+        recipe: LayerProgram,
+        in_training: LayerProgram | None = None,
+    ) -> None:
         super().__init__()
         for path in sorted(members):
             _place(self, path, members[path])
         self.recipe = recipe
+        self.in_training = in_training
 
     def forward(self, x: Any) -> Stream:
         """Run the slice: on a batch of inputs in the first layer, on a `Stream` above it."""
-        values = self._received(x)
-        for step in self.recipe.steps:
+        program = self.in_training if self.training and self.in_training else self.recipe
+        values = self._received(x, program)
+        for step in program.steps:
             target = step.target
             function = self.get_submodule(target) if isinstance(target, str) else target
             args = [self._value(arg, values) for arg in step.args]
@@ -196,18 +74,23 @@ class Slice(nn.Module):
             values[Result(step.number, None)] = function(*args, **kwargs)
             for number in step.frees:
                 values.pop(Result(number, None), None)
-        side = {name: self._value(ref, values) for name, ref in self.recipe.outgoing.items()}
-        return Stream(self._value(self.recipe.s_out, values), side)
+        side = {name: self._value(ref, values) for name, ref in program.outgoing.items()}
+        return Stream(self._value(program.s_out, values), side)
 
     def extra_repr(self) -> str:
         """Return the number of calls for printing."""
         return f"{len(self.recipe.steps)} calls"
 
-    def _received(self, x: Any) -> dict[Ref, Any]:
-        recipe = self.recipe
+    def _received(self, x: Any, recipe: LayerProgram) -> dict[Ref, Any]:
         if recipe.arguments is not None:
             return {Given(name): value for name, value in recipe.arguments.bind(x).items()}
         assert recipe.s_in is not None
+        missing = [name for name in recipe.incoming if name not in x.side]
+        if missing:
+            raise InputError(
+                f"{', '.join(missing)} did not come from the layer below; put all layers into one "
+                "mode: in training the model's forward does something else than in evaluation."
+            )
         values: dict[Ref, Any] = {ref: x.side[name] for name, ref in recipe.incoming.items()}
         values[recipe.s_in] = x.values.clone() if recipe.copies else x.values
         return values
@@ -216,7 +99,7 @@ class Slice(nn.Module):
         """Return a template with values in the place of references."""
         if isinstance(template, Ref):
             return self._referred(template, values)
-        return _rebuild(template, lambda part: self._value(part, values))
+        return rebuilt(template, lambda part: self._value(part, values))
 
     def _referred(self, ref: Ref, values: dict[Ref, Any]) -> Any:
         if ref in values:
@@ -239,20 +122,6 @@ class Slice(nn.Module):
         return next(v.device for v in values.values() if isinstance(v, Tensor))
 
 
-def references(template: Any) -> Iterator[Ref]:
-    """Yield the references in a template, also those within others."""
-    if isinstance(template, (Computed, SizeOf)):
-        yield template
-        operands = (template.tensor,) if isinstance(template, SizeOf) else template.operands
-        for operand in operands:
-            yield from references(operand)
-    elif isinstance(template, Ref):
-        yield template
-    else:
-        for part in parts(template):
-            yield from references(part)
-
-
 def _place(root: nn.Module, path: str, member: nn.Module | Tensor) -> None:
     """Register a member at its path, in empty modules that stand for those it was taken from."""
     *owners, name = path.split(".")
@@ -268,27 +137,3 @@ def _place(root: nn.Module, path: str, member: nn.Module | Tensor) -> None:
         root.register_buffer(name, member, persistent=False)
     else:
         root.add_module(name, member)
-
-
-def parts(template: Any) -> list[Any]:
-    """Return what a template is directly made of."""
-    if isinstance(template, (tuple, list)):
-        return list(template)
-    if isinstance(template, dict):
-        return list(template.values())
-    if isinstance(template, slice):
-        return [template.start, template.stop, template.step]
-    return [template.args, template.kwargs] if isinstance(template, Built) else []
-
-
-def _rebuild(template: Any, value: Callable[[Any], Any]) -> Any:
-    if type(template) in (tuple, list, torch.Size):
-        kind = tuple if isinstance(template, torch.Size) else type(template)
-        return kind(value(part) for part in template)
-    if isinstance(template, Built):
-        return template.make(*value(template.args), **value(template.kwargs))
-    if isinstance(template, dict):
-        return {key: value(part) for key, part in template.items()}
-    if isinstance(template, slice):
-        return slice(*(value(part) for part in parts(template)))
-    return template

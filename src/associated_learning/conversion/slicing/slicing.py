@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 
-from associated_learning.conversion.cutting.cuts import Cut
-from associated_learning.conversion.slicing.script import Script
-from associated_learning.conversion.slicing.slice import (
+from associated_learning.conversion.cutting.body import Cut
+from associated_learning.conversion.slicing.program import (
     Attribute,
     Computed,
     Device,
@@ -21,19 +20,22 @@ from associated_learning.conversion.slicing.slice import (
     Ref,
     Result,
     SizeOf,
-    Slice,
     Step,
     Training,
     parts,
     references,
 )
-from associated_learning.conversion.tracing.arguments import KEEP_MASKS, PADDING_MASKS, Arguments
+from associated_learning.conversion.slicing.script import Script
+from associated_learning.conversion.slicing.slice import Slice
+from associated_learning.conversion.tracing.arguments import Arguments
+from associated_learning.conversion.tracing.guards import expect
+from associated_learning.errors import ConversionError, Fault
 
-__all__ = ["make_slices"]
+__all__ = ["make_programs", "make_slices"]
 
 
-def make_slices(script: Script, cuts: Sequence[Cut], arguments: Arguments) -> list[Slice]:
-    """Make the layers' encoders.
+def make_programs(script: Script, cuts: Sequence[Cut], arguments: Arguments) -> list[LayerProgram]:
+    """Return what each layer's encoder does.
 
     Args:
         script: The steps of the run.
@@ -43,23 +45,19 @@ def make_slices(script: Script, cuts: Sequence[Cut], arguments: Arguments) -> li
     ends = [script.reference(cut.s.tensor, script.recording.root) for cut in cuts]
     needed = _needed(script, ends)
     # for the readouts, whether or not a module uses them
-    masks: dict[str, Ref] = {
-        name: Given(name) for name in arguments.names if name in KEEP_MASKS + PADDING_MASKS
-    }
+    masks: dict[str, Ref] = {name: Given(name) for name in arguments.masks}
     outgoing = masks
-    slices: list[Slice] = []
-    taken: set[int] = set()
-    recipes = []
+    programs = []
     for i in reversed(range(len(cuts))):
         begin = cuts[i - 1].time if i else -1
         steps = [
             step
-            for step, call in zip(script.steps, script.calls, strict=True)
-            if begin <= call.begin < cuts[i].time and step.number in needed
+            for step in script.steps
+            if step.number in needed and begin <= _home(script, step) < cuts[i].time
         ]
         s_in = ends[i - 1] if i else None
         incoming = _incoming(script, steps, (ends[i], outgoing), s_in, masks) if i else {}
-        recipes.append(
+        programs.append(
             LayerProgram(
                 steps=_freeing(steps, (ends[i], outgoing)),
                 incoming=incoming,
@@ -71,14 +69,21 @@ def make_slices(script: Script, cuts: Sequence[Cut], arguments: Arguments) -> li
             )
         )
         outgoing = incoming
-    for recipe in reversed(recipes):
-        slices.append(Slice(_members(script, recipe, taken), recipe))
-    return slices
+    return programs[::-1]
+
+
+def _home(script: Script, step: Step) -> int:
+    """Return when a step is made; a guard, as soon as what it looks at is there."""
+    if step.target is not expect:
+        return script.calls[step.number].begin
+    numbers = [ref.step for ref in references(step.args) if isinstance(ref, Result)]
+    return max((script.calls[number].begin for number in numbers), default=0)
 
 
 def _needed(script: Script, ends: Sequence[Ref]) -> set[int]:
-    """Return the steps that an activation rests on, and those that change something in place."""
+    """Return the steps that an activation rests on, guards, and what changes tensors in place."""
     needed = {ref.step for end in ends for ref in references(end) if isinstance(ref, Result)}
+    needed |= _guards(script.steps)
     for step, call in zip(reversed(script.steps), reversed(script.calls), strict=True):
         if call.mutated:
             needed.add(step.number)
@@ -86,6 +91,17 @@ def _needed(script: Script, ends: Sequence[Ref]) -> set[int]:
             refs = references((step.args, step.kwargs))
             needed |= {ref.step for ref in refs if isinstance(ref, Result)}
     return needed
+
+
+def _guards(steps: Sequence[Step]) -> set[int]:
+    """Return the guards that can fail, each once: of what a batch brings, not of weights' sizes."""
+    found: dict[str, int] = {}
+    for step in steps:
+        if step.target is expect:
+            function, operands, outcome, _ = step.args
+            if any(isinstance(ref, (Given, Result)) for ref in references(operands)):
+                found.setdefault(repr((function, operands, outcome)), step.number)
+    return set(found.values())
 
 
 def _incoming(
@@ -170,22 +186,67 @@ def _changes(script: Script, steps: list[Step], s: Tensor) -> bool:
     )
 
 
-def _members(
-    script: Script, recipe: LayerProgram, taken: set[int]
-) -> dict[str, nn.Module | Tensor]:
-    """Return what a layer holds; what only reads is copied if a layer below holds it already."""
-    model = script.recording.model
-    refs = list(references(([(s.args, s.kwargs) for s in recipe.steps], recipe.outgoing)))
-    paths = {s.target for s in recipe.steps if isinstance(s.target, str)}
-    paths |= {ref.path for ref in refs if isinstance(ref, (Attribute, ModuleAt))}
-    members: dict[str, nn.Module | Tensor] = {}
-    for path in sorted(paths):
-        owner, _, name = path.rpartition(".")
-        member = getattr(model.get_submodule(owner), name)
-        shared = {id(t) for t in _state(member)} & taken
-        members[path] = copy.deepcopy(member) if shared else member
-    taken |= {id(tensor) for member in members.values() for tensor in _state(member)}
-    return members
+def make_slices(
+    model: nn.Module,
+    programs: Sequence[LayerProgram],
+    in_training: Sequence[LayerProgram] | None,
+    constants: Mapping[str, Tensor],
+) -> list[Slice]:
+    """Make the layers' encoders of a model's modules.
+
+    Args:
+        model: The model.
+        programs: What they do.
+        in_training: What they do in training mode, if it is something else.
+        constants: Tensors that no module has registered, by path.
+
+    Raises:
+        ConversionError: Two layers would hold the same weights.
+    """
+    found: list[Slice] = []
+    taken: set[int] = set()
+    for i, program in enumerate(programs):
+        other = None if in_training is None else in_training[i]
+        paths = _paths(program) | (set() if other is None else _paths(other))
+        members = {path: _member(model, path, constants) for path in sorted(paths)}
+        for path, member in members.items():
+            if {id(tensor) for tensor in _state(member)} & taken:
+                members[path] = _copied(path, member, taken)
+        taken |= {id(tensor) for member in members.values() for tensor in _state(member)}
+        found.append(Slice(members, program, other))
+    return found
+
+
+def _paths(program: LayerProgram) -> set[str]:
+    refs = list(references(([(s.args, s.kwargs) for s in program.steps], program.outgoing)))
+    paths = {step.target for step in program.steps if isinstance(step.target, str)}
+    return paths | {ref.path for ref in refs if isinstance(ref, (Attribute, ModuleAt))}
+
+
+def _member(model: nn.Module, path: str, constants: Mapping[str, Tensor]) -> nn.Module | Tensor:
+    if path in constants:
+        return constants[path]
+    owner, _, name = path.rpartition(".")
+    member: nn.Module | Tensor = getattr(model.get_submodule(owner), name)
+    return member
+
+
+def _copied(path: str, member: nn.Module | Tensor, taken: set[int]) -> nn.Module | Tensor:
+    """Return a copy of what only reads, for a second layer; nothing that is trained is copied."""
+    trained = [t for t in _state(member) if isinstance(t, nn.Parameter) and id(t) in taken]
+    if trained:
+        raise ConversionError(
+            [
+                Fault(
+                    path,
+                    f"two layers would hold its weights of shape {list(trained[0].shape)}, and "
+                    "each would train a copy of its own",
+                    "Cut where all its uses are in one layer, or let each call use modules of its "
+                    "own.",
+                )
+            ]
+        )
+    return copy.deepcopy(member)
 
 
 def _state(member: nn.Module | Tensor) -> list[Tensor]:

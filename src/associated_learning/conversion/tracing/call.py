@@ -28,6 +28,7 @@ class Call:
         mutated: Tensors whose content it changed.
         reads_data: Whether it made a Python value of a tensor's content.
         sealed: Whether nothing was recorded inside, because it is never cut.
+        opaque: Whether it is a function that makes masks or the like: no activation comes out.
         seconds: Time of a call without recorded calls inside.
         flops: Floating-point operations of such a call, if they were counted.
         children: Calls made within, in order.
@@ -44,6 +45,7 @@ class Call:
     mutated: list[Tensor] = field(default_factory=list)
     reads_data: bool = False
     sealed: bool = False
+    opaque: bool = False
     seconds: float = 0.0
     flops: int = 0
     children: list[Call] = field(default_factory=list)
@@ -93,6 +95,7 @@ class Recording:
         inputs: The example's tensors by the names of the model's arguments.
         aliases: By id of a tensor: the tensor which a module returned as it had got it.
         assigned: By id of a module: an attribute that its forward assigned.
+        in_training: Whether the model ran in training mode.
     """
 
     model: nn.Module
@@ -100,6 +103,7 @@ class Recording:
     inputs: dict[str, Tensor]
     aliases: dict[int, Tensor]
     assigned: dict[int, str]
+    in_training: bool = False
 
     def by_path(self) -> dict[str, Call]:
         """Return the first call of every module that was called, by its name."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.conversion.tracing.call import Call, Recording, first_tensor, leaves
+from associated_learning.conversion.tracing.containers import modules_in
 from associated_learning.conversion.tracing.resizing import Difference
 from associated_learning.tensors.modes import training
 
@@ -89,6 +90,7 @@ class Flow:
         self.state: dict[int, Value] = {}
         self.names: dict[int, str] = {}
         self._sources: dict[int, int] = {}
+        self._written: dict[int, int] = {}
         self._handed: list[tuple[Value, Value, Call]] = []
         for name, parameter in recording.model.named_parameters():
             self._add_state(name, parameter, 2 << len(self.state))
@@ -107,8 +109,13 @@ class Flow:
 
     @cached_property
     def updated(self) -> set[int]:
-        several = [v.tensor for v in self.state.values() if not v.sources and len(v.uses) > 1]
-        return _changed_in_training(self.recording, several) if several else set()
+        several = (k for k, v in self.state.items() if not v.sources and len(v.uses) > 1)
+        return self.changed(several)
+
+    def changed(self, keys: Iterable[int]) -> set[int]:
+        """Return which of these are ids of buffers that training changes."""
+        buffers = [self.state[key].tensor for key in keys if not self.state[key].sources]
+        return _changed_in_training(self.recording, buffers) if buffers else set()
 
     def _add_state(self, name: str, tensor: Tensor, source: int) -> None:
         self.state[id(tensor)] = Value(tensor, -1, None, source)
@@ -123,30 +130,44 @@ class Flow:
             self._compute(call)
 
     def _hand_through(self, call: Call) -> None:
-        """A module that returns its own argument makes an alias of it at its end."""
+        """A module that returns its own argument makes an alias of it at its end.
+
+        What it returns and no call inside has made, as far as could be seen, is made by the
+        whole of it: TorchScript and transforms such as vmap are not looked into.
+        """
         for leaf in leaves(call.output):
+            if not isinstance(leaf, Tensor) or self._value(leaf) is not None:
+                continue
             source = self.recording.aliases.get(id(leaf))
-            if isinstance(leaf, Tensor) and source is not None and id(leaf) not in self.values:
+            if source is not None:
                 origin = self._value(source) or Value(source, -1, None, 0)
                 self.values[id(leaf)] = Value(leaf, call.end, call, origin.sources)
                 self._handed.append((self.values[id(leaf)], origin, call))
+            elif call.module is not None and call.path:
+                self.values[id(leaf)] = Value(leaf, call.end, call, self._all_used(call))
+
+    def _all_used(self, call: Call) -> int:
+        found = (self._value(tensor) for tensor in self._taken(call))
+        return functools.reduce(operator.or_, (v.sources for v in found if v is not None), 0)
 
     def _compute(self, call: Call) -> None:
         found = [self._use(tensor, call.begin, call) for tensor in self._taken(call)]
         sources = functools.reduce(operator.or_, found[: _read_for_content(call)], 0)
         self._sources[id(call)] = sources
-        for tensor in call.mutated:
-            if id(tensor) in self.values:
-                self.values[id(tensor)].sources |= sources
+        for tensor in call.mutated:  # all that lies in the same memory has changed: views, buffers
+            key = _memory(tensor)
+            self._written[key] = self._written.get(key, 0) | sources
         for leaf in leaves(call.output):
-            if isinstance(leaf, Tensor) and id(leaf) not in self.values:
+            if isinstance(leaf, Tensor) and self._value(leaf) is None:
                 self.values[id(leaf)] = Value(leaf, call.end, call, sources)
+                written = self._written.get(_memory(leaf), 0) if self._written else 0
+                self.values[id(leaf)].sources |= written
 
     def _taken(self, call: Call) -> Iterator[Tensor]:
         yield from call.tensors()
-        if call.module is not None:
-            yield from call.module.parameters()
-            yield from call.module.buffers()
+        for module in modules_in((call.target, call.args, call.kwargs)):
+            yield from module.parameters()
+            yield from module.buffers()
 
     def _use(self, tensor: Tensor, time: int, call: Call) -> int:
         """Note a use and return the tensor's sources."""
@@ -154,7 +175,9 @@ class Flow:
         if value is None:  # a constant that a module keeps
             return 0
         value.uses.append(Use(time, call))
-        return value.sources
+        if self._written and id(tensor) in self.values:
+            value.sources |= self._written.get(_memory(tensor), 0)
+        return value.sources | (self._written.get(_memory(tensor), 0) if self._written else 0)
 
     def _value(self, tensor: Tensor) -> Value | None:
         return self.values.get(id(tensor)) or self.state.get(id(tensor))
@@ -180,9 +203,16 @@ class Flow:
 def _read_for_content(call: Call) -> int | None:
     """Return how many of a call's tensors count by their content, not their shape; None: all."""
     name = getattr(call.target, "__name__", "")
-    if name in _LIKE or (call.module is None and call.sealed):  # sealed: a maker of masks
+    if name in _LIKE or call.opaque:
         return 0
     return 1 if name in _AS else None
+
+
+def _memory(tensor: Tensor) -> int:
+    """Return what tells apart the memory that tensors lie in; views share it."""
+    with torch._C.DisableTorchFunction():
+        storage: int = tensor.untyped_storage()._cdata
+        return storage
 
 
 def is_activation(value: Value) -> bool:

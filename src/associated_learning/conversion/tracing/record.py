@@ -7,23 +7,31 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import CheckpointFunction
 from torch.utils.flop_counter import FlopCounterMode
 
 from associated_learning.conversion.tracing.call import Call, Recording, leaves
-from associated_learning.conversion.tracing.opaque import (
-    namespaces,
-    opaque_functions,
-    warning_methods,
+from associated_learning.conversion.tracing.containers import kept, map_tensors
+from associated_learning.conversion.tracing.functions import (
+    NUMBERS,
+    PROPERTIES,
+    READS,
+    SIZES,
+    holds_bool,
+    name_of,
+    traced_numbers,
+    traced_size,
 )
-from associated_learning.conversion.tracing.sizes import Size, TracedInt
+from associated_learning.conversion.tracing.guards import expect, unchanged
+from associated_learning.conversion.tracing.patches import listening
+from associated_learning.conversion.tracing.sizes import Content, guard, guarded_by
 from associated_learning.tensors.modes import evaluating, training
 
-__all__ = ["record"]
+__all__ = ["record", "same_draws"]
 
 
 def record(
@@ -34,8 +42,10 @@ def record(
     *,
     count_flops: bool = False,
     in_training: bool = False,
+    gradients: bool = False,
+    seed: int = 0,
 ) -> Recording:
-    """Run a model once, without gradients, and write down its calls.
+    """Run a model once and write down its calls.
 
     Args:
         model: The model; it and its mode are left as they were.
@@ -44,31 +54,46 @@ def record(
         inputs: The tensors among them, by name.
         count_flops: Whether to count floating-point operations, which takes time.
         in_training: Whether to run it in training mode; in evaluation mode by default.
+        gradients: Whether its tensors keep the graph that made them, for gradients.
+        seed: Of the random numbers that it draws.
     """
     with ExitStack() as stack:
         stack.enter_context(training(model) if in_training else evaluating(model))
-        stack.enter_context(torch.no_grad())
-        counter = stack.enter_context(FlopCounterMode(display=False)) if count_flops else None
+        stack.enter_context(same_draws(seed))
+        stack.enter_context(torch.set_grad_enabled(gradients))
+        counter = stack.enter_context(_flop_counter()) if count_flops else None
         recorder = _Recorder(model, counter)
-        stack.enter_context(recorder.patched())
+        stack.enter_context(listening(recorder, model))
+        stack.enter_context(guarded_by(recorder.expect))
         stack.enter_context(recorder)
         before = _attributes(model)
         model(*args, **kwargs)
         assigned = _assigned(model, before)
     (root,) = recorder.roots
-    return Recording(model, root, inputs, recorder.aliases, assigned)
+    return Recording(model, root, inputs, recorder.aliases, assigned, in_training)
 
 
-_SIZES = {"size", "numel", "nelement", "__len__"}
-_PROPERTIES = {
-    "dtype", "device", "layout", "ndim",
-    "is_cuda", "is_meta", "requires_grad", "names", "grad", "grad_fn", "is_leaf", "itemsize",
-    "nbytes", "is_sparse", "is_quantized", "is_nested", "_version",
-}  # fmt: skip
-_READS = {
-    "__bool__", "__int__", "__float__", "__index__", "__complex__", "__contains__", "item",
-    "tolist", "numpy", "__array__", "equal", "allclose", "is_nonzero",
-}  # fmt: skip
+@contextmanager
+def same_draws(seed: int = 0) -> Iterator[None]:
+    """Let every run of a model draw the same random numbers; the generators are restored."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def _flop_counter() -> FlopCounterMode:
+    """Return a counter that does not look at modules: parameters as arguments break its hooks."""
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _Everything()  # type: ignore[assignment]
+    return counter
+
+
+class _Everything(nullcontext[None]):
+    """Stands for a tracker of modules that knows the whole model alone."""
+
+    parents = ("Global",)
+
+
 _CONTAINERS = (
     nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.TransformerEncoder, nn.TransformerDecoder,
     nn.Transformer,
@@ -76,86 +101,80 @@ _CONTAINERS = (
 
 
 class _Recorder(TorchFunctionMode):
-    """Sees every torch function, and, through a patch, every module and opaque function."""
+    """Sees every torch function, and, through patches, every module and opaque function."""
 
     def __init__(self, model: nn.Module, flops: FlopCounterMode | None) -> None:
         super().__init__()
         self.names = {id(module): name for name, module in model.named_modules()}
-        self.model = model
         self.flops = flops
         self.clock = itertools.count()
         self.stack: list[Call] = []
         self.roots: list[Call] = []
         self.aliases: dict[int, Tensor] = {}
+        self.deaf = False
 
-    @contextmanager
-    def patched(self) -> Iterator[None]:
-        """Hear of every call of a module or an opaque function."""
-        original = nn.Module.__call__
-        recorder = self
+    def module(
+        self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any
+    ) -> Any:
+        """Run a module, and write it down."""
+        path = self.names.get(id(module))
+        if path is None or self.is_sealed:
+            return original(module, *args, **kwargs)
+        call = self.open(module, path, args, kwargs)
+        call.sealed = _is_atomic(module)
+        return self.run(call, lambda: original(module, *args, **kwargs))
 
-        def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            path = recorder.names.get(id(module))
-            if path is None or recorder.is_sealed:
-                return original(module, *args, **kwargs)
-            sealed = _is_atomic(module)
-            return recorder.run(module, path, sealed, args, kwargs, original, (module,))
+    def function(self, function: Callable[..., Any], *, opaque: bool) -> Callable[..., Any]:
+        """Return what stands in for a function that is written down as one call."""
 
-        with ExitStack() as stack:
-            stack.enter_context(mock.patch.object(nn.Module, "__call__", call))
-            for namespace, name, function in opaque_functions(self.model):
-                stack.enter_context(mock.patch.dict(namespace, {name: self.wrap(function)}))
-            for namespace in namespaces(self.model):
-                stack.enter_context(mock.patch.dict(namespace, len=_length))
-            for kind, method in warning_methods(self.model):
-                stack.enter_context(mock.patch.object(kind, method))
-            yield
-
-    def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
+        def stand_in(*args: Any, **kwargs: Any) -> Any:
             if self.is_sealed:
                 return function(*args, **kwargs)
-            return self.run(function, "", True, args, kwargs, function, ())
+            call = self.open(function, "", args, kwargs)
+            call.sealed, call.opaque = True, opaque
+            return self.run(call, lambda: function(*args, **kwargs))
 
-        return call
+        return stand_in
+
+    def applied(self, original: Callable[..., Any], kind: type, args: Any, kwargs: Any) -> Any:
+        """Apply an autograd function: one call, so that it keeps its backward."""
+        if self.is_sealed:
+            return original(kind, *args, **kwargs)
+        if kind is CheckpointFunction:  # the function it runs is looked into as without it
+            return args[0](*args[2:])
+        call = self.open(kind.apply, "", args, kwargs)  # type: ignore[attr-defined]
+        call.sealed = True
+        return self.run(call, lambda: original(kind, *args, **kwargs))
 
     @property
     def is_sealed(self) -> bool:
-        return bool(self.stack) and self.stack[-1].sealed
+        return self.deaf or (bool(self.stack) and self.stack[-1].sealed)
 
-    def run(
-        self,
-        target: Any,
-        path: str,
-        sealed: bool,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        function: Callable[..., Any],
-        bound: tuple[Any, ...],
-    ) -> Any:
-        """Record a call of a module or an opaque function while it runs."""
-        call = self.open(target, path, args, kwargs)
-        call.sealed = sealed
+    def run(self, call: Call, function: Callable[[], Any]) -> Any:
+        """Run what a call of a module or of a whole function stands for."""
         versions, before = _versions(call.tensors()), self.meter()
         self.stack.append(call)
         try:
             # what is not looked into runs as ever: torch's fused paths ask whether they are seen
-            with torch._C.DisableTorchFunction() if sealed else nullcontext():
-                output = function(*bound, *args, **kwargs)
+            with torch._C.DisableTorchFunction() if call.sealed else nullcontext():
+                output = function()
         finally:
             self.stack.pop()
-        if sealed:
+        if call.sealed:
             self.charge(call, before)
             call.mutated = _changed(versions)
-        call.output = self.distinct(output, call)
-        call.end = next(self.clock)
-        return call.output
+        return self.close(call, self.distinct(output, call))
 
     def open(self, target: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         parent = self.stack[-1] if self.stack else None
-        call = Call(target, path, parent, next(self.clock), args, kwargs)
+        call = Call(target, path, parent, next(self.clock), kept(args), kept(kwargs))
         (self.roots if parent is None else parent.children).append(call)
         return call
+
+    def close(self, call: Call, output: Any) -> Any:
+        call.output = kept(output)
+        call.end = next(self.clock)
+        return output
 
     def meter(self) -> tuple[float, int]:
         """Return the time and the floating-point operations so far."""
@@ -167,6 +186,13 @@ class _Recorder(TorchFunctionMode):
         seconds, flops = self.meter()
         call.seconds, call.flops = seconds - before[0], flops - before[1]
 
+    def expect(self, function: Callable[..., Any], operands: tuple[Any, ...], value: Any) -> None:
+        """Write down that the forward which runs made a plain value of traced ones."""
+        if self.stack and not self.is_sealed:
+            place = self.stack[-1].place
+            call = self.open(expect, "", (function, operands, value, place), {})
+            self.close(call, None)
+
     def __torch_function__(
         self,
         func: Any,
@@ -177,10 +203,10 @@ class _Recorder(TorchFunctionMode):
         args, kwargs = tuple(args), kwargs or {}
         if not self.stack or self.stack[-1].sealed:
             return func(*args, **kwargs)
-        name = _name(func)
-        if name in _SIZES or name == "shape":
-            return _traced_size(func(*args, **kwargs), name, args, kwargs)
-        if name in _PROPERTIES:
+        name = name_of(func)
+        if name in SIZES or name == "shape":
+            return traced_size(func(*args, **kwargs), name, args, kwargs)
+        if name in PROPERTIES:
             return func(*args, **kwargs)
         return self.run_function(func, name, args, kwargs)
 
@@ -189,13 +215,28 @@ class _Recorder(TorchFunctionMode):
     ) -> Any:
         call = self.open(func, "", args, kwargs)
         versions, before = _versions(call.tensors()), self.meter()
-        output = func(*args, **kwargs)
+        output = self.undisturbed(func, args, kwargs)
         self.charge(call, before)
         call.mutated = _changed(versions)
-        call.reads_data = name in _READS
-        call.output = output if call.mutated else self.distinct(output, call)
-        call.end = next(self.clock)
-        return call.output
+        if name in READS:
+            return self.read(call, name, output)
+        return self.close(call, output if call.mutated else self.distinct(output, call))
+
+    def undisturbed(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a torch function, whose own comparisons of sizes are made anew whenever it runs."""
+        self.deaf = True
+        try:
+            return func(*args, **kwargs)
+        finally:
+            self.deaf = False
+
+    def read(self, call: Call, name: str, output: Any) -> Any:
+        """Note that a call made a Python value of a tensor's content."""
+        call.reads_data = True
+        if name in NUMBERS and not holds_bool(output):
+            return self.close(call, traced_numbers(output, call))
+        self.close(call, output)
+        return guard(unchanged, (Content(call),), output)
 
     def distinct(self, output: Any, call: Call) -> Any:
         """Give a tensor that was returned as it came an identity of its own.
@@ -215,13 +256,14 @@ class _Recorder(TorchFunctionMode):
             self.aliases[id(alias)] = tensor
             return alias
 
-        return _map(again, output)
+        return map_tensors(again, output)
 
 
 def _attributes(model: nn.Module) -> dict[int, dict[str, int]]:
     return {
         id(module): {key: id(value) for key, value in {**vars(module), **module._buffers}.items()}
         for module in model.modules()
+        if not isinstance(module, torch.jit.ScriptModule)
     }
 
 
@@ -234,15 +276,12 @@ def _assigned(model: nn.Module, before: dict[int, dict[str, int]]) -> dict[int, 
     }
 
 
-def _name(func: Any) -> str:
-    """Return a torch function's name; of a property's getter, the property's."""
-    name: str = getattr(func, "__name__", type(func).__name__)
-    if name == "__get__":
-        return str(func.__self__.__name__)
-    return name
-
-
 def _is_atomic(module: nn.Module) -> bool:
+    """Whether a module is never looked into: torch's own, scripted and compiled ones."""
+    if isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
+        return True
+    if module._compiled_call_impl is not None:
+        return True
     return type(module).__module__.startswith("torch.nn.") and not isinstance(module, _CONTAINERS)
 
 
@@ -254,36 +293,3 @@ def _versions(tensors: Iterable[Tensor]) -> list[tuple[Tensor, int]]:
 def _changed(versions: list[tuple[Tensor, int]]) -> list[Tensor]:
     with torch._C.DisableTorchFunction():
         return [tensor for tensor, version in versions if tensor._version != version]
-
-
-def _length(value: Any) -> int:
-    """Stand in for ``len``, which would make a plain number of a tensor's size."""
-    return value.shape[0] if isinstance(value, Tensor) else len(value)
-
-
-def _traced_size(value: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    tensor = args[0]
-    if isinstance(value, torch.Size):
-        return torch.Size(TracedInt.of(n, Size(tensor, i)) for i, n in enumerate(value))
-    if name == "size":
-        dim = args[1] if len(args) > 1 else kwargs["dim"]
-        return TracedInt.of(value, Size(tensor, dim))
-    return TracedInt.of(value, Size(tensor, 0 if name == "__len__" else None))
-
-
-def _map(function: Callable[[Tensor], Tensor], structure: Any) -> Any:
-    """Apply a function to the tensors of tuples, lists and mappings; leave the rest alone."""
-    if isinstance(structure, Tensor):
-        return function(structure)
-    if isinstance(structure, (tuple, list)):
-        values = [_map(function, value) for value in structure]
-        return (
-            type(structure)(*values) if hasattr(structure, "_fields") else type(structure)(values)
-        )
-    if isinstance(structure, dict) and hasattr(structure, "__dataclass_fields__"):
-        for name, value in list(structure.items()):  # transformers' outputs, both at once
-            structure[name] = _map(function, value)
-        return structure
-    if isinstance(structure, dict):
-        return type(structure)({key: _map(function, value) for key, value in structure.items()})
-    return structure

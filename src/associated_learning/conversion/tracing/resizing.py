@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.call import Call, Recording
+from associated_learning.conversion.tracing.guards import expect
 from associated_learning.conversion.tracing.record import record
-from associated_learning.conversion.tracing.sizes import TracedInt
+from associated_learning.conversion.tracing.sizes import is_traced
 
-__all__ = ["Difference", "attributes_kept", "differences", "record_smaller"]
+__all__ = [
+    "Difference",
+    "attributes_kept",
+    "buffers_kept",
+    "differences",
+    "record_fewer",
+    "record_shorter",
+]
 
 # By the number of axes of the data: which could be positions, that a model may take fewer of.
 _POSITIONS: dict[int, list[tuple[int, ...]]] = {
@@ -30,17 +40,17 @@ class Difference(NamedTuple):
         owner: The call that made it: of the module whose forward is to blame.
         time: When it was made.
         what: How they differ.
+        guarded: Whether the layers notice it, because a guard of the forward fails.
     """
 
     owner: Call
     time: int
     what: str
+    guarded: bool = False
 
 
-def record_smaller(
-    model: nn.Module, arguments: Arguments, inputs: Mapping[str, Tensor]
-) -> Recording:
-    """Run a model on two samples (of two, on one) with fewer positions, if it takes fewer.
+def record_fewer(model: nn.Module, arguments: Arguments, inputs: Mapping[str, Tensor]) -> Recording:
+    """Run a model on two samples of the example; on one, if it has two.
 
     Args:
         model: The model; it runs on the inputs.
@@ -48,8 +58,23 @@ def record_smaller(
         inputs: The example.
     """
     fewer = arguments.fewer(inputs, min(2, arguments.count(inputs) - 1))
-    for axes in _POSITIONS.get(inputs[arguments.names[0]].dim(), []):
-        batch = _halved(fewer, fewer[arguments.names[0]], axes)
+    args, kwargs = arguments.call(fewer)
+    return record(model, args, kwargs, fewer)
+
+
+def record_shorter(
+    model: nn.Module, arguments: Arguments, inputs: Mapping[str, Tensor]
+) -> Recording | None:
+    """Run a model on half the positions, if it takes so few; None if it does not.
+
+    Args:
+        model: The model; it runs on the inputs.
+        arguments: How a batch becomes its arguments.
+        inputs: The example.
+    """
+    data = inputs[arguments.names[0]]
+    for axes in _POSITIONS.get(data.dim(), []):
+        batch = _halved(inputs, data, axes)
         args, kwargs = arguments.call(batch)
         try:
             with warnings.catch_warnings(), attributes_kept(model):
@@ -57,14 +82,14 @@ def record_smaller(
                 return record(model, args, kwargs, batch)
         except Exception:  # it does not take this size, for whatever reason
             continue
-    args, kwargs = arguments.call(fewer)
-    return record(model, args, kwargs, fewer)
+    return None
 
 
 @contextmanager
 def attributes_kept(model: nn.Module) -> Iterator[None]:
     """Restore what modules assign when they run: Swin's windows shrink to the images they see."""
-    kept = [(vars(m), dict(vars(m)), dict(m._buffers)) for m in model.modules()]
+    modules = [m for m in model.modules() if not isinstance(m, torch.jit.ScriptModule)]
+    kept = [(vars(m), dict(vars(m)), dict(m._buffers)) for m in modules]
     try:
         yield
     finally:
@@ -73,6 +98,29 @@ def attributes_kept(model: nn.Module) -> Iterator[None]:
             now.update(before)
             now["_buffers"].clear()
             now["_buffers"].update(buffers)
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Run compiled modules as they were written: a compiler cannot look through a recording."""
+    if "torch._dynamo" not in sys.modules:  # nothing has been compiled, and importing it takes long
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@contextmanager
+def buffers_kept(model: nn.Module) -> Iterator[None]:
+    """Restore what modules write into their buffers when they run, and what they assign."""
+    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    try:
+        with attributes_kept(model):
+            yield
+    finally:
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
 
 
 def _halved(inputs: Mapping[str, Tensor], data: Tensor, axes: tuple[int, ...]) -> dict[str, Tensor]:
@@ -102,12 +150,21 @@ def differences(call: Call, other: Call) -> Iterator[Difference]:
                 made = " and ".join(_callee(c, "nothing") for c in (child, twin))
                 yield Difference(call, time, f"makes other calls ({made})")
             return
+        if child.target is expect and child.args[2] != twin.args[2]:
+            if not known:
+                yield Difference(call, time, _goes_by(child, twin), guarded=True)
+            return  # what comes after it differs because of it
         passed = None if known else _passed_differently(child, twin)
         if passed is not None:
             known = True
             numbers = f"passes {passed[0]} and {passed[1]}"
             yield Difference(call, time, f"{numbers} to {_callee(child)}")
         yield from differences(child, twin)
+
+
+def _goes_by(child: Call, twin: Call) -> str:
+    name = getattr(child.args[0], "__name__", "a comparison")
+    return f"goes by {name} of a size, which is {child.args[2]!r} and {twin.args[2]!r},"
 
 
 def _callee(call: Call | None, nothing: str = "") -> str:
@@ -120,7 +177,7 @@ def _passed_differently(call: Call, other: Call) -> tuple[Any, Any] | None:
         _numbers((call.args, call.kwargs)), _numbers((other.args, other.kwargs))
     )
     for a, b in values:
-        if a != b and not (isinstance(a, TracedInt) and isinstance(b, TracedInt)):
+        if a != b and not (is_traced(a) and is_traced(b)):
             return a, b
     return None
 

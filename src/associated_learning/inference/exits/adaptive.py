@@ -150,7 +150,7 @@ class AdaptiveInference:
         # what is handed on may depend on the batch: where no text is padded there is no mask
         key = (depth, len(list(tensors_in(s))))
         if key not in self._axes:
-            found = axes_of([layer.f for layer in self.net.al_layers()], x)
+            found = axes_of(self.net.encoders(), x)
             self._axes |= {(number, len(axes)): axes for number, axes in enumerate(found)}
         if key not in self._axes:
             raise InputError(

@@ -8,6 +8,8 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from associated_learning.errors import needs_extra
+
 __all__ = ["Curve", "chance_of_being_right", "fit_temperature"]
 
 _WIDEST = 5.0  # temperatures lie between exp(-5) and exp(5)
@@ -44,7 +46,8 @@ def fit_temperature(logits: Tensor, y: Tensor) -> float:
         >>> round(9 / fit_temperature(logits, y), 3), round(float(np.log(3)), 3)
         (1.099, 1.099)
     """
-    from scipy.optimize import minimize_scalar  # here, because it takes a while to import
+    with needs_extra("exits", "a calibrated exit"):
+        from scipy.optimize import minimize_scalar  # here, because it takes a while to import
 
     values = logits.double()
 
@@ -69,7 +72,8 @@ def chance_of_being_right(scores: Tensor, correct: Tensor) -> Curve:
     same = Curve(_FLAT, float(np.log((right + 1) / (count - right + 1))))  # by Laplace's rule
     if right in (0, count):
         return same
-    from sklearn.linear_model import LogisticRegression  # likewise
+    with needs_extra("exits", "a calibrated exit"):
+        from sklearn.linear_model import LogisticRegression  # likewise
 
     x = scores.double().numpy()
     middle, spread = x.mean(), x.std() or 1.0

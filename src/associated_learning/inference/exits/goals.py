@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
-from scipy.special import bdtr
 from torch import Tensor
 
-from associated_learning.errors import InputError
+from associated_learning.errors import InputError, needs_extra
 from associated_learning.inference.exits.calibration import chance_of_being_right, fit_temperature
 from associated_learning.inference.exits.costs import DepthCosts
 from associated_learning.inference.exits.policy import ExitPolicy
@@ -131,6 +130,9 @@ class RiskGoal(Goal):
             )
 
     def choose(self, family: Sequence[ExitPolicy], scored: ScoredExits, costs: DepthCosts) -> Tuned:
+        with needs_extra("exits", "a goal of risk"):
+            from scipy.special import bdtr
+
         full = scored.correct[-1]
         safe, met = family[0], False
         for policy in family:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import importlib.util
+import importlib
 import io
 import logging
 import warnings
@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from associated_learning.errors import InputError
-from associated_learning.inference.export.program import export_program, trial
+from associated_learning.errors import InputError, needs_extra
+from associated_learning.inference.export.program import export_program, takes_any_length, trial
 from associated_learning.inference.export.tensors import OUTPUT, Signature, tensor_model
 from associated_learning.models.lstm_operator import OPERATION
 from associated_learning.network import Network
@@ -65,11 +65,9 @@ def export_onnx(
         InputError: The extra "export" is not installed, the layers cannot be exported, or the
             file differs from them by more than ``tolerance``: then none is written.
     """
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"ONNX needs {', '.join(missing)}; pip install 'associated-learning[export]'."
-        )
+    for package in _NEEDED:  # before the work, not after it
+        with needs_extra("export", "an ONNX file"):
+            importlib.import_module(package)
     path, names = Path(path), Signature.of(x).names
     net = copy.deepcopy(net).to("cpu")
     program = export_program(net, x, depth, any_length=any_length)
@@ -85,7 +83,7 @@ def export_onnx(
             external_data=False,
             custom_translation_table={OPERATION: _lstm},
         )
-        error = _largest_error(net, x, temporary, depth, any_length)
+        error = _largest_error(net, x, temporary, depth, takes_any_length(program))
         if not error <= tolerance:  # NaN is not either
             raise InputError(
                 f"the ONNX file differs from the network by {error:.1e}, more than "
@@ -97,7 +95,8 @@ def export_onnx(
 
 def _largest_error(net: Network, x: Any, path: Path, depth: int | None, any_length: bool) -> float:
     """Run batches of one sample and of several, short and long, through both."""
-    import onnxruntime  # type: ignore[import-untyped,unused-ignore]
+    with needs_extra("export", "an ONNX file"):
+        import onnxruntime  # type: ignore[import-untyped,unused-ignore]
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     model = tensor_model(net, x, depth)
@@ -133,7 +132,8 @@ def _quiet() -> Iterator[None]:
 
 def _lstm(values: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> Any:
     """Translate the operation: ONNX has its axes and gates in another order."""
-    from onnxscript import opset18 as op
+    with needs_extra("export", "an ONNX file"):
+        from onnxscript import opset18 as op
 
     hidden = int(w_hh.shape[1])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import warnings
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.nested import to_device
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
-__all__ = ["export_program", "trial"]
+__all__ = ["export_program", "takes_any_length", "trial"]
 
 _LENGTH = 7  # of the sequences with which a program is made; no number that means anything else
 
@@ -35,7 +35,8 @@ def export_program(
         x: A batch of inputs, of any number of samples.
         depth: 1 to `Network.num_layers`; all layers by default.
         any_length: Whether token sequences may be of another length than those of ``x``, up to
-            what the layers take.
+            what the layers take. Layers that take one length alone, such as those of columns of
+            categories, are exported with it, under a warning.
 
     Returns:
         The program. It takes the tensors of a batch, in order; any number of samples.
@@ -56,16 +57,22 @@ def export_program(
         torch.Size([6, 3])
     """
     model = tensor_model(net, x, depth)
-    tensors = to_device(trial(x, _LENGTH if any_length else None), device_of(net))
+    asked = any_length and any(which is not None for which in model.signature.lengths)
     try:
         with torch.no_grad():
-            return _exported(model, tensors, any_length)
+            program = _exported(model, x, device_of(net), asked)
     except Exception as error:  # torch raises errors of a dozen types here
         raise InputError(
             f"the first {net.check_depth(depth)} layers cannot be exported: "
-            f"{str(error).strip().splitlines()[0]} Layers must not branch on values of tensors"
-            + ("; or the length is fixed in them: try any_length=False." if any_length else ".")
+            f"{str(error).strip().splitlines()[0]} Layers must not branch on values of tensors."
         ) from error
+    if asked and not takes_any_length(program):
+        warnings.warn(
+            "the layers take sequences of one length alone, and so does what was exported; pass "
+            "any_length=False to say that this is meant",
+            stacklevel=2,
+        )
+    return program
 
 
 def trial(x: Any, length: int | None = None, samples: int = 3) -> tuple[Tensor, ...]:
@@ -75,28 +82,46 @@ def trial(x: Any, length: int | None = None, samples: int = 3) -> tuple[Tensor, 
     found = [tensor[torch.arange(samples) % len(tensor)] for tensor in tensors]
     if length is None:
         return tuple(found)
-    for i, axis in enumerate(signature.lengths):
-        if axis is not None:
-            found[i] = found[i][:, torch.arange(length) % found[i].shape[1]]
+    for i, which in enumerate(signature.lengths):
+        if which is not None:  # lengths that differ in the batch differ here, too
+            found[i] = found[i][:, torch.arange(length + which) % found[i].shape[1]]
         elif signature.kind is PaddedSequence:
             found[i] = found[i].clamp(max=length)
     return tuple(found)
 
 
-def _exported(model: TensorModel, tensors: tuple[Tensor, ...], any_length: bool) -> ExportedProgram:
-    export = functools.partial(torch.export.export, model, tensors, strict=False)
-    if not any_length:
-        return export(dynamic_shapes=(_axes(model.signature, None),))
-    try:
-        return export(dynamic_shapes=(_axes(model.signature, Dim("length", min=1)),))
-    except Exception:  # of a type of torch's own that it does not publish
-        # layers that learn positions take lengths in a range of their own: let torch find it
-        return export(dynamic_shapes=(_axes(model.signature, Dim.DYNAMIC),))
+def takes_any_length(program: ExportedProgram) -> bool:
+    """Whether a program's inputs may be longer or shorter than those it was made with."""
+    inputs = set(program.graph_signature.user_inputs)
+    shapes = [node.meta["val"].shape for node in program.graph.nodes if node.name in inputs]
+    return any(not isinstance(size, int) for shape in shapes for size in shape[1:])
 
 
-def _axes(signature: Signature, length: Any) -> tuple[dict[int, Any], ...]:
+def _exported(
+    model: TensorModel, x: Any, device: torch.device, any_length: bool
+) -> ExportedProgram:
+    """Try lengths of any size first, then those in a range that torch finds, then the batch's."""
+    signature = model.signature
+    if any_length:
+        tensors = to_device(trial(x, _LENGTH), device)
+        for free in (True, False):
+            shapes = _axes(signature, free=free)
+            try:
+                return torch.export.export(model, tensors, dynamic_shapes=(shapes,), strict=False)
+            except Exception:  # of types of torch's own that it does not publish
+                continue
+    tensors = to_device(trial(x), device)
+    shapes = tuple({0: Dim("batch", min=1)} for _ in tensors)
+    return torch.export.export(model, tensors, dynamic_shapes=(shapes,), strict=False)
+
+
+def _axes(signature: Signature, *, free: bool) -> tuple[dict[int, Any], ...]:
+    """Return each tensor's axes that differ: learned positions take a range of lengths."""
     batch = Dim("batch", min=1)
+    found = {which for which in signature.lengths if which is not None}
+    names = {which: f"length{which or ''}" for which in found}
+    lengths = {w: Dim(name, min=1) if free else Dim.DYNAMIC for w, name in names.items()}
     return tuple(
-        {0: batch} if axis is None or length is None else {0: batch, axis: length}
-        for axis in signature.lengths
+        {0: batch} if which is None else {0: batch, 1: lengths[which]}
+        for which in signature.lengths
     )

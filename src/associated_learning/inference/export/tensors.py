@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from associated_learning.conversion.tracing.structures import collected, filled, slots, templated
 from associated_learning.errors import InputError
 from associated_learning.network import ALNetwork, Network
 from associated_learning.tensors.padded_sequence import PaddedSequence
@@ -24,51 +25,55 @@ class Signature(NamedTuple):
     Attributes:
         kind: Its type: `PaddedSequence`, `dict`, `tuple` or `Tensor`.
         names: Of its tensors, in order.
-        lengths: For each tensor, the axis along which batches differ in length; None for none.
+        lengths: For each tensor, which of the batch's lengths the second axis has, counted from
+            0; None if it has none. Tensors that are equally long share one.
+        form: The batch with the tensors' names in their places, and with what is no tensor.
     """
 
     kind: type
     names: tuple[str, ...]
     lengths: tuple[int | None, ...]
+    form: Any
 
     @classmethod
     def of(cls, x: Any) -> Signature:
         """Return the signature of a batch.
 
         Raises:
-            InputError: It is something else than a tensor, a `PaddedSequence`, or a mapping or
-                tuple of tensors.
+            InputError: It holds no tensor.
         """
         if isinstance(x, PaddedSequence) and x.state is None:
-            return cls(PaddedSequence, ("values", "lengths"), (1, None))
+            return cls(PaddedSequence, ("values", "lengths"), (0, None), None)
         if isinstance(x, Tensor):
-            return cls(Tensor, ("x",), (_length_axis(x),))
-        named = dict(x) if isinstance(x, Mapping) else {}
-        if isinstance(x, tuple) and not isinstance(x, PaddedSequence):
-            named = {f"x{i}": value for i, value in enumerate(x)}
-        if not named or not all(isinstance(value, Tensor) for value in named.values()):
+            return cls(Tensor, ("x",), _lengths([x]), None)
+        form = _form(x)
+        names = tuple(slots(form))
+        if not names:
             raise InputError(
                 f"inputs of type {type(x).__name__} came; what is exported takes a tensor, a "
-                "Sequence, or a dict or tuple of tensors. Give example inputs of such a form."
+                "PaddedSequence, or a dict or tuple with tensors. Give example inputs of such a "
+                "form."
             )
         kind = dict if isinstance(x, Mapping) else tuple
-        return cls(kind, tuple(map(str, named)), tuple(map(_length_axis, named.values())))
+        found = dict(collected(form, x, "inputs"))
+        return cls(kind, names, _lengths([found[name] for name in names]), form)
 
     def apart(self, x: Any) -> tuple[Tensor, ...]:
         """Return the tensors of a batch."""
         if self.kind is Tensor:
             return (x,)
-        if self.kind is dict:
-            return tuple(x[name] for name in self.names)
-        return tuple(x[: len(self.names)])
+        if self.kind is PaddedSequence:
+            return tuple(x[: len(self.names)])
+        found = dict(collected(self.form, x, "inputs"))
+        return tuple(found[name] for name in self.names)
 
     def together(self, tensors: tuple[Tensor, ...]) -> Any:
         """Return the batch that `apart` took apart."""
         if self.kind is Tensor:
             return tensors[0]
-        if self.kind is dict:
-            return dict(zip(self.names, tensors, strict=True))
-        return PaddedSequence(*tensors) if self.kind is PaddedSequence else tuple(tensors)
+        if self.kind is PaddedSequence:
+            return PaddedSequence(*tensors)
+        return filled(self.form, dict(zip(self.names, tensors, strict=True)))
 
 
 class TensorModel(nn.Module):
@@ -103,7 +108,24 @@ def tensor_model(net: Network, x: Any, depth: int | None = None) -> TensorModel:
     return TensorModel(copy.deepcopy(model), Signature.of(x)).eval()
 
 
-def _length_axis(tensor: Tensor) -> int | None:
-    """Return the axis of positions: token ids and their masks are whole numbers ``[B, T]``."""
-    whole = not tensor.is_floating_point() and tensor.dtype is not torch.bool
-    return 1 if tensor.dim() == 2 and whole else None
+def _form(x: Any) -> Any:
+    """Return a batch with names in its tensors' places: their keys, or ``x0``, ``x1``, ..."""
+    if isinstance(x, Mapping):
+        return {key: templated(value, str(key)) for key, value in x.items()}
+    if isinstance(x, tuple) and not isinstance(x, PaddedSequence):
+        return tuple(templated(value, f"x{i}") for i, value in enumerate(x))
+    return None
+
+
+def _lengths(tensors: Sequence[Tensor]) -> tuple[int | None, ...]:
+    """Return which length each tensor has: ids are whole numbers ``[B, T]``, masks as long."""
+    ids = [t for t in tensors if t.dim() == 2 and _whole(t) and t.dtype is not torch.bool]
+    known = list(dict.fromkeys(tensor.shape[1] for tensor in ids))
+    return tuple(
+        known.index(t.shape[1]) if t.dim() == 2 and _whole(t) and t.shape[1] in known else None
+        for t in tensors
+    )
+
+
+def _whole(tensor: Tensor) -> bool:
+    return not tensor.is_floating_point() and not tensor.is_complex()

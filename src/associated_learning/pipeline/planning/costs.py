@@ -46,7 +46,9 @@ class LayerCosts(NamedTuple):
         return [share * _SECONDS_A_BYTE[to] * size for size in self.sizes[:-1]]
 
 
-def layer_costs(net: Network, stage_of: Callable[[Network], Stage], job: Minibatch) -> LayerCosts:
+def layer_costs(
+    net: Network, stage_of: Callable[[Network], Stage], minibatch: Minibatch
+) -> LayerCosts:
     """Measure the update of each block on a minibatch.
 
     The fastest of some updates counts, since other work on the machine can only slow one down.
@@ -55,14 +57,14 @@ def layer_costs(net: Network, stage_of: Callable[[Network], Stage], job: Minibat
     Args:
         net: The network, in the mode it trains in.
         stage_of: Makes optimizers for a network: the whole of it as one stage.
-        job: A minibatch.
+        minibatch: Of the usual size.
     """
     again = copy.deepcopy(net)
     whole = stage_of(again)
     stages = whole.split([1] * len(whole.blocks))
     seconds, sizes = [float("inf")] * len(stages), [0] * len(stages)
     for _ in range(1 + ROUNDS):  # the first one also makes the state of the optimizers
-        item = job
+        item = minibatch
         for i, stage in enumerate(stages):
             begin = time.perf_counter()
             _, item = stage.train(item)

@@ -72,8 +72,8 @@ class Crew:
         self.ranks = ranks
         self.replicas = replicas
         self.wire = wire
-        self.lines = _opened(ranks, replicas, device, wire)
-        self.control = self.lines.control_out()
+        self.connections = _opened(ranks, replicas, device, wire)
+        self.control = self.connections.control_out()
 
 
 class Processes(Executor):
@@ -89,7 +89,7 @@ class Processes(Executor):
     def __init__(self, crew: Crew, net: Network, stage: Stage, sizes: Sequence[int]) -> None:
         self._net = net
         self._weights = LastWeights(net)
-        self._ranks, self._replicas, self._lines = crew.ranks, crew.replicas, crew.lines
+        self._ranks, self._replicas, self._connections = crew.ranks, crew.replicas, crew.connections
         self._control = crew.control
         frozen = len(list(itertools.takewhile(lambda one: one is None, stage.optimizers)))
         stages = stage.split(sizes)
@@ -107,8 +107,8 @@ class Processes(Executor):
     def run(self, items: Items) -> Reports:
         inbox, own = self._ranks.channel(2), self._ranks.channel(None)
         unread: Channel[None] = self._ranks.channel(_UNREAD)
-        outbox, shares = self._lines.batches_out(), self._lines.shares_out()
-        reports: list[Channel[Report]] = [own, *self._lines.reports_in()]
+        outbox, shares = self._connections.batches_out(), self._connections.shares_out()
+        reports: list[Channel[Report]] = [own, *self._connections.reports_in()]
         first: Inlet[Item] = _Split([inbox, *shares]) if shares else inbox
         threads = [
             threading.Thread(target=feed, args=(items, first, unread), daemon=True),
@@ -130,7 +130,7 @@ class Processes(Executor):
         join(threads)
 
     def watch_interrupt(self, interrupt: Interrupt) -> None:
-        interrupt.also(lambda: self._ranks.watch.interrupted)
+        interrupt.also(lambda: self._ranks.detector.interrupted)
 
     def finish(self, outcome: dict[str, Any] | None) -> None:
         parts = {} if outcome is None else self._net.parts()
@@ -143,7 +143,7 @@ class Processes(Executor):
     def _work(self, *channels: Any) -> None:
         error = work(self._stage, *channels)
         if error is not None and self._replicas > 1:
-            self._ranks.watch.fail(error)  # the other replicas wait for this one's gradients
+            self._ranks.detector.fail(error)  # the other replicas wait for this one's gradients
 
     def _join(self, reports: Sequence[Report]) -> Report:
         stages = [
@@ -178,14 +178,14 @@ def follow(
         AssociatedLearningError: A stage failed, this one or another.
         KeyboardInterrupt: A signal asked one of the ranks to stop; rank 0 has saved the run.
     """
-    lines = _opened(ranks, replicas, device_of(net), wire)
-    control = lines.control_in()
-    with passed_on_interrupts(ranks.watch.request_interrupt):
+    connections = _opened(ranks, replicas, device_of(net), wire)
+    control = connections.control_in()
+    with passed_on_interrupts(ranks.detector.request_interrupt):
         told = control.get()
         while isinstance(told, _Segment):
             own = reshaped(told.depth, told.frozen).split(told.sizes)[ranks.rank // replicas]
             own.restore(told.state)
-            _train_segment(_alone(own, ranks, replicas), lines, control, replicas)
+            _train_segment(_alone(own, ranks, replicas), connections, control, replicas)
             told = control.get()
     weights, outcome = told
     ranks.ended = True
@@ -204,8 +204,12 @@ def _opened(
     return Connections(ranks, replicas, device=device, wire=wire)
 
 
-def _train_segment(stage: Stage, lines: Connections, control: Channel[Any], replicas: int) -> None:
-    error = work(stage, lines.batches_in(), lines.batches_out(), lines.reports_out())
+def _train_segment(
+    stage: Stage, connections: Connections, control: Channel[Any], replicas: int
+) -> None:
+    error = work(
+        stage, connections.batches_in(), connections.batches_out(), connections.reports_out()
+    )
     if error is None:
         return
     if replicas == 1:  # else at once: the other replicas wait for this one's gradients
@@ -235,5 +239,5 @@ def _alone(stage: Stage, ranks: Ranks, replicas: int) -> Stage:
     shape = (ranks.size // replicas, replicas)
     mesh = init_device_mesh(stage.device.type, shape, mesh_dim_names=("stage", "replica"))
     group = mesh.get_group("replica")
-    ranks.watch.on_failure(lambda _: abort(group))
+    ranks.detector.on_failure(lambda _: abort(group))
     return replicated(alone, ranks.rank % replicas, group)

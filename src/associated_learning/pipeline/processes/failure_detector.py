@@ -41,8 +41,8 @@ class FailureDetector:
 
     Example:
         >>> from torch.distributed import HashStore
-        >>> with FailureDetector(HashStore(), rank=0, size=1) as watch:
-        ...     watch.failure is None
+        >>> with FailureDetector(HashStore(), rank=0, size=1) as detector:
+        ...     detector.failure is None
         True
     """
 
@@ -149,14 +149,14 @@ class FailureDetector:
         try:
             for key in self._keys():
                 self._store.compare_set(key, "", _NOTHING.decode())
-            pulses, before = Heartbeats(), time.monotonic()
+            heartbeats, before = Heartbeats(), time.monotonic()
             while not self._over.is_set():
                 signs = self._exchange()
                 # while this process was stopped, time passed for nobody
                 now = time.monotonic()
                 elapsed = min(now - before, 2 * self._interval)
                 before = now
-                for rank in pulses.silent(signs, elapsed, self._patience):
+                for rank in heartbeats.silent(signs, elapsed, self._patience):
                     self._tell(_silent(rank, self._patience, self._rank))
                 self._wake.wait(self._interval / 10 if self._leaving.is_set() else self._interval)
                 self._wake.clear()
@@ -189,10 +189,10 @@ class FailureDetector:
 
     def _judge(self) -> None:
         """Notice that the store is out of reach, which the thread that uses it cannot."""
-        silence, pulses = self._interval / 2, Heartbeats()
+        silence, heartbeats = self._interval / 2, Heartbeats()
         while not self._over.wait(silence):
             contacts = str(self._contacts).encode()
-            if pulses.silent({self._rank: contacts}, silence, self._patience):
+            if heartbeats.silent({self._rank: contacts}, silence, self._patience):
                 self._stop_all(PipelineError(_cut_off(self._rank, self._patience)))
                 return
 

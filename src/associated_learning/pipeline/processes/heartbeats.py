@@ -14,10 +14,10 @@ class Heartbeats:
     tells nothing about the others.
 
     Example:
-        >>> pulses = Heartbeats()
-        >>> pulses.silent({1: b"a", 2: b"a"}, elapsed=3.0, patience=2.0)
+        >>> heartbeats = Heartbeats()
+        >>> heartbeats.silent({1: b"a", 2: b"a"}, elapsed=3.0, patience=2.0)
         []
-        >>> pulses.silent({1: b"b", 2: b"a"}, elapsed=3.0, patience=2.0)
+        >>> heartbeats.silent({1: b"b", 2: b"a"}, elapsed=3.0, patience=2.0)
         [2]
     """
 

@@ -40,19 +40,19 @@ class Ranks:
 
     Args:
         store: Reaches all of them.
-        watch: Watches over them.
+        detector: Watches over them.
 
     Attributes:
         rank: Number of this process.
         size: Number of processes.
-        watch: Knows of any that failed, or was asked to stop.
+        detector: Knows of any that failed, or was asked to stop.
         ended: Whether rank 0 has told all how training ended.
     """
 
-    def __init__(self, store: Store, watch: FailureDetector) -> None:
+    def __init__(self, store: Store, detector: FailureDetector) -> None:
         self.rank = dist.get_rank()
         self.size = dist.get_world_size()
-        self.watch = watch
+        self.detector = detector
         self.ended = False
         self._store = store
         self._groups: list[dist.ProcessGroup] = []
@@ -66,8 +66,8 @@ class Ranks:
 
     def guard(self, channel: Channel[Any]) -> Callable[[BaseException], BaseException]:
         """Close a channel at any failure; return whom to tell of failures that it meets."""
-        self.watch.on_failure(channel.close)
-        return self.watch.fail
+        self.detector.on_failure(channel.close)
+        return self.detector.fail
 
     def group(self, ranks: list[int], *, gpu: bool) -> dist.ProcessGroup:
         """Return new connections between some ranks; every rank calls this in the same order."""
@@ -75,13 +75,13 @@ class Ranks:
         try:
             group: dist.ProcessGroup = dist.new_group(ranks, _CONNECT, backend)
         except RuntimeError as error:  # as torch raises it
-            raise self.watch.failure or PipelineError(
+            raise self.detector.failure or PipelineError(
                 f"rank {self.rank} could not be connected with ranks {ranks} within "
                 f"{_CONNECT.seconds} seconds ({str(error).splitlines()[0]})."
             ) from error
         if self.rank in ranks:
             self._groups.append(group)
-            self.watch.on_failure(lambda _: abort(group))
+            self.detector.on_failure(lambda _: abort(group))
         return group
 
     def start(self, thread: threading.Thread) -> None:
@@ -122,8 +122,8 @@ class Ranks:
     def hear(self, name: str) -> Any:
         """Wait for a value that another rank tells. Raises PipelineError if any rank fails."""
         while not self._store.check([name]):
-            if self.watch.failure is not None:
-                raise self.watch.failure
+            if self.detector.failure is not None:
+                raise self.detector.failure
             time.sleep(_POLL)
         return json.loads(self._store.get(name))
 
@@ -152,10 +152,11 @@ def joined(settings: Mapping[str, str]) -> Iterator[Ranks]:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_CONNECT)
     try:
-        watch = FailureDetector(store.clone(), rank, size, patience=_patience())  # type: ignore[attr-defined]
-        ranks = Ranks(store, watch)
+        beats = store.clone()  # type: ignore[attr-defined]
+        detector = FailureDetector(beats, rank, size, patience=_patience())
+        ranks = Ranks(store, detector)
         try:
-            with watch:
+            with detector:
                 _active.append(ranks)
                 try:
                     yield ranks

@@ -26,8 +26,8 @@ def shard(item: Item, replica: int, replicas: int) -> Item:
 
     Example:
         >>> import torch
-        >>> job = Minibatch(0, torch.arange(5), torch.arange(5))
-        >>> [shard(job, r, 2).s.tolist() for r in range(2)]
+        >>> minibatch = Minibatch(0, torch.arange(5), torch.arange(5))
+        >>> [shard(minibatch, r, 2).s.tolist() for r in range(2)]
         [[0, 2, 4], [1, 3]]
     """
     if not isinstance(item, Minibatch) or replicas == 1:

@@ -19,7 +19,7 @@ __all__ = ["OnLost", "Receiver", "Sender"]
 OnLost: TypeAlias = Callable[[BaseException], BaseException]
 
 
-class _Pump(threading.Thread):
+class _Transfer(threading.Thread):
     """Moves items between a channel and another process, up to `End` or `Failure`."""
 
     def __init__(
@@ -44,7 +44,7 @@ class _Pump(threading.Thread):
         """Move one item, and return it."""
 
 
-class Sender(_Pump):
+class Sender(_Transfer):
     """Sends what is put into a channel to another process, where a `Receiver` takes it.
 
     While one item travels, the stage works on the next. Tensors must not change once they are in
@@ -56,8 +56,8 @@ class Sender(_Pump):
         group: A group in which no other thread sends to that rank.
         bf16: Whether to round float32 on the way; see `pack`.
         device: The GPU from which tensors go by NCCL; None if all go through the CPU.
-        lost: Told of a failure; returns what to close the channel with. `Watch.fail` returns
-            what failed first, of which this may be a consequence.
+        lost: Told of a failure; returns what to close the channel with. `FailureDetector.fail`
+            returns what failed first, of which this may be a consequence.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Sender(_Pump):
         return item
 
 
-class Receiver(_Pump):
+class Receiver(_Transfer):
     """Puts what a `Sender` in another process sends into a channel.
 
     While the stage works on one item, the next is received; the one after it only once that has

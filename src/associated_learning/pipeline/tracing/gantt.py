@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from associated_learning.errors import needs_extra
 from associated_learning.pipeline.tracing.summary import TraceSummary
 from associated_learning.pipeline.tracing.trace import Span, Trace
 from associated_learning.state.files import replaced_file
@@ -105,8 +106,9 @@ def _panels(rows: Sequence[_Row], summary: TraceSummary) -> list[_Panel]:
 
 
 def _figure(rows: Sequence[_Row], panels: Sequence[_Panel]) -> tuple[Figure, list[Axes]]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with needs_extra("plots", "a picture"):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
     row = 0.44 if len(rows) <= 16 else 0.06 + 0.38 * 16 / len(rows)
     figure = Figure(figsize=(11.5, 1.3 + row * len(rows)), layout="constrained")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from associated_learning.data import DataSet
 from associated_learning.errors import InputError
@@ -24,11 +25,11 @@ from associated_learning.runs.run import OpenRun
 from associated_learning.state.files import read_json, write_json
 
 __all__ = [
+    "RecordedSplit",
     "al_network",
     "parsed_goal",
     "read_policy",
     "recorded",
-    "tune_run",
     "write_policy",
 ]
 
@@ -66,17 +67,27 @@ def al_network(opened: OpenRun) -> ALNetwork:
     return opened.net
 
 
-def tune_run(opened: OpenRun, data: DataSet, goal: Goal, measure: str) -> Tuned:
-    """Choose thresholds on the validation data of a run.
+class RecordedSplit(NamedTuple):
+    """What all exits of a run say of a split of its data: any policy can be judged on it.
 
-    Raises:
-        InputError: The run is one of backpropagation, or has too few validation samples.
+    Attributes:
+        record: Their answers; the network passed the data once.
+        costs: What they cost there.
     """
-    record, costs = recorded(opened, data, "validation")
-    return tune(record, goal, costs, measure=measure)
+
+    record: ExitRecord
+    costs: DepthCosts
+
+    def tuned(self, goal: Goal, measure: str) -> Tuned:
+        """Choose thresholds for a goal, where this is the validation data.
+
+        Raises:
+            InputError: There are too few samples.
+        """
+        return tune(self.record, goal, self.costs, measure=measure)
 
 
-def recorded(opened: OpenRun, data: DataSet, split: str) -> tuple[ExitRecord, DepthCosts]:
+def recorded(opened: OpenRun, data: DataSet, split: str) -> RecordedSplit:
     """Return what all exits of a run say of a split of its data, and what they cost there.
 
     Raises:
@@ -85,7 +96,7 @@ def recorded(opened: OpenRun, data: DataSet, split: str) -> tuple[ExitRecord, De
     net = al_network(opened)
     batches = evaluation_batches(opened.config, data, split)
     x, _ = next(batches.epoch(0))
-    return record_exits(net, batches.epoch(0)), depth_flops(net, x)
+    return RecordedSplit(record_exits(net, batches.epoch(0)), depth_flops(net, x))
 
 
 def write_policy(folder: Path, tuned: Tuned) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from associated_learning.errors import needs_extra
 from associated_learning.runs.exits.report import ExitReport, OperatingPoint
 from associated_learning.state.files import replaced_file
 
@@ -27,8 +28,9 @@ def plot_exits(report: ExitReport, path: Path) -> None:
         report: What they come to.
         path: The PNG file to write.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with needs_extra("plots", "a picture"):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
     sizes = list(report.adaptive.milliseconds)
     figure = Figure(figsize=(2.9 * (1 + len(sizes)), 3.4), layout="constrained")

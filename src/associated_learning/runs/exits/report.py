@@ -15,9 +15,9 @@ from associated_learning.errors import InputError
 from associated_learning.inference.evaluation import evaluate, predict_batches
 from associated_learning.inference.exits.adaptive import AdaptiveInference
 from associated_learning.inference.exits.costs import full_flops
-from associated_learning.inference.exits.goals import CostGoal, Tuned, tune
+from associated_learning.inference.exits.goals import CostGoal, Tuned
 from associated_learning.inference.exits.policy_evaluation import PolicyEvaluation
-from associated_learning.runs.exits.early_exit import al_network, recorded
+from associated_learning.runs.exits.early_exit import RecordedSplit, al_network, recorded
 from associated_learning.runs.inputs import evaluation_batches
 from associated_learning.runs.run import OpenRun
 
@@ -78,6 +78,7 @@ def exit_report(
     data: DataSet,
     tuned: Tuned,
     *,
+    validation: RecordedSplit,
     backprop: OpenRun | None = None,
     sizes: tuple[int, ...] = BATCH_SIZES,
 ) -> ExitReport:
@@ -88,7 +89,8 @@ def exit_report(
     Args:
         opened: The run, of AL.
         data: Its data.
-        tuned: A policy; see `tune_run`.
+        tuned: A policy.
+        validation: What it was tuned on, for the budgets.
         backprop: A run of backpropagation on the same data, to compare with.
         sizes: Sizes of batches to time.
 
@@ -112,7 +114,7 @@ def exit_report(
             zip(record.correct(), costs.prefixes, strict=True), start=1
         )
     ]
-    budgets = [early(policy) for policy in _budgeted(opened, data, tuned.policy.measure)]
+    budgets = [early(policy) for policy in _budgeted(validation, tuned.policy.measure)]
     rivals = [] if backprop is None else [_rival(backprop, data)]
     ways = _timed([early(tuned), *prefixes, *budgets, *rivals], data, sizes)
     end = 1 + len(prefixes)
@@ -142,10 +144,9 @@ def _check_rival(opened: OpenRun, rival: OpenRun) -> None:
         )
 
 
-def _budgeted(opened: OpenRun, data: DataSet, measure: str) -> list[Tuned]:
+def _budgeted(validation: RecordedSplit, measure: str) -> list[Tuned]:
     """Return a policy for each budget that can be kept, and no policy twice."""
-    record, costs = recorded(opened, data, "validation")
-    found = [tune(record, CostGoal(share), costs, measure=measure) for share in BUDGETS]
+    found = [validation.tuned(CostGoal(share), measure) for share in BUDGETS]
     different = {tuned.policy: tuned for tuned in found if tuned.met}
     return list(different.values())
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from associated_learning.runs.config import RunConfig
+from associated_learning.runs.defaults import restored
 from associated_learning.runs.printable import markdown
 from associated_learning.runs.result import RunResult
 
@@ -98,7 +99,7 @@ def card_text(
         figures: See `figures_of`.
     """
     settings = {k: v for k, v in described["config"].items() if v is not None}
-    config = RunConfig.from_json(described["config"])
+    config = restored(described["config"])
     kind, data = described["inputs"]["kind"], markdown(Path(config.data).stem)
     default = RunConfig().to_json()
     changed = {k: v for k, v in settings.items() if v != default[k] and k != "data_root"}

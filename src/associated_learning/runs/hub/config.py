@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from associated_learning.errors import CheckpointError, InputError, nearest
+from associated_learning.errors import CheckpointError, InputError, nearest, needs_extra
 from associated_learning.runs.size_limits import check_backbone_sizes
 from associated_learning.state.files import read_json
 
@@ -43,20 +43,16 @@ SMALL: dict[str, Any] = {
 
 def transformers_library() -> Any:
     """Import transformers. Raises InputError that says how to install it."""
-    try:
+    with needs_extra("hf", "--model hf:..."):
         import transformers
-    except ImportError as error:
-        raise InputError(
-            "--model hf:... needs the package transformers, which is not installed; "
-            "pip install 'associated-learning[hf]'."
-        ) from error
     return transformers
 
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Let transformers show neither bars nor tables of what it reads; errors are still raised."""
-    from transformers.utils import logging
+    with needs_extra("hf", "--model hf:..."):
+        from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

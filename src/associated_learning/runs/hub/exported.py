@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from associated_learning.errors import AssociatedLearningError, CheckpointError
+from associated_learning.errors import AssociatedLearningError, CheckpointError, needs_extra
 from associated_learning.state.digests import check_files, file_digest
 from associated_learning.state.files import open_regular, read_json, write_json
 
@@ -52,6 +51,8 @@ def local_folder(name: str | Path, **options: Any) -> Path:
     """
     if Path(name).is_dir():
         return Path(name)
+    with needs_extra("hf", "a name on the Hugging Face hub"):
+        from huggingface_hub import snapshot_download
     try:
         return Path(snapshot_download(str(name), allow_patterns=[_CONFIG, _WEIGHTS], **options))
     except Exception as error:  # its errors are many, from OSError to those of the connection

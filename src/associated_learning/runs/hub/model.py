@@ -13,7 +13,6 @@ from torch import nn
 
 from associated_learning.data import SubwordPreprocessor
 from associated_learning.errors import InputError, nearest
-from associated_learning.runs.config import HUB
 from associated_learning.runs.hub.config import (
     config_from_json,
     config_to_json,
@@ -25,6 +24,7 @@ from associated_learning.runs.hub.config import (
 )
 from associated_learning.runs.hub.safe_weights import safe_weights
 from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.settings.model import HUB
 
 __all__ = ["HubModel", "find_model", "fresh_model"]
 

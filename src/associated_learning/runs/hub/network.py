@@ -13,16 +13,15 @@ from associated_learning.conversion import ConvertedNetwork, convert, plan
 from associated_learning.errors import InputError
 from associated_learning.models import LayeredModel
 from associated_learning.network import Network
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.al_options import al_options
+from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.hub.config import config_from_json, config_to_json
 from associated_learning.runs.hub.model import find_model, fresh_model
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.targets import Target
 from associated_learning.tensors.randomness.keyed import seeded
 
-__all__ = ["BRIDGE_HIDDEN", "Backbone", "build_converted", "cut_names", "find_backbone"]
-
-BRIDGE_HIDDEN = 1280  # the released TensorFlow code
+__all__ = ["Backbone", "build_converted", "cut_names", "find_backbone"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +38,11 @@ class Backbone:
     cuts: tuple[str, ...]
 
 
-def find_backbone(config: RunConfig, spec: InputSpec, example: Any) -> Backbone:
+def find_backbone(config: ResolvedConfig, spec: InputSpec, example: Any) -> Backbone:
     """Find the model that the settings name, fit it to the data, and find where to cut it.
 
     Args:
-        config: The settings, `resolved`.
+        config: The settings.
         spec: What the data look like.
         example: A batch of them, to measure the layers by.
 
@@ -55,13 +54,13 @@ def find_backbone(config: RunConfig, spec: InputSpec, example: Any) -> Backbone:
     with seeded(config.seed, "weights"):
         model = fresh_model(fitted)
     at = cut_names(config.at, config.num_layers)
-    found = plan(model, example, at=at, balance=_balance(config), head=None)
+    found = plan(model, example, at=at, balance=config.balance, head=None)
     cuts = tuple(layer.begins for layer in found.layers[1:])
     return Backbone(config=config_to_json(fitted), cuts=cuts)
 
 
 def build_converted(
-    config: RunConfig, spec: InputSpec, backbone: Backbone, target: Target, *, pretrained: bool
+    config: ResolvedConfig, spec: InputSpec, backbone: Backbone, target: Target, *, pretrained: bool
 ) -> Network:
     """Build the network of a run: the model's AL form, or the same encoders under one head.
 
@@ -69,7 +68,7 @@ def build_converted(
     them as the last layer of AL does.
 
     Args:
-        config: The settings, `resolved`.
+        config: The settings.
         spec: What the data look like.
         backbone: The model.
         target: What y is.
@@ -85,19 +84,14 @@ def build_converted(
         at=backbone.cuts,
         balance="parameters",  # nothing is balanced, so that nothing has to be measured
         head=None,
-        latent=config.latent or 128,
-        bridge="linear" if config.bridge is None else config.bridge,  # type: ignore[arg-type]
-        bridge_hidden=config.bridge_hidden or BRIDGE_HIDDEN,
-        activation="tanh" if config.coder_activation is None else config.coder_activation,
-        detach_target=config.detach_target,
+        options=al_options(config),
     )
     return net if config.method == "al" else _end_to_end(net, target)
 
 
 def _end_to_end(net: ConvertedNetwork, target: Target) -> BPNetwork:
-    encoders = [layer.f for layer in net.al_layers()]
     head = nn.Linear(net.plan.layers[-1].width, target.size)
-    return BPNetwork(LayeredModel(encoders, net.al_layers()[-1].readout, head), target)
+    return BPNetwork(LayeredModel(net.encoders(), net.al_layers()[-1].readout, head), target)
 
 
 def cut_names(at: str | None, num_layers: int | None) -> Sequence[str] | int | Literal["auto"]:
@@ -124,7 +118,3 @@ def cut_names(at: str | None, num_layers: int | None) -> Sequence[str] | int | L
     if at == "auto":
         return "auto"
     return int(at) if at.isdecimal() else [name.strip() for name in at.split(",") if name.strip()]
-
-
-def _balance(config: RunConfig) -> Literal["time", "parameters", "flops"]:
-    return "flops" if config.balance is None else config.balance  # type: ignore[return-value]

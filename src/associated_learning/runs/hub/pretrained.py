@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from associated_learning.data import preprocessor_from_dict
+from associated_learning.errors import needs_extra
 from associated_learning.network import ALNetwork, Network
 from associated_learning.runs.description import (
     Description,
@@ -33,6 +33,9 @@ from associated_learning.targets import Prediction
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import evaluating
 from associated_learning.tensors.nested import to_device
+
+with needs_extra("hf", "a model as the Hugging Face hub has them"):
+    from huggingface_hub import ModelCard, PyTorchModelHubMixin
 
 __all__ = ["PretrainedModel"]
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
-
-from associated_learning.errors import CheckpointError, InputError
+from associated_learning.errors import CheckpointError, InputError, needs_extra
 from associated_learning.state.files import read_json
 
 __all__ = ["safe_weights"]
@@ -50,6 +48,8 @@ def safe_weights(place: str) -> str:
 
 
 def _downloaded(name: str) -> Path:
+    with needs_extra("hf", "--model hf:..."):
+        from huggingface_hub import snapshot_download
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors"]))
     except Exception as error:  # its errors are many, from OSError to those of the connection

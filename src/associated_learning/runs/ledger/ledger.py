@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from associated_learning.errors import CheckpointError
-from associated_learning.runs.config import RunConfig
+from associated_learning.errors import CheckpointError, InputError
+from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.ledger.schema import check_row
 from associated_learning.runs.result import RunResult
 from associated_learning.state.lines import append_line, read_lines
@@ -21,111 +22,98 @@ __all__ = ["LedgerRow", "append_row", "make_row", "read_rows"]
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerRow:
-    """One run, with all that is needed to make it again.
+    """One run, with all that is needed to make it again: its settings and its result.
+
+    In the file it is one flat object, whose columns `check_row` knows.
 
     Attributes:
         experiment: What it belongs to, such as "first-runs" or "table1".
-        data: Name of the data set.
-        model: Network family.
-        method: "al" or "bp".
         variant: Name of the variant of the method.
-        seed: Seed of the run.
-        commit: Commit of the code, with "+" if the tree had other changes.
-        config: All settings (`RunConfig`).
-        hardware: Processor and number of threads, or GPU.
-        torch: Version of torch.
-        epochs: Number of epochs trained.
-        best_epoch: Best epoch on the validation data.
-        validation: Validation accuracy at depth 1, 2, ..., L in that epoch.
-        test: Test accuracy at every depth in that epoch, read once.
-        seconds: Training time.
         tier: Protocol: "full", the paper's; "cpu", the declared smaller one; or "single".
-        train_samples: See `RunResult`, as for all that follows. None or empty in rows that are
-            older than these columns.
-        test_samples: Number of test samples.
-        vector_dim: Width of the word vectors.
-        vector_coverage: Share of the vocabulary that they know.
-        parameters: Number of trained parameters.
-        associated: Mean associated loss of each layer in the best epoch.
-        validation_curve: Validation accuracy at every depth, epoch by epoch.
-        training_curve: Training accuracy after every epoch.
-        answers: Which test samples full depth got right.
+        config: All settings (`RunConfig.to_json`), without paths.
+        result: What came out, rounded. Rows that are older than a column do not tell it.
 
     Raises:
         InputError: A value does not fit (see `check_row`).
     """
 
     experiment: str
-    data: str
-    model: str
-    method: str
-    variant: str
-    seed: int
-    commit: str
-    config: dict[str, Any]
-    hardware: str
-    torch: str
-    epochs: int
-    best_epoch: int
-    validation: list[float]
-    test: list[float]
-    seconds: float
+    variant: str = "default"
     tier: str = "single"
-    train_samples: int | None = None
-    train_pool: int | None = None
-    test_samples: int | None = None
-    vector_dim: int | None = None
-    vector_coverage: float | None = None
-    parameters: int | None = None
-    associated: list[float] = field(default_factory=list)
-    validation_curve: list[list[float]] = field(default_factory=list)
-    training_curve: list[float] = field(default_factory=list)
-    answers: str | None = None
+    config: Mapping[str, Any]
+    result: RunResult
 
     def __post_init__(self) -> None:
-        check_row(self)
+        check_row(self.to_json())
+
+    @property
+    def data(self) -> str:
+        """Name of the data set."""
+        return str(self.config["data"])
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return str(self.config["model"])
+
+    @property
+    def method(self) -> str:
+        """Either "al" or "bp"."""
+        return str(self.config["method"])
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        return int(self.config["seed"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its columns, as they stand in a line of the ledger."""
+        result = {_COLUMNS.get(name, name): value for name, value in asdict(self.result).items()}
+        named = {name: self.config.get(name) for name in _NAMED}
+        own = {name: getattr(self, name) for name in _OWN}
+        return {**own, **named, "config": dict(self.config), **result}
+
+    @classmethod
+    def from_json(cls, columns: Any) -> LedgerRow:
+        """Return the row of a line of the ledger.
+
+        Raises:
+            TypeError: A column is missing or unknown.
+            InputError: A value does not fit, or the settings tell something else.
+        """
+        if not (isinstance(columns, dict) and isinstance(columns.get("config"), dict)):
+            raise InputError("it has no settings; expected an object with a config.")
+        config, rest = columns["config"], {**columns}
+        for name in _NAMED:
+            told, set_ = rest.pop(name, None), config.get(name)
+            if told != set_:
+                raise InputError(f"{name} is {told!r:.80}, but {set_!r:.80} in the config.")
+        own = {name: rest.pop(name) for name in ("config", *_OWN) if name in rest}
+        fields = {column: name for name, column in _COLUMNS.items()}
+        result = RunResult(**{fields.get(name, name): value for name, value in rest.items()})
+        return cls(**own, result=result)
+
+
+_OWN = ("experiment", "variant", "tier")
+_NAMED = ("data", "model", "method", "seed")  # columns that repeat a setting, to be read by eye
+_COLUMNS = {"test_scores": "test", "validation_scores": "validation"}
 
 
 def make_row(
-    config: RunConfig,
+    config: ResolvedConfig,
     result: RunResult,
     *,
     experiment: str,
     variant: str = "default",
     tier: str = "single",
 ) -> LedgerRow:
-    """Make the row of a finished run; ``config`` should be resolved. No path is kept."""
+    """Make the row of a finished run. No path is kept."""
     settings = config.to_json()
     for name in ("data", "data_root", "vectors", "test_data"):
         settings[name] = None if settings[name] is None else Path(settings[name]).name
     settings["model"] = config.model_name
     return LedgerRow(
-        experiment=experiment,
-        data=Path(config.data).name,
-        model=config.model_name,
-        method=config.method,
-        variant=variant,
-        seed=config.seed,
-        commit=result.commit,
-        config=settings,
-        hardware=result.hardware,
-        torch=result.torch,
-        epochs=result.epochs,
-        best_epoch=result.best_epoch,
-        validation=[round(score, 6) for score in result.validation_scores],
-        test=[round(score, 6) for score in result.test_scores],
-        seconds=round(result.seconds, 1),
-        tier=tier,
-        train_samples=result.train_samples,
-        train_pool=result.train_pool,
-        test_samples=result.test_samples,
-        vector_dim=result.vector_dim,
-        vector_coverage=result.vector_coverage,
-        parameters=result.parameters,
-        associated=[float(f"{loss:.4g}") for loss in result.associated],
-        validation_curve=[[round(s, 4) for s in scores] for scores in result.validation_curve],
-        training_curve=[round(score, 4) for score in result.training_curve],
-        answers=result.answers,
+        experiment=experiment, variant=variant, tier=tier, config=settings, result=result.rounded()
     )
 
 
@@ -144,7 +132,7 @@ def append_row(path: Path, row: LedgerRow) -> bool:
         rows, torn = _parsed(path) if path.exists() else ([], "")
         if row in rows:
             return False
-        append_line(path, json.dumps(asdict(row)), torn=torn)
+        append_line(path, json.dumps(row.to_json()), torn=torn)
     return True
 
 
@@ -176,6 +164,6 @@ def _parsed(path: Path) -> tuple[list[LedgerRow], str]:
 
 def _row(path: Path, number: int, line: str) -> LedgerRow:
     try:
-        return LedgerRow(**json.loads(line))
+        return LedgerRow.from_json(json.loads(line))
     except (ValueError, TypeError, RecursionError) as error:  # InputError is a ValueError
         raise CheckpointError(f"{path}, line {number} is no ledger row: {error}") from error

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from associated_learning.errors import InputError
@@ -68,28 +67,27 @@ _SCHEMA: dict[str, tuple[Check, str]] = {
 }  # fmt: skip
 
 
-def check_row(row: Any) -> None:
+def check_row(columns: Mapping[str, Any]) -> None:
     """Check the values of a row, and that they agree with each other.
 
     Args:
-        row: A `LedgerRow`.
+        columns: The columns of a row by name (`LedgerRow.to_json`).
 
     Raises:
         InputError: One does not fit; names it, what came and what was expected.
     """
-    for setting in fields(row):
-        fits, expected = _SCHEMA[setting.name]
-        value = getattr(row, setting.name)
-        if not fits(value):
-            raise InputError(f"{setting.name} is {value!r:.80}; expected {expected}.")
-    if row.best_epoch > row.epochs:
-        raise InputError(f"best_epoch is {row.best_epoch} of {row.epochs} epochs.")
-    if len(row.test) != len(row.validation) or not row.test:
+    for name, (fits, expected) in _SCHEMA.items():
+        if not fits(columns[name]):
+            raise InputError(f"{name} is {columns[name]!r:.80}; expected {expected}.")
+    epochs, test, validation = columns["epochs"], columns["test"], columns["validation"]
+    if columns["best_epoch"] > epochs:
+        raise InputError(f"best_epoch is {columns['best_epoch']} of {epochs} epochs.")
+    if len(test) != len(validation) or not test:
         raise InputError(
-            f"{len(row.test)} test scores came beside {len(row.validation)} of validation; "
+            f"{len(test)} test scores came beside {len(validation)} of validation; "
             "expected one of each for every depth."
         )
     for name in ("validation_curve", "training_curve"):
-        curve = getattr(row, name)
-        if curve and len(curve) != row.epochs:
-            raise InputError(f"{name} has {len(curve)} entries for {row.epochs} epochs.")
+        curve = columns[name]
+        if curve and len(curve) != epochs:
+            raise InputError(f"{name} has {len(curve)} entries for {epochs} epochs.")

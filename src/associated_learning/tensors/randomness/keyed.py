@@ -46,7 +46,7 @@ def seeded(*key: int | str, device: torch.device | str = "cpu") -> Iterator[None
     """Seed torch's generators with ``key`` inside the block and restore them after it.
 
     Other threads share these generators: one that enters such a block meanwhile waits. Threads
-    that draw at the same time use `drawn_from`.
+    that draw at the same time use `thread_seeded`.
 
     Args:
         key: Integers and strings that name this use of randomness.
@@ -64,7 +64,7 @@ def seeded(*key: int | str, device: torch.device | str = "cpu") -> Iterator[None
     generators, seed = shared_generators(device), derive_seed(*key)
     with GeneratorLock(generators):
         states = [generator.get_state() for generator in generators]
-        source = switch(None)  # inside of drawn_from too
+        source = switch(None)  # inside of thread_seeded too
         try:
             for generator in generators:
                 generator.manual_seed(seed)

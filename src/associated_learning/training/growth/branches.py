@@ -13,6 +13,7 @@ from associated_learning.inference.parameters import count_parameters
 from associated_learning.layer import ALLayer, Branch
 from associated_learning.network import ALNetwork, Network
 from associated_learning.state.history import TrainingState
+from associated_learning.tensors.chain import encodings
 
 __all__ = ["BranchedNetwork", "Ranked"]
 
@@ -94,9 +95,9 @@ class BranchedNetwork(Network):
         return {**self.trunk.parts(), **own}
 
     def exits(self, x: Any) -> Iterator[Tensor]:
-        s = x
-        for depth, layer in enumerate(self.trunk.al_layers(), start=1):
-            s = layer.f(s)
+        s, layers = x, self.trunk.al_layers()
+        pairs = zip(layers, encodings(self.trunk.encoders(), x), strict=True)
+        for depth, (layer, s) in enumerate(pairs, start=1):
             yield self.trunk.decode(layer.bridge(s), depth)
         for layer in self._layers().values():
             t: Tensor = layer.h(layer.bridge(layer.f(s)))

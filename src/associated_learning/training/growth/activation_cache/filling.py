@@ -24,13 +24,16 @@ Progress = Callable[[int, int], None]
 
 
 def fill(
-    folder: Path, trunk: FrozenEncoders, sources: Sequence[BatchSource], progress: Progress | None
+    folder: Path,
+    encoders: FrozenEncoders,
+    sources: Sequence[BatchSource],
+    progress: Progress | None,
 ) -> Form:
     """Write what the layers give for all samples, and return the form of it.
 
     Args:
         folder: An empty folder.
-        trunk: The layers.
+        encoders: The frozen layers.
         sources: The samples, in the batches of the first epoch.
         progress: Told how many samples of how many are written.
 
@@ -42,7 +45,7 @@ def fill(
     lengths = census(sources, 1)
     given = batches(sources, 0)
     first = next(given)
-    s = trunk(first.x)
+    s = encoders(first.x)
     form = Form(s, len(first.digests))
     _check_disk(folder, _estimate(first, rows_of(s, len(first.digests)), lengths), len(lengths))
     written: set[bytes] = set()
@@ -52,24 +55,24 @@ def fill(
                 raise _unsteady()
             new = {d: i for i, d in enumerate(batch.digests) if d not in written}
             if new:
-                writer.append(_rows(trunk, batch, form), list(new.values()), list(new))
+                writer.append(_rows(encoders, batch, form), list(new.values()), list(new))
             written |= new.keys()
             if progress is not None:
                 progress(len(written), len(lengths))
         if len(written) < len(lengths):
             raise _unsteady()
-        writer.finish(trunk.description())
+        writer.finish(encoders.description())
     return form
 
 
-def _rows(trunk: FrozenEncoders, batch: Batch, form: Form) -> Rows:
-    rows = rows_of(trunk(batch.x), len(batch.digests))
+def _rows(encoders: FrozenEncoders, batch: Batch, form: Form) -> Rows:
+    rows = rows_of(encoders(batch.x), len(batch.digests))
     if rows.columns != form.columns:
         shapes = [[list(column.shape) for column in one] for one in (rows.columns, form.columns)]
         raise InputError(
             f"the top frozen layer gives rows of shapes {shapes[0]} for one batch and {shapes[1]} "
             "for another; expected the same for all. Texts of several lengths must come as "
-            "Sequence(values, lengths), and leave the layer as one."
+            "PaddedSequence(values, lengths), and leave the layer as one."
         )
     return rows
 

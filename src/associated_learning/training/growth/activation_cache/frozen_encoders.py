@@ -8,6 +8,7 @@ from torch import nn
 
 from associated_learning.network import ALNetwork
 from associated_learning.tensors.batch_checks import explained
+from associated_learning.tensors.chain import encode
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import evaluating
 from associated_learning.tensors.nested import to_device
@@ -28,17 +29,14 @@ class FrozenEncoders:
     """
 
     def __init__(self, net: ALNetwork, depth: int) -> None:
-        layers = net.al_layers()[: net.check_depth(depth)]
-        self._encoders = nn.ModuleList(layer.f for layer in layers)
+        self._encoders = nn.ModuleList(net.encoders()[: net.check_depth(depth)])
         self._device = device_of(net)
 
     def __call__(self, x: Any) -> Any:
         """Return ``s_k`` of a batch."""
         s = to_device(x, self._device)
         with evaluating(self._encoders), explained("the layers cannot take a batch", x):
-            for f in self._encoders:
-                s = f(s)
-        return s
+            return encode(self._encoders, s)
 
     def description(self) -> dict[str, Any]:
         """Return what tells these layers, as this version of the library runs them, from others."""

@@ -72,7 +72,7 @@ def cache_activations(
         >>> _ = net.layers[:1].requires_grad_(False)
         >>> state = al.Trainer(epochs=2).fit(al.UpperLayers(net, 1), cache.batches(train))
     """
-    trunk = FrozenEncoders(net, depth)
+    encoders = FrozenEncoders(net, depth)
     check_sources(sources)
     folder = Path(folder)
     place = folder / "activations"
@@ -80,9 +80,9 @@ def cache_activations(
         if rebuild and place.exists():
             _remove(place)
         if place.exists():
-            return _opened(place, trunk, sources)
+            return _opened(place, encoders, sources)
         with replaced_folder(place) as new:
-            form = fill(new, trunk, sources, progress)
+            form = fill(new, encoders, sources, progress)
         return ActivationCache(Store(place), form)
 
 
@@ -104,15 +104,17 @@ def _remove(place: Path) -> None:
     shutil.rmtree(place)
 
 
-def _opened(place: Path, trunk: FrozenEncoders, sources: Sequence[BatchSource]) -> ActivationCache:
+def _opened(
+    place: Path, encoders: FrozenEncoders, sources: Sequence[BatchSource]
+) -> ActivationCache:
     store = Store(place)
-    _check_description(place, store.description, trunk.description())
+    _check_description(place, store.description, encoders.description())
     samples = census(sources, 0).keys()
     missing = len(samples - store.digests.keys())
     if missing:
         raise _refusal(place, f"of other data: {missing} of {len(samples)} samples are not in it")
     first = next(batches(sources, 0))
-    s = trunk(first.x)
+    s = encoders(first.x)
     cache = ActivationCache(store, Form(s, len(first.digests)))
     if not _agrees(cache, first, s):
         raise _refusal(place, "that is not what the layers give now: they compute something else")

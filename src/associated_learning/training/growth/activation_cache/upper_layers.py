@@ -11,6 +11,7 @@ from typing_extensions import Self
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer, JointLayers, LayerOutput
 from associated_learning.network import ALNetwork, Network
+from associated_learning.tensors.chain import encode, encodings
 
 __all__ = ["UpperLayers"]
 
@@ -35,7 +36,18 @@ class UpperLayers(Network):
         InputError: No layer is above, one below still trains, or the layer above trains it.
 
     Example:
-        See `cache_activations`.
+        `cache_activations` makes its inputs once and for all; here they are made by hand.
+
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> x, y = torch.randn(8, 4), torch.arange(8) % 2
+        >>> net = al.al_form([nn.Linear(4, 8), nn.Linear(8, 6)], x, al.Classes(2), latent=5)
+        >>> _ = net.layers[:1].requires_grad_(False)
+        >>> upper, s = al.UpperLayers(net, 1), net.layers[0].f(x).detach()
+        >>> state = al.Trainer(epochs=2).fit(upper, al.LoaderBatches([(s, y)]))
+        >>> torch.equal(upper(s), net(x))
+        True
     """
 
     def __init__(self, net: ALNetwork, below: int) -> None:
@@ -70,6 +82,9 @@ class UpperLayers(Network):
     def _layers(self) -> list[ALLayer]:
         return self.network.al_layers()[self.below :]
 
+    def _encoders(self) -> list[nn.Module]:
+        return self.network.encoders()[self.below :]
+
     def blocks(self) -> list[nn.Module]:
         blocks, frozen, count = self.network.blocks(), list[nn.Module](), 0
         while count < self.below:
@@ -91,15 +106,12 @@ class UpperLayers(Network):
     def forward(self, s: Any, depth: int | None = None) -> Tensor:
         """Answer from ``s_k`` through some of the upper layers: ``[B, target.size]``."""
         depth = self.check_depth(depth)
-        layers = self._layers()[:depth]
-        for layer in layers:
-            s = layer.f(s)
-        return self.network.decode(layers[-1].bridge(s), self.below + depth)
+        s = encode(self._encoders()[:depth], s)
+        return self.network.decode(self._layers()[depth - 1].bridge(s), self.below + depth)
 
     def exits(self, x: Any) -> Iterator[Tensor]:
-        s = x
-        for depth, layer in enumerate(self._layers(), start=self.below + 1):
-            s = layer.f(s)
+        pairs = zip(self._layers(), encodings(self._encoders(), x), strict=True)
+        for depth, (layer, s) in enumerate(pairs, start=self.below + 1):
             yield self.network.decode(layer.bridge(s), depth)
 
     def inference_modules(self, depth: int) -> list[nn.Module]:

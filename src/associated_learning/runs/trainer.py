@@ -9,14 +9,14 @@ from torch.optim import Optimizer
 
 from associated_learning.errors import InputError
 from associated_learning.network import Network
-from associated_learning.runs.config import RunConfig
-from associated_learning.runs.growing import growth_of
+from associated_learning.runs.config import ResolvedConfig
+from associated_learning.runs.growth import growth_of
 from associated_learning.state.freezing import encoders_in
 from associated_learning.state.optimizers import Schedule
 from associated_learning.state.schedules import make_schedule, turn_schedule
 from associated_learning.training.trainer import Trainer
 
-__all__ = ["choose_device", "make_trainer"]
+__all__ = ["choose_device", "make_trainer", "set_up_torch"]
 
 _OPTIMIZERS: dict[str, type[Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -26,8 +26,8 @@ _OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 
-def make_trainer(config: RunConfig, batches: int, net: Network) -> Trainer:
-    """Make the trainer of resolved settings.
+def make_trainer(config: ResolvedConfig, batches: int, net: Network) -> Trainer:
+    """Make the trainer of a run.
 
     Args:
         config: The settings.
@@ -35,17 +35,16 @@ def make_trainer(config: RunConfig, batches: int, net: Network) -> Trainer:
         net: The network with all its layers, also those that it has yet to grow.
     """
     encoders = len(encoders_in(net))
-    epochs = config.epochs or 1
     optimizer = _OPTIMIZERS[config.optimizer]
     return Trainer(
-        epochs=epochs,
+        epochs=config.epochs,
         optimizer=optimizer,
-        lr=1e-3 if config.lr is None else config.lr,
+        lr=config.lr,
         encoder_lr=_encoder_rates(config, encoders),
         freeze=_frozen(config.freeze),
-        target_warmup=config.target_warmup or 0,
+        target_warmup=config.target_warmup,
         optimizer_options={"weight_decay": config.weight_decay},
-        schedule=_schedules(config, epochs * batches, encoders),
+        schedule=_schedules(config, config.epochs * batches, encoders),
         schedule_every="step",
         clip=config.clip or None,
         precision=torch.bfloat16 if config.precision == "bf16" else None,
@@ -62,21 +61,19 @@ def make_trainer(config: RunConfig, batches: int, net: Network) -> Trainer:
 
 
 def _schedules(
-    config: RunConfig, steps: int, encoders: int
+    config: ResolvedConfig, steps: int, encoders: int
 ) -> Schedule | list[Schedule | None] | None:
     """Return one schedule for all layers, or for each that of its turn."""
     if config.greedy:
         return [turn_schedule(layer, encoders, steps) for layer in range(encoders)]
-    kind = config.schedule or "constant"
-    return make_schedule(kind, steps=steps, warmup=config.warmup or 0)  # type: ignore[arg-type]
+    return make_schedule(config.schedule, steps=steps, warmup=config.warmup)
 
 
-def _encoder_rates(config: RunConfig, count: int) -> float | list[float] | None:
+def _encoder_rates(config: ResolvedConfig, count: int) -> float | list[float] | None:
     """Return the learning rates of the encoders, from the input up."""
     if config.encoder_lr_decay is None:
         return config.encoder_lr
     top = config.lr if config.encoder_lr is None else config.encoder_lr
-    assert top is not None  # the settings are resolved
     return [top * config.encoder_lr_decay ** (count - i) for i in range(1, count + 1)]
 
 
@@ -85,6 +82,13 @@ def _frozen(text: str | None) -> int | list[str]:
     if text is None or text.isdecimal():
         return int(text or 0)
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def set_up_torch(config: ResolvedConfig) -> None:
+    """Set the threads inside operations, and how small a number may be, for all of the process."""
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    torch.set_flush_denormal(config.flush_denormals)
 
 
 def choose_device(name: str) -> torch.device:

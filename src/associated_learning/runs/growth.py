@@ -7,13 +7,13 @@ import copy
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
 from associated_learning.network import ALNetwork, Network
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.config import ResolvedConfig
 from associated_learning.training.growth.rules import Growth
 
 __all__ = ["growth_of", "lowest_layers"]
 
 
-def growth_of(config: RunConfig, whole: Network) -> Growth | None:
+def growth_of(config: ResolvedConfig, whole: Network) -> Growth | None:
     """Return the rules of growth up to a network; None if it is trained as a whole.
 
     The layers to come are those of the network, with the weights that they have there: a grown

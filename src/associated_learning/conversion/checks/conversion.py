@@ -1,0 +1,78 @@
+"""The checks that conversion itself makes: some at once, all of them if asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, get_args
+
+from torch import Tensor
+
+from associated_learning.conversion.checks.batches import check_batches
+from associated_learning.conversion.checks.check import Check, raise_broken
+from associated_learning.conversion.checks.gradients import check_gradients
+from associated_learning.conversion.checks.holdings import check_holdings
+from associated_learning.conversion.checks.reach import check_reach
+from associated_learning.conversion.checks.rows import check_rows
+from associated_learning.conversion.checks.subject import Subject
+from associated_learning.errors import InputError
+
+__all__ = ["Level", "check_conversion", "check_level", "checks_on"]
+
+Level = Literal["quick", "full"]
+_LARGE = 100_000  # numbers of a parameter whose gradient the quick checks leave out
+
+
+def check_level(level: Level) -> None:
+    """Raise InputError if a level of checks is none."""
+    if level not in get_args(Level):
+        raise InputError(f"check={level!r} came; expected one of {', '.join(get_args(Level))}.")
+
+
+def check_conversion(
+    subject: Subject, inputs: Mapping[str, Tensor], level: Level, branches: tuple[str, ...]
+) -> None:
+    """Raise ConversionError if the layers do not compute and learn what the model does.
+
+    Args:
+        subject: Model and layers.
+        inputs: The example.
+        level: "quick" changes two samples and compares gradients in training mode alone, on two
+            samples and without those of large parameters; "full" leaves nothing out.
+        branches: Modules that are known to do something else in training mode.
+    """
+    if any(value.is_meta for value in inputs.values()):
+        return
+    if level == "full":
+        raise_broken(checks_on(subject, inputs, branches))
+        return
+    found = check_holdings(subject)
+    few = subject.arguments.fewer(inputs, 2)
+    if not subject.arguments.linked:
+        found += check_rows(subject, few, (0, 1))
+    found += _learning(subject, few, branches, _LARGE)[:1]
+    raise_broken(found)
+
+
+def checks_on(
+    subject: Subject, inputs: Mapping[str, Tensor], branches: tuple[str, ...]
+) -> list[Check]:
+    """Return all checks, on a batch of any size; see `check_conversion`."""
+    found = check_holdings(subject)
+    count = subject.arguments.count(inputs)
+    if not subject.arguments.linked:
+        if count > 1:
+            found += check_rows(subject, inputs, range(min(count, 8)))
+            found += check_reach(subject, inputs)
+        found += check_batches(subject, inputs)
+    return found + _learning(subject, inputs, branches, None)
+
+
+def _learning(
+    subject: Subject, inputs: Mapping[str, Tensor], branches: tuple[str, ...], most: int | None
+) -> list[Check]:
+    found = []
+    if not branches:
+        found += check_gradients(subject, inputs, in_training=True, most=most)
+    if most is None or not found:
+        found += check_gradients(subject, inputs, in_training=False, most=most)
+    return found

@@ -1,0 +1,144 @@
+"""What a user may choose about b, g, h and the losses of an AL form: one value for all of it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypedDict, TypeVar
+
+from torch import Tensor, nn
+
+from associated_learning.conversion.partners import BridgeKind
+from associated_learning.errors import InputError, nearest
+from associated_learning.layer import PerLayer
+from associated_learning.models.activations import Activation
+
+__all__ = ["ALKeywords", "ALOptions", "LocalLoss", "flat", "with_keywords"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+LocalLoss = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ALOptions:
+    """What Algorithm 1 puts beside the encoders, and what the layers learn by.
+
+    `al_form`, `convert` and `plan` take each field as a keyword, or the whole value as
+    ``options``. Where an attribute may be a list, it holds one entry for each layer.
+
+    Attributes:
+        latent: ``D_1 .. D_L``, the widths of the latents t (Tables 7 and 8: 128), or one for
+            all.
+        readout: From each ``s_i`` to a vector: a module for each layer, or one for all (it
+            must then hold no parameters). None chooses by the shape of ``s_i``: the masked mean
+            for sequences (section 2.1.1) and the means of a grid for images, so that bridges
+            stay small.
+        bridge: "linear", "activated" or "mlp"; see `make_bridge`.
+        bridge_hidden: Width between the two maps of an "mlp" bridge.
+        activation: Nonlinearity of g and h, and of the bridges that have one (tanh in section
+            2.1; sigmoid in the released image code). ``h_1`` has none where it gives logits.
+        decoder_activation: Nonlinearity of h, if it is not that of g.
+        linear_decoders: True gives ``h_2 .. h_L`` no nonlinearity (the later released code).
+        bias: Whether b, g and h have biases.
+        association: Loss of ``b_i(s_i)`` against ``t_i`` in the place of Equation 3's, such as
+            `contrastive_loss`.
+        detach_target: See `associated_loss`: False lets g learn from the associated loss.
+        stop_gradients: See `ALLayer`; one for each layer, or one for all.
+        use_associated: See `ALLayer`; one for each layer, or one for all.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> small = al.ALOptions(latent=8, bridge="activated")
+        >>> x, encoders = torch.randn(2, 4), [nn.Linear(4, 8), nn.Linear(8, 8)]
+        >>> net = al.al_form(encoders, x, al.Classes(3), options=small, bias=False)
+        >>> net.layers[1].b
+        Sequential(
+          (0): Linear(in_features=8, out_features=8, bias=False)
+          (1): Tanh()
+        )
+    """
+
+    latent: PerLayer[int] = 128
+    readout: PerLayer[nn.Module] | None = None
+    bridge: BridgeKind = "linear"
+    bridge_hidden: int = 1280
+    activation: Activation = "tanh"
+    decoder_activation: Activation | None = None
+    linear_decoders: bool = False
+    bias: bool = True
+    association: LocalLoss | None = None
+    detach_target: bool = True
+    stop_gradients: PerLayer[bool] = True
+    use_associated: PerLayer[bool] = True
+
+
+class ALKeywords(TypedDict, total=False):
+    """The fields of `ALOptions` as keywords, for type checkers; a test holds the two together."""
+
+    latent: PerLayer[int]
+    readout: PerLayer[nn.Module] | None
+    bridge: BridgeKind
+    bridge_hidden: int
+    activation: Activation
+    decoder_activation: Activation | None
+    linear_decoders: bool
+    bias: bool
+    association: LocalLoss | None
+    detach_target: bool
+    stop_gradients: PerLayer[bool]
+    use_associated: PerLayer[bool]
+
+
+def flat(function: F) -> F:
+    """Let ``help`` and editors show all fields of `ALOptions` as keywords of a function.
+
+    Args:
+        function: Its last parameter is ``**keywords: Unpack[ALKeywords]``.
+    """
+    signature = inspect.signature(function)
+    *own, _ = signature.parameters.values()
+    options = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
+        )
+        for field in fields(ALOptions)
+    ]
+    function.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]
+    return function
+
+
+def with_keywords(
+    options: ALOptions | None, keywords: Mapping[str, Any], function: Callable[..., Any]
+) -> ALOptions:
+    """Return options with some of them changed, as the caller of a `flat` function wishes.
+
+    Args:
+        options: What to begin with; None for the defaults.
+        keywords: The changes, by name.
+        function: The function that got them.
+
+    Raises:
+        InputError: There is no such option.
+
+    Example:
+        >>> import associated_learning as al
+        >>> with_keywords(ALOptions(latent=8), {"bias": False}, al.al_form).latent
+        8
+        >>> with_keywords(None, {"latnet": 8}, al.al_form)
+        Traceback (most recent call last):
+        ...
+        associated_learning.errors.InputError: al_form has no argument 'latnet'. Did you mean ...
+    """
+    known = inspect.signature(function).parameters
+    options = ALOptions() if options is None else options
+    own = {field.name for field in fields(options)}
+    for name in keywords:
+        if name not in own:
+            raise InputError(
+                f"{function.__name__} has no argument {name!r}.{nearest(name, known)} "
+                f"Expected one of {', '.join(known)}."
+            )
+    return replace(options, **keywords)

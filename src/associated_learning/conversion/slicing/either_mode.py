@@ -1,0 +1,164 @@
+"""What layers do in training, where a taken-apart forward does something else then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from associated_learning.conversion.cutting.body import Cut, find_body
+from associated_learning.conversion.cutting.candidates import best_time
+from associated_learning.conversion.cutting.faults import faults_at, head_faults
+from associated_learning.conversion.cutting.head import Head, head_begins
+from associated_learning.conversion.slicing.program import LayerProgram
+from associated_learning.conversion.slicing.script import Script
+from associated_learning.conversion.slicing.slicing import make_programs
+from associated_learning.conversion.tracing.arguments import Arguments
+from associated_learning.conversion.tracing.call import Call, Recording
+from associated_learning.conversion.tracing.flow import Flow
+from associated_learning.conversion.tracing.record import record
+from associated_learning.conversion.tracing.rows import Rows
+from associated_learning.errors import AssociatedLearningError, ConversionError, Fault
+
+__all__ = ["TrainingPrograms", "training_programs"]
+
+_DRAWN = "LayerDrop, stochastic depth"
+_SEEDS = 4  # runs that show whether a forward draws which way it takes
+
+
+class TrainingPrograms(NamedTuple):
+    """What the layers do in training.
+
+    Attributes:
+        programs: One a layer; None if it is what they do in evaluation.
+        constants: Tensors that no module has registered, by path.
+        notes: What to say of it.
+        features: What went into the head in the run that they repeat.
+        left_out: The module whose way in training they do not take; empty if there is none.
+    """
+
+    programs: list[LayerProgram] | None
+    constants: dict[str, Tensor]
+    notes: tuple[str, ...]
+    features: Tensor | None
+    left_out: str = ""
+
+
+class _Found(NamedTuple):
+    script: Script
+    cuts: list[Cut]
+
+
+def training_programs(
+    script: Script, cuts: Sequence[Cut], arguments: Arguments, head: Head
+) -> TrainingPrograms:
+    """Return what layers do in training, by runs of the model in training mode.
+
+    Where its forward draws which way it takes (LayerDrop), or cannot be taken apart there, they do
+    what they do in evaluation, and the notes say so.
+
+    Args:
+        script: The steps of the run in evaluation mode.
+        cuts: The cuts, the last at the head.
+        arguments: How a batch becomes the model's inputs.
+        head: The head.
+    """
+    own = script.recording
+    try:
+        run = _in_training(own, 0)
+    except Exception as error:  # BatchNorm on too small an example, or a model that wants labels
+        return _like_evaluation(
+            f"the model does not run in training mode on the example ({_first_line(error)}): what "
+            "its forward does in training alone was not seen"
+        )
+    times = [cut.time for cut in cuts]
+    place = _differs(own.root, run.root, times) or "the model itself"
+    try:
+        found = _find(run, script, cuts, arguments, head)
+    except AssociatedLearningError as error:
+        other = [_in_training(own, seed) for seed in range(1, _SEEDS)]
+        draws = any(_differs(run.root, again.root, times) for again in other)
+        return _like_evaluation(place, _DRAWN if draws else _first_line(error))
+    if found.script.steps == script.steps:
+        return _like_evaluation()
+    for seed in range(1, _SEEDS):
+        if not _takes_the_same_way(found, _in_training(own, seed), (script, cuts, arguments, head)):
+            return _like_evaluation(place, _DRAWN)
+    programs = make_programs(found.script, found.cuts, arguments)
+    note = f"in training, the forward of {place} takes another way, and the layers take it too"
+    features = found.cuts[-1].s.tensor
+    return TrainingPrograms(programs, found.script.constants, (note,), features)
+
+
+def _takes_the_same_way(found: _Found, run: Recording, how: Any) -> bool:
+    try:
+        return bool(_find(run, *how).script.steps == found.script.steps)
+    except AssociatedLearningError:
+        return False
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1].strip(" -") if str(error) else type(error).__name__
+
+
+def _like_evaluation(what: str = "", why: str = "") -> TrainingPrograms:
+    said = (
+        f"in training, the forward of {what} takes another way ({why}); the layers always take "
+        "that of evaluation"
+        if why
+        else what
+    )
+    return TrainingPrograms(None, {}, (said,) if said else (), None, what if why else "")
+
+
+def _in_training(own: Recording, seed: int) -> Recording:
+    args, kwargs = own.root.args, own.root.kwargs
+    return record(own.model, args, kwargs, own.inputs, in_training=True, seed=seed)
+
+
+def _find(
+    run: Recording, script: Script, cuts: Sequence[Cut], arguments: Arguments, head: Head
+) -> _Found:
+    """Cut a run in training mode where the run in evaluation mode is cut.
+
+    Raises:
+        ConversionError: It cannot be cut there.
+    """
+    flow = Flow(run, arguments.data(run.inputs))
+    body = find_body(flow, head_begins(run, head), Rows(run))
+    known, calls = script.recording.by_path(), run.by_path()
+    places: list[Cut] = []
+    faults = head_faults(body)
+    for cut in cuts[:-1]:
+        call = calls.get(cut.name)
+        if call is None:
+            faults.append(Fault(cut.name, "it is not called in training", "Cut elsewhere."))
+            continue
+        after = cut.time == known[cut.name].end + 1
+        time = call.end + 1 if after else best_time(body, call)
+        faults += faults_at(body, cut.name, time)
+        s = body.activation(time)
+        if s is not None:
+            places.append(Cut(cut.name, time, s))
+    if faults:
+        raise ConversionError(faults)
+    places.append(Cut("the head", body.end, body.features))
+    found = Script(body, [cut.time for cut in places])
+    if found.faults:
+        raise ConversionError(found.faults)
+    return _Found(found, places)
+
+
+def _differs(call: Call, other: Call, times: Sequence[int]) -> str:
+    """Return the place of the first taken-apart forward that makes other calls in training."""
+    if not any(call.begin < time <= call.end for time in times):
+        return ""
+    calls = [child for child in call.children if child.begin < times[-1]]
+    for child, twin in zip(calls, other.children, strict=False):
+        if child.target != twin.target:
+            return call.place
+        inside = _differs(child, twin, times)
+        if inside:
+            return inside
+    return call.place if len(other.children) != len(call.children) else ""

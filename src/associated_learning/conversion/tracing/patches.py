@@ -1,0 +1,158 @@
+"""What a recorder listens to: calls that no torch function mode sees, while a model runs."""
+
+from __future__ import annotations
+
+import builtins
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import CodeType, FunctionType
+from typing import Any, Protocol
+from unittest import mock
+
+import numpy as np
+from torch import Tensor, nn
+from torch.autograd.function import Function
+
+from associated_learning.conversion.tracing.opaque import (
+    namespaces,
+    opaque_functions,
+    warning_methods,
+    whole_functions,
+)
+from associated_learning.conversion.tracing.sizes import followed, is_traced
+
+__all__ = ["Listener", "listening"]
+
+_BUILTINS = ("min", "max", "sum", "divmod")
+_MATH = ("sqrt", "log", "log2", "log10", "exp", "pow", "gcd", "prod", "isqrt", "fsum", "sin", "cos")
+_NUMPY = ("sqrt", "log", "log2", "exp", "ceil", "floor", "prod", "power", "maximum", "minimum")
+
+
+class Listener(Protocol):
+    """What hears of the calls."""
+
+    def module(
+        self, original: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any
+    ) -> Any:
+        """Run a module, and write it down."""
+
+    def function(self, function: Callable[..., Any], *, opaque: bool) -> Callable[..., Any]:
+        """Return what stands in for a function that is written down as one call."""
+
+    def applied(self, original: Callable[..., Any], kind: type, args: Any, kwargs: Any) -> Any:
+        """Apply an autograd function, and write it down as one call."""
+
+
+@contextmanager
+def listening(listener: Listener, model: nn.Module) -> Iterator[None]:
+    """Let a listener hear of every call of a module, an opaque or an autograd function."""
+    original = nn.Module.__call__
+    seen = namespaces(model)
+
+    def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return listener.module(original, module, args, kwargs)
+
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(nn.Module, "__call__", call))
+        stack.enter_context(_applied(listener))
+        for namespace, name, function in opaque_functions(seen):
+            stack.enter_context(
+                _replaced(namespace, name, listener.function(function, opaque=True))
+            )
+        for namespace, name, function in whole_functions(seen):
+            stack.enter_context(
+                _replaced(namespace, name, listener.function(function, opaque=False))
+            )
+        for namespace in seen:
+            for name, stand_in in _STAND_INS.items():
+                if name not in namespace:
+                    stack.enter_context(_replaced(namespace, name, stand_in))
+        for library, names in ((math, _MATH), (np, _NUMPY)):
+            for name in names:
+                function = followed(getattr(library, name))
+                stack.enter_context(mock.patch.object(library, name, function))
+        for holder, name, function in _cached(seen):
+            stack.enter_context(_replaced(holder, name, function))
+        for kind, method in warning_methods(model):
+            stack.enter_context(mock.patch.object(kind, method))
+        yield
+
+
+@contextmanager
+def _replaced(namespace: dict[str, Any], name: str, value: Any) -> Iterator[None]:
+    """Give a global name another value; its own is restored, and no other name is touched."""
+    missing = object()
+    before = namespace.get(name, missing)
+    namespace[name] = value
+    try:
+        yield
+    finally:
+        if before is missing:
+            del namespace[name]
+        else:
+            namespace[name] = before
+
+
+def _cached(seen: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, Any]]:
+    """Yield cached functions as they are without their caches, which know plain sizes only.
+
+    A cache that an earlier run has filled (einops keeps the shapes it computed) would hand the
+    recording numbers of unknown origin.
+    """
+    einops = sys.modules.get("einops.einops")
+    for namespace in [*seen, *([vars(einops)] if einops is not None else [])]:
+        for name, value in list(namespace.items()):
+            if hasattr(value, "cache_info") and hasattr(value, "__wrapped__"):
+                yield namespace, name, value.__wrapped__
+
+
+def _length(value: Any) -> int:
+    """Stand in for ``len``, which would make a plain number of a tensor's size."""
+    return value.shape[0] if isinstance(value, Tensor) and value.dim() else len(value)
+
+
+def _range(*limits: Any) -> range:
+    """Stand in for ``range``, which asks a traced number for nothing."""
+    return range(*(int(limit) if is_traced(limit) else limit for limit in limits))
+
+
+_STAND_INS: dict[str, Callable[..., Any]] = {
+    "len": _length,
+    "range": _range,
+    **{name: followed(getattr(builtins, name)) for name in _BUILTINS},
+}
+
+
+@contextmanager
+def _applied(listener: Listener) -> Iterator[None]:
+    """Hear of ``Function.apply`` of every class, also where it was kept under another name.
+
+    ``reverse = Reverse.apply`` is bound once, when a file is imported; so the code of the one
+    function behind all of them is exchanged, for as long as the recording takes.
+    """
+    function: FunctionType = Function.__dict__["apply"].__func__
+    original, scope = function.__code__, function.__globals__
+    untouched = FunctionType(original, scope, "apply", None, function.__closure__)
+    scope[_HOOK] = lambda kind, args, kwargs: listener.applied(untouched, kind, args, kwargs)
+    function.__code__ = _code_with_hook()
+    try:
+        yield
+    finally:
+        function.__code__ = original
+        del scope[_HOOK]
+
+
+_HOOK = "_associated_learning_applied"
+
+
+def _code_with_hook() -> CodeType:
+    """Return code that calls the hook, with the one free variable that ``apply`` has."""
+    __class__ = Function
+
+    def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        return _associated_learning_applied(cls, args, kwargs)  # type: ignore[name-defined] # noqa: F821
+        return __class__  # type: ignore[unreachable]
+
+    return apply.__code__

@@ -1,0 +1,33 @@
+"""From the settings of a run to the options of its AL form."""
+
+from __future__ import annotations
+
+from associated_learning.conversion.options import ALOptions
+from associated_learning.losses.contrast import contrastive_loss
+from associated_learning.runs.config import ResolvedConfig
+from associated_learning.runs.settings.setting import numbers
+
+__all__ = ["al_options"]
+
+
+def al_options(config: ResolvedConfig) -> ALOptions:
+    """Return what all models with these settings have beside their encoders, but readouts.
+
+    Args:
+        config: The settings.
+    """
+    return ALOptions(
+        latent=_latents(config),
+        bridge=config.bridge,  # type: ignore[arg-type]
+        bridge_hidden=config.bridge_hidden,
+        activation=config.coder_activation,
+        bias=config.coder_bias,
+        association=contrastive_loss if config.association == "contrast" else None,
+        detach_target=config.detach_target,
+    )
+
+
+def _latents(config: ResolvedConfig) -> int | list[int]:
+    if config.latents is None:
+        return config.latent
+    return numbers("latents", config.latents)

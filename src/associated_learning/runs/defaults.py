@@ -1,0 +1,132 @@
+"""The defaults that depend on the network family and the method (Tables 7 and 8, section 6.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from associated_learning.errors import CheckpointError, InputError
+from associated_learning.runs.config import ResolvedConfig, RunConfig
+from associated_learning.runs.settings.model import FAMILIES
+from associated_learning.runs.unused_settings import AL_ONLY, check_unused
+
+__all__ = ["family_default", "resolved", "restored"]
+
+_SHARED: dict[str, Any] = {
+    "dropout": 0.1,  # the released AL code's, and the same for both methods, unlike there
+    "embedding_dropout": 0.0,
+    "batch_norm": False,
+    "balance": "flops",
+    "schedule": "constant",
+    "warmup": 0.0,
+    "clip": 0.0,
+    "patience": 5,
+    "target_warmup": 0,
+    "latent": 128,
+    "bridge": "linear",
+    "bridge_hidden": 1280,  # the released TensorFlow code
+    "coder_activation": "tanh",
+    "association": "squared",
+}
+# Learning rates, batches, clipping: Tables 7 and 8, section 6.6. Widths: the BP network's; the
+# AL network's where they differ stand in _AL.
+_FAMILY: dict[str, dict[str, Any]] = {
+    "mlp": {"hidden": 256, "num_layers": 3, "lr": 1e-3, "batch_size": 64, "epochs": 30},
+    "cnn": {"lr": 1e-4, "batch_size": 128, "epochs": 200, "schedule": "milestones"},
+    "vgg": {"lr": 1e-4, "batch_size": 128, "epochs": 200, "schedule": "milestones",
+            "batch_norm": True},
+    "bilstm": {"hidden": 350, "num_layers": 2, "embedding_dim": 300, "lr": 1e-4, "batch_size": 64,
+               "epochs": 50, "clip": 5.0},
+    "transformer": {"hidden": 512, "num_layers": 2, "embedding_dim": 300, "lr": 2.5e-4,
+                    "batch_size": 128, "epochs": 50},
+    # for pretrained weights; fresh ones learn faster at --encoder-lr 1e-3
+    "hf": {"lr": 1e-3, "encoder_lr": 5e-5, "batch_size": 32, "epochs": 3, "clip": 1.0,
+           "schedule": "linear", "warmup": 0.1, "dropout": None, "embedding_dropout": None},
+}  # fmt: skip
+_AL: dict[str, dict[str, Any]] = {
+    "mlp": {},
+    "cnn": {"latent": 256, "readout": "pooled", "association": "contrast"},
+    "vgg": {"latent": 300, "readout": "grid", "association": "contrast"},
+    "bilstm": {"hidden": 300, "readout": "state-sum"},
+    "transformer": {"hidden": 256, "readout": "mean"},
+    "hf": {"encoder_lr": 2e-4, "target_warmup": 500},
+}
+
+
+def resolved(config: RunConfig) -> ResolvedConfig:
+    """Return the settings with every None that has a default of the model filled in.
+
+    Raises:
+        InputError: A setting came that the model or the method would not read.
+
+    Example:
+        >>> resolved(RunConfig(model="bilstm")).hidden, resolved(RunConfig(model="cnn")).lr
+        (300, 0.0001)
+    """
+    if isinstance(config, ResolvedConfig):
+        return config
+    check_unused(config)
+    return _filled(config)
+
+
+def restored(values: Mapping[str, Any]) -> ResolvedConfig:
+    """Return the settings of an older run, from what `RunConfig.to_json` gave.
+
+    What was not decided then, or had no name, is what it meant.
+
+    Raises:
+        CheckpointError: They are foreign.
+
+    Example:
+        >>> restored({"model": "cnn"}).association, resolved(RunConfig(model="cnn")).association
+        ('squared', 'contrast')
+    """
+    before: dict[str, Any] = {"association": "squared"}
+    if values.get("model") == "vgg":
+        before["batch_norm"] = values.get("method") == "bp"
+    try:
+        return _filled(RunConfig(**{**before, **values}))
+    except (TypeError, InputError) as error:
+        raise CheckpointError(
+            f"the settings of the run are of another version of this library ({error})."
+        ) from error
+
+
+def _filled(config: RunConfig) -> ResolvedConfig:
+    defaults = dict(_defaults(config.family, config.method))
+    if config.grow_from is not None:
+        defaults["patience"] = 0
+    if config.vectors is not None:
+        defaults["embedding_dim"] = None  # that of the vectors
+    given = config.to_json()
+    filled = {name: value for name, value in defaults.items() if given[name] is None}
+    return ResolvedConfig(**{**given, **filled})
+
+
+def family_default(name: str) -> str | None:
+    """Return the defaults of a setting by family, for the help; None where no family has one.
+
+    Example:
+        >>> family_default("clip"), family_default("patience"), family_default("stages")
+        ('0.0; bilstm 5.0, hf 1.0', '5', None)
+        >>> family_default("hidden")
+        'mlp 256, bilstm 300 (bp 350), transformer 256 (bp 512)'
+    """
+    shared = _SHARED.get(name)
+    by_family = {family: _both(name, family) for family in (*FAMILIES, "hf")}
+    own = ", ".join(
+        f"{family} {text}" for family, text in by_family.items() if text and text != str(shared)
+    )
+    return "; ".join(part for part in ("" if shared is None else str(shared), own) if part) or None
+
+
+def _both(name: str, family: str) -> str:
+    al, bp = (_defaults(family, method).get(name) for method in ("al", "bp"))
+    if al is None:
+        return "" if bp is None else f"(bp {bp})"
+    return f"{al}" if bp in (None, al) or name in AL_ONLY else f"{al} (bp {bp})"
+
+
+def _defaults(family: str, method: str) -> Mapping[str, Any]:
+    own = _AL[family] if method == "al" else {}
+    return {**_SHARED, **_FAMILY[family], **own}

@@ -1,0 +1,60 @@
+"""The settings of a run's data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from associated_learning.runs.settings.setting import setting
+
+__all__ = ["DataSettings"]
+
+_setting = partial(setting, "Data")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """Which data a run reads, and how they are treated."""
+
+    data: str = _setting(
+        "digits",
+        "digits, fashion_mnist, cifar10, ag_news, imdb, sst2 or dbpedia_14; or a CSV, JSONL or "
+        "Parquet file, or a folder with one folder of images per class.",
+    )
+    data_root: str | None = _setting(
+        None, "Folder with NAME/SPLIT.parquet files; without it the Hugging Face hub."
+    )
+    test_data: str | None = _setting(None, "Your own data: file or folder for testing.")
+    text_column: str | None = _setting(None, "Your own data: the column of the texts.")
+    label_column: str | None = _setting(None, "Your own data: the column of the labels.")
+    limit_train: int | None = _setting(
+        None, "Use at most this many training samples, classes in proportion.", least=1
+    )
+    validation_fraction: float = _setting(
+        0.1,
+        "Share of the training data to choose the best epoch by.",
+        least=0.001,
+        most=0.9,
+    )
+    data_seed: int = _setting(0, "Keys splits, subset and label noise.", least=0)
+    label_noise: float = _setting(
+        0.0, "Share of training labels replaced at random (section 3.4).", least=0, most=1
+    )
+    augment: bool = _setting(
+        False, "Crop, flip and brighten training images at random (section 6.6)."
+    )
+    image_size: int | None = _setting(
+        None, "Resize images to this side; needed where their sizes differ.", least=1
+    )
+    vectors: str | None = _setting(None, "Word vectors in GloVe's text format (.txt, .gz, .zip).")
+    vocabulary_size: int = _setting(
+        30_000, "Number of most frequent training words that are known.", least=1
+    )
+    max_length: int | None = _setting(None, "Cut texts to this many tokens.", least=1)
+    remove_stop_words: bool = _setting(False, "Leave out English stop words.")
+    vector_shift: int = _setting(
+        0,
+        "Give each word the vector of the word this many ranks below; 2 is the defect of the "
+        "released code.",
+        least=0,
+    )

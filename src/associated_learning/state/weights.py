@@ -1,0 +1,95 @@
+"""Weights of a network as files: one for each part, in the safetensors format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from associated_learning.errors import CheckpointError
+from associated_learning.network import Network
+from associated_learning.state.files import open_regular
+
+__all__ = ["load_weights", "packed_tensor", "read_tensors", "save_weights", "write_weights"]
+
+
+def save_weights(net: Network, folder: Path) -> None:
+    """Write every part of a network to ``folder/NAME.safetensors``; the folder is made.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> al.save_weights(al.BPNetwork(nn.Linear(4, 2), al.Classes(2)), folder)
+        >>> [path.suffix for path in folder.iterdir()]
+        ['.safetensors']
+    """
+    write_weights({name: part.state_dict() for name, part in net.parts().items()}, folder)
+
+
+def write_weights(weights: Mapping[str, Mapping[str, Tensor]], folder: Path) -> None:
+    """Write the tensors of every part to ``folder/NAME.safetensors``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, tensors in weights.items():
+        tensors_now = {key: packed_tensor(tensor) for key, tensor in tensors.items()}
+        save_file(tensors_now, folder / f"{name}.safetensors")
+
+
+def load_weights(net: Network, folder: Path) -> None:
+    """Read what `save_weights` wrote, in place; nothing is changed unless all of it fits.
+
+    Raises:
+        CheckpointError: A file is missing, truncated, or of another network.
+
+    Example:
+        >>> import pathlib, tempfile, torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> one, two = (al.BPNetwork(nn.Linear(4, 2), al.Classes(2)) for _ in range(2))
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> al.save_weights(one, folder)
+        >>> al.load_weights(two, folder)
+        >>> torch.equal(one(torch.ones(3, 4)), two(torch.ones(3, 4)))
+        True
+    """
+    parts = net.parts()
+    found = {name: read_tensors(folder / f"{name}.safetensors") for name in parts}
+    for name, part in parts.items():
+        _check_fits(folder / f"{name}.safetensors", part, found[name])
+    for name, part in parts.items():
+        part.load_state_dict(found[name])
+
+
+def packed_tensor(tensor: Tensor) -> Tensor:
+    """Return a tensor as a file can hold it."""
+    # A copy, because safetensors refuses tensors that share memory (tied weights do).
+    return tensor.detach().cpu().contiguous().clone()
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file. Raises CheckpointError if it cannot be read."""
+    try:
+        open_regular(path).close()  # a pipe by that name would hang
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError, KeyError) as error:  # a type that torch does not have
+        raise CheckpointError(
+            f"{path} cannot be read ({error}); it is missing, truncated or no safetensors file. "
+            "Use another checkpoint of the run, or train again."
+        ) from error
+    return tensors
+
+
+def _check_fits(path: Path, part: nn.Module, found: dict[str, Tensor]) -> None:
+    expected = {key: list(tensor.shape) for key, tensor in part.state_dict().items()}
+    came = {key: list(tensor.shape) for key, tensor in found.items()}
+    if came != expected:
+        keys = sorted({*came, *expected})
+        key = next(key for key in keys if came.get(key) != expected.get(key))
+        raise CheckpointError(
+            f"{path} is of another network: {key} has shape {came.get(key, 'none')}, expected "
+            f"{expected.get(key, 'none')}. Build the network with the settings of that run."
+        )

@@ -1,0 +1,128 @@
+"""What a taken-apart forward does in training alone, the layers do in training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import associated_learning as al
+from conversion.oracle import TARGET, Maps, check_as_the_model
+
+X = torch.randn(6, 8)
+
+
+class Number(Maps):
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.b(self.a(x) * (0.5 if self.training else 0.25))
+        scores: Tensor = self.out(self.c(h.relu()).relu())
+        return scores
+
+
+class Statistics(Maps):
+    def forward(self, x: Tensor) -> Tensor:
+        zeros, ones = torch.zeros(16), torch.ones(16)
+        h = F.batch_norm(self.b(self.a(x)), zeros, ones, None, None, self.training)
+        scores: Tensor = self.out(self.c(h).relu())
+        return scores
+
+
+class Noise(Maps):
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.a(x)
+        if self.training:
+            h = F.dropout(h + 0.1 * torch.randn_like(h), 0.5)
+        scores: Tensor = self.out(self.c(self.b(h).relu()).relu())
+        return scores
+
+
+class Sampling(Maps):
+    """A variational autoencoder, whose evaluation cannot be differentiated."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.a(x).relu()
+        mean, std = self.b(h), torch.exp(0.5 * self.c(h))
+        if self.training:
+            std = torch.randn_like(std).mul(std)
+        scores: Tensor = self.out(std.add_(mean))
+        return scores
+
+
+class Both(Maps):
+    """Makes a value below the cut in training that is used above it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, scale = self.a(x), torch.ones(x.shape[0], 1)
+        if self.training:
+            scale = torch.rand(x.shape[0], 1)
+        scores: Tensor = self.out(self.c(self.b(h).relu()).relu() * scale)
+        return scores
+
+
+@pytest.mark.parametrize("model", [Number, Statistics, Noise, Both])
+def test_layers_take_the_way_of_their_mode(model: type[nn.Module]) -> None:
+    net = check_as_the_model(model(), X, torch.randn(3, 8), at=["b", "c"])
+    if model is not Statistics:
+        assert "takes another way, and the layers take it too" in str(net.plan)
+
+
+def test_an_evaluation_that_cannot_be_differentiated_trains() -> None:
+    y = torch.arange(6) % 3
+    stem = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU())
+    model = nn.ModuleDict({"stem": stem, "top": Sampling()})
+    model.forward = lambda x: model["top"](model["stem"](x))  # type: ignore[method-assign]
+    net = al.convert(model, X, target=TARGET, at=["stem.2", "top"], head=["top.out"])
+    al.Trainer(epochs=1).fit(net, al.LoaderBatches([(X, y)]))
+
+
+class Dropped(Maps):
+    """Stochastic depth: it draws which way it takes."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.a(x)
+        for block in (self.b, self.c, self.b):
+            if self.training and torch.rand(()) < self.p:
+                continue
+            h = block(h).relu()
+        scores: Tensor = self.out(h)
+        return scores
+
+
+def test_a_forward_that_draws_its_way_is_told() -> None:
+    plan = al.plan(Dropped(0.5), X, at=["b"])
+    assert "(LayerDrop, stochastic depth); the layers always take that of evaluation" in str(plan)
+    check_as_the_model(Dropped(0.0), X, at=["b"])  # what it draws changes nothing
+
+
+def test_layers_in_different_modes_are_refused_where_that_matters() -> None:
+    net = al.convert(Both(), X, target=TARGET, at=["b", "c"])
+    net.train()
+    net.al_layers()[0].eval()
+    s: Any = net.al_layers()[0].f(X)
+    with pytest.raises(al.InputError, match="put all layers into one mode"):
+        for layer in net.al_layers()[1:]:
+            s = layer.f(s)
+
+
+def test_a_head_inside_a_module_that_looks_at_the_data() -> None:
+    class Classifier(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.fc = nn.LayerNorm(16), nn.Linear(16, 3)
+
+        def forward(self, h: Tensor) -> Tensor:
+            scores: Tensor = self.fc(self.norm(h.clamp(-1, 1) if h.abs().max() > 3 else h))
+            return scores
+
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), Classifier())
+    assert al.plan(model, X).dropped == ("3",)
+    with pytest.raises(al.ConversionError, match="3: its forward depends on the content"):
+        al.plan(model, X, head=["3.fc"])
+    assert al.plan(model, X, head=None).dropped == ()

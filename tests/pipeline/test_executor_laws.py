@@ -1,0 +1,239 @@
+"""Every executor crossed with every law of training: whatever trains, ends with the same bits."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import associated_learning as al
+from associated_learning.state.history import TrainingState
+from associated_learning.training.callbacks import Callback
+from executors import SEQUENTIAL, End, ExecutorCase, Fit, parameters
+from growing import after, layer
+from pipeline_runs import digests
+
+every_executor = pytest.mark.parametrize("case", parameters())
+
+LONG = {"batches": 67}  # three epochs of them: 201 updates
+
+
+class KilledError(Exception):
+    pass
+
+
+class Kill(Callback):
+    """Ends the run as an error would, at a batch or where the network grew."""
+
+    def __init__(self, step: int, event: str = "batch") -> None:
+        self.step, self.event = step, event
+
+    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+        self._hear(state, "batch")
+
+    def grown(self, state: TrainingState) -> None:
+        self._hear(state, "grown")
+
+    def _hear(self, state: TrainingState, event: str) -> None:
+        if (state.step, event) == (self.step, self.event):
+            raise KilledError
+
+
+class Interrupt(Callback):
+    """Does at batch 10 what a cluster does that wants its machine back; Ctrl-C is the same."""
+
+    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+        if state.step == 10:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Listener(Callback):
+    """Keeps what every batch tells."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, list[dict[str, float]]]] = []
+
+    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+        self.heard.append((state.step, losses))
+
+
+def trained(case: ExecutorCase, folder: Path | None, *, heard: Any = None, **options: Any) -> End:
+    """Train to the end; return the end of rank 0, that of all others."""
+    (ends,) = case.train(Fit(folder, options, heard))
+    for end in ends:
+        assert isinstance(end, End), end
+        same_weights(end, ends[0])  # type: ignore[arg-type]
+        assert end.progress == ends[0].progress  # type: ignore[union-attr]
+    return ends[0]  # type: ignore[return-value]
+
+
+def broken(
+    case: ExecutorCase,
+    folder: Path,
+    callback: Callback | None = None,
+    *,
+    poison: int = 0,
+    **options: Any,
+) -> list[str]:
+    """Train to an error; return what each rank raised."""
+    (ends,) = case.train(Fit(folder, options, callback, poison))
+    assert all(isinstance(end, str) for end in ends), ends
+    return ends  # type: ignore[return-value]
+
+
+def same_weights(one: End, other: End) -> None:
+    assert one.weights.keys() == other.weights.keys()
+    for name, value in one.weights.items():
+        assert (value == other.weights[name]).all(), name
+
+
+@functools.cache
+def _oracle(device: str, law: str) -> tuple[dict[str, str], End]:
+    """Return digests and the end of the same run in one process, without stages."""
+    with tempfile.TemporaryDirectory() as folder:
+        case = ExecutorCase(SEQUENTIAL.executor, device=device)
+        end = trained(case, Path(folder), heard=Listener(), **OPTIONS[law])
+        return digests(Path(folder)), end
+
+
+def oracle(case: ExecutorCase, law: str) -> dict[str, str]:
+    return _oracle(case.device, law)[0]
+
+
+def halved(optimizer: Any) -> Any:
+    return torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5)
+
+
+def cosine(optimizer: Any) -> Any:
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 60)
+
+
+def plateau(optimizer: Any) -> Any:
+    kind = torch.optim.lr_scheduler.ReduceLROnPlateau
+    return kind(optimizer, mode="max", patience=0, factor=0.5)
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "schedule by epoch": {"schedule": halved},
+    "schedule by step": {"schedule": cosine, "schedule_every": "step"},
+    "schedule by score": {"schedule": plateau},
+    "precision": {"precision": torch.bfloat16},
+    "freeze": {"freeze": 2},
+    "target_warmup": {"target_warmup": 3},
+    "save_every": {"save_every": 7},
+    "optimizer": {"optimizer": torch.optim.SGD, "optimizer_options": {"momentum": 0.9}},
+    "rates": {"lr": [0.1, 0.01, 0.001, 0.1], "encoder_lr": 0.05},
+}
+# layers that come after epochs 1, 2 and 4, the lower ones frozen when they stand still
+GROWTH = al.Growth(make=layer, max_layers=4, when=after(1, 2, 4), layer_patience=2, settle=0.5)
+OPTIONS: dict[str, dict[str, Any]] = {
+    "bits": LONG,
+    "resume": {"save_every": 5},
+    "interrupt": {"epochs": 8},
+    "patience": {"epochs": 30, "patience": 2, "lr": 0.5},
+    "growth": {"growth": GROWTH, "batches": 20},
+    **SETTINGS,
+}
+
+
+@every_executor
+def test_equal_bits(case: ExecutorCase, tmp_path: Path) -> None:
+    """Weights, BatchNorm, Adam and schedules after 201 updates with dropout and clipping."""
+    end = trained(case, tmp_path, heard=Listener(), **LONG)
+    found, (expected, sequential) = digests(tmp_path), _oracle(case.device, "bits")
+    assert found == expected
+    assert len(found) == 4 + 4 + 1  # layers, optimizers, and all the rest
+    assert end.records == sequential.records  # losses, scores of validation, rates
+    assert end.heard == sequential.heard
+    assert [step for step, _ in end.heard] == list(range(1, 202))
+
+
+@every_executor
+def test_equal_digests_mean_something(case: ExecutorCase, tmp_path: Path) -> None:
+    """Another seed of dropout gives other bits, in every layer and optimizer."""
+    trained(case, tmp_path, seed=6, **LONG)
+    found, expected = digests(tmp_path), oracle(case, "bits")
+    assert all(found[name] != expected[name] for name in expected)
+
+
+@every_executor
+def test_equal_bits_with_every_setting(case: ExecutorCase, tmp_path: Path) -> None:
+    """What the trainer can do, each executor can; one after the other in the same processes."""
+    fits = [Fit(tmp_path / name, options) for name, options in SETTINGS.items()]
+    for name, ends in zip(SETTINGS, case.train(*fits), strict=True):
+        assert isinstance(ends[0], End), (name, ends)
+        assert digests(tmp_path / name) == oracle(case, name), name
+
+
+@every_executor
+@pytest.mark.parametrize(("step", "saved"), [(3, None), (20, 15), (33, 30)])
+def test_resume(case: ExecutorCase, step: int, saved: int | None, tmp_path: Path) -> None:
+    """Killed before the first snapshot, at the end of an epoch and inside one; then elsewhere.
+
+    What was saved does not tell who saved it: another executor goes on with it, and back.
+    """
+    options = OPTIONS["resume"]
+    errors = broken(case, tmp_path, Kill(step), **options)
+    assert all("KilledError" in error for error in errors)
+    kept = [path.name for path in tmp_path.glob("last-*")]
+    assert kept == ([] if saved is None else [f"last-{saved:09d}"])
+    elsewhere = ExecutorCase("sequential", device=case.device)
+    broken(elsewhere, tmp_path, Kill(47), **options)
+    trained(case, tmp_path, **options)
+    assert digests(tmp_path) == oracle(case, "resume")
+
+
+@every_executor
+def test_interrupt(case: ExecutorCase, tmp_path: Path) -> None:
+    """All ranks end, the run is saved after a whole batch, and goes on from there."""
+    errors = broken(case, tmp_path, Interrupt(), **OPTIONS["interrupt"])
+    assert errors == ["KeyboardInterrupt: "] * max(case.ranks, 1)
+    saved = al.Checkpoints(tmp_path).path("last")
+    assert 10 <= int(saved.name.split("-")[1]) < 8 * 20
+    trained(case, tmp_path, **OPTIONS["interrupt"])
+    assert digests(tmp_path) == oracle(case, "interrupt")
+
+
+@every_executor
+def test_nan(case: ExecutorCase, tmp_path: Path) -> None:
+    """It stops all, names layer and batch, and leaves the last snapshot that is whole."""
+    errors = broken(case, tmp_path, poison=3)
+    assert errors[0].startswith("NonFiniteLossError")
+    assert all("layer 3 is not finite at batch 45" in error for error in errors)
+    assert len(errors) == max(case.ranks, 1)
+    assert al.Checkpoints(tmp_path).path("last").name == "last-000000040"
+
+
+@every_executor
+def test_validation(case: ExecutorCase) -> None:
+    """Patience ends the run with the weights of its best epoch, whatever was trained since."""
+    end = trained(case, None, heard=Listener(), **OPTIONS["patience"])
+    _, expected = _oracle(case.device, "patience")
+    _, epoch, best_epoch, stopped, _ = end.progress
+    assert (stopped, epoch) == (True, best_epoch + 2)
+    assert epoch < 30
+    assert end.progress == expected.progress
+    assert end.records == expected.records
+    same_weights(end, expected)
+
+
+@every_executor
+def test_growth(case: ExecutorCase, tmp_path: Path) -> None:
+    """From one layer to four, where stages wait for layers; also killed as it grows."""
+    options = OPTIONS["growth"]
+    end = trained(case, tmp_path / "whole", heard=Listener(), **options)
+    expected, sequential = _oracle(case.device, "growth")
+    assert digests(tmp_path / "whole") == expected
+    assert end.progress == sequential.progress
+    same_weights(end, sequential)
+    errors = broken(case, tmp_path / "cut", Kill(40, "grown"), **options)
+    assert all("KilledError" in error for error in errors)
+    assert al.Checkpoints(tmp_path / "cut").path("last").name.startswith("last-000000040")
+    trained(case, tmp_path / "cut", **options)
+    assert digests(tmp_path / "cut") == expected
