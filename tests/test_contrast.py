@@ -55,3 +55,39 @@ def test_layers_with_it_learn() -> None:
     batches = al.LoaderBatches([(x[i::4], y[i::4]) for i in range(4)])
     al.Trainer(epochs=40, lr=0.01).fit(net, batches)
     assert float((net.eval()(x).argmax(1) == y).float().mean()) > 0.9
+
+
+@pytest.mark.parametrize("width", [5, 37, 128])
+@pytest.mark.parametrize("precision", [None, torch.bfloat16])
+def test_targets_of_one_label_count_as_the_same_whatever_their_last_bits(
+    width: int, precision: torch.dtype | None
+) -> None:
+    """Oracle: labels. Kernels round the rows of a batch in groups, so equal rows may differ."""
+    torch.manual_seed(0)
+    encoders = [torch.nn.Linear(6, 8), torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)]
+    net = al.al_form(encoders, torch.zeros(2, 6), al.Classes(4), latent=width)
+    y = torch.randint(4, (61,))
+    t, same = net.target.encode(y), y.unsqueeze(1) == y
+    for layer in net.al_layers():
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision is not None):
+            t = layer.g(t).detach()
+        s, of_rows = torch.randn(61, width), t.float()
+        scores = -torch.cdist(s, of_rows).square() / math.sqrt(width)
+        own = scores.masked_fill(~same, -math.inf).logsumexp(1)
+        expected = (s - of_rows).square().mean() + (scores.logsumexp(1) - own).mean()
+        assert float(contrastive_loss(s, t)) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_it_is_what_bridges_of_classes_learn_by_unless_told_otherwise() -> None:
+    encoder, x = torch.nn.Linear(6, 8), torch.zeros(2, 6)
+
+    def association(target: al.Target, **options: object) -> object:
+        net = al.al_form([encoder], x, target, **options)  # type: ignore[arg-type]
+        return net.al_layers()[0].association
+
+    assert association(al.Classes(3)) is contrastive_loss
+    assert association(al.Classes(3), association=None) is None
+    assert association(al.Regression(1)) is None
+    assert association(al.Regression(1), association=contrastive_loss) is contrastive_loss
+    with pytest.raises(al.InputError, match="association='contrast' came; expected auto, None"):
+        association(al.Classes(3), association="contrast")

@@ -100,13 +100,13 @@ def bert_pair() -> Pair:
     model, x = bert()
     target = al.Classes(2)
     names = [f"bert.encoder.layer.{i}" for i in (3, 6, 9)]
-    converted = al.convert(model, x, target=target, at=names)
+    converted = al.convert(model, x, target=target, at=names, association=None)
     again, _ = bert()
     body = again.bert
     groups = [list(body.encoder.layer[i : i + 3]) for i in range(0, 12, 3)]
     encoders = [First(body, groups[0]), *(Next(group, None) for group in groups[1:])]
     encoders[-1].pooler = body.pooler
-    by_hand = al.al_form(encoders, x, target, readout=Mean())
+    by_hand = al.al_form(encoders, x, target, readout=Mean(), association=None)
     return Pair(converted, by_hand, x, torch.randint(0, 2, (16,)))
 
 
@@ -126,11 +126,11 @@ def cnn_pair() -> Pair:
         )  # fmt: skip
 
     x, target = torch.randn(32, 3, 16, 16), al.Classes(10)
-    converted = al.convert(make(), x, target=target, at=["1", "2", "3"])
+    converted = al.convert(make(), x, target=target, at=["1", "2", "3"], association=None)
     model = make()
     encoders = [model[0], model[1], model[2], nn.Sequential(*model[3:6])]
     readouts = [PooledFlatten(4), PooledFlatten(4), PooledFlatten(4), nn.Identity()]
-    by_hand = al.al_form(encoders, x, target, readout=readouts)
+    by_hand = al.al_form(encoders, x, target, readout=readouts, association=None)
     return Pair(converted, by_hand, x, torch.randint(0, 10, (32,)))
 
 

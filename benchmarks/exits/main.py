@@ -90,6 +90,7 @@ def _trained(name: str, method: str, arguments: argparse.Namespace) -> Path:
             method=method,
             threads=1,
             save_every=200,
+            preset="paper",  # that of the published figures
             **_settings(name, method),
         )
         train_run(config, folder, callbacks=[ProgressBar(f"{name} by {method.upper()}")])

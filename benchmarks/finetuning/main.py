@@ -45,7 +45,13 @@ def converted(num_layers: int, x: dict[str, Tensor]) -> al.ConvertedNetwork:
         parameter.requires_grad_(False)
     names = [f"encoder.layer.{i}" for i in CUTS[num_layers]]
     return al.convert(
-        model, x, target=al.Classes(CLASSES), at=names, bridge="mlp", bridge_hidden=384
+        model,
+        x,
+        target=al.Classes(CLASSES),
+        at=names,
+        bridge="mlp",
+        bridge_hidden=384,
+        association=None,
     )
 
 

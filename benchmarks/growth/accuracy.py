@@ -54,7 +54,7 @@ def arms(task: str, root: str | None, samples: int) -> Iterator[Arm]:
     """Yield the two grown networks and one for each depth."""
     settings = {"limit_train": samples, **TASKS[task]}
     rise = settings.pop("grow_rise", 0.0)
-    base = RunConfig(**settings, data_root=root, epochs=EPOCHS, threads=1)
+    base = RunConfig(**settings, data_root=root, epochs=EPOCHS, threads=1, preset="paper")
     whole = replace(base, patience=PATIENCE)
     if base.num_layers is None:
         yield Arm("at once, all", whole)

@@ -67,7 +67,7 @@ class Costs(NamedTuple):
 
 def task(name: str, root: str | None, samples: int) -> tuple[al.ALNetwork, Batches]:
     """Return the network of a task and its training batches."""
-    config = resolved(RunConfig(data_root=root, limit_train=samples, **TASKS[name]))
+    config = resolved(RunConfig(data_root=root, limit_train=samples, preset="paper", **TASKS[name]))
     data = load_data(config)
     net = build_network(config, input_spec(config, data, None))
     assert isinstance(net, al.ALNetwork)

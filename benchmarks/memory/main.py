@@ -86,7 +86,7 @@ def measure(method: str, depth: int, batch: Batch) -> float:
     model, target = transformer(depth).to(batch.y.device), al.Classes(CLASSES)
     net: al.Network
     if method.startswith("AL"):
-        net = associated = al.al_form(model.layers, batch.x, target)
+        net = associated = al.al_form(model.layers, batch.x, target, association=None)
         joint = method == "AL, sum of losses"
         update = sum_of_losses(associated, batch) if joint else layer_by_layer(net, batch)
     else:

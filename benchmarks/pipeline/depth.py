@@ -46,7 +46,7 @@ def _transformer(depth: int) -> models.LayeredModel:
 
 def deep(depth: int) -> al.ALNetwork:
     """Return so many Transformer layers, the lowest with the embedding."""
-    return al.al_form(_transformer(depth).layers, text()[0], al.Classes(_CLASSES))
+    return al.al_form(_transformer(depth).layers, text()[0], al.Classes(_CLASSES), association=None)
 
 
 def layer_seconds(depth: int, steps: int) -> list[list[float]]:

@@ -51,7 +51,7 @@ class Network:
     def associated(self) -> al.ALNetwork:
         """Return the AL form on encoders of the same shapes and weights."""
         encoders, (x, _) = self.plain().layers, self.batches("fixed")[0]
-        return al.al_form(encoders, x, self.target(), readout=self.readouts)
+        return al.al_form(encoders, x, self.target(), readout=self.readouts, association=None)
 
     def epoch(self, lengths: Lengths, steps: int) -> list[Batch]:
         """Return the batches of a run."""

@@ -60,7 +60,13 @@ def main() -> None:
 def _trained(arguments: argparse.Namespace, seed: int, noise: float) -> OpenRun:
     folder = arguments.runs / f"noise-{noise}-{seed}"
     if read_result(folder) is None:
-        config = RunConfig(data_root=arguments.data_root, seed=seed, label_noise=noise, **SETTINGS)  # type: ignore[arg-type]
+        config = RunConfig(  # type: ignore[arg-type]
+            data_root=arguments.data_root,
+            seed=seed,
+            label_noise=noise,
+            preset="paper",
+            **SETTINGS,
+        )
         train_run(config, folder, callbacks=[ProgressBar(f"noise {noise}, seed {seed}")])
     return open_run(folder)
 

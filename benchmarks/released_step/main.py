@@ -79,6 +79,7 @@ def ours(
         latent=LATENT,
         readout=[models.MaskedMean(), models.StateSum(), models.StateSum()],
         bridge="activated",
+        association=None,
         linear_decoders=True,
     )
     blocks, t0 = net.blocks(), net.target.encode(y)

@@ -33,7 +33,7 @@ class Pair(NamedTuple):
 
 def _pair(make: Callable[[], models.LayeredModel], x: Any, classes: int, **form: Any) -> Pair:
     target = al.Classes(classes)
-    associated = al.al_form(make().layers, x, target, **form)
+    associated = al.al_form(make().layers, x, target, association=None, **form)
     y = torch.randint(classes, (len(x.values if isinstance(x, al.PaddedSequence) else x),))
     return Pair(associated, al.BPNetwork(make(), target), x, y)
 

@@ -65,6 +65,10 @@ class Network(nn.Module, ABC):
         """Return by what score of all depths an epoch is judged: that of full depth."""
         return scores[-1]
 
+    def candidates(self, scores: list[float]) -> dict[int, float]:
+        """Return the scores by which an epoch is judged where any depth may be the best one."""
+        return dict(enumerate(scores, start=1))
+
     def check_depth(self, depth: int | None) -> int:
         """Return ``depth``, or the full depth for None. Raises InputError out of range."""
         if depth is None:
@@ -158,6 +162,16 @@ class ALNetwork(Network):
 
     def parts(self) -> dict[str, nn.Module]:
         return {f"layer-{i}": layer for i, layer in enumerate(self.layers, start=1)}
+
+    def candidates(self, scores: list[float]) -> dict[int, float]:
+        every = super().candidates(scores)
+        # a frozen layer answers the same in every epoch, whatever those above it learn
+        learning = {
+            depth: every[depth]
+            for depth, layer in enumerate(self.layers, start=1)
+            if any(parameter.requires_grad for parameter in layer.parameters())
+        }
+        return learning or every
 
     def append(self, layer: ALLayer, x: Any = None) -> None:
         """Put a layer on top (dynamic layer accumulation, section 2.2.2).

@@ -38,7 +38,7 @@ OTHER: dict[str, Any] = {
     "decoder_activation": "relu",
     "linear_decoders": True,
     "bias": False,
-    "association": contrastive_loss,
+    "association": None,
     "detach_target": False,
     "stop_gradients": [True, False],
     "use_associated": [False, True],

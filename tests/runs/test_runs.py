@@ -341,10 +341,10 @@ def test_models_that_do_not_fit_the_data_are_named(model: str, kind: str, messag
         build_network(resolved(RunConfig(model=model)), spec)
 
 
-def test_papers_settings_are_the_defaults() -> None:
+def test_the_papers_settings_have_one_name() -> None:
     """Tables 7 and 8: widths, batch sizes and learning rates."""
     found = {
-        (model, method): resolved(RunConfig(model=model, method=method))
+        (model, method): resolved(RunConfig(model=model, method=method, preset="paper"))
         for model in ("bilstm", "transformer")
         for method in ("al", "bp")
     }

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import associated_learning as al
 from associated_learning.state.files import read_json, replaced_folder, write_json
-from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.history import Candidates, EpochRecord, TrainingState
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.state.snapshot import Snapshot
 from conftest import batches_of, dense_network, full_disk, noisy_network, without_digests
@@ -147,7 +147,7 @@ def test_a_training_state_survives_json() -> None:
     )
     state = TrainingState(step=3)
     assert TrainingState.from_json(json.loads(json.dumps(state.to_json()))) == state
-    state.finish_epoch(record, dict(enumerate(record.scores, start=1)))
+    state.finish_epoch(record, Candidates(dict(enumerate(record.scores, start=1))))
     assert TrainingState.from_json(json.loads(json.dumps(state.to_json()))) == state
 
 

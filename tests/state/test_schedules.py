@@ -67,3 +67,10 @@ def test_a_warm_up_that_is_no_part_of_the_updates_is_refused(warmup: float) -> N
 def test_an_unknown_schedule_is_refused() -> None:
     with pytest.raises(al.InputError, match="schedule 'cosin' came; expected one of constant"):
         make_schedule("cosin", steps=STEPS)  # type: ignore[arg-type]
+
+
+def test_a_share_of_a_single_update_is_no_warm_up() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=8.0)
+    schedule = make_schedule("cosine", steps=1, warmup=0.1)
+    assert schedule is not None
+    assert schedule(optimizer).get_last_lr() == [8.0]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import associated_learning as al
-from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.history import Candidates, EpochRecord, TrainingState
 from associated_learning.training.growth.rules import Decision, decide
 from growing import after, layer
 
@@ -176,7 +176,7 @@ def test_the_best_epoch_is_that_of_a_depth(
     for one in records(*scores):
         depths = dict(enumerate(one.scores, start=1))
         kept = {len(depths): one.scores[-1]} if cost is None else depths
-        found.append(state.finish_epoch(one, kept, cost or 0.0))
+        found.append(state.finish_epoch(one, Candidates(kept, cost or 0.0)))
     assert (state.best_epoch, state.best_depth) == expected
     assert state.best_score == scores[expected[0] - 1][expected[1] - 1]
     assert [epoch for epoch, best in enumerate(found, start=1) if best][-1] == state.best_epoch

@@ -165,7 +165,8 @@ def test_patience_counts_epochs_without_a_better_score() -> None:
 def test_the_best_epoch_on_validation_is_restored(tmp_path: Path) -> None:
     for checkpoints in (None, al.Checkpoints(tmp_path)):
         net, train, validation = make("al")
-        state = al.Trainer(epochs=6, lr=0.5).fit(net, train, validation, checkpoints=checkpoints)
+        trainer = al.Trainer(epochs=6, lr=0.5, judge="full")
+        state = trainer.fit(net, train, validation, checkpoints=checkpoints)
         best = max(record.scores[-1] for record in state.records)
         assert al.evaluate(net, validation.epoch(0)).scores[-1] == best
         assert state.records[state.best_epoch - 1].scores[-1] == best

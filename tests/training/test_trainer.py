@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import associated_learning as al
-from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.history import Candidates, EpochRecord, TrainingState
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.training.callbacks import Callback, JsonLines, TensorBoard
 from conftest import batches_of, dense_network
@@ -264,7 +264,7 @@ def test_a_score_of_nan_is_never_the_best() -> None:
             epoch=epoch, step=epoch, losses=[], scores=[score], validation_losses=[0.0], lr=[0.1],
             seconds=0.0, validation_seconds=0.0,
         )  # fmt: skip
-        state.finish_epoch(record, dict(enumerate(record.scores, start=1)))
+        state.finish_epoch(record, Candidates(dict(enumerate(record.scores, start=1))))
     assert (state.best_epoch, state.best_score) == (2, 0.5)
 
 

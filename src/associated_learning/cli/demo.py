@@ -41,7 +41,7 @@ def demo(
     folder: Annotated[
         str, typer.Option(help="Where the picture goes, and the runs of this demo.")
     ] = "runs/demo",
-    epochs: Annotated[int, typer.Option(help="Number of epochs of each.")] = 60,
+    epochs: Annotated[int, typer.Option(help="Number of epochs of each.")] = 30,
     layers: Annotated[int, typer.Option(help="Number of layers.")] = 5,
 ) -> None:
     """Train the same network by AL and by BP on real digits, offline, in about a minute.

@@ -37,11 +37,12 @@ def show_exits(
     plot_exits(report, picture)
     write_policy(folder, tuned)
     if as_json:
-        print(json.dumps(_plain(report)))
+        print(json.dumps(_plain(report, opened.best_depth)))
         return
     console.print(_table(opened, report))
     drop = 100 * (report.depths[-1].accuracy - report.adaptive.accuracy)
     run = escape(str(folder))
+    console.print(_beside_one_depth(opened, report), soft_wrap=True)
     console.print(
         f"Goal {goal}, by {measure}: {'met' if tuned.met else 'NOT met'} on the validation data, "
         f"where accuracy is {tuned.outcome.accuracy:.4f} at {100 * tuned.outcome.cost:.0f} % of "
@@ -51,6 +52,24 @@ def show_exits(
         f"al predict {run} --exit auto ...",
         soft_wrap=True,
     )
+
+
+def _beside_one_depth(opened: OpenRun, report: ExitReport) -> str:
+    """Say whether early exit beats the one depth that was best on the validation data."""
+    depth, early, full = opened.best_depth, report.adaptive, report.depths[-1]
+    single = report.depths[depth - 1]
+    figures = (
+        f"{single.accuracy:.4f} at {100 * single.flops / full.flops:.0f} % of the operations, "
+        f"against {early.accuracy:.4f} at {100 * early.flops / full.flops:.0f} % by early exit"
+    )
+    name = f"Depth {depth} alone, the best on the validation data, has {figures}"
+    if single.accuracy >= early.accuracy and single.flops <= early.flops:
+        return f"{name}: the single depth wins. Use it, as al predict does by default."
+    if single.accuracy > early.accuracy:
+        return f"{name}: it is more often right, early exit is cheaper."
+    if single.flops < early.flops:
+        return f"{name}: it is cheaper, early exit is more often right."
+    return f"{name}: early exit wins."
 
 
 def _table(opened: OpenRun, report: ExitReport) -> Table:
@@ -73,10 +92,11 @@ def _add(table: Table, name: str, way: OperatingPoint, share: str = "") -> None:
     table.add_row(name, f"{way.accuracy:.4f}", f"{way.flops / 1e6:.2f}", share, *times)
 
 
-def _plain(report: ExitReport) -> dict[str, object]:
+def _plain(report: ExitReport, best_depth: int) -> dict[str, object]:
     return {
         "policy": report.tuned.policy.to_json(),
         "met": report.tuned.met,
+        "best_depth": best_depth,
         "validation": report.tuned.outcome._asdict(),
         "test": report.outcome._asdict(),
         "early_exit": report.adaptive._asdict(),

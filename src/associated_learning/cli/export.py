@@ -30,7 +30,10 @@ def export(
         ),
     ],
     *,
-    depth: Annotated[int | None, typer.Option(help="Number of layers; all if not given.")] = None,
+    depth: Annotated[
+        int | None,
+        typer.Option(help="Number of layers; if not given those that were best on validation."),
+    ] = None,
 ) -> None:
     """Export the first layers of a trained run as a small model of its own.
 
@@ -67,6 +70,7 @@ def _onnx(run: Path, to: Path, depth: int | None) -> str:
     from associated_learning.inference.export.onnx import export_onnx
 
     opened = open_run(run)
+    depth = opened.depth(depth)
     file = export_onnx(opened.net, _example(opened), to, depth)
     _describe(opened, to, file.inputs, depth)
     return (
@@ -81,7 +85,7 @@ def _program(run: Path, to: Path, depth: int | None) -> str:
     from associated_learning.inference.export.tensors import Signature
 
     opened = open_run(run)
-    x = _example(opened)
+    depth, x = opened.depth(depth), _example(opened)
     program = export_program(opened.net, x, depth)
     with replaced_file(to) as temporary:
         torch.export.save(program, temporary)
@@ -107,12 +111,12 @@ def _example(opened: OpenRun) -> Any:
     return x._replace(values=torch.randint_like(x.values, spec.vocabulary_size))
 
 
-def _describe(opened: OpenRun, to: Path, inputs: tuple[str, ...], depth: int | None) -> None:
+def _describe(opened: OpenRun, to: Path, inputs: tuple[str, ...], depth: int) -> None:
     """Keep beside the graph what it does not tell: the labels, and how inputs are made."""
     described = {
         "inputs": list(inputs),
         "output": "logits" if opened.config.first_loss == "ce" else "values near one-hot labels",
-        "depth": opened.net.check_depth(depth),
+        "depth": depth,
         "label_names": list(opened.label_names),
         "preprocessing": opened.preprocessor.to_dict(),
     }

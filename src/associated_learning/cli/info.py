@@ -35,3 +35,7 @@ def info(run: RunFolder) -> None:
     counts = count_parameters(net)
     line = ", ".join(f"depth {k} {count:,}" for k, count in enumerate(counts.inference, start=1))
     console.print(f"Parameters for training {counts.training:,}; for inference: {line}")
+    if net.num_layers > 1:
+        console.print(
+            f"Best on the validation data: depth {opened.best_depth}, where predict answers"
+        )

@@ -40,7 +40,10 @@ def predict(
         str | None, typer.Option(help="Read inputs from this file, one a line; - for the pipe.")
     ] = None,
     depth: Annotated[
-        int | None, typer.Option(help="Number of layers to pass; all if not given.")
+        int | None,
+        typer.Option(
+            help="Number of layers to pass; if not given those that were best on validation."
+        ),
     ] = None,
     exit_: Annotated[
         str | None,
@@ -91,7 +94,7 @@ def _answers(
 ) -> AdaptivePrediction:
     """Answer at one depth, or let each input leave where its exit is sure enough."""
     if exit_ is None:
-        chosen = opened.net.check_depth(depth)
+        chosen = opened.depth(depth)
         prediction = predict_batches(opened.net, _batches(opened, raw), chosen)
         assert prediction.probabilities is not None  # runs are classifications
         depths = torch.full_like(prediction.labels, chosen)

@@ -13,6 +13,7 @@ from associated_learning.cli.options import with_run_options
 from associated_learning.cli.running import run_training, write_row
 from associated_learning.cli.tables import command, console, scores_table, show_no_picture
 from associated_learning.errors import CheckpointError, InputError
+from associated_learning.runs.advice import advice
 from associated_learning.runs.config import COMPUTING, ResolvedConfig, RunConfig
 from associated_learning.runs.defaults import resolved
 from associated_learning.runs.printable import escape
@@ -144,6 +145,8 @@ def _show(folder: Path, config: ResolvedConfig, result: RunResult) -> None:
     columns = {"validation": result.validation_scores, "test": result.test_scores}
     console.print(title, soft_wrap=True)
     console.print(scores_table(open_run(folder).net, columns))
+    for line in advice(config, result):
+        console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
     show_no_picture()
     al, run = escape(command()), escape(str(folder))
     console.print(

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
+from associated_learning.conversion.options import (
+    ALKeywords,
+    ALOptions,
+    Association,
+    LocalLoss,
+    flat,
+    with_keywords,
+)
 from associated_learning.conversion.partners import (
     MakePartners,
     Partners,
@@ -19,10 +26,11 @@ from associated_learning.conversion.partners import (
 from associated_learning.conversion.readouts import read_tensor
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer, PerLayer, one_for_each
+from associated_learning.losses.contrast import contrastive_loss
 from associated_learning.losses.equation3 import autoencoder_loss
 from associated_learning.models.readouts import MaskedMean
 from associated_learning.network import ALNetwork
-from associated_learning.targets import Target
+from associated_learning.targets import Classes, Target
 from associated_learning.tensors.batch_checks import check_finite
 from associated_learning.tensors.chain import encodings
 from associated_learning.tensors.devices import device_of
@@ -89,7 +97,7 @@ def al_layers(
         options: All else.
         partners: For each layer what makes b, g and h instead, or None.
     """
-    count = len(encoders)
+    count, association = len(encoders), _association(options.association, target)
     widths = [target.size, *one_for_each("values of latent", options.latent, count)]
     stops = one_for_each("values of stop_gradients", options.stop_gradients, count)
     associated = one_for_each("values of use_associated", options.use_associated, count)
@@ -107,7 +115,7 @@ def al_layers(
             *made[i],
             readout=readouts[i],
             reconstruction=target.loss if i == 0 else autoencoder_loss,
-            association=options.association,
+            association=association,
             detach_target=options.detach_target,
             use_associated=associated[i],
             stop_gradients=stops[i],
@@ -117,6 +125,15 @@ def al_layers(
     for layer in layers:
         layer.to(device_of(layer.f))
     return layers
+
+
+def _association(chosen: Association, target: Target) -> LocalLoss | None:
+    """Return the loss of the bridges; None for that of Equation 3."""
+    if chosen != "auto":
+        if not (chosen is None or callable(chosen)):
+            raise InputError(f"association={chosen!r} came; expected auto, None or a function.")
+        return chosen
+    return contrastive_loss if isinstance(target, Classes) else None
 
 
 def _own_partners(options: ALOptions, target: Target, *, first: bool) -> MakePartners:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar
 
 from torch import Tensor, nn
 
@@ -18,6 +18,7 @@ __all__ = ["ALKeywords", "ALOptions", "LocalLoss", "flat", "with_keywords"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 LocalLoss = Callable[[Tensor, Tensor], Tensor]
+Association = LocalLoss | Literal["auto"] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +42,9 @@ class ALOptions:
         decoder_activation: Nonlinearity of h, if it is not that of g.
         linear_decoders: True gives ``h_2 .. h_L`` no nonlinearity (the later released code).
         bias: Whether b, g and h have biases.
-        association: Loss of ``b_i(s_i)`` against ``t_i`` in the place of Equation 3's, such as
-            `contrastive_loss`.
+        association: Loss of ``b_i(s_i)`` against ``t_i``: any function of the two, such as
+            `contrastive_loss`; None for Equation 3's squared error. "auto" is contrast for
+            classes, which reaches more on small data (benchmarks/first_run), and None for others.
         detach_target: See `associated_loss`: False lets g learn from the associated loss.
         stop_gradients: See `ALLayer`; one for each layer, or one for all.
         use_associated: See `ALLayer`; one for each layer, or one for all.
@@ -69,7 +71,7 @@ class ALOptions:
     decoder_activation: Activation | None = None
     linear_decoders: bool = False
     bias: bool = True
-    association: LocalLoss | None = None
+    association: Association = "auto"
     detach_target: bool = True
     stop_gradients: PerLayer[bool] = True
     use_associated: PerLayer[bool] = True
@@ -86,7 +88,7 @@ class ALKeywords(TypedDict, total=False):
     decoder_activation: Activation | None
     linear_decoders: bool
     bias: bool
-    association: LocalLoss | None
+    association: Association
     detach_target: bool
     stop_gradients: PerLayer[bool]
     use_associated: PerLayer[bool]

@@ -81,6 +81,7 @@ class ResolvedConfig(RunConfig):
     """
 
     epochs: int
+    min_updates: int
     batch_size: int
     lr: float
     target_warmup: int
@@ -88,6 +89,7 @@ class ResolvedConfig(RunConfig):
     warmup: float
     clip: float
     patience: int
+    judge: Literal["any", "full"]
     latent: int
     bridge: str
     bridge_hidden: int

@@ -79,7 +79,7 @@ class FolderWatch(Callback):
         if _identity(self._folder) == self._identity:
             return
         self._describe()
-        lost = state.best_epoch not in (0, state.epoch)
+        lost = state.best_epoch and not Checkpoints(self._folder / "checkpoints").has("best")
         best = f" The best weights, of epoch {state.best_epoch}, went with it." if lost else ""
         raise CheckpointError(
             f"{self._folder} was deleted or renamed while the run trained in it. The state after "

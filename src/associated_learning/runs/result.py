@@ -43,6 +43,8 @@ class RunResult:
         validation_curve: Validation accuracy at every depth, epoch by epoch (Figures 3 and 6).
         training_curve: Training accuracy after every epoch, where ``watch_training`` is set.
         answers: Which test samples full depth got right (`unpack_answers`).
+        best_depth: Depth of the best validation score in the best epoch.
+        largest_class: Share of the validation samples that are of the most frequent class.
     """
 
     test_scores: list[float]
@@ -64,6 +66,8 @@ class RunResult:
     validation_curve: list[list[float]] = field(default_factory=list)
     training_curve: list[float] = field(default_factory=list)
     answers: str | None = None
+    best_depth: int | None = None
+    largest_class: float | None = None
 
     def rounded(self) -> RunResult:
         """Return it with as many digits as a line of the ledger keeps."""
@@ -75,6 +79,7 @@ class RunResult:
             associated=[float(f"{loss:.4g}") for loss in self.associated],
             validation_curve=[[round(s, 4) for s in scores] for scores in self.validation_curve],
             training_curve=[round(score, 4) for score in self.training_curve],
+            largest_class=None if self.largest_class is None else round(self.largest_class, 6),
         )
 
 
@@ -119,8 +124,14 @@ def make_result(
         validation_curve=[record.scores for record in state.records],
         training_curve=training_curve,
         answers=pack_answers(test[-1].numpy() > 0),
+        best_depth=best.best_depth(depths),
+        largest_class=_largest_share(data.validation.labels),
         **origin._asdict(),
     )
+
+
+def _largest_share(labels: Tensor) -> float:
+    return float(labels.bincount().max()) / len(labels)
 
 
 def write_result(folder: Path, result: RunResult) -> None:

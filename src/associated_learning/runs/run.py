@@ -67,6 +67,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenRun", "default_folder", "open_run", "read_config", "train_run"]
 
+SAVE_SECONDS = 2.0  # between checkpoints, where epochs are shorter
+
 
 class OpenRun(NamedTuple):
     """A run as its folder tells it.
@@ -77,6 +79,8 @@ class OpenRun(NamedTuple):
         label_names: Name of each class.
         preprocessor: Treats new inputs.
         net: The network with the best weights so far, in evaluation mode.
+        best_depth: Where those answer the validation data best; full depth where no epoch of the
+            run is finished.
     """
 
     config: ResolvedConfig
@@ -84,6 +88,15 @@ class OpenRun(NamedTuple):
     label_names: tuple[str, ...]
     preprocessor: Preprocessor
     net: Network
+    best_depth: int
+
+    def depth(self, asked: int | None) -> int:
+        """Return the depth to answer at: the one asked for, or the best on the validation data.
+
+        Raises:
+            InputError: The network has no such depth.
+        """
+        return self.best_depth if asked is None else self.net.check_depth(asked)
 
 
 def default_folder(config: RunConfig) -> Path:
@@ -144,7 +157,7 @@ def _train(
     # now, not when it ends: the code on the disk may change while it trains
     device, origin = choose_device(chosen.device), find_provenance(chosen.device)
     inputs = _read_inputs(chosen, folder, data, known_vectors)
-    checkpoints = Checkpoints(folder / "checkpoints")
+    checkpoints = Checkpoints(folder / "checkpoints", min_seconds=SAVE_SECONDS)
     check_not_lost(folder, checkpoints)
     # layers that a resumed run has yet to grow are in no checkpoint
     pretrained = chosen.grow_from is not None or not checkpoints.has("last")
@@ -242,7 +255,20 @@ def open_run(folder: Path) -> OpenRun:
     checkpoints.load_best(net)
     preprocessor = preprocessor_from_dict(read_json(folder / "preprocessing.json"))
     net.eval()
-    return OpenRun(config, spec, label_names, preprocessor, net)
+    best_depth = _best_depth(folder, checkpoints, net)
+    return OpenRun(config, spec, label_names, preprocessor, net, best_depth)
+
+
+def _best_depth(folder: Path, checkpoints: Checkpoints, net: Network) -> int:
+    result = read_result(folder)
+    if result is not None and result.best_depth is not None:
+        return result.best_depth
+    if not checkpoints.has("last"):
+        return net.num_layers
+    state = TrainingState.from_json(checkpoints.progress())
+    if not state.best_epoch:
+        return net.num_layers
+    return state.records[state.best_epoch - 1].best_depth(net.num_layers)
 
 
 def _read_inputs(

@@ -14,7 +14,7 @@ from associated_learning.runs.growth import growth_of
 from associated_learning.state.freezing import encoders_in
 from associated_learning.state.optimizers import Schedule
 from associated_learning.state.schedules import make_schedule, turn_schedule
-from associated_learning.training.trainer import Trainer
+from associated_learning.training.trainer import Trainer, enough_epochs
 
 __all__ = ["choose_device", "make_trainer", "set_up_torch"]
 
@@ -31,25 +31,28 @@ def make_trainer(config: ResolvedConfig, batches: int, net: Network) -> Trainer:
 
     Args:
         config: The settings.
-        batches: Number of batches of an epoch, for the schedule.
+        batches: Number of batches of an epoch.
         net: The network with all its layers, also those that it has yet to grow.
     """
     encoders = len(encoders_in(net))
     optimizer = _OPTIMIZERS[config.optimizer]
+    epochs = enough_epochs(batches, epochs=config.epochs, updates=config.min_updates)
     return Trainer(
-        epochs=config.epochs,
+        epochs=epochs,
         optimizer=optimizer,
         lr=config.lr,
         encoder_lr=_encoder_rates(config, encoders),
         freeze=_frozen(config.freeze),
         target_warmup=config.target_warmup,
         optimizer_options={"weight_decay": config.weight_decay},
-        schedule=_schedules(config, config.epochs * batches, encoders),
+        schedule=_schedules(config, epochs * batches, encoders),
         schedule_every="step",
         clip=config.clip or None,
         precision=torch.bfloat16 if config.precision == "bf16" else None,
         compile=config.compile,
         patience=config.patience or None,
+        min_updates=config.min_updates,
+        judge=config.judge,
         seed=config.seed,
         save_every=config.save_every,
         executor=config.executor,

@@ -23,7 +23,7 @@ _CUTS = ("at", "balance")
 _NOT_HUB = ("hidden", "dropout", *_WORDS, "vectors")
 _NOT_CONVERTED = (
     "readout", "stop_gradients", "lower_associated", "local_loss", "latents", "coder_bias",
-    "single_layer", "double_softmax", "association",
+    "single_layer", "double_softmax",
 )  # fmt: skip
 
 

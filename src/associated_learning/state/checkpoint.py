@@ -37,6 +37,9 @@ class Checkpoints:
 
     Args:
         folder: Where they lie; made when first needed.
+        min_seconds: An epoch that ends sooner after the last checkpoint is not saved, unless it
+            is the last one: where epochs are short, saving would take longer than training. A
+            run that is killed loses no more than that, and goes on to the same bits.
 
     Example:
         >>> import tempfile, torch
@@ -50,8 +53,9 @@ class Checkpoints:
         (True, 2)
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, *, min_seconds: float = 0.0) -> None:
         self.folder = Path(folder)
+        self.min_seconds = min_seconds
         self._index = CheckpointIndex(self.folder)
 
     def has(self, which: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Mapping
 
 import torch
@@ -29,21 +30,36 @@ class Checkpointer:
     def __init__(self, net: Network, checkpoints: Checkpoints | None) -> None:
         self._net = net
         self._checkpoints = checkpoints
-        self._best: dict[str, dict[str, Tensor]] | None = None
+        self._best: dict[str, dict[str, Tensor]] | None = None  # not on the disk
+        self._best_step = 0
+        self._saved_at = float("-inf")
 
-    def save_last(self, snapshot: Snapshot, state: TrainingState) -> None:
+    def save_last(self, snapshot: Snapshot, state: TrainingState, *, due: bool = True) -> None:
         """Save what an exact continuation needs.
+
+        Args:
+            snapshot: Weights, optimizers and schedules.
+            state: Where training stands.
+            due: Whether it must be saved now, even if little time has passed.
 
         Raises:
             NonFiniteLossError: Weights are NaN or infinite; what was saved before is unharmed.
             CheckpointError: The disk is full or not writable.
         """
-        if self._checkpoints is not None:
-            self._require_finite(snapshot.weights, state.step)
-            self._checkpoints.save_last(snapshot, state.to_json())
+        if self._checkpoints is None:
+            return
+        self._require_finite(snapshot.weights, state.step)
+        recent = time.monotonic() - self._saved_at < self._checkpoints.min_seconds
+        if not due and recent and self._checkpoints.has("last"):  # it may have been deleted
+            return
+        if self._best is not None:
+            self._checkpoints.save_best(self._best, self._best_step)
+            self._best = None
+        self._checkpoints.save_last(snapshot, state.to_json())
+        self._saved_at = time.monotonic()
 
     def save_best(self, snapshot: Snapshot, step: int, depth: int | None) -> None:
-        """Keep the best weights so far.
+        """Keep the best weights so far, on the disk no later than the next `save_last` saves.
 
         Args:
             snapshot: Holds them.
@@ -56,10 +72,10 @@ class Checkpointer:
         """
         weights = dict(itertools.islice(snapshot.weights.items(), depth))
         self._require_finite(weights, step)
-        if self._checkpoints is not None:
-            self._checkpoints.save_best(weights, step)
+        if self._checkpoints is not None and self._checkpoints.min_seconds == 0:
+            self._checkpoints.save_best(weights, step)  # without a copy
         else:
-            self._best = map_tensors(Tensor.clone, weights)
+            self._best, self._best_step = map_tensors(Tensor.clone, weights), step
 
     def restore_best(self) -> None:
         """Give the network the best weights; it has the depth that they are of."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-__all__ = ["EpochRecord", "StageTime", "TrainingState"]
+__all__ = ["Candidates", "EpochRecord", "StageTime", "TrainingState"]
 
 
 class StageTime(NamedTuple):
@@ -50,6 +50,31 @@ class EpochRecord:
     lr: list[float]
     seconds: float
     validation_seconds: float
+
+    def best_depth(self, most: int | None = None) -> int:
+        """Return the depth of the best score; of equals that of the least loss, then the lowest.
+
+        Args:
+            most: The largest depth that counts; all by default.
+        """
+        judged = list(zip(self.scores, self.validation_losses, strict=True))[:most]
+        return 1 + max(range(len(judged)), key=lambda i: (judged[i][0], -judged[i][1]))
+
+
+class Candidates(NamedTuple):
+    """Which depths of a finished epoch may be the best so far, and how they compare.
+
+    Attributes:
+        scores: Validation score by depth.
+        layer_cost: What a layer must add to the score to be worth keeping.
+        ties_by_loss: Whether of equal scores the one of less validation loss is better. A small
+            validation set gives few different scores, most of them early; its loss goes on
+            falling. Otherwise fewer layers are better, then an earlier epoch.
+    """
+
+    scores: Mapping[int, float]
+    layer_cost: float = 0.0
+    ties_by_loss: bool = False
 
 
 @dataclass
@@ -101,25 +126,30 @@ class TrainingState:
         count = max(self.batch, 1)
         return [{name: value / count for name, value in terms.items()} for terms in self.sums]
 
-    def finish_epoch(
-        self, record: EpochRecord, scores: Mapping[int, float], layer_cost: float = 0.0
-    ) -> bool:
+    def finish_epoch(self, record: EpochRecord, candidates: Candidates) -> bool:
         """Take in a finished epoch and return whether it is the best so far.
 
         Args:
             record: The epoch.
-            scores: Those of the depths that may be kept.
-            layer_cost: What a layer must add to the score to be worth keeping.
+            candidates: What of it may be the best.
         """
         self.records.append(record)
         self.epoch, self.batch, self.sums, self.seconds = self.epoch + 1, 0, [], 0.0
         before = self.best_epoch
-        for depth, score in scores.items():
-            fewer = self.best_depth - depth
-            gain = score + layer_cost * fewer - self.best_score  # NaN is never the best
-            if gain > 0 or (gain == 0 and fewer > 0):
+        for depth, score in candidates.scores.items():
+            if self._is_better(record, depth, candidates):
                 self.best_epoch, self.best_score, self.best_depth = record.epoch, score, depth
         return self.best_epoch != before
+
+    def _is_better(self, record: EpochRecord, depth: int, candidates: Candidates) -> bool:
+        fewer = self.best_depth - depth
+        gain = candidates.scores[depth] + candidates.layer_cost * fewer - self.best_score
+        if gain != 0:
+            return gain > 0  # NaN is never the best
+        if candidates.ties_by_loss:
+            best = self.records[self.best_epoch - 1].validation_losses[self.best_depth - 1]
+            return record.validation_losses[depth - 1] < best
+        return fewer > 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the state as JSON-able values (an absent best score as null)."""

@@ -90,7 +90,8 @@ def turn_schedule(layer: int, layers: int, steps: int) -> Schedule:
 
 
 def _warmup_steps(warmup: float, steps: int) -> int:
-    count = math.ceil(warmup * steps) if warmup < 1 else warmup
+    # a share of one or two updates is less than all of them
+    count = min(math.ceil(warmup * steps), max(steps - 1, 0)) if 0 <= warmup < 1 else warmup
     if not (0 <= count < max(steps, 1) and count == int(count)):
         raise InputError(
             f"a warm-up of {warmup:g} came for {steps} updates; expected a share of them below 1, "

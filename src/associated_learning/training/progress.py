@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -18,11 +20,14 @@ from associated_learning.training.callbacks import Callback, Losses
 
 __all__ = ["ProgressBar"]
 
+_MOST_LINES = 50
+
 
 class ProgressBar(Callback):
     """Shows the epoch, the batches of it, and the running loss of every layer.
 
-    Each finished epoch leaves one line: losses, validation scores in percent, seconds.
+    Each finished epoch leaves one line: losses, validation scores in percent, seconds. Of more
+    than fifty epochs every tenth, twentieth, ... does, and the last one.
 
     Args:
         label: What is trained, such as "AL" or "BP".
@@ -64,7 +69,7 @@ class ProgressBar(Callback):
     def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
         if self._progress is None or self._task is None:
             return
-        if not self.only_best or state.best_epoch == record.epoch:
+        if self._shows(state, record):
             self.console.print(
                 self._line(state, record), highlight=False, soft_wrap=True, emoji=False
             )
@@ -74,6 +79,14 @@ class ProgressBar(Callback):
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
+
+    def _shows(self, state: TrainingState, record: EpochRecord) -> bool:
+        if self.only_best:
+            return state.best_epoch == record.epoch
+        every = (
+            1 if self._epochs <= _MOST_LINES else 10 * math.ceil(self._epochs / 10 / _MOST_LINES)
+        )
+        return record.epoch % every == 0 or record.epoch == self._epochs or state.stopped
 
     def _line(self, state: TrainingState, record: EpochRecord) -> str:
         line = f"{escape(self.label)} epoch {record.epoch:>{len(str(self._epochs))}}/{self._epochs}"

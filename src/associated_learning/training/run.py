@@ -25,7 +25,7 @@ from associated_learning.targets import Classes
 from associated_learning.training.batch_stream import BatchSource, BatchStream, set_modes
 from associated_learning.training.callbacks import Callback
 from associated_learning.training.growth.rules import Decision, Growth
-from associated_learning.training.judge import EpochJudge
+from associated_learning.training.judge import EpochJudge, Judge
 from associated_learning.training.segment import Segment
 from associated_learning.training.target_warmup import warm_targets
 from associated_learning.training.validation import epoch_record
@@ -45,6 +45,8 @@ class TrainingRun:
         builder: Makes of it what is trained: blocks, optimizers, learning rates.
         epochs: Largest number of epochs.
         patience: Number of epochs without a better score after which to stop, if any.
+        min_updates: Number of updates before which patience stops nothing.
+        judge: By what depth an epoch is judged.
         save_every: Number of updates between two checkpoints inside an epoch, if any.
         target_warmup: Number of updates of g and h ahead of all others.
         growth: When the network grows; None if never.
@@ -57,6 +59,8 @@ class TrainingRun:
     builder: StageBuilder
     epochs: int
     patience: int | None
+    min_updates: int
+    judge: Judge
     save_every: int | None
     target_warmup: int
     growth: Growth | None
@@ -72,7 +76,13 @@ class TrainingRun:
     def __post_init__(self) -> None:
         self.state.depth = self.net.num_layers
         self._checkpointer = Checkpointer(self.net, self.checkpoints)
-        self._judge = EpochJudge(net=self.net, patience=self.patience, growth=self.growth)
+        self._judge = EpochJudge(
+            net=self.net,
+            patience=self.patience,
+            min_updates=self.min_updates,
+            judge=self.judge,
+            growth=self.growth,
+        )
         self._stage = self.reshaped(self.state.depth, frozen=0)
 
     def run(
@@ -220,7 +230,7 @@ class TrainingRun:
     ) -> EpochRecord:
         state, net = self.state, functools.partial(executor.network, report.snapshot)
         record = epoch_record(state, report.rates, net, validation)
-        if state.finish_epoch(record, *self._judge.candidates(record.scores)):
+        if state.finish_epoch(record, self._judge.candidates(record.scores)):
             # parts of a network that grows are layers, and those above the best depth are not kept
             depth = None if self.growth is None else state.best_depth
             self._checkpointer.save_best(report.snapshot, state.step, depth)

@@ -78,9 +78,14 @@ class Segment:
             if self.stream.waits:
                 self.stream.validated.put(record)
                 return  # the next marker comes when the learning rates have followed it
-        self.checkpointer.save_last(report.snapshot, self.state)
+        self.checkpointer.save_last(report.snapshot, self.state, due=self._must_save(report.marker))
         if record is not None:
             self.listener.epoch_done(self.state, record)
+
+    def _must_save(self, marker: Marker) -> bool:
+        """Return whether a marker is no plain end of an epoch, with another one to come."""
+        ends = self.state.stopped or self.state.epoch >= self.stream.epochs
+        return not marker.epoch_end or marker.last or ends or self.is_due()
 
     def _is_over(self, marker: Marker) -> bool:
         """Return whether the segment ends at a marker; KeyboardInterrupt if asked to stop."""

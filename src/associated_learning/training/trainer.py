@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -20,14 +21,19 @@ from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.freezing import frozen, frozen_parts
 from associated_learning.state.history import TrainingState
 from associated_learning.state.optimizers import Schedule
+from associated_learning.state.schedules import make_schedule
 from associated_learning.tensors.devices import device_of
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback, Callbacks
 from associated_learning.training.growth.rules import Growth
+from associated_learning.training.judge import Judge
 from associated_learning.training.run import TrainingRun
 from associated_learning.update import UpdateRule
 
-__all__ = ["BatchSource", "Trainer"]
+__all__ = ["BatchSource", "Trainer", "enough_epochs"]
+
+# what networks of a few layers take from fresh weights to a good answer (benchmarks/first_run)
+EPOCHS, UPDATES = 20, 1000
 
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # in the names of functions, other in every process
 
@@ -37,7 +43,8 @@ class Trainer:
     """Trains AL networks and backpropagated ones alike, by the same loop and settings.
 
     Args:
-        epochs: Largest number of epochs.
+        epochs: Largest number of epochs; None for 20, or more where a few batches an epoch would
+            make less than 1,000 updates of them (`enough_epochs`).
         optimizer: Any class of ``torch.optim``, or one for each block; every block gets an
             optimizer of its own.
         lr: One learning rate, or one for each block.
@@ -48,12 +55,19 @@ class Trainer:
         target_warmup: Number of updates of g and h ahead of all others; see `warm_targets`.
         optimizer_options: Passed on to the optimizer.
         schedule: Makes a learning-rate scheduler of an optimizer, or one for each block; None
-            for a constant rate.
+            for a constant rate, or, where ``epochs`` is None too and nothing grows, for a tenth of
+            all updates of warm-up and then half a cosine down to 0.
         schedule_every: Whether schedulers advance every "epoch" or every "step".
         clip: Largest gradient norm of a block; None for no clipping.
         precision: Autocast type, such as ``torch.bfloat16``; None for float32.
         compile: Whether to run ``torch.compile`` on every block.
         patience: Number of epochs without a better validation score after which to stop.
+        min_updates: Number of weight updates before which patience stops nothing.
+        judge: By what depth epochs are judged. "any": the best epoch is that of the best
+            validation score at any depth (of equals, that of the least validation loss), and
+            patience counts from the last epoch in which some depth got better, so that upper
+            layers can follow lower ones. "full": by the score of full depth alone, as in the
+            paper (of equals, the earliest).
         seed: Keys the randomness inside the layers (with the layer and the step).
         save_every: Number of weight updates between two checkpoints inside an epoch; None
             for checkpoints at the end of each epoch only.
@@ -64,7 +78,8 @@ class Trainer:
         stages: Number of stages that the layers are divided into, by measured time; or the
             number of layers in each. As many as there are processors, GPUs or ranks by default.
         replicas: With "processes": number of ranks that share every minibatch of a stage, by
-            ``DistributedDataParallel`` within the stage. More than one is not exact to the bit.
+            ``DistributedDataParallel`` within the stage. More than one is not exact to the bit, and
+            contrast compares only the samples that a replica has.
         wire: With "processes": type of float32 activations between ranks; ``torch.bfloat16``
             halves the traffic and rounds them, None leaves them as they are.
         growth: Lets the network grow while it trains; see `Growth`. Settings that are lists hold
@@ -82,7 +97,7 @@ class Trainer:
         [1, 2]
     """
 
-    epochs: int
+    epochs: int | None = None
     optimizer: type[Optimizer] | Sequence[type[Optimizer]] = torch.optim.Adam
     lr: float | Sequence[float] = 1e-3
     encoder_lr: float | Sequence[float] | None = None
@@ -95,6 +110,8 @@ class Trainer:
     precision: torch.dtype | None = None
     compile: bool = False
     patience: int | None = None
+    min_updates: int = 0
+    judge: Judge = "any"
     seed: int = 0
     save_every: int | None = None
     executor: str = "auto"
@@ -104,8 +121,12 @@ class Trainer:
     growth: Growth | None = None
 
     def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise InputError(f"epochs={self.epochs} came; expected at least 1.")
+        if self.epochs is not None and self.epochs < 1:
+            raise InputError(f"epochs={self.epochs} came; expected at least 1, or None.")
+        if self.min_updates < 0:
+            raise InputError(f"min_updates={self.min_updates} came; expected 0 or more.")
+        if self.judge not in get_args(Judge):
+            raise InputError(f"judge={self.judge!r} came; expected any or full.")
         if self.precision not in (None, torch.float32, torch.bfloat16):
             raise InputError(
                 f"precision={self.precision} came; expected None or torch.bfloat16 (float16 would "
@@ -167,6 +188,9 @@ class Trainer:
             KeyboardInterrupt: Ctrl-C or SIGTERM, after the batch is done and saved.
         """
         _check_sources(train, validation)
+        if self.epochs is None:
+            whole = self._with_epochs(len(train))
+            return whole.fit(net, train, validation, callbacks=callbacks, checkpoints=checkpoints)
         name = chosen_executor(self.executor, device_of(net), self.stages)
         if name != "processes" and self.replicas > 1:
             raise InputError(
@@ -177,15 +201,27 @@ class Trainer:
             self.growth.check(net)
         frozen_modules = frozen_parts(net, self.freeze)
         with frozen(frozen_modules):
-            training = self._training(net, frozen_modules, checkpoints)
+            training = self._training(net, self.epochs, frozen_modules, checkpoints)
             if name == "processes":
                 return self._fit_in_ranks(training, train, validation, callbacks)
             grows = self.growth is not None
             make = functools.partial(make_executor, name, stages=self.stages, grows=grows)
             return training.run(train, validation, Callbacks(callbacks), make)
 
+    def _with_epochs(self, batches: int) -> Trainer:
+        """Return a trainer of enough epochs, with the schedule that belongs to them."""
+        epochs = enough_epochs(batches)
+        if self.schedule is not None or self.growth is not None:  # late layers need a rate too
+            return replace(self, epochs=epochs)
+        cosine = make_schedule("cosine", steps=epochs * batches, warmup=0.1)
+        return replace(self, epochs=epochs, schedule=cosine, schedule_every="step")
+
     def _training(
-        self, net: Network, frozen_modules: Sequence[nn.Module], checkpoints: Checkpoints | None
+        self,
+        net: Network,
+        epochs: int,
+        frozen_modules: Sequence[nn.Module],
+        checkpoints: Checkpoints | None,
     ) -> TrainingRun:
         builder = StageBuilder(
             optimizer=self.optimizer,
@@ -201,8 +237,10 @@ class Trainer:
         return TrainingRun(
             net=net,
             builder=builder,
-            epochs=self.epochs,
+            epochs=epochs,
             patience=self.patience,
+            min_updates=self.min_updates,
+            judge=self.judge,
             save_every=self.save_every,
             target_warmup=self.target_warmup,
             growth=self.growth,
@@ -242,6 +280,21 @@ class Trainer:
         values = {name: _ADDRESS.sub("", value) for name, value in values.items()}
         shapes = [f"{key} {list(value.shape)}" for key, value in net.state_dict().items()]
         return {**values, "network": "; ".join(shapes), "batches of an epoch": str(len(train))}
+
+
+def enough_epochs(batches: int, *, epochs: int = EPOCHS, updates: int = UPDATES) -> int:
+    """Return how many epochs to train: ``epochs``, or more if they made too few updates.
+
+    Args:
+        batches: Number of batches of an epoch.
+        epochs: Number of epochs where they are enough.
+        updates: Least number of updates.
+
+    Example:
+        >>> enough_epochs(4), enough_epochs(500)
+        (250, 20)
+    """
+    return max(epochs, math.ceil(updates / batches))
 
 
 def _check_sources(train: BatchSource, validation: BatchSource | None) -> None:

@@ -48,6 +48,7 @@ class Run:
                 data_root=places.data_root,
                 device=places.device,
                 seed=seed,
+                preset="paper",
                 **settings,
             )
         )

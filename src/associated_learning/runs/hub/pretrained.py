@@ -84,15 +84,15 @@ class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unu
 
         Args:
             folder: Of the run.
-            depth: 1 to the run's number of layers; all by default.
+            depth: 1 to the run's number of layers; that which was best on validation by default.
 
         Raises:
             CheckpointError: It is no run, or a file of it is truncated or foreign.
             InputError: The depth is out of range.
         """
         folder = Path(folder)
-        net = open_run(folder).net
-        depth = net.check_depth(depth)
+        opened = open_run(folder)
+        net, depth = opened.net, opened.depth(depth)
         made = cls(
             description_to_json(read_description(folder)),
             read_json(folder / "preprocessing.json"),

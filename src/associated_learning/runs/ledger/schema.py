@@ -64,6 +64,8 @@ _SCHEMA: dict[str, tuple[Check, str]] = {
     "validation_curve": (_list_of(_list_of(_share)), "lists of shares from 0 to 1"),
     "training_curve": (_list_of(_share), "shares from 0 to 1"),
     "answers": (_optional(_text), "a text, or null"),
+    "best_depth": (_optional(_whole(1)), "a whole number of 1 or more, or null"),
+    "largest_class": (_optional(_share), "a share from 0 to 1, or null"),
 }  # fmt: skip
 
 

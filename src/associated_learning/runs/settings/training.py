@@ -16,7 +16,19 @@ _setting = partial(setting, "Training")
 class TrainingSettings:
     """Updates: their number, size, precision and place."""
 
+    preset: str = _setting(
+        "any",
+        "Where the defaults are from. any: good for data of any kind and size "
+        "(benchmarks/first_run). paper: the paper's, for its own data sets.",
+        choices=("any", "paper"),
+    )
     epochs: int | None = _setting(None, "Largest number of epochs.", least=1)
+    min_updates: int | None = _setting(
+        None,
+        "Train for more epochs, and do not lose patience, until there are so many updates of the "
+        "weights: small data have few in an epoch. 0 where --epochs is given.",
+        least=0,
+    )
     batch_size: int | None = _setting(None, "Samples in a minibatch.", least=1)
     lr: float | None = _setting(None, "Learning rate.", least=0)
     encoder_lr: float | None = _setting(
@@ -61,6 +73,12 @@ class TrainingSettings:
     clip: float | None = _setting(None, "Largest gradient norm of a layer; 0 for none.", least=0)
     patience: int | None = _setting(
         None, "Stop after this many epochs without a better one; 0 never.", least=0
+    )
+    judge: str | None = _setting(
+        None,
+        "By what depth an epoch is judged, for the best one and for patience: the best of any, or "
+        "full depth.",
+        choices=("any", "full"),
     )
     precision: str = _setting(
         "float32", "Precision of the forward pass.", choices=("float32", "bf16")

@@ -115,6 +115,9 @@ class BranchedNetwork(Network):
     def judged(self, scores: list[float]) -> float:
         return max(scores[self.trunk.num_layers :])
 
+    def candidates(self, scores: list[float]) -> dict[int, float]:
+        return {len(scores): self.judged(scores)}
+
     def rank(self, state: TrainingState) -> list[Ranked]:
         """Return all variants, the best first, in the epoch whose weights they have.
 

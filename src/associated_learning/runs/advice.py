@@ -1,0 +1,52 @@
+"""What a finished run tells its user to look at: one line each, with what to try."""
+
+from __future__ import annotations
+
+from associated_learning.runs.config import ResolvedConfig
+from associated_learning.runs.result import RunResult
+
+__all__ = ["advice"]
+
+
+def advice(config: ResolvedConfig, result: RunResult) -> list[str]:
+    """Return what is wrong with a run by its validation scores, and what to try.
+
+    Args:
+        config: Its settings.
+        result: What came out.
+    """
+    found = [_no_better_than_one_class(result), _still_rising(config, result), _too_deep(result)]
+    return [line for line in found if line is not None]
+
+
+def _no_better_than_one_class(result: RunResult) -> str | None:
+    best = max(result.validation_scores)
+    if result.largest_class is None or best > result.largest_class:
+        return None
+    return (
+        f"No depth is better than always answering the most frequent class, {best:.4f} on the "
+        f"validation data against {result.largest_class:.4f}: try other --lr, more --min-updates, "
+        "and whether the labels belong to the inputs."
+    )
+
+
+def _still_rising(config: ResolvedConfig, result: RunResult) -> str | None:
+    *before, last = [max(scores) for scores in result.validation_curve]
+    if result.best_epoch < result.epochs or (before and last <= max(before)):
+        return None
+    return (
+        f"The validation score still rose in the last epoch, {result.epochs}: try "
+        f"--epochs {2 * result.epochs}"
+        + (" and a larger --grow-patience." if config.grow_from is not None else ".")
+    )
+
+
+def _too_deep(result: RunResult) -> str | None:
+    full, best = len(result.validation_scores), result.best_depth
+    if best is None or result.validation_scores[best - 1] <= result.validation_scores[-1]:
+        return None
+    return (
+        f"Depth {best} of {full} is the best on the validation data, "
+        f"{result.validation_scores[best - 1]:.4f} against {result.validation_scores[-1]:.4f} at "
+        "full depth: al predict answers there. Try fewer layers, or more epochs for the upper ones."
+    )

@@ -1,0 +1,144 @@
+"""What a newcomer is told after the first run, and at which depth it answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from associated_learning.cli.exits import _beside_one_depth
+from associated_learning.runs.advice import advice
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.defaults import resolved
+from associated_learning.runs.exits.report import ExitReport, OperatingPoint
+from associated_learning.runs.hub.pretrained import PretrainedModel
+from associated_learning.runs.result import RunResult, read_result
+from associated_learning.runs.run import open_run, read_config
+from test_cli import QUICK, al
+
+GOOD = RunResult(
+    test_scores=[0.8, 0.9],
+    validation_scores=[0.8, 0.9],
+    validation_curve=[[0.7, 0.6], [0.8, 0.9], [0.8, 0.9]],
+    best_epoch=2,
+    epochs=3,
+    seconds=1.0,
+    best_depth=2,
+    largest_class=0.4,
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, []),
+        ({"largest_class": 0.9}, ["No depth is better than always answering the most frequent"]),
+        ({"largest_class": None}, []),  # a result that is older than this
+        (
+            {"validation_scores": [0.95, 0.9], "best_depth": 1},
+            ["Depth 1 of 2 is the best on the validation data, 0.9500 against 0.9000"],
+        ),
+        ({"validation_scores": [0.9, 0.9], "best_depth": 1}, []),
+        (
+            {"best_epoch": 3, "validation_curve": [[0.7, 0.6], [0.8, 0.7], [0.8, 0.9]]},
+            ["still rose in the last epoch, 3: try --epochs 6"],
+        ),
+        ({"best_epoch": 3}, []),  # the last epoch is best by its loss alone
+        (
+            {"best_epoch": 1, "epochs": 1, "validation_curve": [[0.8, 0.9]]},
+            ["still rose in the last epoch, 1: try --epochs 2"],
+        ),
+    ],
+)
+def test_the_summary_names_what_is_wrong(changed: dict[str, object], said: list[str]) -> None:
+    lines = advice(resolved(RunConfig()), replace(GOOD, **changed))  # type: ignore[arg-type]
+    assert len(lines) == len(said)
+    for line, part in zip(lines, said, strict=True):
+        assert part in line
+
+
+@pytest.fixture
+def lower(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """A run whose validation ranked depth 2 of 3 first."""
+    folder = tmp_path / "run"
+    code, out, _ = al("train", *QUICK, "--quiet", "--run-folder", str(folder), capsys=capsys)
+    assert code == 0
+    for line in advice(read_config(folder), read_result(folder) or GOOD):
+        assert line in out
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps({**result, "best_depth": 2}))
+    return str(folder)
+
+
+def test_the_depth_that_validation_ranked_first_answers(
+    lower: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = str(tmp_path / "picture.png")
+    Image.new("L", (8, 8), 128).save(picture)
+    _, out, _ = al("predict", lower, picture, "--json", capsys=capsys)
+    assert json.loads(out)["depth"] == 2
+    _, out, _ = al("predict", lower, picture, "--depth", "3", "--json", capsys=capsys)
+    assert json.loads(out)["depth"] == 3
+    _, out, _ = al("info", lower, capsys=capsys)
+    assert "Best on the validation data: depth 2, where predict answers" in out
+    assert PretrainedModel.from_run(lower).depth == 2
+    al("export", lower, str(tmp_path / "model.onnx"), capsys=capsys)
+    assert json.loads((tmp_path / "model.json").read_text())["depth"] == 2
+
+
+def test_an_unfinished_run_answers_at_its_best_depth_so_far(lower: str) -> None:
+    history = [
+        json.loads(line) for line in (Path(lower) / "metrics.jsonl").read_text().splitlines()
+    ]
+    (Path(lower) / "result.json").unlink()
+    best = max(history, key=lambda epoch: max(epoch["scores"]))
+    depth = open_run(Path(lower)).best_depth
+    assert best["scores"][depth - 1] == max(best["scores"])
+
+
+@pytest.mark.parametrize(
+    ("early", "said"),
+    [
+        ((0.89, 80.0), "the single depth wins. Use it, as al predict does by default."),
+        ((0.89, 40.0), "it is more often right, early exit is cheaper."),
+        ((0.93, 80.0), "it is cheaper, early exit is more often right."),
+        ((0.93, 40.0), "early exit wins."),
+    ],
+)
+def test_early_exit_is_held_against_the_best_single_depth(
+    lower: str, early: tuple[float, float], said: str
+) -> None:
+    def point(accuracy: float, flops: float) -> OperatingPoint:
+        return OperatingPoint(accuracy, flops, {})
+
+    report = ExitReport(
+        tuned=None,  # type: ignore[arg-type]
+        outcome=None,  # type: ignore[arg-type]
+        adaptive=point(*early),
+        depths=(point(0.5, 20.0), point(0.9, 60.0), point(0.88, 100.0)),
+        budgets=(),
+        backprop=None,
+    )
+    line = _beside_one_depth(open_run(Path(lower)), report)
+    assert line.startswith("Depth 2 alone, the best on the validation data, has 0.9000 at 60 %")
+    assert line.endswith(said)
+
+
+def test_the_paper_and_everybody_else_have_their_own_defaults() -> None:
+    for model in ("mlp", "cnn", "vgg", "bilstm", "transformer"):
+        for method in ("al", "bp"):
+            found = resolved(RunConfig(model=model, method=method))
+            assert (found.lr, found.batch_size, found.min_updates) == (1e-3, 32, 1000)
+            assert (found.judge, found.schedule) == ("any", "cosine")
+            paper = resolved(RunConfig(model=model, method=method, preset="paper"))
+            assert (paper.min_updates, paper.judge) == (0, "full")
+    assert resolved(RunConfig(epochs=3)).min_updates == 0
+    assert resolved(RunConfig(epochs=3, min_updates=50)).min_updates == 50
+
+
+def test_late_layers_of_a_growing_network_have_a_rate_left() -> None:
+    grown = resolved(RunConfig(num_layers=4, grow_from=1))
+    assert (grown.schedule, grown.warmup, grown.epochs, grown.patience) == ("constant", 0.0, 100, 0)
