@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ for _name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "
     os.environ.pop(_name, None)
 
 import associated_learning as al  # noqa: E402
+from associated_learning.state.files import read_json, write_json  # noqa: E402
 
 _MEMORY = Path("/dev/shm")  # a disk waits for every checkpoint to reach it, memory does not
 _ROOM = 4 * 1024**3
@@ -79,3 +83,22 @@ def batches_of(count: int, size: int = 8) -> list[tuple[torch.Tensor, torch.Tens
     generator = torch.Generator().manual_seed(1)
     xs = [torch.randn(size, 6, generator=generator) for _ in range(count)]
     return [(x, x[:, :4].argmax(dim=1)) for x in xs]
+
+
+@contextmanager
+def full_disk(free: int) -> Iterator[None]:
+    """Let no file grow beyond ``free`` bytes, which fails a write as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def without_digests(folder: Path) -> None:
+    """Make an index as it was before there were digests."""
+    index = read_json(folder / "index.json")
+    write_json(folder / "index.json", {which: entry["folder"] for which, entry in index.items()})

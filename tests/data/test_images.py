@@ -16,6 +16,7 @@ from associated_learning.data import (
     load,
     preprocessor_from_dict,
 )
+from associated_learning.data.images import decode
 from associated_learning.errors import InputError
 
 
@@ -62,7 +63,8 @@ def test_grey_stays_one_channel_unless_a_colour_image_is_among_them() -> None:
 
 def test_images_are_resized_at_prediction_and_where_a_size_is_given() -> None:
     preprocessor = ImagePreprocessor.fit([picture(0), picture(1)])
-    assert preprocessor([picture(2, size=(9, 9))]).shape == (1, 3, 5, 6)
+    with pytest.warns(UserWarning, match="image 0 has 9 x 9 pixels and is resized to 5 x 6"):
+        assert preprocessor([picture(2, size=(9, 9))]).shape == (1, 3, 5, 6)
     mixed = [picture(0), picture(1, size=(3, 3))]
     with pytest.raises(InputError, match=r"2 different sizes \(3x3, 5x6"):
         ImagePreprocessor.fit(mixed)
@@ -142,3 +144,47 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
     (broken / "cat" / "0.png").write_text("no image")
     with pytest.raises(InputError, match=r"cat.0\.png is not an image"):
         load(broken, cache_dir=tmp_path / "cache")
+
+
+def grey_ramp(mode: str) -> Image.Image:
+    """A ramp over the whole range of 16 bits: 256 steps of 257."""
+    values = (np.arange(256) * 257).astype(np.uint16).reshape(16, 16)
+    return Image.fromarray(values if mode == "I;16" else values.astype(mode))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_are_scaled_by_their_range(kind: str) -> None:
+    stream = io.BytesIO()
+    grey_ramp("I;16").save(stream, kind)
+    pixels = decode([stream.getvalue()], ImageFormat(1, 16, 16))
+    assert pixels.flatten().tolist() == list(range(256))
+
+
+@pytest.mark.parametrize("mode", ["int32", "float32"])
+def test_greys_of_unknown_range_are_refused(mode: str) -> None:
+    stream = io.BytesIO()
+    grey_ramp(mode).save(stream, "TIFF")
+    with pytest.raises(InputError, match=r"image 0 holds .* what is black and what is white"):
+        decode([stream.getvalue()], ImageFormat(1, 16, 16))
+
+
+def test_a_test_image_of_another_size_is_refused_unless_a_size_was_given(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "pets", {"cat": 6, "dog": 6})
+    other = write_folder(tmp_path / "new", {"dog": 2})
+    picture(1, size=(9, 9)).save(other / "dog" / "0.png")
+    options = {"test_data": other, "cache_dir": tmp_path / "cache"}
+    with pytest.raises(InputError, match=r"dog.0.png has 9 x 9 pixels, those of the training"):
+        load(folder, **options)
+    assert load(folder, image_size=(5, 6), **options).test.pixels.shape[2:] == (5, 6)
+
+
+@pytest.mark.parametrize("content", [b"DDS " + bytes(124), b"\x89PNG\r\n\x1a\n" + bytes(40)])
+def test_damaged_images_are_our_error(content: bytes) -> None:
+    with pytest.raises(InputError, match="image 0"):
+        decode([content], ImageFormat(1, 8, 8))
+
+
+def test_a_class_of_the_name_test_is_explained(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "pets", {"cat": 6, "test": 6})
+    with pytest.raises(InputError, match="give a class of that name another one"):
+        load(folder, cache_dir=tmp_path / "cache")

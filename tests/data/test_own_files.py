@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -225,4 +226,64 @@ def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "own.xlsx"
     path.write_bytes(b"")
     with pytest.raises(InputError, match=r"none of \.csv, \.tsv, \.json, \.jsonl, \.parquet"):
+        open_file(path)
+
+
+def test_a_changed_file_with_its_old_time_stamp_is_read_anew(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.csv", ["x", "y", "label"], ROWS)
+    before, first = path.stat(), open_file(path)
+    write(path, ["x", "y", "label"], [(x, y, "ba"[i % 2]) for i, (x, y, _) in enumerate(ROWS)])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert open_file(path).test.labels.tolist() != first.test.labels.tolist()
+
+
+@pytest.mark.parametrize("word", ["NA", "None", "null", "nan", "N/A"])
+def test_words_that_others_take_for_missing_are_texts_and_labels(word: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", ["text", "label"], [(word, "x"), ("film", word)] * 12)
+    data = open_file(path)
+    assert set(data.label_names) == {"x", word}
+    assert "film" in data.preprocessor.vocabulary.words
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("a,a,label\n1,2,x\n3,4,y\n", {}, "2 columns of the name 'a'"),
+        ("a,label\n1,2,x\n3,4,y\n", {}, "first row of .* has 3 fields, but the header names 2"),
+        ("a,label\n1,x\n3,4,y\n", {}, "Expected 2 fields in line 3, saw 3"),
+        ("text,label\nx,x\ny,y\n", {"text_column": "label"}, "both for the texts and for the"),
+    ],
+)
+def test_what_readers_guess_at_is_refused(
+    content: str, options: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.csv"
+    path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        open_file(path, **options)
+
+
+@pytest.mark.parametrize("label", ["[1]", '{"a": 1}'])
+def test_labels_that_are_lists_or_objects_are_refused(label: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(f'{{"text": "film", "label": {label}}}\n' * 9)
+    with pytest.raises(InputError, match="the labels are lists or objects"):
+        open_file(path)
+
+
+def test_whole_numbers_beyond_floats_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "own.csv", ["x", "label"], [(2**53 + 1 + i, i % 2) for i in range(9)])
+    with pytest.raises(InputError, match="'x' of the train split holds whole numbers that"):
+        open_file(path)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+def test_json_that_is_nested_without_end_is_refused(suffix: str, tmp_path: Path) -> None:
+    """The parser of pyarrow would crash the process."""
+    path = tmp_path / f"own{suffix}"
+    path.write_text(
+        '{"text": "[[[{{", "label": 1}\n{"text": ' + "[" * 50_000 + "]" * 50_000 + "}\n"
+    )
+    with pytest.raises(InputError, match=r"line 2 of .*own.* is nested more than 100 deep"):
         open_file(path)

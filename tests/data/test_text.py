@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,3 +101,17 @@ def test_bad_vocabularies_are_refused(tmp_path: object) -> None:
         Vocabulary.build([["fig"]], size=0)
     with pytest.raises(InputError, match="cannot read the vocabulary"):
         Vocabulary.load(f"{tmp_path}/absent.txt")
+
+
+@pytest.mark.parametrize("sign", ["<", "<!--", "<a", "&", "-->", "<!-->", "</"])
+def test_a_long_run_of_markup_takes_linear_time(sign: str) -> None:
+    begin = time.process_time()
+    tokenize(sign * (10**6 // len(sign)))
+    assert time.process_time() - begin < 5
+
+
+@given(st.lists(st.sampled_from(["<!--", "-->", "<a", ">", "<", " x ", "--", "!", "</b"])))
+def test_comments_go_as_by_a_pattern(parts: list[str]) -> None:
+    text = "".join(parts)
+    markup = re.compile(r"</?[a-z][^<>]*>|<!--.*?-->", re.DOTALL)
+    assert tokenize(text) == tokenize(markup.sub(" ", text).replace("<", " "))

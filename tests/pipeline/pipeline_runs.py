@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 import associated_learning as al
+from associated_learning.state.files import read_json
 from conftest import batches_of
 
 __all__ = ["all_kinds_of_layers", "digests", "trained"]
@@ -53,7 +54,7 @@ def digests(folder: Path) -> dict[str, str]:
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(last.glob("*.safetensors"))
     }
-    state = json.loads((last / "state.json").read_text())
+    state = read_json(last / "state.json")
     state["progress"].pop("seconds")
     for record in state["progress"]["records"]:
         del record["seconds"], record["validation_seconds"]

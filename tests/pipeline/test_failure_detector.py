@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from associated_learning.errors import NonFiniteLossError, PipelineError
+from associated_learning.errors import InputError, NonFiniteLossError, PipelineError
 from associated_learning.pipeline.channel import Channel
 from associated_learning.pipeline.items import Minibatch
 from associated_learning.pipeline.processes.failure_detector import FailureDetector
@@ -271,3 +271,16 @@ def test_silence_is_counted_from_the_last_new_sign() -> None:
         for one, two in [(b"a", b"a"), (b"b", b"a"), (b"c", b"a"), (b"d", b"a"), (b"d", b"b")]
     ]
     assert found == [[], [], [], [2], []]
+
+
+def test_patience_is_set_by_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    from associated_learning.pipeline.processes.rendezvous import _patience
+
+    monkeypatch.delenv("AL_PATIENCE", raising=False)
+    assert _patience() == 5.0
+    monkeypatch.setenv("AL_PATIENCE", "60")
+    assert _patience() == 60.0
+    for told in ("0", "nan", "x", "1e9"):
+        monkeypatch.setenv("AL_PATIENCE", told)
+        with pytest.raises(InputError, match=f"AL_PATIENCE='{told}' came; expected seconds"):
+            _patience()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import associated_learning as al
+from associated_learning.state.files import read_json
 from associated_learning.state.history import EpochRecord, TrainingState
 from associated_learning.tensors.randomness.keyed import seeded
 from associated_learning.training.callbacks import Callback
@@ -38,7 +39,7 @@ class Bits(Callback):
             hashlib.sha256((last / f"{name}.safetensors").read_bytes()).hexdigest()
             for name in ("layer-1", "optimizer-1")
         ]
-        scalars = json.loads((last / "state.json").read_text())
+        scalars = read_json(last / "state.json")
         others = json.dumps([scalars["optimizers"][0], scalars["schedulers"][0]])
         self.epochs.append((state.step, *tensors, others))
 
@@ -180,7 +181,7 @@ def test_a_frozen_layer_keeps_its_bits_and_builds_no_graph(tmp_path: Path) -> No
     assert [record.lr for record in state.records] == (
         [[0.01]] * 2 + [[0.0, 0.01]] * 2 + [[0.0, 0.0, 0.01]] * 2
     )
-    saved = json.loads((al.Checkpoints(tmp_path).path("last") / "state.json").read_text())
+    saved = read_json(al.Checkpoints(tmp_path).path("last") / "state.json")
     assert saved["optimizers"][:2] == [None, None]
 
 

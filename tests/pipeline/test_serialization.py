@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -246,3 +248,68 @@ def test_cuda_tensors_travel_either_way(gpu: bool) -> None:
         assert two.is_cuda == (gpu and one.is_cuda)
         assert torch.equal(one.cpu(), two.cpu())
         assert one.stride() == two.stride()
+
+
+def test_nothing_that_comes_is_unpickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pickle is refused by its first bytes, and no message needs one."""
+    for name in ("loads", "load", "Unpickler", "dumps", "dump", "Pickler"):
+        monkeypatch.setattr(pickle, name, None)
+    assert carried(Pair({1: [True, None, 2**70]}, (float("nan"), b"x")))[0] == {
+        1: [True, None, 2**70]
+    }
+    with pytest.raises(PipelineError, match="no header of this version"):
+        reserve(b"\x80\x05cos\nsystem\n")
+
+
+HOSTILE = [
+    [["tensor", 0], [["float32", "float32", [2**40], [1], False]]],
+    [["tensor", 0], [["float32", "float32", [2], [2**45], False]]],
+    [["tensor", 0], [["float32", "float32", [-1], [1], False]]],
+    [["tensor", 0], [["float32", "float32", [3, 3], [1, 1], False]]],
+    [["tensor", 0], [["float32", "float32", [3], [1, 1], False]]],
+    [["tensor", 0], [["float32", "int8", [3], [1], False]]],
+    [["tensor", 0], [["quint8", "quint8", [3], [1], False]]],
+    [["tensor", 0], [["float32", "float32", [2.5], [1], False]]],
+    [["tensor", 0], [["float32", "float32", [1] * 65, [1] * 65, False]]],
+    [["tensor", 7], []],
+    [["named", "os:system", ["id"]], []],
+    [["named", "builtins:tuple", [[]]], []],
+    [["named", "subprocess:Popen", ["id"]], []],
+    [["dataclass", "associated_learning.runs.config:RunConfig", {"x": 1}], []],
+    [["dataclass", "antigravity:x", {}], []],
+    [["error", "SystemExit", [0]], []],
+    [["error", "InputError", [["tensor", 0]]], []],
+    [["mapping", "dict", [[["list", []], 1]]], []],
+    [["mapping", "Counter", []], []],
+    [["device", "x" * 10], []],
+    [["dtype", "Tensor"], []],
+    [["bytes", "!!"], []],
+    [["float", "x"], []],
+    [[[]], []],
+    [{}, []],
+    [[], []],
+    [],
+    3,
+]
+
+
+@pytest.mark.parametrize("frame", HOSTILE, ids=lambda frame: json.dumps(frame)[:50])
+def test_hostile_frames_are_refused(frame: Any) -> None:
+    with pytest.raises(PipelineError, match="a message from another process is malformed"):
+        unpack(reserve(b"AL\0\1" + json.dumps(frame).encode()))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_fuzzed_frames_are_refused_or_harmless(data: st.DataObject) -> None:
+    sent = Pair({"a": torch.ones(3, 2)}, [1, InputError("x"), (None, "y")])
+    meta = bytearray(pack(sent).meta)
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(meta) - 1))
+        meta[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=3))
+    try:
+        room = reserve(bytes(meta))
+        assert sum(map(len, room.pieces)) < 2**24
+        unpack(room)
+    except PipelineError:
+        pass

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import associated_learning as al
+from associated_learning.cli.main import app
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.defaults import resolved
 from associated_learning.runs.ledger.ledger import LedgerRow, append_row, make_row, read_rows
@@ -22,6 +23,7 @@ from associated_learning.runs.result import read_result
 from associated_learning.runs.run import train_run
 from associated_learning.runs.training_scores import TrainingScores, read_training_scores
 from associated_learning.state.history import TrainingState
+from associated_learning.state.lock import held_lock
 from ledger_rows import made_row
 from reproduction.campaign.identity import identity
 from reproduction.campaign.jobs import (
@@ -31,7 +33,6 @@ from reproduction.campaign.jobs import (
     missing_jobs,
     parsed_seeds,
 )
-from reproduction.campaign.lock import held_lock
 from reproduction.campaign.pool import Progress, run_jobs
 from reproduction.campaign.worker import LOCK
 from reproduction.paper.catalogue import EXHIBITS, find_exhibit
@@ -83,10 +84,7 @@ def test_a_killed_campaign_goes_on_and_ends_with_the_same_rows(tmp_path: Path) -
     process.wait()
     assert not any(read_result(tmp_path / "runs" / one.folder) for one in jobs)
     locks = [tmp_path / "runs" / one.folder / LOCK for one in jobs]
-    deadline = time.monotonic() + 60
-    while not all(map(_is_free, locks)):  # the runs notice that they are alone, save and end
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert not any(map(_is_free, locks))  # and yet the same command goes on at once
     progress = campaign(jobs, tmp_path)
     assert [len(progress.done), progress.failed] == [2, []]
     rows = read_rows(tmp_path / "ledger.jsonl")
@@ -292,3 +290,17 @@ def test_a_training_score_that_a_kill_cut_off_is_made_again(tmp_path: Path) -> N
     scores = read_training_scores(path)
     assert scores[0] == 0.5
     assert scores[1] in (0.0, 1.0)  # of four equal samples
+
+
+def test_no_more_seeds_than_fit_into_memory() -> None:
+    with pytest.raises(al.InputError, match=r"--seeds 0-99999999 came; expected"):
+        parsed_seeds("0-99999999")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--jobs", "-1"], "--jobs -1 came"), (["--device", "tpu"], "tpu")],
+)
+def test_options_by_which_a_campaign_would_never_end(options: list[str], message: str) -> None:
+    with pytest.raises(al.InputError, match=message):
+        app(["reproduce", "table1", "--vectors", "glove.txt", *options], standalone_mode=False)

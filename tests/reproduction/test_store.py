@@ -91,7 +91,7 @@ def test_processes_that_want_the_same_pack_it_once(texts: RunConfig, tmp_path: P
         process.join(60)
         assert process.exitcode == 0
     names = sorted(path.suffix for path in (tmp_path / "store").iterdir())
-    assert names == [".lock", ".lock", ".safetensors", ".safetensors"]
+    assert names == [".json"] * 2 + [".lock"] * 2 + [".safetensors"] * 2
 
 
 def test_foreign_vectors_are_refused(texts: RunConfig, tmp_path: Path) -> None:
@@ -99,6 +99,10 @@ def test_foreign_vectors_are_refused(texts: RunConfig, tmp_path: Path) -> None:
     for path in tmp_path.glob("*.safetensors"):
         if path.stem.count("-") > 1:
             path.write_bytes(b"no vectors")
+    with pytest.raises(al.CheckpointError, match="has changed since it was saved"):
+        stored(texts, tmp_path)
+    for path in tmp_path.glob("*.json"):  # which older ones do not have
+        path.unlink()
     with pytest.raises(al.CheckpointError, match="holds no word vectors"):
         stored(texts, tmp_path)
 

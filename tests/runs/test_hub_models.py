@@ -254,3 +254,30 @@ def test_a_folder_may_be_moved_while_a_run_goes_on(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "model")
     assert preprocessor is not None
     assert model(preprocessor(["a good film"]).values)[0].shape == (1, 5, 16)
+
+
+@pytest.mark.parametrize("shard", ["x.bin", "../model.safetensors", "/tmp/model.safetensors", 3])
+def test_an_index_that_names_other_files_is_refused(shard: object, tmp_path: Path) -> None:
+    """Such a file would reach ``torch.load``."""
+    write_tokenizer(tmp_path)
+    write_model(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    index = {"metadata": {}, "weight_map": {"embeddings.word_embeddings.weight": shard}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    found = find_model(f"hf:{tmp_path}")
+    with pytest.raises(al.InputError, match=r"expected files of the folder whose names end in"):
+        found.load(found.config)
+
+
+def test_a_strangers_configuration_names_no_code_and_no_monstrous_sizes(tmp_path: Path) -> None:
+    path = write_config(tmp_path) / "config.json"
+    values = json.loads(path.read_text())
+    strange = {"attn_implementation": "stranger/kernels", "auto_map": {"AutoModel": "x.Y"}}
+    path.write_text(json.dumps({**values, **strange}))
+    config = find_model(f"hf:{tmp_path}").config
+    assert "stranger" not in json.dumps(config.to_dict())
+    assert config._attn_implementation != "stranger/kernels"
+    for name, size in (("num_hidden_layers", 10**7), ("hidden_size", 2**40), ("vocab_size", 2**62)):
+        path.write_text(json.dumps({**values, name: size}))
+        with pytest.raises(al.InputError, match=f"{name} is {size}; expected"):
+            find_model(f"hf:{tmp_path}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import associated_learning as al
 from associated_learning.errors import CheckpointError, InputError
@@ -15,6 +17,7 @@ from associated_learning.runs.config import RunConfig
 from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import open_run, train_run
+from associated_learning.state.files import read_json, write_json
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +80,72 @@ def test_foreign_folders_are_refused(run: Path, tmp_path: Path) -> None:
         PretrainedModel.from_run(tmp_path)
     with pytest.raises(InputError, match="depth 9 came"):
         PretrainedModel.from_run(run, 9)
+
+
+def corrupted(run: Path, folder: Path, what: str) -> None:
+    """Export a run, and do to its folder what strangers and bad disks do."""
+    PretrainedModel.from_run(run, 2).save_pretrained(folder)
+    config, weights = folder / "config.json", folder / "model.safetensors"
+    described, tensors = read_json(config), load_file(weights)
+    described.pop("files")  # which would tell, if a stranger left it in
+    first = next(iter(tensors))
+    if what == "missing":
+        del tensors[first]
+    elif what == "renamed":
+        tensors["elsewhere"] = tensors.pop(first)
+    elif what == "shape":
+        tensors[first] = torch.zeros(2, 2)
+    elif what == "layers":
+        described["described"]["config"]["num_layers"] = 10**7
+    elif what == "width":
+        described["described"]["config"]["hidden"] = 2**62
+    elif what == "foreign":
+        described = {"model_type": "bert"}
+    save_file(tensors, weights)
+    write_json(config, described)
+    if what == "no config":
+        config.unlink()
+    elif what == "truncated":
+        weights.write_bytes(weights.read_bytes()[:-9])
+    elif what == "pickle":
+        weights.write_bytes(pickle.dumps({"a": 1}))
+    elif what == "pickle by its name":
+        weights.unlink()
+        (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"a": 1}))
+    elif what == "pipe":
+        weights.unlink()
+        os.mkfifo(weights)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("missing", r"does not fit .*config.json; missing: model\."),
+        ("renamed", r"missing: model\..*; unknown: elsewhere"),
+        ("shape", r"of another shape: model\."),
+        ("layers", "num_layers is 10000000; expected 10000 at most"),
+        ("width", "hidden is 4611686018427387904; expected"),
+        ("foreign", "describes no model of this library"),
+        ("no config", "holds no config.json"),
+        ("truncated", "model.safetensors cannot be read"),
+        ("pickle", "model.safetensors cannot be read"),
+        ("pickle by its name", "pytorch_model.bin is pickled, could run any code"),
+        ("pipe", "is no regular file"),
+    ],
+)
+def test_every_fault_of_an_exported_folder_is_ours_with_a_remedy(
+    what: str, message: str, run: Path, tmp_path: Path
+) -> None:
+    corrupted(run, tmp_path / "hub", what)
+    with pytest.raises(al.errors.AssociatedLearningError, match=message):
+        PretrainedModel.from_pretrained(tmp_path / "hub")
+
+
+def test_a_changed_byte_of_an_exported_folder_is_noticed(run: Path, tmp_path: Path) -> None:
+    PretrainedModel.from_run(run, 1).save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"model.safetensors has changed since it was saved"):
+        PretrainedModel.from_pretrained(tmp_path)

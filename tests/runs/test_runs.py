@@ -20,6 +20,7 @@ from associated_learning.runs.inputs import load_data, training_batches
 from associated_learning.runs.ledger.ledger import append_row, make_row, read_rows
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import open_run, train_run
+from associated_learning.state.files import read_json, write_json
 from associated_learning.state.history import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback, Callbacks, JsonLines
 
@@ -50,7 +51,7 @@ class Kill(Callback):
 def test_a_run_is_a_folder_that_can_be_opened_again(tmp_path: Path) -> None:
     result = train_run(SMALL, tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {
+    assert names - {".lock", ".lock.holder"} == {
         "config.json", "preprocessing.json", "metrics.jsonl", "checkpoints", "plots", "result.json"
     }  # fmt: skip
     assert len(read_history(tmp_path)) == 3
@@ -120,9 +121,9 @@ def test_a_run_may_be_resumed_after_rounding_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_run(config, tmp_path / "run", callbacks=[Kill(1)])
     path = tmp_path / "run" / "preprocessing.json"
-    stored = json.loads(path.read_text())
+    stored = read_json(path)
     stored["mean"][0] *= 1 + 1e-14
-    path.write_text(json.dumps(stored))
+    write_json(path, stored)
     assert train_run(config, tmp_path / "run").epochs == 3
 
 
@@ -153,7 +154,7 @@ def test_metrics_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     with pytest.raises(al.CheckpointError, match=r"metrics\.jsonl could not be saved"):
         train_run(SMALL, tmp_path)
     lines = JsonLines(tmp_path / "metrics.jsonl")
-    with pytest.raises(al.CheckpointError, match=r"metrics\.jsonl cannot be written"):
+    with pytest.raises(al.CheckpointError, match=r"metrics\.jsonl could not be saved"):
         lines.epoch_done(TrainingState(), EPOCH)
 
 
@@ -230,9 +231,9 @@ def test_foreign_metrics_are_named(tmp_path: Path) -> None:
 def test_settings_of_another_version_are_named(tmp_path: Path) -> None:
     train_run(SMALL, tmp_path)
     path = tmp_path / "config.json"
-    described = json.loads(path.read_text())
+    described = read_json(path)
     described["config"]["from_the_future"] = 1
-    path.write_text(json.dumps(described))
+    write_json(path, described)
     with pytest.raises(al.CheckpointError, match="another version of this library"):
         open_run(tmp_path)
 
@@ -383,7 +384,7 @@ def test_a_row_tells_where_the_run_was_made_and_goes_in_once(tmp_path: Path) -> 
 
 def test_a_ledger_that_is_a_folder_is_named(tmp_path: Path) -> None:
     row = make_row(resolved(SMALL), RESULT, experiment="test")
-    with pytest.raises(al.CheckpointError, match=r"cannot be read .* expected a ledger"):
+    with pytest.raises(al.CheckpointError, match=r"cannot be read; expected a ledger"):
         append_row(tmp_path, row)
 
 

@@ -52,4 +52,5 @@ def test_a_json_file_is_on_the_disk_before_it_has_its_name(
     events: list[Any], tmp_path: Path
 ) -> None:
     files.write_json(tmp_path / "index.json", {"last": "last-1"})
-    assert events == [(tmp_path / "index.json").stat().st_ino, "index.json"]
+    inodes = [path.stat().st_ino for path in (tmp_path / "index.json", tmp_path)]
+    assert events == [inodes[0], "index.json", inodes[1]]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import associated_learning as al
 from associated_learning.state.history import TrainingState
 from associated_learning.training.callbacks import Callback
-from conftest import batches_of, dense_network, noisy_network
+from conftest import batches_of, dense_network, noisy_network, without_digests
 
 
 class KilledError(Exception):
@@ -97,6 +99,7 @@ def test_resuming_without_the_optimizer_would_differ(tmp_path: Path) -> None:
         from safetensors.torch import load_file, save_file
 
         save_file({k: torch.zeros_like(v) for k, v in load_file(path).items()}, path)
+    without_digests(tmp_path / "killed")  # which would tell
     _, _, resumed = finished("al", tmp_path / "killed")
     # of the last epoch: the best one may lie before the kill
     weights = "layer-1.safetensors"
@@ -248,8 +251,48 @@ def test_more_patience_lets_a_stopped_run_go_on(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_behind_is_cleared_away(tmp_path: Path) -> None:
-    left = tmp_path / ".new-abc"
-    left.mkdir(parents=True)
-    (left / "layer-1.safetensors").write_bytes(b"half")
+    (tmp_path / ".new-abc").mkdir(parents=True)
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path / "best-000000001")])
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob(".new-*"))) == 2
     finished("al", tmp_path)
     assert not list(tmp_path.glob(".new-*"))
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from associated_learning.state.files import replaced_folder
+with replaced_folder(Path(sys.argv[1])) as new:
+    (new / "layer-1.safetensors").write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_second_signal_ends_a_process_that_hangs(tmp_path: Path) -> None:
+    """The source catches what should interrupt it, as code of others may."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _HANGS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "hanging\n"
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "hanging\n"
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, "Ended by force" in err) == (130, True)
+
+
+_HANGS = """
+import signal
+import time
+from associated_learning.pipeline.interrupt import deferred_interrupts, ending_the_process
+
+with ending_the_process(0.5), deferred_interrupts() as interrupt:
+    while True:
+        try:
+            print("hanging", flush=True)
+            signal.pause()
+        except KeyboardInterrupt:
+            pass
+"""

@@ -9,7 +9,6 @@ from typing import Annotated, NamedTuple
 
 import torch
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from associated_learning.cli.tables import command, console, exit_names
@@ -19,6 +18,7 @@ from associated_learning.runs.config import ResolvedConfig, RunConfig
 from associated_learning.runs.defaults import resolved
 from associated_learning.runs.inputs import load_data, training_batches
 from associated_learning.runs.plots import plot_curves
+from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import open_run, train_run
 from associated_learning.state.optimizers import make_optimizers

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from associated_learning.cli.exits import show_exits
 from associated_learning.cli.options import RunFolder
@@ -17,7 +16,9 @@ from associated_learning.errors import InputError
 from associated_learning.inference.evaluation import evaluate as evaluate_network
 from associated_learning.runs.description import check_data
 from associated_learning.runs.inputs import evaluation_batches, load_data
+from associated_learning.runs.printable import escape
 from associated_learning.runs.run import open_run
+from associated_learning.runs.sources import check_sources
 
 __all__ = ["evaluate"]
 
@@ -91,6 +92,7 @@ def evaluate(
     config = replace(opened.config, **places)  # type: ignore[arg-type]
     loaded = load_data(config, opened.preprocessor)
     check_data(Path(run), loaded)
+    check_sources(Path(run), config)
     if exits:
         rival = None if against is None else Path(against)
         show_exits(

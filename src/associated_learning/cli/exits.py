@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
 
 from associated_learning.cli.tables import console, exit_names
@@ -13,6 +12,7 @@ from associated_learning.data import DataSet
 from associated_learning.runs.exits.early_exit import parsed_goal, recorded, write_policy
 from associated_learning.runs.exits.plot import plot_exits
 from associated_learning.runs.exits.report import ExitReport, OperatingPoint, exit_report
+from associated_learning.runs.printable import escape
 from associated_learning.runs.run import OpenRun, open_run
 
 __all__ = ["show_exits"]

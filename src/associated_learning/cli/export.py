@@ -12,6 +12,7 @@ import typer
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console
 from associated_learning.errors import InputError
+from associated_learning.runs.printable import escape
 from associated_learning.runs.run import OpenRun, open_run
 from associated_learning.state.files import replaced_file, write_json
 
@@ -50,7 +51,7 @@ def export(
         raise InputError(
             f"{to} came; expected a name that ends in .onnx or .pt2, or a folder without a dot."
         )
-    console.print(_WAYS[to.suffix](Path(run), to, depth))
+    console.print(escape(_WAYS[to.suffix](Path(run), to, depth), lines=True))
 
 
 def _folder(run: Path, to: Path, depth: int | None) -> str:

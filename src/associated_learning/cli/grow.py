@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from associated_learning.cli.options import with_run_options
@@ -16,6 +15,7 @@ from associated_learning.cli.tables import command, console, show_no_picture
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.runs.config import ResolvedConfig, RunConfig
 from associated_learning.runs.defaults import resolved
+from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import default_folder, open_run
 from associated_learning.state.history import EpochRecord

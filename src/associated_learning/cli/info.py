@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.markup import escape
-
 from associated_learning.cli.layers import layers_table
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import ALNetwork
+from associated_learning.runs.printable import escape
 from associated_learning.runs.run import open_run
 
 __all__ = ["info"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from rich.markup import escape
 from rich.table import Table
 from torch import Tensor, nn
 
 from associated_learning.conversion import ConvertedNetwork
 from associated_learning.network import ALNetwork
 from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.printable import escape
 from associated_learning.tensors.chain import encodings
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.nested import to_device

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import warnings
+from contextlib import suppress
+from typing import NoReturn
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from associated_learning.cli.demo import demo
 from associated_learning.cli.evaluate import evaluate
@@ -19,8 +22,11 @@ from associated_learning.cli.reproduction import reproduction_commands
 from associated_learning.cli.train import train
 from associated_learning.cli.verify import verify
 from associated_learning.errors import AssociatedLearningError
+from associated_learning.runs.printable import escape
 
 __all__ = ["app", "main"]
+
+_LACKING = ("allocate memory", "start new thread", "out of memory")  # in messages of torch
 
 app = typer.Typer(
     name="al",
@@ -41,12 +47,50 @@ app.command(context_settings={"ignore_unknown_options": True})(predict)
 
 
 def main() -> None:
-    """Run the command line: our own errors become one message and exit code 2."""
+    """Run the command line: what goes wrong becomes one message and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # terminals that are not UTF-8 show an escape
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            _run()
     except AssociatedLearningError as error:
-        message = f"[red]Error:[/] {escape(str(error))}"
-        Console(stderr=True, emoji=False).print(message, soft_wrap=True, highlight=False)
-        sys.exit(2)
+        _fail(str(error))
+    except BrokenPipeError:  # whoever reads the output, as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        _fail(f"{error}; free disk space, make it writable, or name another path.")
+    except MemoryError as error:
+        _fail(
+            f"{str(error) or 'memory'} does not do; ask for smaller sizes, or use another machine."
+        )
+    except RuntimeError as error:
+        if not any(sign in str(error) for sign in _LACKING):
+            raise
+        _fail(f"the machine lacks memory or threads ({str(error).splitlines()[0]}); free some.")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _run() -> None:
+    try:
+        app()
+    finally:
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what cannot be written shows here, and not at Python's end
+
+
+def _fail(message: str) -> NoReturn:
+    text = f"[red]Error:[/] {escape(message, lines=True)}"
+    with suppress(OSError):
+        Console(stderr=True, emoji=False).print(text, soft_wrap=True, highlight=False)
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a full one fails again
+    sys.exit(2)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    text = f"[yellow]Warning:[/] {escape(message, lines=True)}"
+    Console(stderr=True, emoji=False).print(text, soft_wrap=True, highlight=False)

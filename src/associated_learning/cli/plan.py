@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from rich.markup import escape
 from torch import nn
 
 from associated_learning.cli.layers import layers_table
@@ -26,6 +25,7 @@ from associated_learning.runs.hub.model import find_model, fresh_model
 from associated_learning.runs.hub.network import cut_names
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.inputs import input_spec, load_data
+from associated_learning.runs.printable import escape
 from associated_learning.runs.settings.model import FAMILIES, HUB
 from associated_learning.targets import Classes
 from associated_learning.tensors.nested import tensors_in

@@ -20,6 +20,7 @@ from associated_learning.errors import InputError, nearest
 from associated_learning.inference.evaluation import predict_batches
 from associated_learning.inference.exits.adaptive import AdaptiveInference, AdaptivePrediction
 from associated_learning.runs.exits.early_exit import al_network, read_policy
+from associated_learning.runs.printable import printable
 from associated_learning.runs.run import OpenRun, open_run
 
 __all__ = ["predict"]
@@ -150,6 +151,6 @@ def _show(answers: list[dict[str, Any]], as_json: bool) -> None:
         table.add_column(heading, justify="left" if heading in ("input", "label") else "right")
     for answer in answers:
         probability = answer["probabilities"][answer["label"]]
-        texts = (Text(answer["input"]), Text(answer["label"]))
+        texts = (Text(printable(answer["input"])), Text(printable(answer["label"])))
         table.add_row(*texts, f"{probability:.3f}", str(answer["depth"]))
     console.print(table)

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import typer
-from rich.markup import escape
 
 from associated_learning.cli.tables import command, console
+from associated_learning.pipeline.interrupt import ending_the_process
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.distributed import follow_run, ranks_of
 from associated_learning.runs.ledger.ledger import append_row, make_row
+from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult
 from associated_learning.runs.run import read_config, train_run
 from associated_learning.state.checkpoint import Checkpoints
@@ -20,6 +21,8 @@ from associated_learning.training.callbacks import Callback
 from associated_learning.verification.memory import keep_freed_memory, return_freed_memory
 
 __all__ = ["run_training", "write_row"]
+
+_GRACE = 5.0  # seconds that a second Ctrl-C leaves to what hangs
 
 
 def run_training(
@@ -40,7 +43,7 @@ def run_training(
     else:
         keep_freed_memory()
     try:
-        with ranks_of(config) as ranks:
+        with ending_the_process(_GRACE), ranks_of(config) as ranks:
             if ranks is not None and ranks.rank > 0:
                 follow_run(config, ranks)
                 return None

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from associated_learning.cli.options import with_run_options
 from associated_learning.cli.running import run_training, write_row
 from associated_learning.cli.tables import command, console, scores_table, show_no_picture
-from associated_learning.errors import InputError
+from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.advice import advice
 from associated_learning.runs.config import COMPUTING, ResolvedConfig, RunConfig
 from associated_learning.runs.defaults import resolved
-from associated_learning.runs.result import RunResult
+from associated_learning.runs.printable import escape
+from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import default_folder, open_run, read_config
+from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.training.callbacks import Callback, TensorBoard
 from associated_learning.training.progress import ProgressBar
 
@@ -107,7 +108,14 @@ def _resumed(ctx: typer.Context, folder: Path) -> ResolvedConfig:
             "out, or start a new run."
         )
     changed = {name: ctx.params[name] for name in given if name in COMPUTING}
-    return replace(read_config(folder), **changed)
+    config = replace(read_config(folder), **changed)
+    if read_result(folder) is None and not Checkpoints(folder / "checkpoints").has("last"):
+        raise CheckpointError(
+            f"{folder} holds no checkpoint to go on from: it was stopped before the first one, or "
+            "its checkpoints or their index.json are lost. Restore them, or start it again by the "
+            "command that started it."
+        )
+    return config
 
 
 def _is_given(ctx: typer.Context, name: str) -> bool:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from associated_learning.data.content import content_digest
+from associated_learning.data.header import check_header, check_nesting
 from associated_learning.errors import InputError, needs_extra
 
 if TYPE_CHECKING:
@@ -16,9 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["FILE_FORMATS", "read_files", "read_hub", "read_image_folder"]
 
-FILE_FORMATS = {
-    ".csv": ("csv", {}),
-    ".tsv": ("csv", {"sep": "\t"}),
+# an empty field is missing; "NA", "None" or "null" may be a country, a surname or a word
+_NOT_MISSING = {"keep_default_na": False, "na_values": [""]}
+FILE_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".csv": ("csv", {"sep": ",", **_NOT_MISSING}),
+    ".tsv": ("csv", {"sep": "\t", **_NOT_MISSING}),
     ".json": ("json", {}),
     ".jsonl": ("json", {}),
     ".parquet": ("parquet", {}),
@@ -58,6 +62,12 @@ def _read_files(paths: list[Path], cache_dir: str | Path | None) -> Dataset:
                 f"the file {path} is none of {', '.join(FILE_FORMATS)}: convert it to one"
             )
     builder, options = FILE_FORMATS[paths[0].suffix.lower()]
+    for path in paths:
+        if builder == "csv":
+            check_header(path, options["sep"])
+        elif builder == "json":
+            check_nesting(path)
+    cache_dir = _cache_of(paths, cache_dir)
     return _load(
         ", ".join(map(str, paths)),
         f"is it a whole {builder} file with one or more rows?",
@@ -66,6 +76,18 @@ def _read_files(paths: list[Path], cache_dir: str | Path | None) -> Dataset:
         cache_dir=cache_dir,
         **options,
     )["train"]  # the name that `datasets` gives to files without a split
+
+
+def _cache_of(paths: list[Path], cache_dir: str | Path | None) -> Path:
+    """Return a cache for what files hold.
+
+    `datasets` would take another content for the same one if the time stamp of a file stayed.
+    """
+    with needs_extra("data", "reading files"):
+        from datasets import config
+
+    cache = config.HF_DATASETS_CACHE if cache_dir is None else cache_dir
+    return Path(cache) / "by-content" / content_digest(paths)
 
 
 def read_image_folder(folder: Path, cache_dir: str | Path | None = None) -> Mapping[str, Dataset]:

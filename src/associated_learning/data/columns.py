@@ -33,8 +33,9 @@ def check_columns(split: Dataset, wanted: Sequence[str], where: str) -> None:
 
 def is_numeric(split: Dataset, column: str) -> bool:
     """Return whether ``column`` holds numbers or booleans."""
-    dtype = str(getattr(split.features[column], "dtype", ""))
-    return dtype.startswith(("int", "uint", "float", "double", "bool", "decimal"))
+    # not by `features`, of which every look makes a copy
+    dtype = str(split.data.schema.field(column).type)
+    return dtype.startswith(("int", "uint", "float", "halffloat", "double", "bool", "decimal"))
 
 
 def values(split: Dataset, column: str) -> list[Any]:
@@ -53,7 +54,11 @@ def texts(split: Dataset, columns: Sequence[str], where: str) -> list[str]:
     for column, listed in zip(columns, parts, strict=True):
         for row, text in enumerate(listed):
             if not isinstance(text, str):
-                what = "missing" if text is None else f"{type(text).__name__} {text!r}"
+                what = (
+                    "missing (an empty field)"
+                    if text is None
+                    else f"{type(text).__name__} {text!r}"
+                )
                 raise InputError(
                     f"row {row} of {where}, column {column!r}: the text is {what}; fill it"
                     " in, leave the row out, or choose another text column"
@@ -82,10 +87,16 @@ def numbers(split: Dataset, columns: Sequence[str], where: str) -> NDArray[np.fl
                 f"column {column!r} of {where} holds no numbers: choose other feature"
                 " columns, or name it as the text column"
             )
-    listed = [
-        split.data.column(column).cast("float64").to_numpy().astype(np.float64)
-        for column in columns
-    ]
-    table = np.stack(listed, axis=1)
+    table = np.stack([_floats(split, column, where) for column in columns], axis=1)
     check_finite(table, columns, where)
     return table
+
+
+def _floats(split: Dataset, column: str, where: str) -> NDArray[np.float64]:
+    try:
+        return split.data.column(column).cast("float64").to_numpy().astype(np.float64)  # type: ignore[no-any-return]
+    except ValueError as error:  # as pyarrow's own are
+        raise InputError(
+            f"column {column!r} of {where} holds whole numbers that no float64 is equal to"
+            f" ({error}): divide them, or leave the column out if they are names or numbers of rows"
+        ) from error

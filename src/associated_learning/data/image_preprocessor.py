@@ -9,7 +9,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from associated_learning.data.images import ImageFormat, ImageInput, decode
+from associated_learning.data.images import (
+    ImageFormat,
+    ImageInput,
+    decode,
+    warn_of_other_sizes,
+)
 from associated_learning.data.samples import ImageSamples
 from associated_learning.errors import InputError
 
@@ -75,12 +80,15 @@ class ImagePreprocessor:
     def __call__(self, inputs: Sequence[ImageInput]) -> Tensor:
         """Return image files, encoded bytes or PIL images as ``[B, C, H, W]`` (float32).
 
+        Images of another size than the training images are resized, with a warning.
+
         Raises:
             InputError: No image, or something that is none.
         """
         if isinstance(inputs, str | bytes) or len(inputs) == 0:
             raise InputError("expected a list of one or more images")
         samples = self.samples(inputs, torch.zeros(len(inputs), dtype=torch.int64))
+        warn_of_other_sizes(inputs, self.format)
         return samples.take(torch.arange(len(inputs)))
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from associated_learning.errors import InputError, needs_extra
@@ -16,14 +18,15 @@ from associated_learning.errors import InputError, needs_extra
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["ImageFormat", "ImageInput", "decode"]
+__all__ = ["ImageFormat", "ImageInput", "decode", "warn_of_other_sizes"]
 
 ImageInput: TypeAlias = "bytes | str | Path | Image.Image"
 
 # Tried first: these tell themselves by their first bytes, while among all of Pillow's formats
 # are some that take a full attempt to open, on every image.
 _COMMON = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
-_GREY = {"1", "L", "LA", "I", "I;16", "F"}
+_GREY = {"1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N", "F"}
+_SIXTEEN_BITS = {"I;16", "I;16L", "I;16B", "I;16N"}
 
 
 class ImageFormat(NamedTuple):
@@ -62,37 +65,97 @@ class ImageFormat(NamedTuple):
         return cls(channels, *size)
 
 
-def decode(images: Sequence[ImageInput], format: ImageFormat) -> Tensor:
+def decode(images: Sequence[ImageInput], format: ImageFormat, *, resize: bool = True) -> Tensor:
     """Return pixels ``[N, C, H, W]`` (uint8); images of another size are resized.
+
+    Images of 16 bits are scaled to 8 by their whole range.
 
     Args:
         images: Encoded bytes, paths of files, or PIL images.
         format: What each is brought to.
+        resize: Whether images of another size are taken.
 
     Raises:
-        InputError: Something is no image, or cannot be read; names it.
+        InputError: Something is no image, cannot be read, is of another size where that is not
+            taken, or holds numbers of unknown range; names it.
 
     Example:
         >>> from PIL import Image
         >>> decode([Image.new("L", (4, 2), 7)], ImageFormat(3, 2, 4)).shape
         torch.Size([1, 3, 2, 4])
     """
+    channels, height, width = format
+    pixels = np.empty((len(images), height, width, channels), dtype=np.uint8)
+    for i, item in enumerate(images):
+        try:
+            pixels[i] = _pixels(item, i, format, resize).reshape(height, width, channels)
+        except InputError:
+            raise
+        except Exception as error:  # Pillow's decoders raise anything, from SyntaxError on
+            raise InputError(f"cannot read {_name(item, i)}: {error}") from error
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+
+
+def warn_of_other_sizes(images: Sequence[ImageInput], format: ImageFormat) -> None:
+    """Warn of the first image that `decode` will resize; only headers are read."""
+    for i, image in enumerate(images):
+        _, (width, height) = _head(image, i)
+        if (height, width) != (format.height, format.width):
+            warnings.warn(
+                f"{_name(image, i)} has {height} x {width} pixels and is resized to"
+                f" {format.height} x {format.width}, as the training images have",
+                stacklevel=3,
+            )
+            return
+
+
+def _pixels(item: ImageInput, i: int, format: ImageFormat, resize: bool) -> NDArray[np.uint8]:
     with needs_extra("data", "an image"):
         from PIL import Image
 
-    channels, height, width = format
-    pixels = np.empty((len(images), height, width, channels), dtype=np.uint8)
-    mode = "L" if channels == 1 else "RGB"
-    for i, item in enumerate(images):
-        try:
-            image = _open(item, i)
-            image = image if image.mode == mode else image.convert(mode)
-            if image.size != (width, height):
-                image = image.resize((width, height), Image.Resampling.BILINEAR)
-            pixels[i] = np.asarray(image).reshape(height, width, channels)
-        except (OSError, SyntaxError) as error:  # PIL calls broken PNG files a SyntaxError
-            raise InputError(f"cannot read {_name(item, i)}: {error}") from error
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+    opened, mode = _open(item, i), "L" if format.channels == 1 else "RGB"
+    size = (format.width, format.height)
+    try:
+        if opened.size != size and not resize:
+            raise InputError(_other_size(opened, _name(item, i), format))
+        image = _eight_bits(opened, _name(item, i))
+        image = image if image.mode == mode else image.convert(mode)
+        image = image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
+        return np.asarray(image)
+    finally:
+        if isinstance(item, str | Path):
+            opened.close()
+
+
+def _other_size(image: Image.Image, name: str, format: ImageFormat) -> str:
+    return (
+        f"{name} has {image.height} x {image.width} pixels, those of the training images are"
+        f" {format.height} x {format.width}: give the size (height, width) that all are to be"
+        " resized to, or leave it out"
+    )
+
+
+def _eight_bits(image: Image.Image, name: str) -> Image.Image:
+    """Return an image of many greys as one of 256, spread over the range of its type.
+
+    Pillow itself would cut off all that is above 255.
+
+    Raises:
+        InputError: The range is unknown: of 32-bit and float images nothing tells it.
+    """
+    if image.mode in _SIXTEEN_BITS or (image.mode == "I" and image.format == "PNG"):
+        with needs_extra("data", "an image"):
+            from PIL import Image
+
+        values = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((values * 255 + 32_767) // 65_535).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        what = "32-bit whole numbers" if image.mode == "I" else "floating-point numbers"
+        raise InputError(
+            f"{name} holds {what}, of which nothing tells what is black and what is white: save it"
+            " with 8 or 16 bits, scaled to their whole range"
+        )
+    return image
 
 
 def _head(item: ImageInput, i: int) -> tuple[str, tuple[int, int]]:
@@ -112,16 +175,19 @@ def _open(item: ImageInput, i: int) -> Image.Image:
         return item
     source: Any = io.BytesIO(item) if isinstance(item, bytes) else item
     try:
-        try:
-            return Image.open(source, formats=_COMMON)
-        except UnidentifiedImageError:
-            return Image.open(source)
+        with warnings.catch_warnings():
+            # an image that is larger than a screen is no attack yet; twice as large is refused
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            try:
+                return Image.open(source, formats=_COMMON)
+            except UnidentifiedImageError:
+                return Image.open(source)
     except UnidentifiedImageError as error:
         raise InputError(
             f"{_name(item, i)} is not an image: expected PNG, JPEG, WebP or another format"
             " that Pillow reads"
         ) from error
-    except (OSError, TypeError, AttributeError, Image.DecompressionBombError) as error:
+    except Exception as error:  # headers that lie make its formats raise anything
         raise InputError(f"cannot read {_name(item, i)}: {error}") from error
 
 

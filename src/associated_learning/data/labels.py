@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,10 +23,19 @@ def class_names(values: Sequence[Any]) -> tuple[Any, ...]:
         >>> class_names(["spam", "ham", "spam"]), class_names([10, 9, 10])
         (('ham', 'spam'), (9, 10))
     """
-    distinct = set(values)
+    try:
+        distinct = set(values)
+    except TypeError as error:
+        raise InputError(
+            f"the labels are lists or objects ({error}): expected classes, whole numbers or names;"
+            " is the label column the right one?"
+        ) from error
     if any(_missing(value) for value in distinct):
         row = next(i for i, value in enumerate(values) if _missing(value))
-        raise InputError(f"the label of row {row} is missing: fill it in or leave the row out")
+        raise InputError(
+            f"the label of row {row} is missing (in a CSV or TSV file: an empty field): fill it in"
+            " or leave the row out"
+        )
     fractions = [v for v in distinct if isinstance(v, float) and not v.is_integer()]
     if fractions:
         raise InputError(
@@ -50,14 +59,21 @@ def class_numbers(values: Sequence[Any], names: Sequence[Any], where: str) -> Te
     number = {name: i for i, name in enumerate(names)}
     try:
         return torch.tensor([number[value] for value in values], dtype=torch.int64)
-    except KeyError:
-        row, value = next((i, v) for i, v in enumerate(values) if v not in number)
+    except (KeyError, TypeError):
+        row, value = next((i, v) for i, v in enumerate(values) if not _known(v, number))
     what = "missing" if _missing(value) else repr(value)
     some = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
     raise InputError(
         f"the label of row {row} of {where} is {what}: expected one of the {len(names)}"
         f" classes {some}"
     )
+
+
+def _known(value: Any, number: Mapping[Any, int]) -> bool:
+    try:
+        return value in number
+    except TypeError:  # a list or an object
+        return False
 
 
 def _missing(value: object) -> bool:

@@ -189,7 +189,10 @@ def _decoded(splits: dict[str, RawSplit], size: tuple[int, int] | None) -> dict[
     if isinstance(images, Tensor):
         return splits
     format = ImageFormat.of(images, size)
-    return {key: RawSplit(decode(s.inputs, format), s.labels) for key, s in splits.items()}
+    return {
+        key: RawSplit(decode(split.inputs, format, resize=size is not None), split.labels)
+        for key, split in splits.items()
+    }
 
 
 def _fitted(

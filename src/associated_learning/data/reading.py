@@ -82,6 +82,11 @@ def read_file(
     label = label_column or "label"
     first = splits["train"]
     check_columns(first, [label], f"{path} (choose the label column)")
+    if text_column == label:
+        raise InputError(
+            f"the column {label!r} came both for the texts and for the labels, which would tell"
+            " the answers: choose another text column"
+        )
     text = text_column or (None if feature_columns else _only_text_column(first, label))
     columns = [text] if text else list(feature_columns or _numeric_columns(first, label, path))
     for split, source in zip(splits.values(), (path, test), strict=False):
@@ -100,6 +105,12 @@ def read_folder(
     splits = dict(read_image_folder(path, cache_dir))
     if test is not None:
         splits["test"] = next(iter(read_image_folder(test, cache_dir).values()))
+    if "train" not in splits or any("label" not in s.column_names for s in splits.values()):
+        raise InputError(
+            f"{path} holds a folder of the name train, validation or test, which is a split and"
+            " has folders of classes itself: expected FOLDER/CLASS/IMAGE or FOLDER/SPLIT/CLASS/"
+            "IMAGE; give a class of that name another one"
+        )
     return _raw_set("image", ("image",), "label", splits)
 
 

@@ -170,7 +170,7 @@ def _load(place: str | Path) -> Any:
     with needs_extra("hf", _WHAT):
         from transformers import AutoTokenizer
     try:
-        loaded = AutoTokenizer.from_pretrained(str(place))
+        loaded = AutoTokenizer.from_pretrained(str(place), trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         raise InputError(
             f"{place} holds no tokenizer that can be read ({error}); expected its files, such as "

@@ -12,7 +12,7 @@ __all__ = ["tokenize"]
 
 # AG News lost the ampersand of its entities (`it#39;s`, `quot;`) when it was made.
 _BARE_ENTITY = re.compile(r"(?<!&)(#\d{2,5}|\b(?:quot|amp|lt|gt|nbsp|hellip|[lr]s?d?quo));")
-_TAG = re.compile(r"</?[a-z][^<>]*>|<!--.*?-->", re.DOTALL)
+_TAG = re.compile(r"</?[a-z][^<>]*>")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -44,7 +44,21 @@ def tokenize(text: str, *, remove_stop_words: bool = False) -> list[str]:
 def _without_markup(text: str) -> str:
     if ";" in text:
         text = html.unescape(_BARE_ENTITY.sub(r"&\1;", text)).lower()
-    return _TAG.sub(" ", text) if "<" in text else text
+    if "<" not in text:
+        return text
+    return " ".join(_TAG.sub(" ", part) for part in _between_comments(text))
+
+
+def _between_comments(text: str) -> list[str]:
+    """Return what stands around comments, in one pass: a pattern would look for every end anew."""
+    parts, begin = [], 0
+    while (start := text.find("<!--", begin)) >= 0:
+        end = text.find("-->", start + len("<!--"))
+        if end < 0:
+            break
+        parts.append(text[begin:start])
+        begin = end + len("-->")
+    return [*parts, text[begin:]]
 
 
 @cache

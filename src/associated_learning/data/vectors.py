@@ -22,6 +22,13 @@ from associated_learning.errors import InputError
 __all__ = ["KnownVectors", "Vectors", "find_vectors", "load_vectors"]
 
 
+_LONGEST_LINE = 2**20  # characters: a word and a hundred thousand numbers
+_UNREADABLE = (
+    OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error,
+    RuntimeError, NotImplementedError,  # an encrypted zip, and one packed in a rare way
+)  # fmt: skip
+
+
 class Vectors(NamedTuple):
     """Weights for an embedding layer.
 
@@ -122,9 +129,11 @@ def find_vectors(
 def _rows(path: Path, member: str | None) -> Iterator[tuple[int, str, list[str]]]:
     """Yield (line number, word, values), all of the width of the first."""
     width = 0
+    if path.exists() and not path.is_file():
+        raise InputError(f"cannot read the word vectors {path}: it is no regular file")
     try:
         with _opened(path, member) as lines:
-            for number, line in enumerate(lines, start=1):
+            for number, line in enumerate(_bounded(lines, path), start=1):
                 fields = line.rstrip().split(" ")
                 if number == 1 and len(fields) == 2 and all(f.isdecimal() for f in fields):
                     continue  # word2vec's header: how many words, how many numbers each
@@ -138,8 +147,19 @@ def _rows(path: Path, member: str | None) -> Iterator[tuple[int, str, list[str]]
                         f" word and {width or 'some'} numbers, parted by single spaces"
                     )
                 yield number, fields[0], fields[1:]
-    except (OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
         raise InputError(f"cannot read the word vectors {path}: {error}") from error
+
+
+def _bounded(lines: IO[str], path: Path) -> Iterator[str]:
+    """Yield lines; raise InputError for one without end, as a device or a packed bomb has."""
+    while line := lines.readline(_LONGEST_LINE + 1):
+        if len(line) > _LONGEST_LINE:
+            raise InputError(
+                f"a line of {path} has more than {_LONGEST_LINE} characters: is it a file of word"
+                " vectors, one a line?"
+            )
+        yield line
 
 
 @contextmanager

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
-__all__ = ["Interrupt", "deferred_interrupts", "passed_on_interrupts"]
+__all__ = [
+    "Interrupt",
+    "deferred_interrupts",
+    "ending_the_process",
+    "passed_on_interrupts",
+]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_grace: list[float] = []  # seconds from a second signal to the end of the process, if any
 
 
 class Interrupt:
@@ -30,10 +37,37 @@ class Interrupt:
         self._others.append(other)
 
     def request(self, number: int, frame: FrameType | None) -> None:
-        """Take note of a first signal; a second one stops at once."""
+        """Take note of a first signal; a second one stops at once (see `ending_the_process`)."""
         if self._signalled:
+            _insist()
             raise KeyboardInterrupt
         self._signalled = True
+
+
+@contextmanager
+def ending_the_process(seconds: float) -> Iterator[None]:
+    """Let a second signal end this process, whatever hangs in it, some seconds later.
+
+    For programs whose only task is the training; its last checkpoint stays.
+    """
+    _grace.append(seconds)
+    try:
+        yield
+    finally:
+        _grace.pop()
+
+
+def _insist() -> None:
+    if _grace:
+        timer = threading.Timer(_grace[-1], _end)
+        timer.daemon = True
+        timer.start()
+
+
+def _end() -> None:
+    with suppress(OSError):
+        os.write(2, b"\nEnded by force: something hangs. The last checkpoint stays.\n")
+    os._exit(130)
 
 
 @contextmanager

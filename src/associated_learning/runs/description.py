@@ -14,6 +14,7 @@ from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.defaults import restored
 from associated_learning.runs.hub.network import Backbone
 from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.size_limits import check_backbone_sizes, check_sizes
 from associated_learning.state.files import read_json, write_json
 
 __all__ = [
@@ -55,7 +56,7 @@ def read_description(folder: Path) -> Description:
         )
     try:
         return description_from_json(read_json(path))
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(
             f"{path} does not describe a run of this library ({error}); expected config, inputs "
             "and label_names. Name a folder that `al train` made."
@@ -78,9 +79,11 @@ def description_from_json(described: dict[str, Any]) -> Description:
     """Return the description that `description_to_json` gave.
 
     Raises:
+        InputError: Sizes are beyond all bounds.
         TypeError, KeyError: They are something else.
     """
     inputs = described["inputs"]
+    check_sizes(described["config"], inputs)
     spec = InputSpec(**{**inputs, "shape": tuple(inputs["shape"])})
     config = restored(described["config"])
     names = tuple(described["label_names"])
@@ -106,6 +109,7 @@ def keep_description(folder: Path, description: Description, data: DataSet) -> N
 def _backbone(values: dict[str, Any] | None) -> Backbone | None:
     if values is None:
         return None
+    check_backbone_sizes(values["config"])
     return Backbone(config=dict(values["config"]), cuts=tuple(values["cuts"]))
 
 

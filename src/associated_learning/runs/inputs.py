@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import NamedTuple
 
 import torch
@@ -27,6 +28,7 @@ from associated_learning.runs.hub.model import find_model
 from associated_learning.runs.hub.network import Backbone, find_backbone
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.settings.setting import option
+from associated_learning.runs.size_limits import check_sizes
 
 __all__ = [
     "RunInputs",
@@ -77,11 +79,12 @@ def read_inputs(
         backbone: The model that the run was started from, if it is resumed.
 
     Raises:
-        InputError: Something cannot be read, or does not fit.
+        InputError: Something cannot be read, does not fit, or is beyond all bounds.
     """
     data = load_data(config) if data is None else data
     vectors = load_word_vectors(config, data, known)
     spec = input_spec(config, data, vectors)
+    check_sizes(config.to_json(), asdict(spec))
     if backbone is None and config.family == "hf":
         some = torch.arange(min(len(data.train), 8))
         backbone = find_backbone(config, spec, data.train.take(some))

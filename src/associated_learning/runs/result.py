@@ -14,6 +14,7 @@ from associated_learning.runs.ledger.answers import pack_answers
 from associated_learning.runs.provenance import Provenance
 from associated_learning.state.files import read_json, write_json
 from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.lines import read_lines
 
 __all__ = ["RunResult", "make_result", "read_history", "read_result", "write_result"]
 
@@ -159,20 +160,18 @@ def read_history(folder: Path) -> list[EpochRecord]:
     """Return the finished epochs of the run in a folder.
 
     Raises:
-        CheckpointError: The metrics are missing or foreign; names the line.
+        CheckpointError: The metrics are missing or foreign; names the line. A last line that was
+            cut off is left out.
     """
     path = folder / "metrics.jsonl"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}); name another run.") from error
+    lines = read_lines(path).whole  # training that goes on writes a torn last line anew
     return [_record(f"{path}, line {number}", line) for number, line in enumerate(lines, start=1)]
 
 
 def _record(where: str, line: str) -> EpochRecord:
     try:
         return EpochRecord(**json.loads(line))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{where} is no epoch of a run of this library ({error}); name another run."
         ) from error

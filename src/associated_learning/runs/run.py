@@ -30,6 +30,7 @@ from associated_learning.runs.description import (
 )
 from associated_learning.runs.distributed import tell_run
 from associated_learning.runs.families import build_network
+from associated_learning.runs.folder import FolderWatch, check_not_lost, sole_training
 from associated_learning.runs.growth import lowest_layers
 from associated_learning.runs.hub.network import needs_store
 from associated_learning.runs.hub.streaming import stored_run
@@ -49,6 +50,8 @@ from associated_learning.runs.result import (
     read_result,
     write_result,
 )
+from associated_learning.runs.size_limits import check_numbers
+from associated_learning.runs.sources import check_sources, keep_sources
 from associated_learning.runs.trainer import choose_device, make_trainer, set_up_torch, store_folder
 from associated_learning.runs.training_scores import (
     TRAINING_SCORES,
@@ -127,13 +130,29 @@ def train_run(
 
     Raises:
         InputError: The folder holds a run of other settings or data, or a setting does not fit.
-        CheckpointError: A file of the run is truncated or foreign.
+        CheckpointError: A file of the run is truncated, changed or foreign; its checkpoints are
+            lost; or its folder was deleted or renamed while it trained.
         KeyboardInterrupt: Ctrl-C, after the batch is done and saved.
     """
     chosen = resolved(config)
+    check_numbers(chosen.to_json())
     _check_same(chosen, folder)
+    with sole_training(folder):
+        return _train(chosen, folder, callbacks, data, known_vectors, ranks)
+
+
+def _train(
+    chosen: ResolvedConfig,
+    folder: Path,
+    callbacks: Iterable[Callback],
+    data: DataSet | None,
+    known_vectors: KnownVectors | None,
+    ranks: Ranks | None,
+) -> RunResult:
+    """Train the run of a folder that is this process's alone."""
     finished = read_result(folder)
     if finished is not None:
+        check_sources(folder, chosen)
         tell_run(ranks, None)
         return finished
     set_up_torch(chosen)
@@ -141,10 +160,11 @@ def train_run(
     device, origin = choose_device(chosen.device), find_provenance(chosen.device)
     inputs = _read_inputs(chosen, folder, data, known_vectors)
     checkpoints = Checkpoints(folder / "checkpoints", min_seconds=SAVE_SECONDS)
+    check_not_lost(folder, checkpoints)
     whole = _whole_network(chosen, folder, inputs, checkpoints, device)
     net = lowest_layers(whole, chosen.grow_from)
     description = Description(chosen, inputs.spec, inputs.data.label_names, inputs.backbone)
-    keep_description(folder, description, inputs.data)
+    watch = _described(folder, description, inputs.data)
     data = inputs.data.to(device)
     train = training_batches(chosen, data)
     tell_run(ranks, description, batches=len(train))
@@ -152,7 +172,7 @@ def train_run(
         net,
         train,
         evaluation_batches(chosen, data, "validation"),
-        callbacks=_callbacks(chosen, folder, net, data, callbacks),
+        callbacks=[watch, *_callbacks(chosen, folder, net, data, callbacks)],
         checkpoints=checkpoints,
     )
     result = make_result(
@@ -167,6 +187,14 @@ def train_run(
     _plot(chosen, folder, state)
     write_result(folder, result)
     return result
+
+
+def _described(folder: Path, description: Description, data: DataSet) -> FolderWatch:
+    """Keep what makes a folder a run, or check that it is still that; return what watches it."""
+    keep_sources(folder, description.config)
+    keep_description(folder, description, data)  # which may tell more exactly what has changed
+    check_sources(folder, description.config)
+    return FolderWatch(folder, lambda: keep_description(folder, description, data))
 
 
 def _plot(config: ResolvedConfig, folder: Path, state: TrainingState) -> None:

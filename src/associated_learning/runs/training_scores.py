@@ -10,6 +10,7 @@ from associated_learning.inference.evaluation import evaluate
 from associated_learning.network import Network
 from associated_learning.state.files import replaced_file
 from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.lines import append_line, read_lines
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback
 
@@ -45,14 +46,7 @@ class TrainingScores(Callback):
             temporary.write_text(lines, encoding="utf-8")
 
     def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(self._score()) + "\n")
-        except OSError as error:
-            raise CheckpointError(
-                f"{self.path} cannot be written ({error}); the checkpoints are unharmed. Free "
-                "disk space or make it writable, then resume."
-            ) from error
+        append_line(self.path, json.dumps(self._score()))
 
     def _score(self) -> float:
         return evaluate(self.net, self.batches.epoch(0)).scores[-1]
@@ -62,6 +56,16 @@ def read_training_scores(path: Path) -> list[float]:
     """Return the accuracy after each epoch; none where none was kept.
 
     A last line that was cut off by a kill is left out.
+
+    Raises:
+        CheckpointError: The file is foreign.
     """
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    return [float(line) for line in lines if line.endswith("\n")]
+    if not path.exists():
+        return []
+    try:
+        return [float(line) for line in read_lines(path).whole]
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} holds something that is no accuracy ({error}); remove it, and the run trains "
+            "without what it told."
+        ) from error

@@ -1,13 +1,12 @@
 """Checkpoints: a safetensors file a layer, the optimizers beside it, and a JSON of the rest.
 
 Nothing is pickled, and nothing is ever overwritten in place: a checkpoint is a new folder, and
-``index.json`` is then switched over to it.
+``index.json``, which holds the digest of each of its files, is then switched over to it.
 """
 
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,13 +19,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from associated_learning.errors import CheckpointError
 from associated_learning.network import Network
-from associated_learning.state.files import (
-    TEMPORARY,
-    linked,
-    read_json,
-    replaced_folder,
-    write_json,
-)
+from associated_learning.state.checkpoint_index import CheckpointIndex
+from associated_learning.state.files import linked, read_json, replaced_folder, write_json
 from associated_learning.state.snapshot import Snapshot, StoredFile
 from associated_learning.state.tensor_file import read_header, read_tensor
 from associated_learning.state.weights import (
@@ -67,10 +61,11 @@ class Checkpoints:
     def __init__(self, folder: Path | str, *, min_seconds: float = 0.0) -> None:
         self.folder = Path(folder)
         self.min_seconds = min_seconds
+        self._index = CheckpointIndex(self.folder)
 
     def has(self, which: str) -> bool:
         """Return whether there is a checkpoint called "last" or "best"."""
-        return which in self._index()
+        return self._index.has(which)
 
     def save_last(self, snapshot: Snapshot, progress: dict[str, Any]) -> Path:
         """Save everything that an exact continuation needs.
@@ -84,7 +79,7 @@ class Checkpoints:
         Raises:
             CheckpointError: The disk is full or not writable; earlier files are unharmed.
         """
-        path = self._free_name(f"last-{progress['step']:09d}")
+        path = self._index.free_name("last", progress["step"])
         with replaced_folder(path) as new:
             write_weights(snapshot.weights, new, snapshot.files)
             scalars = [
@@ -99,16 +94,17 @@ class Checkpoints:
                 "progress": progress,
             }
             write_json(new / "state.json", state)
-        self._point("last", path)
+        self._index.point("last", path, _digests(snapshot.files))
         return path
 
     def progress(self) -> dict[str, Any]:
         """Return the progress alone: what the network must be like for `load_last`.
 
         Raises:
-            CheckpointError: There is none, or it is truncated.
+            CheckpointError: There is none, it is truncated, or a file has changed.
         """
-        progress: dict[str, Any] = _read_state(self.path("last") / "state.json")["progress"]
+        path = self._index.check("last", "state.json") / "state.json"
+        progress: dict[str, Any] = _read_state(path)["progress"]
         return progress
 
     def load_last(
@@ -120,9 +116,10 @@ class Checkpoints:
         """Restore what `save_last` saved, in place.
 
         Raises:
-            CheckpointError: There is none, it is truncated, or it is of another network.
+            CheckpointError: There is none, it is truncated, a file has changed since, or it is of
+                another network.
         """
-        path = self.path("last")
+        path = self._index.check("last")
         state = _read_state(path / "state.json")
         _check_kinds(path, state["kinds"], Snapshot.of({}, optimizers, schedulers).kinds)
         stored = net.adopts(path)
@@ -152,10 +149,10 @@ class Checkpoints:
             step: Number of weight updates so far.
             files: See `Snapshot`.
         """
-        path = self._free_name(f"best-{step:09d}")
+        path = self._index.free_name("best", step)
         with replaced_folder(path) as new:
             write_weights(weights, new, files or {})
-        self._point("best", path)
+        self._index.point("best", path, _digests(files or {}))
         return path
 
     def best_parts(self) -> int:
@@ -164,40 +161,13 @@ class Checkpoints:
 
     def load_best(self, net: Network) -> None:
         """Restore the weights of the best epoch, in place. Raises CheckpointError if none."""
-        path = self.path("best")
+        path = self._index.check("best")
         if not net.adopts(path):
             load_weights(net, path)
 
     def path(self, which: str) -> Path:
         """Return the folder of the checkpoint called "last" or "best"."""
-        try:
-            return self.folder / self._index()[which]
-        except KeyError:
-            raise CheckpointError(
-                f"{self.folder} holds no {which} checkpoint; expected one that a training run "
-                "saved there. Check the folder's name, or train first."
-            ) from None
-
-    def _index(self) -> dict[str, str]:
-        path = self.folder / "index.json"
-        index: dict[str, str] = read_json(path) if path.exists() else {}
-        if not isinstance(index, dict) or not all(isinstance(v, str) for v in index.values()):
-            raise CheckpointError(f"{path} is not from this library; name another folder.")
-        return index
-
-    def _point(self, which: str, path: Path) -> None:
-        index = {**self._index(), which: path.name}
-        write_json(self.folder / "index.json", index)
-        stale = [old for old in self.folder.glob(f"{which}-*") if old.name != path.name]
-        for old in (*stale, *self.folder.glob(f"{TEMPORARY}*")):  # of this or a killed process
-            shutil.rmtree(old, ignore_errors=True)
-
-    def _free_name(self, name: str) -> Path:
-        path, again = self.folder / name, 1
-        while path.exists():  # the same step saved twice, as at the end of an epoch
-            again += 1
-            path = self.folder / f"{name}-{again}"
-        return path
+        return self._index.path(which)
 
 
 def _read_state(path: Path) -> dict[str, Any]:
@@ -258,6 +228,11 @@ def _save_optimizer(
         for group in state["param_groups"]
     ]
     return {"scalars": scalars, "groups": groups}
+
+
+def _digests(files: Mapping[str, StoredFile]) -> dict[str, str]:
+    """Return what is known of files that were linked, not written, by their names in a folder."""
+    return {f"{name}.safetensors": file.digest for name, file in files.items()}
 
 
 def _outline(path: Path, device: torch.device) -> dict[str, Tensor]:

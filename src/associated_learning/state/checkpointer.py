@@ -50,7 +50,8 @@ class Checkpointer:
         if self._checkpoints is None:
             return
         self._require_finite(snapshot.weights, snapshot.files, state.step)
-        if not due and time.monotonic() - self._saved_at < self._checkpoints.min_seconds:
+        recent = time.monotonic() - self._saved_at < self._checkpoints.min_seconds
+        if not due and recent and self._checkpoints.has("last"):  # it may have been deleted
             return
         if self._best is not None:
             self._checkpoints.save_best(self._best, self._best_step)

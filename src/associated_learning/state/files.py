@@ -1,12 +1,19 @@
-"""Files that are either whole or not there: written under a temporary name, then renamed."""
+"""Files that are either whole or not there: written under a temporary name, then renamed.
+
+What is said to be saved is on the disk: files and the folders that name them are synced, so that a
+power cut takes nothing back.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
-import tempfile
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,66 +25,132 @@ from associated_learning.errors import CheckpointError
 
 __all__ = [
     "TEMPORARY",
-    "digest_of",
+    "check_depth",
+    "is_ours",
     "linked",
+    "open_regular",
+    "parse_json",
     "read_json",
+    "remove_unfinished",
     "replaced_file",
     "replaced_folder",
+    "saving",
+    "to_disk",
     "write_json",
 ]
 
-TEMPORARY = ".new-"  # how the names of unfinished files and folders begin
+TEMPORARY = ".new-"  # how the names of unfinished folders begin
+_MARKER = "owner.json"  # lies in every folder that this library may remove again
+_OWNER = json.dumps({"owner": "associated_learning"})
+_DIGEST = "digest"  # the entry of an object in JSON that tells whether the others have changed
+_LARGEST_JSON = 2**28  # bytes: a vocabulary of millions of words fits
+_DEEPEST_JSON = 100  # nested lists and objects
+_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[\]{}]")
 
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` and rename it to ``path`` if the block succeeds.
+    """Yield a temporary path and rename it to ``path`` if the block succeeds.
 
     Raises:
         CheckpointError: The disk is full or not writable; ``path`` is as it was.
     """
-    with (
-        _saving(path),
-        tempfile.TemporaryDirectory(dir=_made(path.parent), prefix=TEMPORARY) as new,
-    ):
-        temporary = Path(new) / path.name
+    with saving(path), _unfinished(path.parent) as new:
+        temporary = new / path.name
         yield temporary
+        _settle(temporary, like=new / _MARKER)
         temporary.replace(path)
+        to_disk(path.parent)
 
 
 @contextmanager
 def replaced_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder and rename it to ``path``, which must not exist, on success.
 
+    `is_ours` knows it again.
+
     Raises:
         CheckpointError: The disk is full or not writable; nothing is left behind.
     """
-    with _saving(path):
-        temporary = Path(tempfile.mkdtemp(dir=_made(path.parent), prefix=TEMPORARY))
-        temporary.chmod(0o755)  # mkdtemp makes it private, a checkpoint need not be
-        try:
-            yield temporary
-            for file in (*temporary.iterdir(), temporary):
-                _to_disk(file)  # before the rename, which may reach the disk first
-            temporary.rename(path)
-            _to_disk(path.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with saving(path), _unfinished(path.parent) as new:
+        yield new
+        for file in new.iterdir():
+            _settle(file, like=new / _MARKER)  # before the rename, which may reach the disk first
+        to_disk(new)
+        new.rename(path)
+        to_disk(path.parent)
+
+
+def is_ours(folder: Path) -> bool:
+    """Return whether `replaced_folder` made a folder: the marker inside it says so.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> parent = pathlib.Path(tempfile.mkdtemp())
+        >>> with replaced_folder(parent / "mine"):
+        ...     pass
+        >>> (parent / "yours").mkdir()
+        >>> is_ours(parent / "mine"), is_ours(parent / "yours")
+        (True, False)
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    try:
+        with open_regular(folder / _MARKER) as file:
+            found: bytes = file.read(len(_OWNER) + 1)
+            return found == _OWNER.encode()
+    except OSError:
+        return False
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed process left half written in a folder; nothing else.
+
+    Only one process at a time may write there.
+    """
+    for left in folder.glob(f"{TEMPORARY}*"):
+        if is_ours(left):
+            shutil.rmtree(left, ignore_errors=True)
+        elif left.is_dir() and not left.is_symlink():
+            with contextlib.suppress(OSError):  # it was killed before it put its marker in
+                left.rmdir()
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as JSON, atomically."""
+    """Write a value as JSON, atomically; an object gets a digest of itself as its last entry."""
+    if isinstance(value, dict):
+        value = json.loads(json.dumps(value))  # as it will be read: keys are texts
+        value = {**value, _DIGEST: _digest(value)}
     with replaced_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         json.dump(value, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file. Raises CheckpointError if it is missing, truncated or no JSON."""
+    """Read a JSON file; an object comes without the digest that `write_json` gave it.
+
+    Raises:
+        CheckpointError: It is missing, truncated, changed, no JSON, too large or nested too deeply.
+    """
+    value = _parsed_json(path)
+    digest = value.pop(_DIGEST, None) if isinstance(value, dict) else None
+    if digest is not None and digest != _digest(value):
+        raise CheckpointError(
+            f"{path} has changed since it was saved: its content does not fit its entry "
+            f"{_DIGEST!r}. The disk, a copy or somebody altered it: restore it; or, to keep the "
+            "change, remove that entry."
+        )
+    return value
+
+
+def _parsed_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        with open_regular(path) as file:
+            content = file.read(_LARGEST_JSON + 1)
+        if len(content) > _LARGEST_JSON:
+            raise ValueError(f"it has more than {_LARGEST_JSON} bytes")
+        return parse_json(content)
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path} cannot be read as JSON ({error}); it is missing, truncated or not from "
             "this library. Name another run, or train again."
@@ -92,16 +165,29 @@ def linked(source: Path, path: Path) -> None:
         shutil.copyfile(source, path)
 
 
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(2**20):
-            digest.update(piece)
-    return digest.hexdigest()
+def _digest(value: dict[str, Any]) -> str:
+    canonical = json.dumps(value, sort_keys=True).encode()
+    return hashlib.blake2b(canonical, digest_size=16).hexdigest()
 
 
-def _to_disk(path: Path) -> None:
+def open_regular(path: Path) -> Any:
+    """Open a file for reading bytes; a pipe or device, which could hang, is no file.
+
+    Raises:
+        OSError: It is missing, cannot be read, or is none.
+    """
+    # without blocking, because opening a pipe waits until somebody writes into it
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path} is no regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows opens no folders
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -109,13 +195,9 @@ def _to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 @contextmanager
-def _saving(path: Path) -> Iterator[None]:
+def saving(path: Path) -> Iterator[None]:
+    """Turn what goes wrong in the block into a `CheckpointError` that names a path."""
     try:
         yield
     except (OSError, SafetensorError) as error:
@@ -123,3 +205,48 @@ def _saving(path: Path) -> Iterator[None]:
             f"{path} could not be saved ({error}); what was saved before is unharmed. Free disk "
             "space or name another folder, then resume."
         ) from error
+
+
+@contextmanager
+def _unfinished(parent: Path) -> Iterator[Path]:
+    """Yield a new folder with our marker, removed after the block unless it was renamed."""
+    parent.mkdir(parents=True, exist_ok=True)
+    new = parent / f"{TEMPORARY}{secrets.token_hex(8)}"
+    new.mkdir()
+    try:
+        (new / _MARKER).write_text(_OWNER, encoding="utf-8")
+        yield new
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _settle(file: Path, *, like: Path) -> None:
+    """Sync a file, and let the umask decide who may read it, whatever the library that wrote it."""
+    if file.is_file():
+        file.chmod(stat.S_IMODE(like.stat().st_mode))
+    to_disk(file)
+
+
+def parse_json(content: bytes) -> Any:
+    """Return the value of JSON that may be a stranger's.
+
+    Raises:
+        ValueError: It is none, or nested deeper than any of ours.
+
+    Example:
+        >>> parse_json(b'{"a": [1, 2]}')
+        {'a': [1, 2]}
+    """
+    check_depth(content)
+    return json.loads(content.decode("utf-8"))
+
+
+def check_depth(content: bytes) -> None:
+    """Raise ValueError for JSON that is nested deeper than any of ours: parsers recurse."""
+    if content.count(b"[") + content.count(b"{") <= _DEEPEST_JSON:
+        return
+    depth = 0
+    for bracket in _BRACKETS.findall(_TEXT.sub(b"", content)):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > _DEEPEST_JSON:
+            raise ValueError(f"it is nested more than {_DEEPEST_JSON} deep")

@@ -22,13 +22,13 @@ class StoredFile(NamedTuple):
 
     Attributes:
         path: Where it lies.
-        sha256: Its digest.
+        digest: See `file_digest`.
         finite: Whether all numbers in it are known to be finite.
         signature: Its size and time of change when it was written.
     """
 
     path: Path
-    sha256: str
+    digest: str
     finite: bool
     signature: tuple[int, int]
 

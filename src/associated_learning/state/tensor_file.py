@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.errors import CheckpointError
+from associated_learning.state.digests import new_digest
 
 __all__ = ["TensorSpec", "read_header", "read_tensor", "write_tensors"]
 
@@ -56,7 +56,7 @@ class TensorSpec(NamedTuple):
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
-    """Write a new file, byte for byte as ``safetensors.torch.save_file`` does; return its SHA-256.
+    """Write a new file, byte for byte as ``safetensors.torch.save_file`` does; return its digest.
 
     It is on the disk, not only on its way there, when the function returns.
 
@@ -68,7 +68,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
         OSError: The disk is full or failing; whatever is there of the file is removed.
     """
     names = sorted(tensors, key=lambda name: (_ORDER[tensors[name].dtype], name))
-    digest = hashlib.sha256()
+    digest = new_digest()
     try:
         with path.open("xb", buffering=0) as file:
             _write(file, digest, _header(names, tensors))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from associated_learning.errors import CheckpointError
 from associated_learning.network import Network
-from associated_learning.state.files import linked
+from associated_learning.state.files import linked, open_regular
 from associated_learning.state.snapshot import StoredFile
 
 __all__ = ["load_weights", "packed_tensor", "read_tensors", "save_weights", "write_weights"]
@@ -86,8 +86,9 @@ def packed_tensor(tensor: Tensor) -> Tensor:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file. Raises CheckpointError if it cannot be read."""
     try:
+        open_regular(path).close()  # a pipe by that name would hang
         tensors: dict[str, Tensor] = load_file(path)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, KeyError) as error:  # a type that torch does not have
         raise CheckpointError(
             f"{path} cannot be read ({error}); it is missing, truncated or no safetensors file. "
             "Use another checkpoint of the run, or train again."

@@ -9,9 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from associated_learning.errors import CheckpointError, needs_extra
+from associated_learning.errors import needs_extra
 from associated_learning.state.files import replaced_file
 from associated_learning.state.history import EpochRecord, StageTime, TrainingState
+from associated_learning.state.lines import append_line
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -78,6 +79,8 @@ class Callbacks(Callback):
 class JsonLines(Callback):
     """Writes one line of JSON an epoch; on resuming, epochs after the checkpoint are dropped.
 
+    Every line is on the disk before training goes on.
+
     Args:
         path: The file, made anew when training starts from the beginning.
 
@@ -94,14 +97,7 @@ class JsonLines(Callback):
             temporary.write_text("".join(lines), encoding="utf-8")
 
     def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(record)) + "\n")
-        except OSError as error:
-            raise CheckpointError(
-                f"{self.path} cannot be written ({error}); the checkpoints are unharmed. Free "
-                "disk space or make it writable, then resume."
-            ) from error
+        append_line(self.path, json.dumps(asdict(record)))
 
 
 class TensorBoard(Callback):

@@ -24,6 +24,7 @@ from reproduction.paper.tiers import (
 __all__ = ["Job", "Selection", "make_jobs", "missing_jobs", "parsed_seeds"]
 
 _FIRST = ("bp", "al")  # the comparison that is wanted most
+_MOST_SEEDS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,11 +173,15 @@ def parsed_seeds(text: str) -> list[int]:
     try:
         for part in text.split(","):
             first, _, last = part.partition("-")
-            seeds += range(int(first), int(last or first) + 1)
+            some = range(int(first), int(last or first) + 1)
+            seeds += some[: _MOST_SEEDS + 1 - len(seeds)]  # never more in memory than are taken
     except ValueError:
         seeds = []
-    if not seeds:
-        raise InputError(f"--seeds {text} came; expected numbers such as 0-4 or 0,2,5.")
+    if not 0 < len(seeds) <= _MOST_SEEDS:
+        raise InputError(
+            f"--seeds {text:.80} came; expected numbers such as 0-4 or 0,2,5, {_MOST_SEEDS} of "
+            "them at most."
+        )
     return list(dict.fromkeys(seeds))
 
 

@@ -16,8 +16,9 @@ from associated_learning.data.packed import read_packed, write_packed
 from associated_learning.errors import CheckpointError
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.inputs import find_known_vectors, load_data
-from associated_learning.state.files import replaced_file
-from reproduction.campaign.lock import held_lock
+from associated_learning.state.digests import check_files, file_digest
+from associated_learning.state.files import read_json, replaced_file, write_json
+from associated_learning.state.lock import FOREVER, held_lock
 
 __all__ = ["Stored", "pack", "stored"]
 
@@ -48,9 +49,11 @@ def stored(config: ResolvedConfig, folder: Path) -> Stored:
         CheckpointError: The folder cannot be written, or holds something else.
     """
     pack(config, folder)
-    data = read_packed(_data_file(config, folder))
+    data = read_packed(_checked(_data_file(config, folder)))
     noisy = data.with_label_noise(config.label_noise, seed=config.data_seed)
-    known = None if config.vectors is None else _read_vectors(_vector_file(config, folder))
+    known = (
+        None if config.vectors is None else _read_vectors(_checked(_vector_file(config, folder)))
+    )
     return Stored(noisy, known)
 
 
@@ -74,9 +77,21 @@ def pack(config: ResolvedConfig, folder: Path) -> None:
 def _once(path: Path, make: Callable[[], None]) -> None:
     if path.exists():
         return
-    with held_lock(path.with_suffix(".lock"), wait=True):
+    with held_lock(path.with_suffix(".lock"), patience=FOREVER):
         if not path.exists():
             make()
+            write_json(_digests(path), {path.name: file_digest(path)})
+
+
+def _checked(path: Path) -> Path:
+    """Return a packed file that holds what was packed. Raises CheckpointError if it changed."""
+    if _digests(path).exists():  # older ones have none
+        check_files(path.parent, read_json(_digests(path)))
+    return path
+
+
+def _digests(path: Path) -> Path:
+    return path.with_suffix(".json")
 
 
 def _data_file(config: ResolvedConfig, folder: Path) -> Path:
@@ -90,9 +105,10 @@ def _vector_file(config: ResolvedConfig, folder: Path) -> Path:
     return folder / f"{_data_file(config, folder).stem}-{_digest(_version(source))}.safetensors"
 
 
-def _version(path: Path) -> tuple[str, int, int]:
+def _version(path: Path) -> tuple[str, int, int, int]:
+    """Return what tells versions of a file apart: nobody can set the time of its last change."""
     found = path.stat()
-    return path.name, found.st_size, found.st_mtime_ns
+    return path.name, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _digest(*parts: object) -> str:

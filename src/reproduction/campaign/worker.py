@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from associated_learning.errors import AssociatedLearningError
 from associated_learning.runs.defaults import restored
 from associated_learning.runs.run import train_run
 from associated_learning.state.files import read_json
+from associated_learning.state.lock import held_lock
 from associated_learning.verification.memory import keep_freed_memory
-from reproduction.campaign.lock import held_lock
 from reproduction.campaign.store import stored
 
 __all__ = ["BUSY", "FAILED", "INTERRUPTED", "LOCK", "LOG", "SETTINGS", "run_process", "work"]
 
 FAILED, BUSY, INTERRUPTED = 1, 75, 130  # how the process ends
-LOCK, SETTINGS = ".lock", "settings.json"
-_WATCH = 0.5  # seconds between two looks at the parent
+LOCK, SETTINGS = ".campaign.lock", "settings.json"
+_DYING = 60.0  # seconds in which the run of a campaign that was killed has saved and ended
 
 
 LOG = "log.txt"
+
+
+class ParentProcess(Protocol):
+    """What `multiprocessing.parent_process` returns."""
+
+    def join(self) -> None:
+        """Wait until it has ended."""
 
 
 def run_process(folder: Path, store: Path) -> NoReturn:
@@ -47,9 +55,11 @@ def work(folder: Path, store: Path) -> int:
         folder: Folder of the run, with `RunConfig.to_json` in `SETTINGS`.
         store: Folder of the data that runs share; see `stored`.
     """
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    campaign = multiprocessing.parent_process()
+    if campaign is not None:
+        threading.Thread(target=_end_with, args=(campaign,), daemon=True).start()
     keep_freed_memory()
-    with held_lock(folder / LOCK) as mine:
+    with held_lock(folder / LOCK, patience=_DYING) as mine:
         if not mine:
             return BUSY
         try:
@@ -64,8 +74,12 @@ def work(folder: Path, store: Path) -> int:
     return 0
 
 
-def _end_with(parent: int) -> None:
-    """Ask this process to save and end when the campaign was killed."""
-    while os.getppid() == parent:
-        time.sleep(_WATCH)
+def _end_with(campaign: ParentProcess) -> None:
+    """Ask this process to save and end when the campaign was killed; insist if it hangs.
+
+    The parent by its number is Python's fork server, which outlives the campaign.
+    """
+    campaign.join()
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_DYING)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from associated_learning.cli.tables import console
 from associated_learning.runs.ledger.ledger import read_rows
+from associated_learning.runs.printable import escape
 from associated_learning.state.files import replaced_file
 
 __all__ = ["report"]

@@ -11,13 +11,16 @@ import torch
 import typer
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from associated_learning.cli.tables import command, console
+from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.ledger.ledger import read_rows
+from associated_learning.runs.printable import escape
 from associated_learning.runs.result import read_history
+from associated_learning.runs.trainer import choose_device
+from associated_learning.state.history import EpochRecord
 from reproduction.campaign.jobs import (
     Job,
     Selection,
@@ -118,6 +121,8 @@ def reproduce(
     )
     missing = missing_jobs(planned, rows)
     devices = _devices(device)
+    if jobs is not None and jobs < 1:
+        raise InputError(f"--jobs {jobs} came; expected 1 or more runs at once.")
     at_once = jobs or (os.cpu_count() or 1 if devices == ["cpu"] else _ON_A_GPU * len(devices))
     console.print(
         f"{len(planned)} runs, {len(planned) - len(missing)} of them in {escape(ledger)}."
@@ -179,6 +184,7 @@ def _exhibits(names: Sequence[str]) -> list[Exhibit]:
 
 def _devices(device: str) -> list[str]:
     if device != "auto":
+        choose_device(device)  # which says what is wrong with it, before any process starts
         return [device]
     return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu"]
 
@@ -211,9 +217,16 @@ def _view(progress: Progress, at_once: int) -> RenderableType:
     for heading in ("run", "epoch", "validation", "expected"):
         table.add_column(heading, justify="left" if heading == "run" else "right")
     for one in progress.running[:_SHOWN]:
-        metrics = one.folder / "metrics.jsonl"
-        records = read_history(one.folder) if metrics.exists() else []
+        records = _history(one.folder)
         score = f"{records[-1].scores[-1]:.4f}" if records else ""
         epoch = f"{len(records)} of {one.job.config.epochs}"
         table.add_row(escape(one.job.name), epoch, score, clock(one.job.expected))
     return Group(Text(line), table)
+
+
+def _history(folder: Path) -> list[EpochRecord]:
+    """Return the epochs of a run under way; none where it is about to write them anew."""
+    try:
+        return read_history(folder) if (folder / "metrics.jsonl").exists() else []
+    except CheckpointError:
+        return []

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
+import re
 import shutil
 import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,15 @@ from torch import Tensor, nn
 
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.pipeline.offload.store import Store
+from associated_learning.state.digests import file_digest
 from associated_learning.state.files import (
     TEMPORARY,
-    digest_of,
     linked,
     read_json,
+    remove_unfinished,
     write_json,
 )
+from associated_learning.state.lock import held_lock
 from associated_learning.state.snapshot import StoredFile
 from associated_learning.state.tensor_file import (
     TensorSpec,
@@ -34,6 +36,7 @@ from associated_learning.tensors.hollow import Tensors, weights_of
 __all__ = ["DiskStore", "StoredTensors"]
 
 FORMAT = 1
+_NAME = re.compile(r"[\w-]+\.\d+\.safetensors")  # of what `DiskStore.write` writes
 
 
 class DiskStore(Store):
@@ -57,10 +60,11 @@ class DiskStore(Store):
         self.device = device
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._unlock = weakref.finalize(self, os.close, _locked(self.folder))
+            self._unlock = weakref.finalize(self, _locked(self.folder).close)
+            self._require_own()
             self._files = self._committed()
             self._number = 1 + max((_number(path) for path in self.folder.iterdir()), default=0)
-            self._remove_others()
+            self.commit()
         except OSError as error:
             raise self._failed(self.folder, error) from error
 
@@ -124,15 +128,15 @@ class DiskStore(Store):
     def verify(self) -> None:
         """Raise CheckpointError if a file does not hold what its digest in the index tells."""
         for file in self._files.values():
-            if digest_of(file.path) != file.sha256:
+            if file_digest(file.path) != file.digest:
                 raise CheckpointError(
-                    f"{file.path} does not hold what was written: its SHA-256 is another one. It "
+                    f"{file.path} does not hold what was written: its digest is another one. It "
                     "was changed by hand, or the disk failed; make the store anew, or resume from "
                     "a checkpoint."
                 )
 
     def commit(self) -> None:
-        index = {name: [f.path.name, f.sha256, f.finite] for name, f in self._files.items()}
+        index = {name: [f.path.name, f.digest, f.finite] for name, f in self._files.items()}
         write_json(self.folder / "index.json", {"format": FORMAT, "files": index})
         self._remove_others()
 
@@ -154,6 +158,18 @@ class DiskStore(Store):
                 "and the best weights. Free some, or name a folder on another disk."
             )
 
+    def _require_own(self) -> None:
+        """Raise InputError if the folder holds something, and is no store."""
+        if (self.folder / "index.json").exists():
+            return
+        left = (".", TEMPORARY, "lock")
+        others = [p.name for p in self.folder.iterdir() if not p.name.startswith(left)]
+        if others:
+            raise InputError(
+                f"{self.folder} came as a store, but holds other files ({', '.join(others[:3])}); "
+                "expected an empty folder, or the store of this run. Name another one."
+            )
+
     def _committed(self) -> dict[str, StoredFile]:
         path = self.folder / "index.json"
         if not path.exists():
@@ -171,18 +187,20 @@ class DiskStore(Store):
         self._number += 1
         try:
             linked(source, path)
-            return StoredFile(path, digest_of(path), False, _signature(path))
+            return StoredFile(path, file_digest(path), False, _signature(path))
         except OSError as error:
             raise self._failed(path, error) from error
 
     def _remove_others(self) -> None:
         """Remove what a killed process left, or a commit has replaced."""
         own = {file.path.name for file in self._files.values()}
-        for path in self.folder.glob("*.safetensors"):
-            if path.name not in own:
+        for path in self.folder.iterdir():
+            if _NAME.fullmatch(path.name) and path.name not in own:
                 path.unlink(missing_ok=True)
         for path in self.folder.glob(f"{TEMPORARY}*"):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            if path.is_file():
+                path.unlink(missing_ok=True)
+        remove_unfinished(self.folder)
 
     def _failed(self, path: Path, error: OSError) -> CheckpointError:
         return CheckpointError(
@@ -212,18 +230,15 @@ class StoredTensors(Mapping[str, Tensor]):
         return len(self.specs)
 
 
-def _locked(folder: Path) -> int:
-    """Lock a folder for this process, which the system undoes if it dies; return the lock."""
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
+def _locked(folder: Path) -> ExitStack:
+    """Lock a folder for this process, which the system undoes if it dies; return what unlocks."""
+    stack = ExitStack()
+    if not stack.enter_context(held_lock(folder / "lock")):
         raise CheckpointError(
             f"{folder} is in use by another run; two runs cannot share a store. Wait for it, or "
             "name another folder."
-        ) from None
-    return lock
+        )
+    return stack
 
 
 def _number(path: Path) -> int:

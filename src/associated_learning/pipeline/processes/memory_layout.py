@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from associated_learning.errors import InputError
+from associated_learning.pipeline.processes.structures import DTYPES
 
-__all__ = ["MemoryLayout", "bytes_of", "memory_layout", "tensor_of"]
+__all__ = [
+    "MemoryLayout",
+    "bytes_of",
+    "layout_from_json",
+    "layout_to_json",
+    "memory_layout",
+    "tensor_of",
+]
+
+_MOST_DIMENSIONS = 64
+_LARGEST = 2**48  # of a size or a stride
 
 
 class MemoryLayout(NamedTuple):
@@ -46,6 +57,39 @@ class MemoryLayout(NamedTuple):
     def nbytes(self) -> int:
         """The number of bytes on the way."""
         return math.prod(self.held) * self.wire_dtype.itemsize
+
+    @property
+    def reach(self) -> int:
+        """The number of bytes from the first value in memory to the end of the last one."""
+        pairs = zip(self.held, self.stride, strict=True)
+        last = sum((size - 1) * step for size, step in pairs if size > 0)
+        return 0 if 0 in self.held else (last + 1) * self.dtype.itemsize
+
+
+def layout_to_json(layout: MemoryLayout) -> list[Any]:
+    """Return a layout as JSON-able values."""
+    dtypes = [str(dtype).removeprefix("torch.") for dtype in (layout.dtype, layout.wire_dtype)]
+    return [*dtypes, list(layout.shape), list(layout.stride), layout.on_gpu]
+
+
+def layout_from_json(values: Any) -> MemoryLayout:
+    """Return the layout that `layout_to_json` gave.
+
+    Raises:
+        ValueError, TypeError, KeyError: It is no layout of a tensor that could have been sent.
+    """
+    dtype, wire_dtype, shape, stride, on_gpu = values
+    layout = MemoryLayout(DTYPES[dtype], DTYPES[wire_dtype], tuple(shape), tuple(stride), on_gpu)
+    rounded = (torch.float32, torch.bfloat16)
+    if wire_dtype != dtype and (layout.dtype, layout.wire_dtype) != rounded:
+        raise ValueError(f"{dtype} does not travel as {wire_dtype}")
+    if len(shape) > _MOST_DIMENSIONS or len(shape) != len(stride) or type(on_gpu) is not bool:
+        raise ValueError(f"{len(shape)} sizes came with {len(stride)} strides")
+    if not all(type(n) is int and 0 <= n <= _LARGEST for n in (*shape, *stride)):
+        raise ValueError("a size or a stride is out of range")
+    if math.prod(shape) >= 2**62 or _overlaps(layout):
+        raise ValueError(f"no tensor lies in memory as {shape} with the strides {stride}")
+    return layout
 
 
 def memory_layout(tensor: Tensor, *, bf16: bool = False) -> MemoryLayout:

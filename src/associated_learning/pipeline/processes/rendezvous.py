@@ -30,6 +30,7 @@ __all__ = ["Ranks", "joined", "number_of_ranks"]
 _NEEDED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _POLL = 0.05  # seconds between two looks for what another rank may tell
 _CONNECT = timedelta(seconds=30)  # for connecting ranks that are all there
+_PATIENCE = 5.0  # seconds; a layer that holds Python's lock for longer needs more: AL_PATIENCE
 _LAST_WORDS = 3.0  # seconds in which threads end that a failure woke
 _active: list[Ranks] = []  # as torch's default process group, of which there is one in a process
 
@@ -145,13 +146,14 @@ def joined(settings: Mapping[str, str]) -> Iterator[Ranks]:
     begun = not dist.is_initialized()
     store, rank, size = _meeting_place() if begun else _present_group()
     interrupted = False
-    name = agree({**_versions(), **settings}, store, rank, size)
+    name = agree({**_versions(), "AL_PATIENCE": str(_patience()), **settings}, store, rank, size)
     store = PrefixStore(name, store)
     if begun:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_CONNECT)
     try:
-        detector = FailureDetector(store.clone(), rank, size)  # type: ignore[attr-defined]
+        beats = store.clone()  # type: ignore[attr-defined]
+        detector = FailureDetector(beats, rank, size, patience=_patience())
         ranks = Ranks(store, detector)
         try:
             with detector:
@@ -172,6 +174,22 @@ def joined(settings: Mapping[str, str]) -> Iterator[Ranks]:
     finally:
         if begun:
             dist.destroy_process_group()
+
+
+def _patience() -> float:
+    """Return the seconds of silence after which a rank is taken for dead.
+
+    Raises:
+        InputError: The variable AL_PATIENCE is no number of seconds.
+    """
+    told = os.environ.get("AL_PATIENCE", str(_PATIENCE))
+    try:
+        seconds = float(told)
+    except ValueError:
+        seconds = 0.0
+    if not 1.0 <= seconds <= 86_400.0:
+        raise InputError(f"AL_PATIENCE={told!r:.40} came; expected seconds, from 1 to 86400.")
+    return seconds
 
 
 def number_of_ranks() -> int:

@@ -1,10 +1,15 @@
-"""Structures of tensors as bytes: what travels between processes, and how it is put together."""
+"""Structures of tensors as bytes: what travels between processes, and how it is put together.
+
+A message is a frame: a small header of a fixed form and version (what the structure is, and how
+its tensors look), then the raw bytes of the tensors. Nothing is pickled, and sizes and types are
+checked before anything is allocated.
+"""
 
 from __future__ import annotations
 
-import io
-import pickle
-from collections.abc import Mapping, Sequence
+import json
+import os
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,13 +19,21 @@ from associated_learning.errors import PipelineError
 from associated_learning.pipeline.processes.memory_layout import (
     MemoryLayout,
     bytes_of,
+    layout_from_json,
+    layout_to_json,
     memory_layout,
     tensor_of,
 )
+from associated_learning.pipeline.processes.structures import decode, encode
+from associated_learning.state.files import parse_json
 
-__all__ = ["Parcel", "pack", "reserve", "unpack"]
+__all__ = ["LARGEST_META", "Parcel", "pack", "reserve", "unpack"]
+
+LARGEST_META = 2**26  # bytes of a header
 
 _ALIGNMENT = 64  # that of torch's own tensors: kernels may add up in another order elsewhere
+_MAGIC = b"AL\0\1"  # how a header begins: this library, and the version of the form
+_MOST_TENSORS = 2**18
 _SMALL = 2**16  # bytes up to which a copy costs less than a message
 
 
@@ -28,26 +41,27 @@ class Parcel(NamedTuple):
     """A structure ready to be sent, or the room to receive it.
 
     Attributes:
-        skeleton: The structure without its tensors, pickled.
+        skeleton: The structure without its tensors, as JSON-able values.
         layouts: The forms of its tensors.
         pieces: Their bytes: ``uint8``, small tensors together, large ones each alone.
     """
 
-    skeleton: bytes
+    skeleton: Any
     layouts: Sequence[MemoryLayout]
     pieces: Sequence[Tensor]
 
     @property
     def meta(self) -> bytes:
         """What the other side must know before the pieces come."""
-        return pickle.dumps((self.skeleton, self.layouts), protocol=pickle.HIGHEST_PROTOCOL)
+        told = [self.skeleton, [layout_to_json(layout) for layout in self.layouts]]
+        return _MAGIC + json.dumps(told, separators=(",", ":"), allow_nan=False).encode()
 
 
 def pack(structure: Any, *, bf16: bool = False, gpu: bool = False) -> Parcel:
     """Take a structure apart into a few pieces of bytes.
 
-    A structure is whatever can be pickled, with tensors anywhere in it. Large tensors are not
-    copied: they must not change before the pieces are sent.
+    A structure is tensors and plain values in lists, tuples, mappings, named tuples or dataclasses,
+    or an error. Large tensors are not copied: they must not change before the pieces are sent.
 
     Args:
         structure: A tensor in it twice travels once.
@@ -57,7 +71,7 @@ def pack(structure: Any, *, bf16: bool = False, gpu: bool = False) -> Parcel:
             CPU's memory and arrive in it.
 
     Raises:
-        InputError: A tensor is sparse, quantized or nested.
+        InputError: A tensor is sparse, quantized or nested, or something else is in it.
 
     Example:
         >>> import torch
@@ -68,24 +82,26 @@ def pack(structure: Any, *, bf16: bool = False, gpu: bool = False) -> Parcel:
         >>> unpack(arriving)
         {'s': tensor([0, 1, 2]), 'step': 7}
     """
-    stream = io.BytesIO()
-    pickler = _Pickler(stream)
-    pickler.dump(structure)
-    tensors = [found if gpu else found.cpu() for found in map(Tensor.detach, pickler.found)]
+    found = _Found()
+    skeleton = encode(structure, found.number)
+    tensors = [one if gpu else one.cpu() for one in map(Tensor.detach, found.tensors)]
     layouts = [memory_layout(tensor, bf16=bf16) for tensor in tensors]
     contents = [bytes_of(*pair) for pair in zip(tensors, layouts, strict=True)]
     pieces = [_together([contents[i] for i in members]) for members in _shared(layouts)]
-    return Parcel(stream.getvalue(), layouts, pieces)
+    return Parcel(skeleton, layouts, pieces)
 
 
 def reserve(meta: bytes, device: torch.device | str = "cuda") -> Parcel:
     """Return the room for a parcel: fill its pieces with what comes, then `unpack` it.
 
     Args:
-        meta: Of the parcel that is coming. It is unpickled: it must be from one's own processes.
+        meta: Of the parcel that is coming.
         device: Where tensors arrive that are sent from GPU to GPU.
+
+    Raises:
+        PipelineError: It is malformed, of another version, or asks for more than there is memory.
     """
-    skeleton, layouts = pickle.loads(meta)
+    skeleton, layouts = _read(meta)
     pieces = []
     for members in _shared(layouts):
         place = device if layouts[members[0]].on_gpu else "cpu"
@@ -95,13 +111,17 @@ def reserve(meta: bytes, device: torch.device | str = "cuda") -> Parcel:
 
 
 def unpack(parcel: Parcel) -> Any:
-    """Return the structure; its tensors are views of the pieces."""
+    """Return the structure; its tensors are views of the pieces.
+
+    Raises:
+        PipelineError: It is malformed.
+    """
     tensors: dict[int, Tensor] = {}
     for members, piece in zip(_shared(parcel.layouts), parcel.pieces, strict=True):
         sizes = [parcel.layouts[i].nbytes for i in members]
         for i, size, end in zip(members, sizes, _ends(sizes), strict=True):
             tensors[i] = tensor_of(piece[end - size : end], parcel.layouts[i])
-    return _Unpickler(io.BytesIO(parcel.skeleton), tensors).load()
+    return decode(parcel.skeleton, tensors)
 
 
 def _shared(layouts: Sequence[MemoryLayout]) -> list[list[int]]:
@@ -136,45 +156,44 @@ def _together(contents: Sequence[Tensor]) -> Tensor:
     return piece
 
 
-class _Pickler(pickle.Pickler):
-    """Leaves tensors out and collects them."""
+class _Found:
+    """Takes tensors out of a structure, each once."""
 
-    def __init__(self, stream: io.BytesIO) -> None:
-        super().__init__(stream, protocol=pickle.HIGHEST_PROTOCOL)
-        self.found: list[Tensor] = []
+    def __init__(self) -> None:
+        self.tensors: list[Tensor] = []
         self._numbers: dict[int, int] = {}
 
-    def persistent_id(self, obj: Any) -> int | None:
-        if not isinstance(obj, Tensor):
-            return None
-        number = self._numbers.setdefault(id(obj), len(self.found))
-        if number == len(self.found):
-            self.found.append(obj)  # kept, so that no other object gets its id meanwhile
+    def number(self, tensor: Tensor) -> int:
+        """Return the number of a tensor."""
+        number = self._numbers.setdefault(id(tensor), len(self.tensors))
+        if number == len(self.tensors):
+            self.tensors.append(tensor)  # kept, so that no other object gets its id meanwhile
         return number
 
-    def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, BaseException):
-            return pickle.loads, (pickle.dumps(_portable(obj)),)
-        return NotImplemented
 
-
-class _Unpickler(pickle.Unpickler):
-    """Puts the tensors back."""
-
-    def __init__(self, stream: io.BytesIO, tensors: Mapping[int, Tensor]) -> None:
-        super().__init__(stream)
-        self._tensors = tensors
-
-    def persistent_load(self, pid: Any) -> Tensor:
-        return self._tensors[pid]
-
-
-def _portable(error: BaseException) -> BaseException:
-    """Return an error that arrives as it is, or its text in one that does: news of it must."""
+def _read(meta: bytes) -> tuple[Any, list[MemoryLayout]]:
+    """Read a header, and check all that it says before anybody relies on it."""
     try:
-        again = pickle.loads(pickle.dumps(error))
-        if type(again) is type(error) and str(again) == str(error):
-            return error
-    except Exception:  # whatever the constructor of a foreign error makes of its arguments
-        pass
-    return PipelineError(f"{type(error).__name__}: {error}")
+        if not meta.startswith(_MAGIC) or len(meta) > LARGEST_META:
+            raise ValueError("it is no header of this version")
+        skeleton, told = parse_json(meta[len(_MAGIC) :])
+        if len(told) > _MOST_TENSORS:
+            raise ValueError(f"it announces {len(told)} tensors")
+        layouts = [layout_from_json(one) for one in told]
+        size = sum(max(layout.nbytes, layout.reach) for layout in layouts)
+        if size > _memory():
+            raise ValueError(f"it announces {size} bytes")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise PipelineError(
+            f"a message from another process is malformed ({str(error)[:200]}); only processes of "
+            "this library's version may take part in a run: see the page Security."
+        ) from error
+    return skeleton, layouts
+
+
+def _memory() -> int:
+    """Return the bytes of memory of this machine."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on every system
+        return 2**40

@@ -12,7 +12,12 @@ import torch.distributed as dist
 from torch import Tensor
 
 from associated_learning.errors import PipelineError
-from associated_learning.pipeline.processes.serialization import pack, reserve, unpack
+from associated_learning.pipeline.processes.serialization import (
+    LARGEST_META,
+    pack,
+    reserve,
+    unpack,
+)
 
 __all__ = ["Group", "abort", "receive", "send"]
 
@@ -101,6 +106,11 @@ def _heads(meta: bytes) -> Sequence[Tensor]:
 def _receive_meta(src: int, group: Group) -> bytes:
     head = _receive_bytes(_HEAD, src, group)
     end = _LENGTH + int.from_bytes(head[:_LENGTH], "little")
+    if end > _LENGTH + LARGEST_META:
+        raise PipelineError(
+            f"rank {src} announced a header of {end} bytes; only processes of this library's "
+            "version may take part in a run: see the page Security."
+        )
     rest = _receive_bytes(end - _HEAD, src, group) if end > _HEAD else b""
     return (head + rest)[_LENGTH:end]
 
@@ -122,6 +132,8 @@ def _explained(rank: int) -> Iterator[None]:
     """Name the process whose connection failed."""
     try:
         yield
+    except PipelineError:
+        raise
     except RuntimeError as error:
         reason = str(error).partition("] ")[2].partition(". ")[0] or str(error)
         raise PipelineError(

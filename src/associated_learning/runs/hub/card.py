@@ -8,6 +8,7 @@ from typing import Any
 
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.defaults import restored
+from associated_learning.runs.printable import markdown
 from associated_learning.runs.result import RunResult
 
 __all__ = ["card_text", "figures_of"]
@@ -99,21 +100,27 @@ def card_text(
     """
     settings = {k: v for k, v in described["config"].items() if v is not None}
     config = restored(described["config"])
-    kind, data = described["inputs"]["kind"], Path(config.data).stem
+    kind, data = described["inputs"]["kind"], markdown(Path(config.data).stem)
     default = RunConfig().to_json()
     changed = {k: v for k, v in settings.items() if v != default[k] and k != "data_root"}
-    rows = "\n".join(f"| {name} | {value} |" for name, value in figures.items())
+    rows = "\n".join(f"| {markdown(k)} | {markdown(v)} |" for k, v in figures.items())
     prefix = f"the first {depth} layer{'s' * (depth > 1)} with their exit, a model of its own"
     return _HEAD.format(task=_TASKS.get(kind, "tabular-classification")) + _TEXT.format(
-        title=f"{config.model_name} on {data}, depth {depth}",
+        title=f"{markdown(config.model_name)} on {data}, depth {depth}",
         method=_METHODS[config.method],
         what=prefix if config.method == "al" else "the whole network",
         data=data,
-        classes=", ".join(described["label_names"]),
+        classes=", ".join(map(markdown, described["label_names"])),
         depth=depth,
         parameters=parameters,
         figures=rows,
         example=_EXAMPLES[kind],
         seed=config.seed,
-        settings=json.dumps({**changed, "data": data}, indent=1),
+        settings=_in_a_block({**changed, "data": Path(config.data).stem}),
     )
+
+
+def _in_a_block(settings: dict[str, Any]) -> str:
+    """Return JSON that does not end the block of code that it stands in."""
+    text = json.dumps(settings, indent=1)
+    return text.replace("`", "\\u0060").replace("<", "\\u003c")

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from associated_learning.errors import CheckpointError, InputError, nearest, needs_extra
+from associated_learning.runs.size_limits import check_backbone_sizes
+from associated_learning.state.files import read_json
 
 __all__ = [
     "SMALL",
@@ -71,13 +73,14 @@ def read_config_file(path: Path) -> Any:
     """
     library = transformers_library()
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         kind = values["model_type"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (CheckpointError, TypeError, KeyError) as error:
         raise InputError(
             f"{path} is no configuration of a model ({type(error).__name__}: {error}); expected "
             "the config.json of a model of transformers, with its model_type."
         ) from error
+    check_backbone_sizes(values)
     if kind not in library.CONFIG_MAPPING:
         raise InputError(
             f"{path} is of the type {kind!r}, which transformers {library.__version__} does not "
@@ -148,13 +151,27 @@ def config_from_json(values: dict[str, Any]) -> Any:
         CheckpointError: The transformers that is installed cannot read it.
     """
     library = transformers_library()
+    if "quantization_config" in values:
+        raise InputError(
+            "the configuration of a model asks for quantized weights (quantization_config), which "
+            "do not train; name a model whose weights are floating-point numbers."
+        )
     try:
         with quiet_transformers():
-            config = library.CONFIG_MAPPING[values["model_type"]].from_dict(copy.deepcopy(values))
-    except (KeyError, TypeError, ValueError) as error:
+            config = library.CONFIG_MAPPING[values["model_type"]].from_dict(_harmless(values))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
             f"transformers {library.__version__} cannot read the configuration of a model "
             f"({type(error).__name__}: {error}); it was written by "
             f"{values.get('transformers_version', 'another version')}, use that."
         ) from error
     return config
+
+
+def _harmless(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration without what names code to be loaded: kernels, and classes."""
+    return {
+        name: copy.deepcopy(value)
+        for name, value in values.items()
+        if name != "auto_map" and "_implementation" not in name
+    }

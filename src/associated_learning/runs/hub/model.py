@@ -14,12 +14,15 @@ from torch import nn
 from associated_learning.data import SubwordPreprocessor
 from associated_learning.errors import InputError, nearest
 from associated_learning.runs.hub.config import (
+    config_from_json,
+    config_to_json,
     model_class,
     quiet_transformers,
     read_config_file,
     small_config,
     transformers_library,
 )
+from associated_learning.runs.hub.safe_weights import safe_weights
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.settings.model import HUB
 
@@ -100,7 +103,7 @@ class HubModel(NamedTuple):
         """
         if spec.kind != self.kind:
             raise InputError(
-                f"--model {self.name} reads {_plural(self.kind)}, the data are of kind "
+                f"--model {self.name} reads {self.kind}s, the data are of kind "
                 f"{spec.kind}; use {_other(spec.kind)}."
             )
         config = copy.deepcopy(self.config)
@@ -125,12 +128,17 @@ class HubModel(NamedTuple):
         """
         if self.weights is None:
             return fresh_model(config)
+        folder = safe_weights(self.weights)
         try:
             with quiet_transformers():
                 model, report = model_class(config).from_pretrained(
-                    self.weights, config=config, use_safetensors=True, output_loading_info=True
+                    folder,
+                    config=config,
+                    use_safetensors=True,
+                    output_loading_info=True,
+                    local_files_only=True,
                 )
-        except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
             raise InputError(
                 f"the weights of {self.name} cannot be read ({error}); expected a "
                 "model.safetensors of that configuration."
@@ -218,13 +226,13 @@ def _on_the_hub(name: str, rest: str) -> HubModel:
         raise InputError(f"{what} Check the path.")
     try:
         with quiet_transformers():
-            config = library.AutoConfig.from_pretrained(rest)
+            config = library.AutoConfig.from_pretrained(rest, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{what} The Hugging Face hub does not give it either: {reason}") from (
             error
         )
-    found = _checked(name, config, weights=rest)
+    found = _checked(name, config_from_json(config_to_json(config)), weights=rest)
     return found._replace(tokenizer=rest if found.kind == "text" else None)
 
 
@@ -280,10 +288,6 @@ def _fit_images(model: HubModel, config: Any, spec: InputSpec) -> None:
 def _patch(side: int) -> int:
     """Return the divisor of a side that cuts it into about eight patches."""
     return min((d for d in range(1, side + 1) if side % d == 0), key=lambda d: abs(side / d - 8))
-
-
-def _plural(kind: str) -> str:
-    return {"text": "texts", "image": "images"}[kind]
 
 
 def _other(kind: str) -> str:

@@ -19,6 +19,13 @@ from associated_learning.runs.description import (
 )
 from associated_learning.runs.families import build_network
 from associated_learning.runs.hub.card import card_text, figures_of
+from associated_learning.runs.hub.exported import (
+    foreign,
+    load_strictly,
+    local_folder,
+    read_exported,
+    write_exported_config,
+)
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import open_run
 from associated_learning.state.files import read_json
@@ -36,9 +43,9 @@ __all__ = ["PretrainedModel"]
 class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unused-ignore]
     """The first layers of a run, with all that labelling raw inputs needs.
 
-    ``save_pretrained(folder)``, ``from_pretrained(folder or name)`` and ``push_to_hub(name)`` are
-    those of `huggingface_hub.PyTorchModelHubMixin`. A folder holds ``model.safetensors``,
-    ``config.json`` and a filled ``README.md``; nothing is unpickled.
+    ``save_pretrained(folder)`` and ``push_to_hub(name)`` are those of
+    `huggingface_hub.PyTorchModelHubMixin`. A folder holds ``model.safetensors``, ``config.json``
+    and a filled ``README.md``. To read one, nothing is unpickled, and all tensors must be there.
 
     Args:
         described: The description of a run, as JSON-able values.
@@ -94,6 +101,50 @@ class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unu
         )
         made.model.load_state_dict(_first_layers(net, depth).state_dict())
         return made.eval()
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override,unused-ignore]
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        map_location: str | torch.device = "cpu",
+        **options: Any,
+    ) -> PretrainedModel:
+        """Return the model of a folder, or of a name on the Hugging Face hub.
+
+        Args:
+            pretrained_model_name_or_path: The folder or name.
+            map_location: Device of its weights.
+            options: Those of `huggingface_hub.snapshot_download`, such as revision and token.
+
+        Raises:
+            CheckpointError: A file is missing, truncated, changed or foreign, or tensors are
+                missing, unknown or of other shapes; names them.
+        """
+        folder = local_folder(pretrained_model_name_or_path, **options)
+        values, weights = read_exported(folder)
+        try:
+            made = cls(**values)
+        except (
+            TypeError,
+            KeyError,
+            ValueError,
+            AttributeError,
+            RuntimeError,
+            MemoryError,
+        ) as error:
+            raise foreign(folder, error) from error
+        load_strictly(made, weights, folder)
+        return made.to(map_location).eval()
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        super()._save_pretrained(save_directory)
+        values: dict[str, Any] = {
+            "described": self.described,
+            "preprocessing": self.preprocessor.to_dict(),
+        }
+        values |= {"depth": self.depth, "figures": self.figures}
+        write_exported_config(save_directory, values)
 
     def forward(self, x: Any) -> Tensor:
         """Return ``t'_0``, ``[B, classes]``, of a batch as `preprocessor` makes it."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.ledger.schema import check_row
 from associated_learning.runs.result import RunResult
+from associated_learning.state.lines import append_line, read_lines
+from associated_learning.state.lock import FOREVER, held_lock
 
 __all__ = ["LedgerRow", "append_row", "make_row", "read_rows"]
 
@@ -117,38 +120,50 @@ def make_row(
 def append_row(path: Path, row: LedgerRow) -> bool:
     """Append a row, unless it is there already; return whether it was appended.
 
-    It goes out in one write, so that runs that end at once do not mix their lines.
+    One process at a time looks and appends, and the row is on the disk when this returns. A last
+    line that was cut off is set aside, which is said.
 
     Raises:
         CheckpointError: The file cannot be written, or holds something else.
     """
-    if path.exists() and row in read_rows(path):
-        return False
-    line = json.dumps(row.to_json()) + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        with os.fdopen(descriptor, "ab") as file:
-            file.write(line.encode())
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} cannot be written ({error}); the run is unharmed."
-        ) from error
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path} cannot be read; expected a ledger, a file of lines.")
+    with held_lock(path.with_name(f"{path.name}.lock"), patience=FOREVER):
+        rows, torn = _parsed(path) if path.exists() else ([], "")
+        if row in rows:
+            return False
+        append_line(path, json.dumps(row.to_json()), torn=torn)
     return True
 
 
 def read_rows(path: Path) -> list[LedgerRow]:
-    """Read all rows. Raises CheckpointError with the line's number where one is malformed."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({error}); expected a ledger, name another file."
-        ) from error
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(LedgerRow.from_json(json.loads(line)))
-        except (ValueError, TypeError) as error:  # InputError is a ValueError
-            raise CheckpointError(f"{path}, line {number} is no ledger row: {error}") from error
+    """Read all rows; a last line that was cut off is left out, which is said.
+
+    Raises:
+        CheckpointError: A line is malformed; names its number.
+    """
+    rows, torn = _parsed(path)
+    if torn:
+        warnings.warn(
+            f"the last line of {path} was cut off and is left out; the run that wrote it can add "
+            "its row again (al train --resume RUN --ledger FILE)",
+            stacklevel=2,
+        )
     return rows
+
+
+def _parsed(path: Path) -> tuple[list[LedgerRow], str]:
+    """Return the rows of a ledger, and its torn end; an editor may have left a whole row there."""
+    whole, torn = read_lines(path)
+    rows = [_row(path, number, line) for number, line in enumerate(whole, start=1)]
+    if torn:
+        with suppress(CheckpointError):
+            return [*rows, _row(path, len(rows) + 1, torn)], ""
+    return rows, torn
+
+
+def _row(path: Path, number: int, line: str) -> LedgerRow:
+    try:
+        return LedgerRow.from_json(json.loads(line))
+    except (ValueError, TypeError, RecursionError) as error:  # InputError is a ValueError
+        raise CheckpointError(f"{path}, line {number} is no ledger row: {error}") from error

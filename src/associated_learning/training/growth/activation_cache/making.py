@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,8 @@ from typing import Any
 
 from associated_learning.errors import InputError
 from associated_learning.network import ALNetwork
-from associated_learning.state.files import TEMPORARY, replaced_folder
+from associated_learning.state.files import is_ours, remove_unfinished, replaced_folder
+from associated_learning.state.lock import FOREVER, held_lock
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.growth.activation_cache.cache import ActivationCache
 from associated_learning.training.growth.activation_cache.columns import Form, rows_of
@@ -77,8 +77,8 @@ def cache_activations(
     folder = Path(folder)
     place = folder / "activations"
     with _alone_in(folder):
-        if rebuild:
-            shutil.rmtree(place, ignore_errors=True)
+        if rebuild and place.exists():
+            _remove(place)
         if place.exists():
             return _opened(place, encoders, sources)
         with replaced_folder(place) as new:
@@ -89,12 +89,19 @@ def cache_activations(
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Let others that ask for the same cache wait, as ranks do; clear up after killed ones."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        for unfinished in folder.glob(f"{TEMPORARY}*"):
-            shutil.rmtree(unfinished)
+    with held_lock(folder / "lock", patience=FOREVER):
+        remove_unfinished(folder)
         yield
+
+
+def _remove(place: Path) -> None:
+    """Remove a cache; raise InputError for a folder that is none. Older ones have no marker."""
+    if not is_ours(place) and not (place / "digests.bin").is_file():
+        raise InputError(
+            f"{place} is no cache of this library, so rebuild=True does not remove it; name another"
+            " folder."
+        )
+    shutil.rmtree(place)
 
 
 def _opened(

@@ -1,0 +1,61 @@
+"""The ledger loses no row, doubles none, and stays readable whatever stopped a write."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import associated_learning as al
+from associated_learning.runs.ledger.ledger import append_row, read_rows
+from conftest import full_disk
+from ledger_rows import made_row
+
+ROW, OTHER = made_row(), made_row(seed=1)
+
+
+def test_writers_at_once_lose_and_double_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    rows = [made_row(seed=seed % 5) for seed in range(40)]
+    with ThreadPoolExecutor(8) as writers:  # each opens the lock by itself, as processes do
+        appended = list(writers.map(lambda row: append_row(path, row), rows))
+    assert sum(appended) == 5
+    assert sorted(row.seed for row in read_rows(path)) == [0, 1, 2, 3, 4]
+
+
+def test_a_full_disk_leaves_the_ledger_readable(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    append_row(path, ROW)
+    size = path.stat().st_size
+    with full_disk(size + 20), pytest.raises(al.CheckpointError, match="could not be saved"):
+        append_row(path, OTHER)
+    assert read_rows(path) == [ROW]
+    assert append_row(path, OTHER)
+
+
+def test_a_torn_row_is_left_out_set_aside_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    append_row(path, ROW)
+    with path.open("a") as file:
+        file.write(json.dumps(ROW.to_json())[:50])
+    with pytest.warns(UserWarning, match="was cut off and is left out"):
+        assert read_rows(path) == [ROW]
+    with pytest.warns(UserWarning, match=r"was cut off \(50 characters"):
+        append_row(path, OTHER)
+    assert [row.seed for row in read_rows(path)] == [0, 1]
+
+
+def test_a_ledger_without_a_last_newline_gets_whole_rows(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_text(json.dumps(ROW.to_json()))
+    assert not append_row(path, ROW)
+    assert append_row(path, OTHER)
+    assert [row.seed for row in read_rows(path)] == [0, 1]
+
+
+@pytest.mark.parametrize("place", ["/dev/full", "/dev/zero"])
+def test_a_device_is_no_ledger(place: str) -> None:
+    with pytest.raises(al.CheckpointError, match="expected a ledger, a file of lines"):
+        append_row(Path(place), ROW)
