@@ -177,7 +177,8 @@ def make_encoders(
             (other.left_out,) if other.left_out else (),
         )
         subject = Subject.of(model, arguments, head, slices, plan)
-        check_conversion(subject, inputs, check, plan.branches)
+        small = seen.shorter.inputs if seen.shorter is not None and halved is not None else None
+        check_conversion(subject, inputs, check, plan.branches, small)
     return plan, subject
 
 

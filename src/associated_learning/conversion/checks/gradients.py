@@ -69,9 +69,8 @@ def _gradients(
     """Return the gradients of ``<features, direction>``; all None, if nothing asks for one."""
     if not features.requires_grad or not parameters:
         return dict.fromkeys(parameters)
-    found = torch.autograd.grad(
-        features, list(parameters.values()), direction, allow_unused=True, retain_graph=True
-    )
+    loss = (features * direction).real.sum()
+    found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     return dict(zip(parameters, found, strict=True))
 
 
