@@ -40,8 +40,8 @@ def check_conversion(
     Args:
         subject: Model and layers.
         inputs: The example.
-        level: "quick" takes two samples, of half the positions where the model takes so few,
-            changes one of them, and compares gradients in training mode alone, without those of
+        level: "quick" takes two samples, changes one of them, and compares gradients in training
+            mode alone, on half the positions where the model takes so few, and without those of
             large parameters; "full" leaves nothing out.
         branches: Modules that are known to do something else in training mode.
         shorter: The example with fewer positions; None if the model takes no other number.
@@ -52,9 +52,11 @@ def check_conversion(
         raise_broken(checks_on(subject, inputs, branches))
         return
     found = check_holdings(subject)
-    few = subject.arguments.fewer(inputs if shorter is None else shorter, 2)
+    few = subject.arguments.fewer(inputs, 2)
     if not subject.arguments.linked:
-        found += check_rows(subject, few, (0,))
+        found += check_rows(subject, few, (0,), in_other_order=False)
+    if shorter is not None:
+        few = subject.arguments.fewer(shorter, 2)
     found += _learning(subject, few, branches, _LARGE)[:1]
     raise_broken(found)
 

@@ -32,7 +32,11 @@ class _Row(NamedTuple):
 
 
 def check_rows(
-    subject: Subject, inputs: Mapping[str, Tensor], samples: Iterable[int]
+    subject: Subject,
+    inputs: Mapping[str, Tensor],
+    samples: Iterable[int],
+    *,
+    in_other_order: bool = True,
 ) -> list[Check]:
     """Change one sample after the other, in evaluation, and look which rows change.
 
@@ -42,6 +46,7 @@ def check_rows(
         subject: Model and layers.
         inputs: A batch of two samples or more.
         samples: Which of them to change, each into another sample of the batch.
+        in_other_order: Whether to try the other order; `Rows` has tried it on the model, too.
     """
     count = subject.arguments.count(inputs)
     seen: list[list[_Row]] = [[] for _ in subject.encoders]
@@ -51,10 +56,8 @@ def check_rows(
             rows = s[0].shape[axis] if s[0].dim() > axis else 0
             if rows != count:
                 return [_folded(subject, i, rows, count)]
-        after = _run(subject, reversed_rows(subject.arguments, inputs))
-        for i, (old, new) in enumerate(zip(before, after, strict=True)):
-            if differing_rows(old[0].flip(subject.batch_axes[i]), new[0], subject.batch_axes[i]):
-                return [_out_of_order(subject, i)]
+        for i in _out_of_order_in(subject, inputs, before) if in_other_order else ():
+            return [_out_of_order(subject, i)]
         for sample in samples:
             changed = with_row(subject.arguments, inputs, sample)
             if changed is None:
@@ -73,6 +76,19 @@ def check_rows(
             for c in checks
         ]
     return checks
+
+
+def _out_of_order_in(
+    subject: Subject, inputs: Mapping[str, Tensor], before: list[tuple[Tensor, Tensor]]
+) -> list[int]:
+    """Return the layers whose rows do not follow the samples into another order."""
+    after = _run(subject, reversed_rows(subject.arguments, inputs))
+    pairs = zip(before, after, subject.batch_axes, strict=True)
+    return [
+        i
+        for i, (old, new, axis) in enumerate(pairs)
+        if differing_rows(old[0].flip(axis), new[0], axis)
+    ]
 
 
 def _mixes(subject: Subject, inputs: Mapping[str, Tensor], samples: Iterable[int]) -> bool:
