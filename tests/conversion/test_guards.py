@@ -70,7 +70,7 @@ class Centred(Base):
 def test_a_branch_that_other_numbers_of_samples_take_is_refused_there() -> None:
     net = check_as_the_model(Centred(), torch.randn(4, 16, 8), torch.randn(3, 16, 8))
     with pytest.raises(
-        al.InputError, match=r"its forward goes by 8 > 4, which is True .*samples=N"
+        al.InputError, match=r"its forward goes by 8 > 4, which is True .*samples=None"
     ):
         net(torch.randn(8, 16, 8))
     with pytest.raises(al.ConversionError, match="its forward goes by gt of a size"):
