@@ -40,6 +40,13 @@ def export(
     ],
     *,
     depth: Annotated[int | None, typer.Option(help="Number of layers; all if not given.")] = None,
+    license_: Annotated[
+        str | None,
+        typer.Option(
+            "--license",
+            help="Licence that a folder's model card names, such as apache-2.0; none if not given.",
+        ),
+    ] = None,
 ) -> None:
     """Export the first layers of a trained run as a small model of its own.
 
@@ -55,21 +62,31 @@ def export(
 
         al export runs/digits-mlp-al-0 digits-model
     """
-    if to.suffix not in _WAYS:
+    if to.suffix and to.suffix not in _WAYS:
         raise InputError(
             f"{to} came; expected a name that ends in .onnx or .pt2, or a folder without a dot."
         )
-    console.print(_WAYS[to.suffix](Path(run), to, depth))
+    if to.suffix:
+        if license_ is not None:
+            raise InputError(
+                f"--license {license_} came for {to}; only a folder has a model card to name it in."
+            )
+        console.print(_WAYS[to.suffix](Path(run), to, depth))
+    else:
+        console.print(_folder(Path(run), to, depth, license_))
 
 
-def _folder(run: Path, to: Path, depth: int | None) -> str:
+def _folder(run: Path, to: Path, depth: int | None, license_: str | None) -> str:
     from associated_learning.runs.hub.pretrained import PretrainedModel
 
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise InputError(f"{to} exists and is no empty folder; name a new one.")
-    PretrainedModel.from_run(run, depth).save_pretrained(to)
+    model = PretrainedModel.from_run(run, depth)
+    model.generate_model_card(license=license_)  # before anything is written
+    model.save_pretrained(to, model_card_kwargs={"license": license_})
+    named = "" if license_ else ", which names no licence (--license)"
     return (
-        f"{to}: model.safetensors, config.json and README.md, the model card.\n"
+        f"{to}: model.safetensors, config.json and README.md, the model card{named}.\n"
         f"PretrainedModel.from_pretrained('{to}') reads it again."
     )
 
@@ -110,7 +127,6 @@ def _program(run: Path, to: Path, depth: int | None) -> str:
 
 
 _WAYS: dict[str, Callable[[Path, Path, int | None], str]] = {
-    "": _folder,
     ".onnx": _onnx,
     ".pt2": _program,
 }
