@@ -67,6 +67,8 @@ def test_each_import_beyond_a_plain_install_names_the_extra_that_brings_it() -> 
     plain = {name.replace("-", "_") for name in plain}
     wrong = []
     for path in (ROOT / "src").rglob("*.py"):
+        if "runner" in path.parts:  # what runs beside an export, where this library is not
+            continue
         for module, extra in imports(ast.parse(path.read_text(encoding="utf-8"))):
             package = "tensorboard" if module.endswith("tensorboard") else module.split(".")[0]
             if package in plain or package in sys.stdlib_module_names:

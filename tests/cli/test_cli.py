@@ -166,6 +166,12 @@ def test_export_to_every_form(run: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert torch.equal(PretrainedModel.from_pretrained(folder)(x), expected)
     beside = json.loads((tmp_path / "d.json").read_text())
     assert beside["label_names"] == list(opened.label_names)
+    assert "license" not in (folder / "README.md").read_text().partition("\n---")[0]
+    licence = ("--license", "apache-2.0")
+    code, out, _ = al("export", run, str(tmp_path / "free"), *licence, capsys=capsys)
+    assert "\nlicense: apache-2.0\n" in (tmp_path / "free" / "README.md").read_text()
+    code, _, err = al("export", run, str(graph), *licence, capsys=capsys)
+    assert (code, "only a folder has a model card" in err) == (2, True)
     for wrong in ("digits", "digits.tflite"):
         code, _, err = al("export", run, str(tmp_path / wrong), capsys=capsys)
         assert code == 2

@@ -161,10 +161,18 @@ class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unu
             x = to_device(self.preprocessor(inputs), device_of(self))
             return self.target.predict(self(x))
 
-    def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
-        """Return the card that `save_pretrained` writes."""
+    def generate_model_card(self, *_: Any, license: str | None = None, **__: Any) -> ModelCard:
+        """Return the card that `save_pretrained` writes.
+
+        Args:
+            license: Its identifier on the hub; none is named unless it is given, as by
+                ``save_pretrained(folder, model_card_kwargs={"license": "apache-2.0"})``.
+
+        Raises:
+            InputError: The licence is no identifier.
+        """
         parameters = sum(parameter.numel() for parameter in self.parameters())
-        return ModelCard(card_text(self.described, self.depth, parameters, self.figures))
+        return ModelCard(card_text(self.described, self.depth, parameters, self.figures, license))
 
 
 def _fresh(description: Description) -> Network:
