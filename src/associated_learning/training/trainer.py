@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -25,6 +26,7 @@ from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback, Callbacks
 from associated_learning.training.growth.rules import Growth
 from associated_learning.training.run import TrainingRun
+from associated_learning.training.sources import Data, as_source
 from associated_learning.update import UpdateRule
 
 __all__ = ["BatchSource", "Trainer"]
@@ -142,8 +144,8 @@ class Trainer:
     def fit(
         self,
         net: Network,
-        train: BatchSource,
-        validation: BatchSource | None = None,
+        train: Data,
+        validation: Data | None = None,
         *,
         callbacks: Iterable[Callback] = (),
         checkpoints: Checkpoints | None = None,
@@ -155,7 +157,9 @@ class Trainer:
 
         Args:
             net: The network, on the device where it is to be trained.
-            train: The training batches.
+            train: The training batches: a source such as `Batches`; a DataLoader, a list or another
+                iterable of pairs or of dictionaries with ``labels`` (see `LoaderBatches`); or
+                arrays ``(x, y)``, taken 64 rows at a time. What cannot resume exactly says so.
             validation: Batches to choose the best epoch by; without them the last is kept.
             callbacks: Told about every batch and epoch.
             checkpoints: Where to save and to resume from; None saves nothing.
@@ -166,7 +170,9 @@ class Trainer:
             CheckpointError: A checkpoint cannot be written or read.
             KeyboardInterrupt: Ctrl-C or SIGTERM, after the batch is done and saved.
         """
-        _check_sources(train, validation)
+        train = self._source(train, shuffle=True, resumed=checkpoints is not None)
+        if validation is not None:
+            validation = self._source(validation, shuffle=False, resumed=False)
         name = chosen_executor(self.executor, device_of(net), self.stages)
         if name != "processes" and self.replicas > 1:
             raise InputError(
@@ -183,6 +189,18 @@ class Trainer:
             grows = self.growth is not None
             make = functools.partial(make_executor, name, stages=self.stages, grows=grows)
             return training.run(train, validation, Callbacks(callbacks), make)
+
+    def _source(self, data: Data, *, shuffle: bool, resumed: bool) -> BatchSource:
+        source = as_source(data, seed=self.seed, shuffle=shuffle)
+        if len(source) == 0:
+            raise InputError("the data hold no batch; expected at least one sample.")
+        if resumed and not getattr(source, "resumes", True):
+            warnings.warn(
+                "persistent_workers=True came: what workers draw is not keyed, so a run that "
+                "resumes may end with other bits than one that was never stopped.",
+                stacklevel=3,
+            )
+        return source
 
     def _training(
         self, net: Network, frozen_modules: Sequence[nn.Module], checkpoints: Checkpoints | None
@@ -242,14 +260,3 @@ class Trainer:
         values = {name: _ADDRESS.sub("", value) for name, value in values.items()}
         shapes = [f"{key} {list(value.shape)}" for key, value in net.state_dict().items()]
         return {**values, "network": "; ".join(shapes), "batches of an epoch": str(len(train))}
-
-
-def _check_sources(train: BatchSource, validation: BatchSource | None) -> None:
-    for source in (train, validation):
-        if source is not None and not hasattr(source, "epoch"):
-            raise InputError(
-                f"batches of type {type(source).__name__} came; expected a source with "
-                "epoch(number, start): wrap a DataLoader or a list of pairs in LoaderBatches."
-            )
-    if len(train) == 0:
-        raise InputError("the training data hold no batch; expected at least one sample.")
