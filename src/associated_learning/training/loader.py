@@ -96,10 +96,12 @@ class LoaderBatches:
 
     def _seed_own_generators(self, epoch: int) -> None:
         sampler: Any = getattr(self.loader, "sampler", None)
+        dataset: Any = getattr(self.loader, "dataset", None)
         for owner in (self.loader, sampler):
             generator = getattr(owner, "generator", None)
             if isinstance(generator, torch.Generator):
                 generator.manual_seed(derive_seed(self.seed, "generator", epoch))
-        for owner in (sampler, self.loader, getattr(self.loader, "dataset", None)):
-            if hasattr(owner, "set_epoch"):
-                owner.set_epoch(epoch)
+        for owner in (self.loader, sampler, dataset):
+            tell = getattr(owner, "set_epoch", None)
+            if tell is not None:
+                tell(epoch)

@@ -42,7 +42,7 @@ def as_source(data: Data, *, seed: int, shuffle: bool) -> BatchSource:
         [((64, 70), torch.float32), ((6, 70), torch.float32)]
     """
     if hasattr(data, "epoch"):
-        return data
+        return data  # type: ignore[return-value]
     if isinstance(data, (tuple, list)) and len(data) == 2 and all(map(_is_array, data)):
         x, y = map(_tensor, data)
         if not x.dim() or not y.dim() or len(x) != len(y):

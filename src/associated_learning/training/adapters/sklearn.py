@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from typing_extensions import Self
 
 from associated_learning.conversion import ALOptions, al_form, convert
@@ -21,8 +22,10 @@ from associated_learning.inference.evaluation import predict_batches
 from associated_learning.losses.contrast import contrastive_loss
 from associated_learning.models.mlp import MLP
 from associated_learning.network import Network
+from associated_learning.state.history import TrainingState
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.targets import Classes, Prediction, Regression, Target
+from associated_learning.tensors.nested import to_device
 from associated_learning.tensors.randomness.keyed import seeded
 from associated_learning.training.trainer import Trainer
 from associated_learning.update import update_network
@@ -69,6 +72,11 @@ class _ALEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         history_: The `TrainingState` of the last `fit`.
         n_features_in_: Number of columns.
     """
+
+    net_: Network
+    history_: TrainingState
+    _optimizers: list[Optimizer | None] | None
+    _steps: int
 
     def __init__(
         self,
@@ -129,7 +137,9 @@ class _ALEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         self.net_.train()
         for x, target in self._batches(X, y).epoch(self._steps):
             t0 = self.net_.target.encode(target).to(self.device)
-            update_network(blocks, self._optimizers, x.to(self.device), t0, step=self._steps)
+            update_network(
+                blocks, self._optimizers, to_device(x, self.device), t0, step=self._steps
+            )
             self._steps += 1
         return self
 
@@ -144,7 +154,7 @@ class _ALEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         self._seed = int(check_random_state(self.random_state).randint(2**31))
         self._mean, scale = X.mean(axis=0), X.std(axis=0)
         self._scale = np.where(scale > 0, scale, 1.0)
-        self._optimizers: list[Any] | None = None
+        self._optimizers = None
         self._steps = 0
         with seeded(self._seed, "weights"):
             self.net_ = self._network(self._rows(X[:2]), target).to(self.device)
@@ -155,6 +165,7 @@ class _ALEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         options, width = self.options or default, example.shape[1]
         if self.module is not None:
             return convert(copy.deepcopy(self.module), example, target=target, options=options)
+        encoders: Iterable[nn.Module]
         if callable(self.encoders):
             encoders = self.encoders(width)
         elif self.encoders is not None:
@@ -174,7 +185,7 @@ class _ALEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     def _predicted(self, X: Any) -> Prediction:
         check_is_fitted(self)
         rows = self._rows(validate_data(self, X, reset=False))
-        return predict_batches(self.net_, rows.split(PREDICTED), self.depth)
+        return predict_batches(self.net_, torch.split(rows, PREDICTED), self.depth)
 
 
 class ALClassifier(ClassifierMixin, _ALEstimator):  # type: ignore[misc]
