@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from associated_learning.conversion.table import html_table
 from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.targets import Prediction
@@ -31,6 +32,11 @@ class Evaluation(NamedTuple):
     scores: tuple[float, ...]
     losses: tuple[float, ...]
     num_samples: int
+
+    def _repr_html_(self) -> str:
+        pairs = enumerate(zip(self.scores, self.losses, strict=True), start=1)
+        rows = [(str(i), f"{score:.4f}", f"{loss:.4g}") for i, (score, loss) in pairs]
+        return html_table(f"{self.num_samples:,} samples", ("depth", "score", "loss"), rows)
 
 
 def evaluate(net: Network, batches: Iterable[Any]) -> Evaluation:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -22,7 +24,8 @@ __all__ = ["ProgressBar"]
 class ProgressBar(Callback):
     """Shows the epoch, the batches of it, and the running loss of every layer.
 
-    Each finished epoch leaves one line: losses, validation scores in percent, seconds.
+    Each finished epoch leaves one line: losses, validation scores in percent, seconds. In a
+    notebook too; the bar moves there where ipywidgets is installed.
 
     Args:
         label: What is trained, such as "AL" or "BP".
@@ -51,6 +54,7 @@ class ProgressBar(Callback):
             TextColumn("[dim]{task.fields[losses]}"),
             console=self.console,
             transient=True,
+            disable=self.console.is_jupyter and importlib.util.find_spec("ipywidgets") is None,
         )
         self._task = self._progress.add_task(self._title(state), total=batches, losses="")
         self._progress.start()
