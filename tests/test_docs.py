@@ -23,7 +23,14 @@ from associated_learning.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "associated_learning"
-PAGES = ["README.md", "docs/idea.md", "docs/guide.md", "docs/convert.md", "docs/pipeline.md"]
+PAGES = [
+    "README.md",
+    "docs/idea.md",
+    "docs/guide.md",
+    "docs/convert.md",
+    "docs/integrations.md",
+    "docs/pipeline.md",
+]
 COMMAND_PAGES = [*PAGES, "docs/results.md", "docs/reproduce.md"]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ROLE = re.compile(r"\{py:obj\}`(?:[^`<]*<|~)?([\w.]+)>?`")

@@ -108,7 +108,7 @@ class Plan:
             "parameters",
             f"share of {self.balance}",
         )
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (
                 str(i),
                 _shortened(layer.modules),
