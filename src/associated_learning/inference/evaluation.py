@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from associated_learning.conversion.table import html_table
 from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.targets import Prediction
-from associated_learning.tensors.batch_checks import check_batch, check_finite, explained
+from associated_learning.tensors.batch_checks import as_pair, check_batch, check_finite, explained
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import evaluating
 from associated_learning.tensors.nested import to_device
@@ -33,13 +34,18 @@ class Evaluation(NamedTuple):
     losses: tuple[float, ...]
     num_samples: int
 
+    def _repr_html_(self) -> str:
+        pairs = enumerate(zip(self.scores, self.losses, strict=True), start=1)
+        rows = [(str(i), f"{score:.4f}", f"{loss:.4g}") for i, (score, loss) in pairs]
+        return html_table(f"{self.num_samples:,} samples", ("depth", "score", "loss"), rows)
 
-def evaluate(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
+
+def evaluate(net: Network, batches: Iterable[Any]) -> Evaluation:
     """Score a network at every depth in one pass.
 
     Args:
         net: The network; its mode is restored.
-        batches: Pairs of inputs and targets.
+        batches: Pairs of inputs and targets, or dictionaries with ``labels``: a DataLoader, say.
 
     Raises:
         InputError: There is no batch, or one does not fit the network or holds NaN.
@@ -64,12 +70,12 @@ def evaluate(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
     return Evaluation(tuple(mean_scores), tuple(mean_losses), count)
 
 
-def score_samples(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Tensor:
+def score_samples(net: Network, batches: Iterable[Any]) -> Tensor:
     """Return the score of every sample at every depth, ``[L, N]``, in the order they came.
 
     Args:
         net: The network; its mode is restored.
-        batches: Pairs of inputs and targets.
+        batches: Pairs of inputs and targets, or dictionaries with ``labels``: a DataLoader, say.
 
     Raises:
         InputError: See `evaluate`.
@@ -86,13 +92,14 @@ def score_samples(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Tensor
     return torch.cat([scores for scores, _ in _judged(net, batches)], dim=1)
 
 
-def _judged(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+def _judged(net: Network, batches: Iterable[Any]) -> list[tuple[Tensor, Tensor]]:
     """Return each batch's scores ``[L, B]`` and its mean losses ``[L]``, on the CPU."""
     device, judged = device_of(net), []
     asked: deque[Tensor] = deque()
 
     def inputs() -> Iterator[Any]:
-        for number, (x, y) in enumerate(batches):
+        for number, batch in enumerate(batches):
+            x, y = as_pair(batch, number)
             check_batch(x, y, number)
             asked.append(y.to(device))
             yield to_device(x, device)

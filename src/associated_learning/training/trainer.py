@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -33,13 +32,13 @@ from associated_learning.training.growth.rules import Growth
 from associated_learning.training.judge import Judge
 from associated_learning.training.length import enough_epochs, warm_cosine
 from associated_learning.training.run import TrainingRun
-from associated_learning.training.trainer_checks import check_settings, check_sources
+from associated_learning.training.sources import Data, as_sources
+from associated_learning.training.trainer_checks import check_settings
 from associated_learning.update import UpdateRule
 
 __all__ = ["BatchSource", "Trainer"]
 
 _OFFLOADING = tuple(one.name for one in fields(Offloading))
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # in the names of functions, other in every process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +142,8 @@ class Trainer:
     def fit(
         self,
         net: Network,
-        train: BatchSource,
-        validation: BatchSource | None = None,
+        train: Data,
+        validation: Data | None = None,
         *,
         callbacks: Iterable[Callback] = (),
         checkpoints: Checkpoints | None = None,
@@ -156,7 +155,9 @@ class Trainer:
 
         Args:
             net: The network, on the device where it is to be trained.
-            train: The training batches.
+            train: The training batches: a source such as `Batches`; a DataLoader, a list or another
+                iterable of pairs or of dictionaries with ``labels`` (see `LoaderBatches`); or
+                arrays ``(x, y)``, taken 64 rows at a time. What cannot resume exactly says so.
             validation: Batches to choose the best epoch by; without them the last is kept.
             callbacks: Told about every batch and epoch.
             checkpoints: Where to save and to resume from; None saves nothing.
@@ -167,7 +168,7 @@ class Trainer:
             CheckpointError: A checkpoint cannot be written or read.
             KeyboardInterrupt: Ctrl-C or SIGTERM, after the batch is done and saved.
         """
-        check_sources(train, validation)
+        train, validation = as_sources(train, validation, self.seed, saved=checkpoints is not None)
         if self.epochs is None:
             epochs = enough_epochs(len(train))
             # layers that come late need a rate too
@@ -276,6 +277,7 @@ class Trainer:
         callbacks: Iterable[Callback],
     ) -> TrainingState:
         # here, because not every build of torch has torch.distributed
+        from associated_learning.pipeline.processes.agreement import agreed
         from associated_learning.pipeline.processes.executor import Crew, follow
         from associated_learning.pipeline.processes.placement import check_ranks, make_processes
         from associated_learning.pipeline.processes.rendezvous import joined, number_of_ranks
@@ -284,7 +286,7 @@ class Trainer:
         net, growth = training.net, self.growth
         most = len(net.blocks()) if growth is None else growth.max_layers
         check_ranks(number_of_ranks(), most, stages=self.stages, replicas=self.replicas)
-        with joined(self._same_in_all_ranks(net, train)) as ranks:
+        with joined(agreed(vars(self), net, len(train))) as ranks:
             if ranks.rank > 0:
                 outcome = follow(
                     ranks, net, training.reshaped, replicas=self.replicas, wire=self.wire
@@ -293,10 +295,3 @@ class Trainer:
             crew = Crew(ranks, replicas=self.replicas, device=device_of(net), wire=self.wire)
             make = functools.partial(make_processes, crew, stages=self.stages)
             return training.run(train, validation, Callbacks(callbacks), make)
-
-    def _same_in_all_ranks(self, net: Network, train: BatchSource) -> dict[str, str]:
-        """Return what all ranks must agree on, by name."""
-        values = {f.name: repr(getattr(self, f.name)) for f in fields(self)}
-        values = {name: _ADDRESS.sub("", value) for name, value in values.items()}
-        shapes = [f"{key} {list(value.shape)}" for key, value in net.state_dict().items()]
-        return {**values, "network": "; ".join(shapes), "batches of an epoch": str(len(train))}

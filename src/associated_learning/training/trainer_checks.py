@@ -1,4 +1,4 @@
-"""What a `Trainer` cannot be set to, or be given: told before anything trains."""
+"""What a `Trainer` cannot be set to: told before anything trains."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import torch
 
 from associated_learning.errors import InputError
 from associated_learning.pipeline.offload.memory_plan import bytes_of
-from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.judge import Judge
 
-__all__ = ["check_settings", "check_sources"]
+__all__ = ["check_settings"]
 
 
 _HALF = (None, torch.bfloat16)
@@ -68,15 +67,3 @@ def _check_growing(settings: Mapping[str, Any]) -> None:
     for name, (came, why) in refused.items():
         if came:
             raise InputError(f"{name}={settings[name]} came with growth; {why}. Leave it out.")
-
-
-def check_sources(train: BatchSource, validation: BatchSource | None) -> None:
-    """Raise InputError for batches that do not come from a source, or are none."""
-    for source in (train, validation):
-        if source is not None and not hasattr(source, "epoch"):
-            raise InputError(
-                f"batches of type {type(source).__name__} came; expected a source with "
-                "epoch(number, start): wrap a DataLoader or a list of pairs in LoaderBatches."
-            )
-    if len(train) == 0:
-        raise InputError("the training data hold no batch; expected at least one sample.")
