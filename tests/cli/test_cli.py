@@ -31,6 +31,7 @@ from associated_learning.runs.config import RunConfig
 from associated_learning.runs.exits import early_exit
 from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.ledger.ledger import read_rows
+from associated_learning.runs.opened import open_run
 from associated_learning.training.loader import LoaderBatches
 from associated_learning.training.progress import ProgressBar
 from associated_learning.training.trainer import Trainer
@@ -152,7 +153,7 @@ def test_exits_are_tuned_and_used(
 
 def test_export_to_every_form(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each form labels the test images as the run does; `test_export.py` compares outputs."""
-    opened = runs.open_run(Path(run))
+    opened = open_run(Path(run))
     x = torch.rand(5, *opened.spec.shape)
     expected = opened.net(x, 2).detach()
     graph, program, folder = tmp_path / "d.onnx", tmp_path / "d.pt2", tmp_path / "digits"

@@ -28,7 +28,8 @@ from associated_learning.runs.config import RunConfig
 from associated_learning.runs.export import description
 from associated_learning.runs.export.runner import image, table, text
 from associated_learning.runs.export.source import runner_source
-from associated_learning.runs.run import open_run, train_run
+from associated_learning.runs.opened import open_run
+from associated_learning.runs.run import train_run
 from hub_folders import write_config, write_tokenizer
 
 SCHEMA = json.loads(Path(description.__file__).with_name("schema.json").read_text())

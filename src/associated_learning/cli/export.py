@@ -15,8 +15,8 @@ from associated_learning.cli.tables import console
 from associated_learning.errors import InputError
 from associated_learning.runs.export.description import export_description, temperature_of
 from associated_learning.runs.export.source import runner_beside, write_runner
+from associated_learning.runs.opened import OpenRun, open_run
 from associated_learning.runs.printable import escape
-from associated_learning.runs.run import OpenRun, open_run
 from associated_learning.state.files import replaced_file, write_json
 
 __all__ = ["export"]

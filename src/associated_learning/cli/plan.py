@@ -136,12 +136,7 @@ def plan(
 
         al plan hf:bert --at 4 --batch-size 32 --memory 1GiB --store stores/bert
     """
-    family = model in FAMILIES or model.startswith(HUB)
-    if not family and ":" not in model:
-        raise InputError(
-            f"{model} came; expected {', '.join(FAMILIES)}, hf:NAME or package.module:factory."
-            f"{nearest(model, FAMILIES)}"
-        )
+    family = _is_family(model)
     config = resolved(
         RunConfig(
             model=model if family else RunConfig.model,
@@ -187,6 +182,17 @@ def _show_memory(net: ALNetwork, example: Any, trainer: Trainer) -> None:
     batches = LoaderBatches([(example, torch.arange(count) % 2)])
     found = replace(trainer, executor="offload").memory_plan(net, batches)
     console.print(f"\n{escape(str(found))}", soft_wrap=True, highlight=False)
+
+
+def _is_family(model: str) -> bool:
+    """Return whether a name is of a family or of transformers, not of a user's own function."""
+    family = model in FAMILIES or model.startswith(HUB)
+    if not family and ":" not in model:
+        raise InputError(
+            f"{model} came; expected {', '.join(FAMILIES)}, hf:NAME or package.module:factory."
+            f"{nearest(model, FAMILIES)}"
+        )
+    return family
 
 
 def _show_family(config: ResolvedConfig, source: ExampleSource, at: str) -> None:

@@ -21,7 +21,7 @@ from associated_learning.inference.exits.policy import ExitPolicy
 from associated_learning.inference.exits.record import ExitRecord, record_exits
 from associated_learning.network import ALNetwork
 from associated_learning.runs.inputs import evaluation_batches
-from associated_learning.runs.run import OpenRun
+from associated_learning.runs.opened import OpenRun
 from associated_learning.state.files import read_json, write_json
 
 __all__ = [

@@ -26,8 +26,8 @@ from associated_learning.runs.hub.exported import (
     read_exported,
     write_exported_config,
 )
+from associated_learning.runs.opened import open_run
 from associated_learning.runs.result import read_result
-from associated_learning.runs.run import open_run
 from associated_learning.state.files import read_json
 from associated_learning.targets import Prediction
 from associated_learning.tensors.devices import device_of
