@@ -1,9 +1,9 @@
 """With the mechanism that makes a kind of model right switched off, a check refuses the layers.
 
 Copied blocks, parameters in two layers and mixed rows cannot be switched on so: layers that are
-wrong in these ways are built by hand in test_holdings.py and test_row_influence.py. A feature axis
-that is guessed wrongly makes a poor readout and no wrong layer; test_heads_and_axes.py holds it, and
-test_heads_and_axes.py and test_faults.py what is refused at once, as complex activations are.
+wrong in these ways are built by hand in test_holdings.py and test_row_influence.py. Complex
+activations are refused at once (test_rows.py). A feature axis that is guessed wrongly makes a poor
+readout and no wrong layer (test_heads_and_axes.py).
 """
 
 from __future__ import annotations
