@@ -29,7 +29,7 @@ class Architecture:
 
     Attributes:
         name: Unique in the zoo.
-        kind: "vision", "text", "audio", "video", "series", "plain" or "hard".
+        kind: "vision", "text", "audio", "video", "series", "plain", "hard" or "package".
         build: Makes the model; weights are drawn from torch's global generator.
         batch: From a number of samples and the batch's number to what the model is called
             with: a tensor, a tuple of positional arguments or a mapping of keyword arguments.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 import warnings
 from collections import Counter
@@ -16,6 +17,7 @@ import torch
 import transformers
 from architecture import Architecture
 from architectures import ZOO
+from packages import PACKAGES
 from separate import LayerProcesses
 from specimen import CheckError, convert
 
@@ -114,12 +116,16 @@ def show(result: Result) -> None:
 def main() -> None:
     """Print a row for each architecture, and as the last line what failed, in JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=ZOO, nargs="+", default=list(ZOO), metavar="NAME")
+    known = {**ZOO, **PACKAGES}
+    parser.add_argument("--only", choices=known, nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--packages", metavar="FOLDER", help="take models of packages there, too")
     parser.add_argument("--steps", type=int, default=20, help="training steps on the fixed batch")
     parser.add_argument("--lr", type=float, default=1e-3, help="learning rate of Adam")
     parser.add_argument("--threads", type=int, default=1, help="intra-op threads of torch")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if arguments.packages:
+        sys.path.append(arguments.packages)
     transformers.logging.set_verbosity_error()
     warnings.filterwarnings("ignore", "The PyTorch API of nested tensors")
     processes = LayerProcesses(arguments.threads)
@@ -130,8 +136,8 @@ def main() -> None:
         )
     )
     results = []
-    for name in arguments.only:
-        results.append(examine(ZOO[name], setting))
+    for name in arguments.only or (known if arguments.packages else ZOO):
+        results.append(examine(known[name], setting))
         show(results[-1])
     processes.close()
     print(json.dumps({**summary(results), "steps": arguments.steps, "lr": arguments.lr}))

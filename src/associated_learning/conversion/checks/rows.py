@@ -21,6 +21,7 @@ _REMEDY = (
 )
 # of the largest value: what a whole batch shares (a norm, say) moves other rows far less than that
 _TOLERANCE = 0.02
+_ROUNDING = 1e-5
 
 
 class _Row(NamedTuple):
@@ -72,7 +73,8 @@ def check_rows(
                 axis = subject.batch_axes[i]
                 rows_of_s = differing_rows(old[0], new[0], axis)
                 rows_read = differing_rows(old[1], new[1], 0)
-                seen[i].append(_Row(sample, rows_of_s, rows_read, not torch.equal(old[1], new[1])))
+                is_seen = bool(differing_rows(old[1], new[1], 0, _ROUNDING))
+                seen[i].append(_Row(sample, rows_of_s, rows_read, is_seen))
     checks = [_judged(subject, i, rows) for i, rows in enumerate(seen)]
     if not all(check.holds for check in checks) and _mixes(subject, inputs, samples):
         evidence = "samples keep their order; the model itself lets them influence each other"
@@ -113,12 +115,12 @@ def _mixes(subject: Subject, inputs: Mapping[str, Tensor], samples: Iterable[int
     return False
 
 
-def differing_rows(old: Tensor, new: Tensor, axis: int) -> list[int]:
-    """Return the rows along an axis in which two tensors differ by more than rounding."""
+def differing_rows(old: Tensor, new: Tensor, axis: int, tolerance: float = _TOLERANCE) -> list[int]:
+    """Return the rows along an axis in which two tensors differ by more than a part of the most."""
     apart = (old - new).abs().movedim(axis, 0).reshape(old.shape[axis], -1).double()
     apart = torch.nan_to_num(apart, nan=0.0)
     scale = torch.nan_to_num(old.abs().double(), nan=0.0, posinf=0.0).max()
-    found = apart.amax(1) > _TOLERANCE * scale if apart.shape[1] else apart.sum(1) > 0
+    found = apart.amax(1) > tolerance * scale if apart.shape[1] else apart.sum(1) > 0
     return [int(row) for row in found.nonzero().flatten()]
 
 

@@ -54,7 +54,7 @@ def opaque_functions(
     """Yield the opaque functions among global names: namespace, name, function."""
     for namespace in seen:
         for name, value in list(namespace.items()):
-            if callable(value) and _is_opaque(value):
+            if isinstance(value, FunctionType) and _is_opaque(value):
                 yield namespace, name, value
 
 

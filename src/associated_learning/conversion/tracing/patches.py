@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from types import CodeType, FunctionType
 from typing import Any, Protocol
 from unittest import mock
@@ -27,6 +28,7 @@ from associated_learning.conversion.tracing.sizes import followed, is_traced
 __all__ = ["Listener", "listening"]
 
 _CHECKPOINT = "_checkpoint_without_reentrant_generator"
+_CACHED = type(cache(len))  # told by its type: to ask some objects for an attribute raises
 _BUILTINS = ("min", "max", "sum", "divmod")
 _MATH = ("sqrt", "log", "log2", "log10", "exp", "pow", "gcd", "prod", "isqrt", "fsum", "sin", "cos")
 _NUMPY = ("sqrt", "log", "log2", "exp", "ceil", "floor", "prod", "power", "maximum", "minimum")
@@ -121,7 +123,7 @@ def _cached(seen: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, A
     einops = sys.modules.get("einops.einops")
     for namespace in [*seen, *([vars(einops)] if einops is not None else [])]:
         for name, value in list(namespace.items()):
-            if hasattr(value, "cache_info") and hasattr(value, "__wrapped__"):
+            if isinstance(value, _CACHED):
                 yield namespace, name, value.__wrapped__
 
 
