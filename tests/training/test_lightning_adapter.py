@@ -81,7 +81,7 @@ def test_a_frozen_layer_stays(tmp_path: Path) -> None:
 
 def test_what_it_cannot_follow_is_refused(tmp_path: Path) -> None:
     lightning = trainer(tmp_path, 1, precision="16-true", enable_checkpointing=False)
-    with pytest.raises(al.InputError, match="precision='16-true' came, .* use 'bf16-mixed'"):
+    with pytest.raises(al.InputError, match=r"precision='16-true' came, .* use 'bf16-mixed'"):
         lightning.fit(ALModule(network()), LOADER)
     module: Any = ALModule(network())
     module._trainer = SimpleNamespace(world_size=2, precision="32-true")

@@ -113,7 +113,8 @@ class ALTrainer(Trainer):  # type: ignore[misc]
         """Clip the gradient of each layer by itself; return the norm of all."""
         most = self.args.max_grad_norm
         norms = [nn.utils.clip_grad_norm_(b.parameters(), most) for b in self.model.blocks()]
-        return torch.linalg.vector_norm(torch.stack(norms))
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(norms))
+        return norm
 
     def _set_signature_columns_if_needed(self) -> None:
         """Say which columns of a data set are inputs: arguments of the model that was converted."""
