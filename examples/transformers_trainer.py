@@ -29,7 +29,14 @@ config = ViTConfig(
     initializer_range=0.1,  # the default, 0.02, is meant for models ten times as wide
 )
 example = {"pixel_values": pixels[:2]}
-net = al.convert(ViTForImageClassification(config), example, target=al.Classes(10), at=3, latent=64)
+net = al.convert(
+    ViTForImageClassification(config),
+    example,
+    target=al.Classes(10),
+    at=3,
+    balance="flops",
+    latent=64,
+)
 
 with TemporaryDirectory() as folder:
     args = TrainingArguments(
