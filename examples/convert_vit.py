@@ -52,3 +52,7 @@ for depth, score in enumerate(al.evaluate(net, test.epoch(0)).scores, start=1):
     print(f"depth {depth}: test accuracy {score:.3f}")
 
 assert net.backbone() is model  # its body is trained; its old classifier is as it was
+net.eval()
+trained = net.to_model(x)  # a ViTForImageClassification, with the trained head in its place
+with torch.no_grad():
+    assert torch.equal(trained(x).logits, net(x))
