@@ -12,9 +12,10 @@ import typer
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console
 from associated_learning.errors import InputError
+from associated_learning.inference.export.beside import beside, describe_export
 from associated_learning.runs.printable import escape
 from associated_learning.runs.run import OpenRun, open_run
-from associated_learning.state.files import replaced_file, write_json
+from associated_learning.state.files import replaced_file
 
 __all__ = ["export"]
 
@@ -76,7 +77,7 @@ def _onnx(run: Path, to: Path, depth: int | None) -> str:
     return (
         f"{to}: {', '.join(file.inputs)} to output; largest difference from the network "
         f"{file.largest_error:.1e}, in ONNX Runtime.\nLabels and preprocessing are in "
-        f"{_beside(to)}."
+        f"{beside(to)}."
     )
 
 
@@ -92,7 +93,7 @@ def _program(run: Path, to: Path, depth: int | None) -> str:
     _describe(opened, to, Signature.of(x).names, depth)
     return (
         f"{to}: torch.export.load('{to}').module() runs it.\nLabels and preprocessing are in "
-        f"{_beside(to)}."
+        f"{beside(to)}."
     )
 
 
@@ -120,8 +121,4 @@ def _describe(opened: OpenRun, to: Path, inputs: tuple[str, ...], depth: int) ->
         "label_names": list(opened.label_names),
         "preprocessing": opened.preprocessor.to_dict(),
     }
-    write_json(_beside(to), described)
-
-
-def _beside(to: Path) -> Path:
-    return to.with_suffix(".json")
+    describe_export(to, described)

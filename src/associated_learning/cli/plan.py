@@ -139,7 +139,7 @@ def plan(
         balance=balance,  # type: ignore[arg-type]
         head=parts,
     )
-    console.print(escape(str(found)), soft_wrap=True, highlight=False)
+    console.print(escape(str(found), lines=True), soft_wrap=True, highlight=False)
 
 
 def _show_family(config: ResolvedConfig, source: ExampleSource, at: str) -> None:
