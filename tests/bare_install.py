@@ -18,7 +18,7 @@ import associated_learning as al
 from associated_learning.models import MLP
 
 OPTIONAL = (
-    "PIL", "datasets", "huggingface_hub", "kornia", "matplotlib", "onnx",
+    "PIL", "accelerate", "datasets", "huggingface_hub", "kornia", "lightning", "matplotlib", "onnx",
     "onnxruntime", "onnxscript", "pandas", "pyarrow", "scipy", "sklearn", "tensorboard",
     "tokenizers", "transformers",
 )  # fmt: skip

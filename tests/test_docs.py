@@ -7,9 +7,11 @@ import functools
 import inspect
 import io
 import itertools
+import json
 import re
 import runpy
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,11 @@ from associated_learning.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "associated_learning"
-PAGES = ["README.md", "docs/idea.md", "docs/guide.md", "docs/convert.md", "docs/pipeline.md"]
-COMMAND_PAGES = [*PAGES, "docs/results.md", "docs/reproduce.md"]
+PAGES = [
+    "README.md", "docs/idea.md", "docs/guide.md", "docs/convert.md", "docs/pipeline.md",
+    "docs/larger_than_memory.md", "docs/integrations.md",
+]  # fmt: skip
+COMMAND_PAGES = [*PAGES, "docs/production.md", "docs/results.md", "docs/reproduce.md"]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ROLE = re.compile(r"\{py:obj\}`(?:[^`<]*<|~)?([\w.]+)>?`")
 
@@ -96,6 +101,31 @@ def test_code_of_a_page_runs(page: str, folder: Path) -> None:
         with contextlib.redirect_stdout(printed):
             exec(compile(code, str(ROOT / page), "exec"), namespace)
         assert shown is None or printed.getvalue() == shown
+
+
+def test_the_way_to_production_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its commands and blocks, in their order; the runner and `al predict` say the same."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    namespace: dict[str, Any] = {"__name__": "page"}
+    told: dict[str, str] = {}
+    text = (ROOT / "docs" / "production.md").read_text(encoding="utf-8")
+    for language, block in FENCE.findall(text):
+        if language == "python":
+            exec(compile(block, "docs/production.md", "exec"), namespace)
+            continue
+        for line in block.splitlines():
+            words = shlex.split(line)
+            if words[0] == "python":
+                monkeypatch.setattr(sys, "argv", words[1:])
+                runpy.run_path(words[1], run_name="__main__")
+            else:
+                typer.main.get_command(app).main(words[1:], standalone_mode=False)
+            told[line] = capsys.readouterr().out
+    by_runner = json.loads(told["python digits_runner.py seven.png"])
+    by_run = json.loads(told["al predict digits-run seven.png --depth 2 --json"])
+    assert by_runner["label"] == by_run["label"] == "7"
 
 
 def test_pages_have_code_and_show_what_it_prints() -> None:

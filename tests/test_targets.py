@@ -78,7 +78,8 @@ def target_best(target: object) -> float:
         (al.Classes(3), torch.tensor([[0]]), r"shape \[1, 1\] .* expected integers"),
         (al.MultiLabel(3), torch.tensor([[1.0, 0.0]]), r"expected \[batch, 3\]"),
         (al.MultiLabel(2), torch.tensor([[1.0, 0.5]]), "takes zeros and ones"),
-        (al.Regression(1), torch.tensor([1.0]), r"expected floats of shape \[batch, 1\]"),
+        (al.Regression(2), torch.tensor([1.0]), r"expected floats of shape \[batch, 2\]"),
+        (al.Regression(1), torch.ones(3, 2), r"expected floats of shape \[batch\] or \[batch, 1\]"),
         (al.Regression(1), torch.tensor([[float("inf")]]), "NaN or infinite targets"),
     ],
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from pathlib import Path
 
 import torch
@@ -17,7 +16,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py and update.py serve several
 
-from networks import PAIRS, bert
+from networks import MODELS, PAIRS
 from timing import CLOCKS, Spread, alternate, ratios, spread
 from update import training_step
 
@@ -25,14 +24,14 @@ import associated_learning as al
 from associated_learning.verification.memory import keep_freed_memory
 
 
-def conversion_seconds(width: int, rounds: int) -> Spread:
-    """Return how long the conversion of a 12-block encoder takes, at="auto"."""
+def conversion_seconds(name: str, rounds: int, clock: str) -> Spread:
+    """Return how long the conversion of a model takes, at="auto", with its quick checks."""
     seconds = []
     for _ in range(rounds):
-        model, x = bert(width=width)
-        begin = time.perf_counter()
+        model, x = MODELS[name]()
+        begin = CLOCKS[clock]()
         al.convert(model, x, target=al.Classes(2))
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(CLOCKS[clock]() - begin)
     return spread(seconds)
 
 
@@ -57,11 +56,11 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()
     console = Console(width=100)
-    widths = (128, 768)
-    costs = {width: conversion_seconds(width, max(3, arguments.rounds // 3)) for width in widths}
-    table = Table("width", "seconds", "n", title="Conversion of a BERT of 12 blocks")
-    for width, cost in costs.items():
-        table.add_row(str(width), str(cost), str(cost.n))
+    rounds = max(3, arguments.rounds // 3)
+    costs = {name: conversion_seconds(name, rounds, arguments.clock) for name in MODELS}
+    table = Table("model", "seconds", "n", title="Conversion with quick checks")
+    for name, cost in costs.items():
+        table.add_row(name, str(cost), str(cost.n))
     console.print(table)
     found = {name: step_ratio(name, arguments.rounds, arguments.clock) for name in PAIRS}
     table = Table("network", "converted, ms", "by hand, ms", "ratio", "n", title="A training step")
@@ -70,7 +69,7 @@ def main() -> None:
         table.add_row(name, str(spreads["converted"]), by_hand, str(ratio), str(ratio.n))
     console.print(table)
     line = {
-        "conversion_seconds": {str(width): round(cost.median, 2) for width, cost in costs.items()},
+        "conversion_seconds": {name: round(cost.median, 2) for name, cost in costs.items()},
         "converted_over_by_hand": {
             name: round(ratio.median, 3) for name, (_, ratio) in found.items()
         },

@@ -7,12 +7,16 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import (
+    AutoConfig,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+)
 
 import associated_learning as al
 from associated_learning.models import PooledFlatten
 
-__all__ = ["PAIRS", "Pair", "bert"]
+__all__ = ["MODELS", "PAIRS", "Pair", "bert"]
 
 
 class Pair(NamedTuple):
@@ -93,6 +97,25 @@ def bert(num_blocks: int = 12, width: int = 128) -> tuple[nn.Module, dict[str, T
         "attention_mask": (torch.arange(32) < lengths).long(),
     }
     return AutoModelForSequenceClassification.from_config(config), x
+
+
+def linears() -> tuple[nn.Module, Tensor]:
+    """Return 600 linear layers and a batch of 16."""
+    return nn.Sequential(*(nn.Linear(8, 8) for _ in range(600))), torch.randn(16, 8)
+
+
+def vit_base() -> tuple[nn.Module, Tensor]:
+    """Return a fresh ViT-base and two images of 224 x 224."""
+    config = AutoConfig.for_model("vit", num_labels=2)
+    return AutoModelForImageClassification.from_config(config), torch.randn(2, 3, 224, 224)
+
+
+MODELS: dict[str, Callable[[], tuple[nn.Module, Any]]] = {
+    "BERT, width 128": bert,
+    "BERT, width 768": lambda: bert(width=768),
+    "600 linear": linears,
+    "ViT-base": vit_base,
+}
 
 
 def bert_pair() -> Pair:

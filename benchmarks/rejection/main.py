@@ -26,8 +26,9 @@ from associated_learning.runs.config import RunConfig
 from associated_learning.runs.defaults import resolved
 from associated_learning.runs.exits.early_exit import al_network
 from associated_learning.runs.inputs import evaluation_batches, load_data
+from associated_learning.runs.opened import OpenRun, open_run
 from associated_learning.runs.result import read_result
-from associated_learning.runs.run import OpenRun, open_run, train_run
+from associated_learning.runs.run import train_run
 from associated_learning.training.progress import ProgressBar
 
 STRANGERS = ("digits", "cifar10")

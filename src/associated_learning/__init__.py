@@ -33,6 +33,7 @@ from associated_learning.inference.evaluation import evaluate, predict_batches
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.layer import ALLayer
 from associated_learning.network import ALNetwork, Network
+from associated_learning.pipeline.offload.stored_network import StoredNetwork, store_layers
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.weights import load_weights, save_weights
 from associated_learning.targets import Classes, MultiLabel, Regression
@@ -77,6 +78,7 @@ __all__ = [
     "Plan",
     "Regression",
     "StageTrace",
+    "StoredNetwork",
     "Trainer",
     "UpdateRule",
     "UpperLayers",
@@ -93,6 +95,7 @@ __all__ = [
     "register_partners",
     "register_readout",
     "save_weights",
+    "store_layers",
     "update_layer",
     "update_network",
     "verify",

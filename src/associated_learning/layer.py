@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from associated_learning.errors import InputError
 from associated_learning.losses.equation3 import associated_loss, autoencoder_loss
+from associated_learning.tensors.chain import encode
 from associated_learning.tensors.nested import detach, tensors_in
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "JointLayers",
     "LayerOutput",
     "PerLayer",
+    "Prefix",
     "check_fit",
     "one_for_each",
 ]
@@ -228,3 +230,24 @@ def one_for_each(what: str, value: PerLayer[T], count: int, of: str = "layers") 
             "for all."
         )
     return list(value)
+
+
+class Prefix(nn.Module):
+    """The first layers as a model of their own: ``f_1 .. f_k, b_k, h_k .. h_1`` (section 2.2.1).
+
+    No g and no other bridge is held.
+    """
+
+    def __init__(self, layers: list[ALLayer]) -> None:
+        super().__init__()
+        self.f = nn.ModuleList(layer.f for layer in layers)
+        self.readout = layers[-1].readout
+        self.b = layers[-1].b
+        self.h = nn.ModuleList(layer.h for layer in layers)
+
+    def forward(self, x: Any) -> Tensor:
+        """Return ``t'_0``, ``[B, target.size]``."""
+        t: Tensor = self.b(self.readout(encode(self.f, x)))
+        for h in reversed(self.h):
+            t = h(t)
+        return t

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from associated_learning.errors import InputError
-from associated_learning.layer import ALLayer, JointLayers, LayerOutput, check_fit
+from associated_learning.layer import ALLayer, JointLayers, LayerOutput, Prefix, check_fit
 from associated_learning.targets import Prediction, Target
+from associated_learning.tensors.batch_checks import explained
 from associated_learning.tensors.chain import encode, encodings
 from associated_learning.tensors.modes import evaluating
 
-__all__ = ["ALNetwork", "Network", "Prefix"]
+__all__ = ["ALNetwork", "Network"]
 
 
 class Network(nn.Module, ABC):
@@ -57,9 +60,23 @@ class Network(nn.Module, ABC):
     def exits(self, x: Any) -> Iterator[Tensor]:
         """Yield the output ``[B, size]`` of every depth in turn, sharing the encoders."""
 
+    def exits_of(self, batches: Iterable[Any]) -> Iterator[list[Tensor]]:
+        """Yield what `exits` gives for each of several batches of inputs."""
+        for number, x in enumerate(batches):
+            with explained(f"the network cannot take batch {number}", x):
+                outputs = list(self.exits(x))
+            yield outputs
+
     @abstractmethod
     def inference_modules(self, depth: int) -> list[nn.Module]:
         """Return the modules that inference through ``depth`` layers runs."""
+
+    def adopts(self, folder: Path) -> bool:
+        """Take over the files of a checkpoint's folder unread, if the layers lie in files.
+
+        Networks in memory return False: they have to read them.
+        """
+        return False
 
     def judged(self, scores: list[float]) -> float:
         """Return by what score of all depths an epoch is judged: that of full depth."""
@@ -71,8 +88,7 @@ class Network(nn.Module, ABC):
 
     def check_depth(self, depth: int | None) -> int:
         """Return ``depth``, or the full depth for None. Raises InputError out of range."""
-        if depth is None:
-            return self.num_layers
+        depth = self.num_layers if depth is None else depth
         if not isinstance(depth, int) or not 1 <= depth <= self.num_layers:
             raise InputError(
                 f"depth {depth} came for a network that answers at {self.num_layers} "
@@ -173,6 +189,10 @@ class ALNetwork(Network):
         }
         return learning or every
 
+    def coders(self) -> AbstractContextManager[None]:
+        """Return a context in which g and h of all layers are in memory at once, to be trained."""
+        return nullcontext()
+
     def append(self, layer: ALLayer, x: Any = None) -> None:
         """Put a layer on top (dynamic layer accumulation, section 2.2.2).
 
@@ -228,9 +248,8 @@ class ALNetwork(Network):
         """
         s, t, outputs = x, self.target.encode(y), []
         for layer in self.al_layers():
-            output = layer(s, t)
-            outputs.append(output)
-            s, t, _ = output
+            s, t, losses = layer(s, t)
+            outputs.append(LayerOutput(s, t, losses))
         return outputs
 
     def forward(self, x: Any, depth: int | None = None) -> Tensor:
@@ -278,24 +297,3 @@ class ALNetwork(Network):
         It shares its parameters with this network; ``copy.deepcopy`` it to part them.
         """
         return Prefix(self.al_layers()[: self.check_depth(depth)])
-
-
-class Prefix(nn.Module):
-    """The first layers as a model of their own: ``f_1 .. f_k, b_k, h_k .. h_1`` (section 2.2.1).
-
-    No g and no other bridge is held.
-    """
-
-    def __init__(self, layers: list[ALLayer]) -> None:
-        super().__init__()
-        self.f = nn.ModuleList(layer.f for layer in layers)
-        self.readout = layers[-1].readout
-        self.b = layers[-1].b
-        self.h = nn.ModuleList(layer.h for layer in layers)
-
-    def forward(self, x: Any) -> Tensor:
-        """Return ``t'_0``, ``[B, target.size]``."""
-        t: Tensor = self.b(self.readout(encode(self.f, x)))
-        for h in reversed(self.h):
-            t = h(t)
-        return t

@@ -200,7 +200,9 @@ class MultiLabel(Target):
 
 @dataclass(frozen=True)
 class Regression(Target):
-    """Real values; ``y`` is ``[B, d]`` floats. Standardise them first: latents are bounded.
+    """Real values; ``y`` is ``[B, d]`` floats, or ``[B]`` where ``d`` is 1.
+
+    Standardise them first: latents are bounded.
 
     Args:
         d: Number of values a sample.
@@ -228,10 +230,12 @@ class Regression(Target):
         return False
 
     def encode(self, y: Tensor) -> Tensor:
+        shapes = "[batch] or [batch, 1]" if self.d == 1 else f"[batch, {self.d}]"
+        y = self._columns(y)
         if y.dim() != 2 or y.shape[1] != self.d or not y.is_floating_point():
             raise InputError(
                 f"targets of {_kind(y)} came for Regression({self.d}); expected floats of shape "
-                f"[batch, {self.d}]."
+                f"{shapes}."
             )
         if not bool(torch.isfinite(y).all()):
             raise InputError("NaN or infinite targets came; remove or impute these samples.")
@@ -244,7 +248,10 @@ class Regression(Target):
         return Prediction(output, None)
 
     def score(self, output: Tensor, y: Tensor) -> Tensor:
-        return -(output.float() - y).square().mean(dim=1)
+        return -(output.float() - self._columns(y)).square().mean(dim=1)
+
+    def _columns(self, y: Tensor) -> Tensor:
+        return y.unsqueeze(1) if self.d == 1 and y.dim() == 1 else y
 
     def config(self) -> dict[str, object]:
         return {"kind": "regression", "d": self.d}

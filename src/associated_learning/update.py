@@ -22,6 +22,7 @@ from associated_learning.tensors.randomness.keyed import StepKey, seeded
 __all__ = [
     "Randomness",
     "UpdateRule",
+    "add_gradients",
     "autocast",
     "update_blocks",
     "update_layer",
@@ -102,24 +103,68 @@ def update_layer(
         >>> s.shape, t.shape, list(losses)
         (torch.Size([6, 8]), torch.Size([6, 5]), ['associated', 'autoencoder'])
     """
-    device, key = t.device, StepKey(rule.seed, number, step)
-    fits = explained(f"layer {number} cannot take batch {step}", s)
-    with rule.randomness(*key, device=device), autocast(device, rule.precision), fits:
-        if optimizer is None:
-            with evaluating(layer):  # no statistics, no dropout: it is left as it is
-                return LayerOutput(*layer(s, t))
-        output: LayerOutput = layer(s, t)
-    total = torch.stack(list(output.losses.values())).sum()
-    if not bool(torch.isfinite(total)):
-        raise NonFiniteLossError(_explain(output, key))
+    if optimizer is None:
+        device, key = t.device, StepKey(rule.seed, number, step)
+        fits = explained(f"layer {number} cannot take batch {step}", s)
+        # no statistics, no dropout: it is left as it is
+        with (
+            rule.randomness(*key, device=device),
+            autocast(device, rule.precision),
+            fits,
+            evaluating(layer),
+        ):
+            return LayerOutput(*layer(s, t))
     parameters = _parameters(optimizer)
     _drop_gradients(parameters)
-    total.backward()  # type: ignore[no-untyped-call]
+    output = add_gradients(layer, s, t, number=number, step=step, rule=rule)
     if rule.clip is not None and not bool(torch.isfinite(clip_grad_norm_(parameters, rule.clip))):
+        key = StepKey(rule.seed, number, step)
         raise NonFiniteLossError(_explain(output, key, what="gradient"))
     optimizer.step()
     # no layer's gradients outlive its update, so that memory does not grow with depth
     _drop_gradients(parameters)
+    return output
+
+
+def add_gradients(
+    layer: nn.Module,
+    s: Any,
+    t: Tensor,
+    *,
+    number: int,
+    step: int,
+    rule: UpdateRule = DEFAULT_RULE,
+    share: float = 1.0,
+) -> LayerOutput:
+    """Algorithm 2, lines 5 to 10, for one layer: forward, loss, backward.
+
+    For loops of others, which clip and step by themselves; `update_layer` is this and the rest.
+    Gradients are added to those that the parameters have, and the layer's graph is freed.
+
+    Args:
+        layer: See `update_layer`, as for all that follow.
+        s: ``s_{i-1}``.
+        t: ``t_{i-1}``, ``[B, D_{i-1}]``.
+        number: ``i``, from 1.
+        step: Number of this update, from 0.
+        rule: How to update; its ``clip`` is not read.
+        share: Factor of the gradients, where several minibatches make one update.
+
+    Returns:
+        ``s_i``, ``t_i`` and the losses, all detached.
+
+    Raises:
+        InputError: The layer cannot take ``s`` and ``t``.
+        NonFiniteLossError: The loss is NaN or infinite; the gradients are left untouched.
+    """
+    device, key = t.device, StepKey(rule.seed, number, step)
+    fits = explained(f"layer {number} cannot take batch {step}", s)
+    with rule.randomness(*key, device=device), autocast(device, rule.precision), fits:
+        output: LayerOutput = layer(s, t)
+    total = torch.stack(list(output.losses.values())).sum()
+    if not bool(torch.isfinite(total)):
+        raise NonFiniteLossError(_explain(output, key))
+    (total if share == 1 else share * total).backward()  # type: ignore[no-untyped-call]
     # copied: torch's mse_loss returns a scalar that keeps as much memory as its input
     losses = {name: loss.detach().clone() for name, loss in output.losses.items()}
     return LayerOutput(detach(output.s), output.t.detach(), losses)

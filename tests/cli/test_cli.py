@@ -33,6 +33,7 @@ from associated_learning.runs.config import RunConfig
 from associated_learning.runs.exits import early_exit
 from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.ledger.ledger import read_rows
+from associated_learning.runs.opened import open_run
 from associated_learning.training.loader import LoaderBatches
 from associated_learning.training.progress import ProgressBar
 from associated_learning.training.trainer import Trainer
@@ -154,7 +155,7 @@ def test_exits_are_tuned_and_used(
 
 def test_export_to_every_form(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each form labels the test images as the run does; `test_export.py` compares outputs."""
-    opened = runs.open_run(Path(run))
+    opened = open_run(Path(run))
     x = torch.rand(5, *opened.spec.shape)
     expected = opened.net(x, 2).detach()
     graph, program, folder = tmp_path / "d.onnx", tmp_path / "d.pt2", tmp_path / "digits"
@@ -168,6 +169,12 @@ def test_export_to_every_form(run: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert torch.equal(PretrainedModel.from_pretrained(folder)(x), expected)
     for exported in (graph, program):
         assert read_export(exported)["label_names"] == list(opened.label_names)
+    assert "license" not in (folder / "README.md").read_text().partition("\n---")[0]
+    licence = ("--license", "apache-2.0")
+    code, out, _ = al("export", run, str(tmp_path / "free"), *licence, capsys=capsys)
+    assert "\nlicense: apache-2.0\n" in (tmp_path / "free" / "README.md").read_text()
+    code, _, err = al("export", run, str(graph), *licence, capsys=capsys)
+    assert (code, "only a folder has a model card" in err) == (2, True)
     graph.write_bytes(graph.read_bytes()[:-1] + b"?")
     with pytest.raises(CheckpointError, match=r"d\.onnx has changed .* Export the run again"):
         read_export(graph)

@@ -208,3 +208,19 @@ def test_example_texts_have_padding() -> None:
     """A mask without padding would let a model skip it, and hide what depends on it."""
     texts = ExampleSource(length=5, batch_size=3).texts()
     assert texts.mask().tolist() == [[True] * 5, [True] * 4 + [False], [True] * 4 + [False]]
+
+
+def test_memory_tells_what_is_resident_and_what_is_offloaded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["plan", "hf:bert", "--at", "2", "--store", str(tmp_path), "--memory"]
+    code, out, err = command(*words, "64GiB", capsys=capsys)
+    assert code == 0, err
+    for word in ("limit", "resident", "offloaded", "window K", "time lost"):
+        assert f"\n{word}" in out
+    code, _, err = command(*words, "1MiB", capsys=capsys)
+    assert code == 2
+    assert "layer 1 alone needs" in err
+    code, _, err = command("plan", "cnn", "--memory", "1GiB", capsys=capsys)
+    assert code == 2
+    assert "expected hf:NAME" in err

@@ -67,6 +67,18 @@ def test_is_converted_as_it_is(model: Any) -> None:
     check_as_the_model(model(), X, torch.randn(3, 8), at=["b", "c"])
 
 
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_the_plan_says_where_checkpoints_are_left_out(reentrant: bool) -> None:
+    taken_apart = al.plan(Checkpointed(reentrant), X, at=["b", "c"])
+    assert any(
+        note.startswith("the checkpoints of the model itself are left out")
+        for note in taken_apart.notes
+    )
+    whole = nn.Sequential(nn.Linear(8, 8), Checkpointed(reentrant), nn.Linear(3, 3))
+    kept = al.plan(whole, X, at=["1"], head=None)
+    assert not any("checkpoint" in note for note in kept.notes)
+
+
 def test_scripted_and_compiled_modules_are_whole() -> None:
     parts = [nn.Sequential(nn.Linear(16, 16), nn.ReLU()) for _ in range(3)]
     scripted = [torch.jit.script(part) for part in copy.deepcopy(parts)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 import associated_learning as al
 from conversion.oracle import TARGET, Maps, check_as_the_model
@@ -61,6 +61,22 @@ def test_a_branch_that_other_sizes_take_is_refused_at_other_sizes(model: Any, ot
         net(torch.randn(3, other, 8))
 
 
+class Centred(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.a(x).relu()
+        return self.rest(h - h.mean(0, keepdim=True) if h.shape[0] > 4 else h)
+
+
+def test_a_branch_that_other_numbers_of_samples_take_is_refused_there() -> None:
+    net = check_as_the_model(Centred(), torch.randn(4, 16, 8), torch.randn(3, 16, 8))
+    with pytest.raises(
+        al.InputError, match=r"its forward goes by 8 > 4, which is True .*samples=None"
+    ):
+        net(torch.randn(8, 16, 8))
+    with pytest.raises(al.ConversionError, match="its forward goes by gt of a size"):
+        al.plan(Centred(), torch.randn(8, 16, 8), samples=None, at=["b"])
+
+
 class Minimum(Base):
     def forward(self, x: Tensor) -> Tensor:
         return self.rest(self.a(x).relu()[:, : min(x.shape[1], 20)])
@@ -74,6 +90,35 @@ class Root(Base):
 class Shares(Base):
     def forward(self, x: Tensor) -> Tensor:
         return self.rest(self.a(x) * (x.shape[1] ** 0.5 / x.shape[-2]))
+
+
+class Products(Base):
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.a(x)
+        area = math.prod((x.shape[1], x.shape[2])) + int(np.prod((x.shape[2], 3)))
+        return self.rest(h * sum((x.shape[1], x.shape[2])) / area)
+
+
+class Grid(nn.Module):
+    """Passes on the numbers that it was given, as windowed vision transformers do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.map = nn.Linear(16, 16)
+
+    def forward(self, h: Tensor, size: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
+        return self.map(h).relu() / size[0], size
+
+
+class Grids(Base):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = Grid(), Grid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, size = self.first(self.a(x), (x.shape[1] // 2, 2))
+        h, _ = self.second(h, size)
+        return self.rest(h)
 
 
 class Second(Base):
@@ -99,6 +144,8 @@ r = torch.randn
         (Minimum, r(6, 16, 8), r(3, 40, 8)),
         (Root, r(6, 16, 8), r(3, 40, 8)),
         (Shares, r(6, 16, 8), r(3, 11, 8)),
+        (Products, r(6, 16, 8), r(3, 11, 8)),
+        (Grids, r(6, 16, 8), r(3, 11, 8)),
         (Second, (r(6, 16, 8), r(6, 6, 8)), (r(3, 16, 8), r(3, 11, 8))),
         (Read, (r(6, 9, 8), torch.tensor([3, 5, 7, 2, 9, 1])), (r(2, 9, 8), torch.tensor([4, 6]))),
     ],

@@ -78,6 +78,25 @@ def test_a_tied_head_is_found() -> None:
     al.verify(net, (ids, torch.arange(8) % 3))
 
 
+class Probed(nn.Module):
+    """A classifier on a language model, whose own head is called for nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.probe = Language(), nn.Linear(16, 3)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        scores: Tensor = self.probe(self.body(ids)["hidden"].mean(1))
+        return scores
+
+
+def test_a_tied_head_whose_result_nothing_takes_is_no_use_of_its_weights() -> None:
+    ids = torch.randint(0, 50, (8, 10))
+    net = al.convert(Probed(), ids, target=al.Classes(3), at=["body.h.1", "body.h.2"])
+    assert not any("body.lm_head" in layer.modules for layer in net.plan.layers)
+    al.verify(net, (ids, torch.arange(8) % 3))
+
+
 class Points(nn.Module):
     """PointNet's input transform: the features are turned by a matrix of their own."""
 

@@ -126,3 +126,25 @@ def test_a_head_inside_a_module_that_looks_at_the_data() -> None:
     with pytest.raises(al.ConversionError, match="3: its forward depends on the content"):
         al.plan(model, X, head=["3.fc"])
     assert al.plan(model, X, head=None).dropped == ()
+
+
+class Drawn(Maps):
+    """Leaves out maps at random, in evaluation too."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x)
+        dropped = torch.zeros(2).uniform_(0.0, 1.0) < self.share
+        for module, drop in zip((self.b, self.c), dropped, strict=True):
+            x = x if drop else module(x).relu()
+        scores: Tensor = self.out(x)
+        return scores
+
+
+def test_what_evaluation_draws_is_refused_unless_every_draw_goes_the_same_way() -> None:
+    with pytest.raises(al.ConversionError, match="draws at random which way it takes, in eval"):
+        al.plan(Drawn(0.5), torch.randn(6, 8))
+    check_as_the_model(Drawn(0.0), torch.randn(6, 8), torch.randn(3, 8), at=["b"])

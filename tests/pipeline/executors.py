@@ -99,11 +99,14 @@ EXECUTORS = [
     SEQUENTIAL,
     ExecutorCase("threads", 2),
     ExecutorCase("threads", (2, 1, 1)),
+    ExecutorCase("offload", options=(("window", 7),)),
+    ExecutorCase("offload", (1, 3), options=(("window", 16), ("recompute", True))),
     ExecutorCase("processes", None, ranks=2),
     ExecutorCase("processes", (1, 1, 2), ranks=3),
     ExecutorCase("sequential", device="cuda"),
     ExecutorCase("threads", 4, device="cuda"),
     ExecutorCase("streams", 4, device="cuda"),
+    ExecutorCase("offload", device="cuda", options=(("window", 7),)),
 ]
 
 

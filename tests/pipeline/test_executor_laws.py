@@ -136,7 +136,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "bits": LONG,
     "resume": {"save_every": 5},
     "interrupt": {"epochs": 8},
-    "patience": {"epochs": 30, "patience": 2, "lr": 0.5},
+    "patience": {"epochs": 30, "patience": 2, "lr": 0.5, "judge": "full"},
     "growth": {"growth": GROWTH, "batches": 20},
     **SETTINGS,
 }

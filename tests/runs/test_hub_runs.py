@@ -22,8 +22,9 @@ from associated_learning.runs.families import build_network
 from associated_learning.runs.hub.network import find_backbone
 from associated_learning.runs.inputs import input_spec, load_data
 from associated_learning.runs.ledger.ledger import make_row
+from associated_learning.runs.opened import open_run
 from associated_learning.runs.result import read_history
-from associated_learning.runs.run import default_folder, open_run, train_run
+from associated_learning.runs.run import default_folder, train_run
 from associated_learning.runs.trainer import make_trainer
 from associated_learning.state.freezing import encoders_in
 from conftest import dense_network

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 
 import associated_learning as al
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.hub.pretrained import PretrainedModel
+from associated_learning.runs.opened import open_run
 from associated_learning.runs.result import read_result
-from associated_learning.runs.run import open_run, train_run
+from associated_learning.runs.run import train_run
 from associated_learning.state.files import read_json, write_json
 
 
@@ -65,6 +67,16 @@ def test_the_card_tells_this_runs_figures(run: Path) -> None:
     ):
         assert told in card.text
     assert str(run.parent) not in card.content  # no path of the machine it was trained on
+
+
+def test_the_card_names_no_licence_but_the_users(run: Path, tmp_path: Path) -> None:
+    model = PretrainedModel.from_run(run, 1)
+    assert "license" not in model.generate_model_card().data.to_dict()
+    model.save_pretrained(tmp_path / "hub", model_card_kwargs={"license": "CC-BY-4.0"})
+    assert ModelCard.load(tmp_path / "hub" / "README.md").data.license == "cc-by-4.0"
+    for wrong in ("mit\ntags: [x]", "", "the usual one"):
+        with pytest.raises(InputError, match=r"expected an identifier .* such as apache-2\.0"):
+            model.generate_model_card(license=wrong)
 
 
 def test_the_random_state_is_left_alone(run: Path) -> None:

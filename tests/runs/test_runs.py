@@ -18,8 +18,9 @@ from associated_learning.runs.families import build_network
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.inputs import load_data, training_batches
 from associated_learning.runs.ledger.ledger import append_row, make_row, read_rows
+from associated_learning.runs.opened import open_run
 from associated_learning.runs.result import RunResult, read_history
-from associated_learning.runs.run import open_run, train_run
+from associated_learning.runs.run import train_run
 from associated_learning.state.files import read_json, write_json
 from associated_learning.state.history import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback, Callbacks, JsonLines
@@ -225,7 +226,7 @@ def test_changed_metrics_are_noticed_and_older_ones_are_read(tmp_path: Path) -> 
     lines.epoch_done(TrainingState(), EPOCH)
     assert read_history(tmp_path) == [EPOCH]
     path.write_text(path.read_text().replace('"step": 1', '"step": 2'))
-    with pytest.raises(al.CheckpointError, match=r"line 1 is no epoch .* its content does not fit"):
+    with pytest.raises(al.CheckpointError, match=r"line 1 is no epoch .*\(its content does not fit"):
         read_history(tmp_path)
     path.write_text(json.dumps(asdict(EPOCH)) + "\n")
     assert read_history(tmp_path) == [EPOCH]

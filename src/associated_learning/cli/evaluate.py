@@ -16,8 +16,8 @@ from associated_learning.errors import InputError
 from associated_learning.inference.evaluation import evaluate as evaluate_network
 from associated_learning.runs.description import check_data
 from associated_learning.runs.inputs import evaluation_batches, load_data
+from associated_learning.runs.opened import open_run
 from associated_learning.runs.printable import escape
-from associated_learning.runs.run import open_run
 from associated_learning.runs.sources import check_sources
 
 __all__ = ["evaluate"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +14,20 @@ from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console
 from associated_learning.errors import InputError
 from associated_learning.inference.export.beside import beside, describe_export
+from associated_learning.runs.export.description import export_description, temperature_of
+from associated_learning.runs.export.source import runner_beside, write_runner
+from associated_learning.runs.opened import OpenRun, open_run
 from associated_learning.runs.printable import escape
-from associated_learning.runs.run import OpenRun, open_run
 from associated_learning.state.files import replaced_file
 
 __all__ = ["export"]
+
+_NEEDED = {
+    "image": "numpy and Pillow",
+    "subword": "numpy and tokenizers",
+    "table": "numpy alone",
+    "text": "numpy alone",
+}
 
 
 def export(
@@ -35,11 +45,20 @@ def export(
         int | None,
         typer.Option(help="Number of layers; if not given those that were best on validation."),
     ] = None,
+    license_: Annotated[
+        str | None,
+        typer.Option(
+            "--license",
+            help="Licence that a folder's model card names, such as apache-2.0; none if not given.",
+        ),
+    ] = None,
 ) -> None:
     """Export the first layers of a trained run as a small model of its own.
 
     Only what inference needs is in it: the encoders f, one bridge b, the decoders h. ONNX files
-    are checked against the network in ONNX Runtime. Early exit depends on each input and is in no
+    are checked against the network in ONNX Runtime; beside one come FILE.json, which states the
+    preprocessing and the labels, and FILE_runner.py, which labels raw inputs by it without
+    PyTorch. Early exit depends on each input and is in no
     graph: export the depths that you need.
 
     Examples:
@@ -48,36 +67,51 @@ def export(
 
         al export runs/digits-mlp-al-0 digits-model
     """
-    if to.suffix not in _WAYS:
+    if to.suffix and to.suffix not in _WAYS:
         raise InputError(
             f"{to} came; expected a name that ends in .onnx or .pt2, or a folder without a dot."
         )
-    console.print(escape(_WAYS[to.suffix](Path(run), to, depth), lines=True))
+    if to.suffix:
+        if license_ is not None:
+            raise InputError(
+                f"--license {license_} came for {to}; only a folder has a model card to name it in."
+            )
+        console.print(escape(_WAYS[to.suffix](Path(run), to, depth), lines=True))
+    else:
+        console.print(escape(_folder(Path(run), to, depth, license_), lines=True))
 
 
-def _folder(run: Path, to: Path, depth: int | None) -> str:
+def _folder(run: Path, to: Path, depth: int | None, license_: str | None) -> str:
     from associated_learning.runs.hub.pretrained import PretrainedModel
 
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise InputError(f"{to} exists and is no empty folder; name a new one.")
-    PretrainedModel.from_run(run, depth).save_pretrained(to)
+    model = PretrainedModel.from_run(run, depth)
+    model.generate_model_card(license=license_)  # before anything is written
+    model.save_pretrained(to, model_card_kwargs={"license": license_})
+    named = "" if license_ else ", which names no licence (--license)"
     return (
-        f"{to}: model.safetensors, config.json and README.md, the model card.\n"
+        f"{to}: model.safetensors, config.json and README.md, the model card{named}.\n"
         f"PretrainedModel.from_pretrained('{to}') reads it again."
     )
 
 
 def _onnx(run: Path, to: Path, depth: int | None) -> str:
     from associated_learning.inference.export.onnx import export_onnx
+    from associated_learning.inference.export.tensors import Signature
 
     opened = open_run(run)
     depth = opened.depth(depth)
-    file = export_onnx(opened.net, _example(opened), to, depth)
-    _describe(opened, to, file.inputs, depth)
+    x, runner = _example(opened), runner_beside(to)
+    described = _described(opened, run, Signature.of(x).names, depth)
+    file = export_onnx(opened.net, x, to, depth, metadata={"export": json.dumps(described)})
+    describe_export(to, described)
+    write_runner(to, described["kind"])
     return (
         f"{to}: {', '.join(file.inputs)} to output; largest difference from the network "
-        f"{file.largest_error:.1e}, in ONNX Runtime.\nLabels and preprocessing are in "
-        f"{beside(to)}."
+        f"{file.largest_error:.1e}, in ONNX Runtime.\nLabels and preprocessing are in it, and in "
+        f"{beside(to)}.\npython {runner} INPUT... labels without PyTorch: it needs onnxruntime "
+        f"and {_NEEDED[described['kind']]}."
     )
 
 
@@ -87,10 +121,11 @@ def _program(run: Path, to: Path, depth: int | None) -> str:
 
     opened = open_run(run)
     depth, x = opened.depth(depth), _example(opened)
+    described = _described(opened, run, Signature.of(x).names, depth)
     program = export_program(opened.net, x, depth)
     with replaced_file(to) as temporary:
         torch.export.save(program, temporary)
-    _describe(opened, to, Signature.of(x).names, depth)
+    describe_export(to, described)
     return (
         f"{to}: torch.export.load('{to}').module() runs it.\nLabels and preprocessing are in "
         f"{beside(to)}."
@@ -98,7 +133,6 @@ def _program(run: Path, to: Path, depth: int | None) -> str:
 
 
 _WAYS: dict[str, Callable[[Path, Path, int | None], str]] = {
-    "": _folder,
     ".onnx": _onnx,
     ".pt2": _program,
 }
@@ -112,13 +146,5 @@ def _example(opened: OpenRun) -> Any:
     return x._replace(values=torch.randint_like(x.values, spec.vocabulary_size))
 
 
-def _describe(opened: OpenRun, to: Path, inputs: tuple[str, ...], depth: int) -> None:
-    """Keep beside the graph what it does not tell: the labels, and how inputs are made."""
-    described = {
-        "inputs": list(inputs),
-        "output": "logits" if opened.config.first_loss == "ce" else "values near one-hot labels",
-        "depth": depth,
-        "label_names": list(opened.label_names),
-        "preprocessing": opened.preprocessor.to_dict(),
-    }
-    describe_export(to, described)
+def _described(opened: OpenRun, run: Path, inputs: tuple[str, ...], depth: int) -> dict[str, Any]:
+    return export_description(opened, inputs, depth, temperature_of(run, depth))

@@ -15,9 +15,10 @@ from associated_learning.cli.tables import command, console, show_no_picture
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.runs.config import ResolvedConfig, RunConfig
 from associated_learning.runs.defaults import resolved
+from associated_learning.runs.opened import open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_history
-from associated_learning.runs.run import default_folder, open_run
+from associated_learning.runs.run import default_folder
 from associated_learning.state.history import EpochRecord
 from associated_learning.training.growth.view import GrowthView
 

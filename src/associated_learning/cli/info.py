@@ -9,8 +9,8 @@ from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import ALNetwork
+from associated_learning.runs.opened import open_run
 from associated_learning.runs.printable import escape
-from associated_learning.runs.run import open_run
 
 __all__ = ["info"]
 

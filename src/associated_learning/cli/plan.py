@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
+import torch
 import typer
 from torch import nn
 
 from associated_learning.cli.layers import layers_table
 from associated_learning.cli.tables import console
+from associated_learning.conversion import convert
 from associated_learning.conversion import plan as plan_model
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.errors import InputError, nearest
@@ -24,10 +27,15 @@ from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.inputs import input_spec, load_data
 from associated_learning.runs.printable import escape
 from associated_learning.runs.settings.model import FAMILIES, HUB
+from associated_learning.targets import Classes
+from associated_learning.tensors.nested import tensors_in
+from associated_learning.training.loader import LoaderBatches
+from associated_learning.training.trainer import Trainer
 
 __all__ = ["plan"]
 
 _EXAMPLE = "Example"
+_MEMORY = "Larger than memory"
 _SHAPES = {"mlp": (1, 28, 28), "cnn": (3, 32, 32), "vgg": (3, 32, 32)}
 
 
@@ -91,6 +99,26 @@ def plan(
     image_size: Annotated[
         int | None, typer.Option(help="As for al train.", rich_help_panel=_EXAMPLE)
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Plan training by al train --executor offload within this much memory, such as "
+            "2GiB: layers are measured on the example.",
+            rich_help_panel=_MEMORY,
+        ),
+    ] = None,
+    store: Annotated[
+        str,
+        typer.Option(
+            help="Where layers lie that do not train: host memory or a folder, whose disk is "
+            "measured.",
+            rich_help_panel=_MEMORY,
+        ),
+    ] = "host",
+    window: Annotated[
+        int | None,
+        typer.Option(help="As for al train.", min=1, rich_help_panel=_MEMORY),
+    ] = None,
 ) -> None:
     """Show how a model would be cut into layers that train in isolation, or all that forbids it.
 
@@ -105,13 +133,10 @@ def plan(
         al plan mypackage.models:resnet --input-shape 3,224,224 --balance time
 
         al plan cnn --data cifar10
+
+        al plan hf:bert --at 4 --batch-size 32 --memory 1GiB --store stores/bert
     """
-    family = model in FAMILIES or model.startswith(HUB)
-    if not family and ":" not in model:
-        raise InputError(
-            f"{model} came; expected {', '.join(FAMILIES)}, hf:NAME or package.module:factory."
-            f"{nearest(model, FAMILIES)}"
-        )
+    family = _is_family(model)
     config = resolved(
         RunConfig(
             model=model if family else RunConfig.model,
@@ -129,6 +154,11 @@ def plan(
         batch_size=batch_size,
     )
     if family and config.family != "hf":
+        if memory is not None:
+            raise InputError(
+                f"--memory {memory} came with {model}, a small family of ours; expected hf:NAME or "
+                "package.module:factory. From Python: Trainer.memory_plan(net, batches)."
+            )
         _show_family(config, source, at)
         return
     network, example, parts = _of_hub(config, source) if family else _own(model, source, head)
@@ -140,6 +170,29 @@ def plan(
         head=parts,
     )
     console.print(escape(str(found), lines=True), soft_wrap=True, highlight=False)
+    if memory is not None:
+        cuts = [layer.begins for layer in found.layers[1:]]
+        net = convert(network, example, target=Classes(2), at=cuts, head=parts)
+        _show_memory(net, example, Trainer(epochs=1, memory=memory, store=store, window=window))
+
+
+def _show_memory(net: ALNetwork, example: Any, trainer: Trainer) -> None:
+    """Show how Adam would train a network within a limit of memory."""
+    count = len(tensors_in(example)[0])
+    batches = LoaderBatches([(example, torch.arange(count) % 2)])
+    found = replace(trainer, executor="offload").memory_plan(net, batches)
+    console.print(f"\n{escape(str(found), lines=True)}", soft_wrap=True, highlight=False)
+
+
+def _is_family(model: str) -> bool:
+    """Return whether a name is of a family or of transformers, not of a user's own function."""
+    family = model in FAMILIES or model.startswith(HUB)
+    if not family and ":" not in model:
+        raise InputError(
+            f"{model} came; expected {', '.join(FAMILIES)}, hf:NAME or package.module:factory."
+            f"{nearest(model, FAMILIES)}"
+        )
+    return family
 
 
 def _show_family(config: ResolvedConfig, source: ExampleSource, at: str) -> None:

@@ -20,8 +20,8 @@ from associated_learning.errors import InputError, nearest
 from associated_learning.inference.evaluation import predict_batches
 from associated_learning.inference.exits.adaptive import AdaptiveInference, AdaptivePrediction
 from associated_learning.runs.exits.early_exit import al_network, read_policy
+from associated_learning.runs.opened import OpenRun, open_run
 from associated_learning.runs.printable import printable
-from associated_learning.runs.run import OpenRun, open_run
 
 __all__ = ["predict"]
 

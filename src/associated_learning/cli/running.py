@@ -18,7 +18,7 @@ from associated_learning.runs.result import RunResult
 from associated_learning.runs.run import read_config, train_run
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.training.callbacks import Callback
-from associated_learning.verification.memory import keep_freed_memory
+from associated_learning.verification.memory import keep_freed_memory, return_freed_memory
 
 __all__ = ["run_training", "write_row"]
 
@@ -38,7 +38,10 @@ def run_training(
     Raises:
         typer.Exit: Ctrl-C; what to do next was said.
     """
-    keep_freed_memory()
+    if config.executor == "offload":
+        return_freed_memory()  # layers come and go, and memory is what is scarce
+    else:
+        keep_freed_memory()
     try:
         with ending_the_process(_GRACE), ranks_of(config) as ranks:
             if ranks is not None and ranks.rank > 0:

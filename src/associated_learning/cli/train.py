@@ -16,9 +16,10 @@ from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.advice import advice
 from associated_learning.runs.config import COMPUTING, ResolvedConfig, RunConfig
 from associated_learning.runs.defaults import resolved
+from associated_learning.runs.opened import open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_result
-from associated_learning.runs.run import default_folder, open_run, read_config
+from associated_learning.runs.run import default_folder, read_config
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.training.callbacks import Callback, TensorBoard
 from associated_learning.training.progress import ProgressBar

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,14 +14,21 @@ from associated_learning.conversion.checks.subject import Subject
 from associated_learning.conversion.cutting.balance import Balance
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.cutting.selection import At
+from associated_learning.conversion.example import Example
 from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
 from associated_learning.conversion.plan import Plan
 from associated_learning.conversion.planner import SAMPLES, Source, make_encoders
 from associated_learning.conversion.slicing.equality import features
+from associated_learning.conversion.trained_model import (
+    copied,
+    exit_model,
+    with_trained_head,
+)
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
+from associated_learning.tensors.modes import evaluating
 
 __all__ = ["ConvertedNetwork", "convert"]
 
@@ -55,11 +61,60 @@ class ConvertedNetwork(ALNetwork):
     def backbone(self) -> nn.Module:
         """Return the model that was converted, with the weights that the layers have now.
 
-        Its old classifier is as it was: no layer holds it. Layers that were sent away, pickled
-        or copied one by one, do not share their parameters with it any more: load their weights
-        into the network first.
+        Its old classifier is as it was, untrained: no layer holds it, so that what the model
+        answers means nothing. `to_model` gives the model with the trained head. Layers that were
+        sent away, pickled or copied one by one, do not share their parameters with it any more:
+        load their weights into the network first.
         """
         return self._source.model
+
+    def to_model(
+        self, example_inputs: Any, depth: int | None = None, *, same_class: bool = False
+    ) -> nn.Module:
+        """Return a copy of the converted model that answers as this network does, to be used.
+
+        Through all layers it is of the model's own class where its classifier is one module that
+        reads what the bridge reads: ``b_L, h_L .. h_1`` stand in its place, and all else of the
+        model (``config``, ``save_pretrained``, losses by ``labels=``) is as it was. Elsewhere it
+        is an `ExitModel`, which is called as the model, and returns logits in its type. Either
+        has given the network's own bits for the example, and is in evaluation mode.
+
+        Args:
+            example_inputs: A batch in the form of those in training.
+            depth: Number of layers, 1 to `num_layers`; all by default.
+            same_class: Whether only the model's own class will do.
+
+        Raises:
+            InputError: The depth is out of range, the batch does not fit, or ``same_class`` is
+                asked for and cannot be; it says why.
+
+        Example:
+            >>> import torch
+            >>> from torch import nn
+            >>> import associated_learning as al
+            >>> model, x = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)), torch.eye(4)
+            >>> net = al.convert(model, x, target=al.Classes(3), at=["1"]).eval()
+            >>> trained = net.to_model(x)
+            >>> type(trained).__name__, torch.equal(trained(x), net(x))
+            ('Sequential', True)
+            >>> torch.equal(net.to_model(x, depth=1)(x), net(x, depth=1))
+            True
+        """
+        depth, x = self.check_depth(depth), Example.of(example_inputs).inputs
+        with evaluating(self):
+            answer = self(x, depth)
+        prefix = self.prefix(depth)
+        try:
+            if depth != len(self.plan.layers):
+                raise InputError(
+                    f"depth {depth} came, the model was cut into {len(self.plan.layers)} layers; "
+                    "expected all of them, as only those end where its classifier is."
+                )
+            return with_trained_head(self._source, self.plan.dropped, prefix, x, answer)
+        except InputError:
+            if same_class:
+                raise
+        return exit_model(self._source, prefix, x)
 
     def subject(self) -> Subject:
         """Return the model and the layers as they are now, to be checked against each other."""
@@ -135,7 +190,7 @@ def convert(
         raise InputError(f"target={target!r} came; expected what y is, such as al.Classes(10).")
     options = with_keywords(options, keywords, convert)
     if copy_model:
-        model = _copy(model)
+        model = copied(model)
     plan, subject = make_encoders(
         model,
         example_inputs,
@@ -156,14 +211,3 @@ def convert(
     )
     source = Source(model, subject.arguments, subject.head)
     return ConvertedNetwork(layers, target, plan, source)
-
-
-def _copy(model: nn.Module) -> nn.Module:
-    """Copy a model, also one whose modules keep what they computed of their parameters.
-
-    The old ``torch.nn.utils.weight_norm`` leaves such tensors, which deepcopy refuses; they are
-    computed anew in every forward.
-    """
-    kept = (value for module in model.modules() for value in vars(module).values())
-    computed = [v for v in kept if isinstance(v, Tensor) and not v.is_leaf]
-    return copy.deepcopy(model, {id(tensor): tensor.detach().clone() for tensor in computed})

@@ -16,7 +16,7 @@ from associated_learning.conversion.partners import MakePartners, bridge_size, p
 from associated_learning.conversion.readouts import Readout, ReadoutContext, choose, find_mask
 from associated_learning.conversion.slicing.script import Script
 from associated_learning.conversion.slicing.slice import Slice, Stream
-from associated_learning.conversion.table import text_table
+from associated_learning.conversion.table import html_table, text_table
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.layer import one_for_each
 
@@ -90,6 +90,15 @@ class Plan:
     branches: tuple[str, ...]
 
     def __str__(self) -> str:
+        return "\n".join([self._title(), text_table(*self._table()), *self.notes])
+
+    def _repr_html_(self) -> str:
+        return html_table(self._title(), *self._table(), self.notes)
+
+    def _title(self) -> str:
+        return f"{self.model} in {len(self.layers)} layers"
+
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         header = (
             "layer",
             "modules",
@@ -99,7 +108,7 @@ class Plan:
             "parameters",
             f"share of {self.balance}",
         )
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (
                 str(i),
                 _shortened(layer.modules),
@@ -111,8 +120,7 @@ class Plan:
             )
             for i, layer in enumerate(self.layers, start=1)
         ]
-        title = f"{self.model} in {len(self.layers)} layers"
-        return "\n".join([title, text_table(header, rows), *self.notes])
+        return header, rows
 
 
 def make_plan(

@@ -14,9 +14,21 @@ from associated_learning.conversion.cutting.body import Cut
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.cutting.selection import At, choose_cuts
 from associated_learning.conversion.example import Example
-from associated_learning.conversion.observation import RunError, body_below, observe
+from associated_learning.conversion.observation import (
+    Observation,
+    RunError,
+    body_below,
+    observe,
+)
 from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
 from associated_learning.conversion.plan import Plan, make_plan
+from associated_learning.conversion.progress import progress
+from associated_learning.conversion.sampling import (
+    check_model,
+    example_tensors,
+    first_samples,
+    trimmed,
+)
 from associated_learning.conversion.slicing.either_mode import training_programs
 from associated_learning.conversion.slicing.equality import recorded_features, same_streams
 from associated_learning.conversion.slicing.pickling import allow_pickling
@@ -33,9 +45,6 @@ from associated_learning.conversion.tracing.resizing import (
     uncompiled,
 )
 from associated_learning.errors import ConversionError, InputError
-from associated_learning.network import Network
-from associated_learning.tensors.batch_checks import check_finite
-from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import evaluating
 
 __all__ = ["SAMPLES", "Source", "make_encoders", "plan"]
@@ -132,53 +141,86 @@ def make_encoders(
     options: ALOptions,
 ) -> tuple[Plan, Subject]:
     """Return the plan, and the encoders beside the model that they were made of."""
-    _check_model(model)
+    check_model(model)
     check_level(check)
     example = Example.of(example_inputs)
     arguments = Arguments.of(model, example)
-    whole = _example(model, arguments, example)
+    whole = example_tensors(model, arguments, example)
     arguments = read_inputs(model, arguments, whole)
-    inputs = _some(arguments, whole, samples)
+    inputs = first_samples(arguments, whole, samples)
     if balance == "time" and any(value.is_meta for value in inputs.values()):
         balance = "flops"  # nothing is computed there, so that nothing takes time
-    with buffers_kept(model), uncompiled():
+    with buffers_kept(model), uncompiled(), progress() as say:
+        say("running the model on the example")
         try:
             seen = observe(model, arguments, inputs, balance)
         except RunError as error:
             raise _failed(model, arguments, whole, inputs, error) from error
+        say("choosing where the layers begin")
         body, head = body_below(head, seen)
         costs = Costs(body, balance)
         cuts = [*choose_cuts(body, at, costs), Cut("the head", body.end, body.features)]
-        script = Script(body, [cut.time for cut in cuts])
-        if script.faults:
-            raise ConversionError(script.faults)
-        allow_pickling(model)
-        programs = make_programs(script, cuts, arguments)
-        other = training_programs(script, cuts, arguments, head)
-        constants = {**script.constants, **other.constants}
-        slices = make_slices(model, programs, other.programs, constants)
-        # law 5, checked at every conversion; on other batches too, for what depends on their size
-        streams = same_streams(slices, seen.recording.inputs, body.features.tensor)
-        fewer = seen.fewer
-        others = same_streams(slices, fewer.inputs, recorded_features(fewer, arguments, head))
-        notes = [*_trimmed(arguments, whole, inputs), *other.notes]
-        halved, more = _shorter(slices, seen.shorter, arguments, head)
-        plan = make_plan(
-            script,
-            cuts,
-            slices,
-            costs,
-            options,
-            streams,
-            others,
-            halved,
-            arguments,
-            [*notes, *more],
-            (other.left_out,) if other.left_out else (),
-        )
-        subject = Subject.of(model, arguments, head, slices, plan)
-        check_conversion(subject, inputs, check, plan.branches)
+        say("cutting the model into layers")
+        layers = _cut(Script(body, [cut.time for cut in cuts]), cuts, arguments, head)
+        say("running the layers on batches of other sizes")
+        layers.notes.extend(trimmed(arguments, whole, inputs))
+        plan, small = _planned(layers, seen, costs, options, arguments, head)
+        subject = Subject.of(model, arguments, head, layers.slices, plan)
+        say("comparing the layers with the model")
+        check_conversion(subject, inputs, check, plan.branches, small)
     return plan, subject
+
+
+class _Layers(NamedTuple):
+    """What a model was cut into, and what to say of it."""
+
+    script: Script
+    cuts: list[Cut]
+    slices: list[Slice]
+    notes: list[str]
+    left_out: tuple[str, ...]
+
+
+def _cut(script: Script, cuts: list[Cut], arguments: Arguments, head: Head) -> _Layers:
+    """Make the layers' encoders.
+
+    Raises:
+        ConversionError: What the model does there cannot be written down.
+    """
+    if script.faults:
+        raise ConversionError(script.faults)
+    model = script.recording.model
+    allow_pickling(model)
+    programs = make_programs(script, cuts, arguments)
+    other = training_programs(script, cuts, arguments, head)
+    constants = {**script.constants, **other.constants}
+    slices = make_slices(model, programs, other.programs, constants)
+    left_out = (other.left_out,) if other.left_out else ()
+    return _Layers(script, cuts, slices, list(other.notes), left_out)
+
+
+def _planned(
+    layers: _Layers,
+    seen: Observation,
+    costs: Costs,
+    options: ALOptions,
+    arguments: Arguments,
+    head: Head,
+) -> tuple[Plan, dict[str, Tensor] | None]:
+    """Return the plan, and the batch of fewer positions if the layers take it.
+
+    Law 5 is checked at every conversion, on other batches too, for what depends on their size.
+    """
+    script, cuts, slices = layers.script, layers.cuts, layers.slices
+    streams = same_streams(slices, seen.recording.inputs, cuts[-1].s.tensor)
+    fewer = seen.fewer
+    others = same_streams(slices, fewer.inputs, recorded_features(fewer, arguments, head))
+    halved, more = _shorter(slices, seen.shorter, arguments, head)
+    notes = [*layers.notes, *more]
+    known = (streams, others, halved, arguments, notes, layers.left_out)
+    plan = make_plan(script, cuts, slices, costs, options, *known)
+    small = seen.shorter.inputs if seen.shorter is not None and halved is not None else None
+    return plan, small
 
 
 def _shorter(
@@ -217,64 +259,3 @@ def _failed(
         "or the tokens of bags, say so: al.Example(x, linked=True, shared=[...]), shared being "
         "inputs without a row for each target; if only the number of rows matters: samples=None."
     )
-
-
-def _trimmed(
-    arguments: Arguments, whole: dict[str, Tensor], inputs: dict[str, Tensor]
-) -> list[str]:
-    count, used = arguments.count(whole), arguments.count(inputs)
-    if count == used:
-        return []
-    return [f"looked at {used} of the example's {count} samples (samples={used})"]
-
-
-def _check_model(model: Any) -> None:
-    if not isinstance(model, nn.Module):
-        raise InputError(f"{model!r} came; expected a model, an object of a class of nn.Module.")
-    inner = "module" if isinstance(model, nn.DataParallel) else "_orig_mod"
-    if isinstance(model, nn.DataParallel) or hasattr(model, inner):
-        raise InputError(
-            f"a {type(model).__name__} came, which wraps a model; convert model.{inner} instead."
-        )
-    if isinstance(model, Network) or any(isinstance(part, Slice) for part in model.modules()):
-        raise InputError(
-            f"a {type(model).__name__} came, which is in AL form already; convert the model that "
-            "it was made of (net.backbone())."
-        )
-
-
-def _example(model: nn.Module, arguments: Arguments, example: Example) -> dict[str, Tensor]:
-    """Return the example's tensors by name."""
-    inputs = arguments.bind(example.inputs)
-    check_finite(inputs, "example")
-    device = device_of(model)
-    elsewhere = [name for name, value in inputs.items() if value.device != device]
-    if elsewhere:
-        raise InputError(
-            f"the example's {', '.join(elsewhere)} came on {inputs[elsewhere[0]].device}, the "
-            f"model is on {device}; move the example there: x.to({str(device)!r})."
-        )
-    count = arguments.count(inputs)
-    if count < 2 and not arguments.linked:
-        raise InputError(
-            f"an example of {count} samples came; expected a batch of two or more, which tells "
-            "the batch apart from the other axes."
-        )
-    return inputs
-
-
-def _some(
-    arguments: Arguments, inputs: dict[str, Tensor], samples: int | None
-) -> dict[str, Tensor]:
-    """Return the first samples of the example: enough to see shapes and to take times."""
-    if samples is None or samples >= arguments.count(inputs):
-        return inputs
-    if samples < 2:
-        raise InputError(f"samples={samples} came; expected two or more, or None for all.")
-    return arguments.fewer(inputs, _telling_count(inputs, samples))
-
-
-def _telling_count(inputs: dict[str, Tensor], most: int) -> int:
-    """Return how many samples to look at: as many as no other axis is long, if that can be."""
-    others = {size for value in inputs.values() for size in value.shape[1:]}
-    return next((n for n in range(most, 1, -1) if n not in others), most)

@@ -1,10 +1,11 @@
-"""Plain text tables, for values that print themselves."""
+"""Tables of values that show themselves: as text in a terminal, as HTML in a notebook."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from html import escape
 
-__all__ = ["text_table"]
+__all__ = ["html_table", "text_table"]
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -23,3 +24,38 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def html_table(
+    title: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    notes: Sequence[str] = (),
+    *,
+    marked: Collection[int] = (),
+) -> str:
+    """Return a table with a title and notes below; colours are those of the notebook.
+
+    Args:
+        title: What it shows.
+        header: A name for each column.
+        rows: Cells as text.
+        notes: Lines to stand below.
+        marked: Which rows are in bold, from 0.
+
+    Example:
+        >>> html_table("two < three", ("a",), [("1",)])
+        '<table><caption>two &lt; three</caption><thead><tr><th>a</th></tr></thead><tbody>...'
+    """
+    head = "".join(f"<th>{escape(name)}</th>" for name in header)
+    body = "".join(_html_row(cells, bold=i in marked) for i, cells in enumerate(rows))
+    below = "".join(f"<p>{escape(note)}</p>" for note in notes)
+    return (
+        f"<table><caption>{escape(title)}</caption><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table>{below}"
+    )
+
+
+def _html_row(cells: Sequence[str], *, bold: bool) -> str:
+    tag = "th" if bold else "td"
+    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"

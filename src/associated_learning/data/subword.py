@@ -84,14 +84,23 @@ class SubwordPreprocessor:
         size: int = self._own.get_vocab_size()
         return size
 
+    @property
+    def nothing(self) -> int:
+        """Token id that stands for a text without any token."""
+        return self.padding if self._unknown is None else self._unknown
+
+    def cutting(self) -> dict[str, Any]:
+        """Return the tokenizer in the JSON of the library `tokenizers`, `max_length` included."""
+        own: dict[str, Any] = json.loads(self._own.to_str())
+        return own
+
     def samples(self, inputs: Iterable[str], labels: Tensor) -> TextSamples:
         """Return texts and labels in memory.
 
         A text without any token is kept as a single unknown one, so that no sample of a data
         set is lost; at prediction the same text is an error.
         """
-        nothing = [self.padding if self._unknown is None else self._unknown]
-        ids = (encoding.ids or nothing for encoding in self._encoded(list(inputs)))
+        ids = (encoding.ids or [self.nothing] for encoding in self._encoded(list(inputs)))
         return TextSamples.of(ids, labels, padding=self.padding)
 
     def _encoded(self, texts: Sequence[str]) -> Iterator[Any]:

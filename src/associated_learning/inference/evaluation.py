@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from associated_learning.conversion.table import html_table
 from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.targets import Prediction
-from associated_learning.tensors.batch_checks import check_batch, check_finite, explained
+from associated_learning.tensors.batch_checks import as_pair, check_batch, check_finite, explained
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import evaluating
 from associated_learning.tensors.nested import to_device
@@ -32,13 +34,18 @@ class Evaluation(NamedTuple):
     losses: tuple[float, ...]
     num_samples: int
 
+    def _repr_html_(self) -> str:
+        pairs = enumerate(zip(self.scores, self.losses, strict=True), start=1)
+        rows = [(str(i), f"{score:.4f}", f"{loss:.4g}") for i, (score, loss) in pairs]
+        return html_table(f"{self.num_samples:,} samples", ("depth", "score", "loss"), rows)
 
-def evaluate(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
+
+def evaluate(net: Network, batches: Iterable[Any]) -> Evaluation:
     """Score a network at every depth in one pass.
 
     Args:
         net: The network; its mode is restored.
-        batches: Pairs of inputs and targets.
+        batches: Pairs of inputs and targets, or dictionaries with ``labels``: a DataLoader, say.
 
     Raises:
         InputError: There is no batch, or one does not fit the network or holds NaN.
@@ -63,12 +70,12 @@ def evaluate(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Evaluation:
     return Evaluation(tuple(mean_scores), tuple(mean_losses), count)
 
 
-def score_samples(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Tensor:
+def score_samples(net: Network, batches: Iterable[Any]) -> Tensor:
     """Return the score of every sample at every depth, ``[L, N]``, in the order they came.
 
     Args:
         net: The network; its mode is restored.
-        batches: Pairs of inputs and targets.
+        batches: Pairs of inputs and targets, or dictionaries with ``labels``: a DataLoader, say.
 
     Raises:
         InputError: See `evaluate`.
@@ -85,16 +92,22 @@ def score_samples(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> Tensor
     return torch.cat([scores for scores, _ in _judged(net, batches)], dim=1)
 
 
-def _judged(net: Network, batches: Iterable[tuple[Any, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+def _judged(net: Network, batches: Iterable[Any]) -> list[tuple[Tensor, Tensor]]:
     """Return each batch's scores ``[L, B]`` and its mean losses ``[L]``, on the CPU."""
     device, judged = device_of(net), []
-    with evaluating(net):
-        for number, (x, y) in enumerate(batches):
+    asked: deque[Tensor] = deque()
+
+    def inputs() -> Iterator[Any]:
+        for number, batch in enumerate(batches):
+            x, y = as_pair(batch, number)
             check_batch(x, y, number)
-            x, y = to_device(x, device), y.to(device)
+            asked.append(y.to(device))
+            yield to_device(x, device)
+
+    with evaluating(net):
+        for outputs in net.exits_of(inputs()):
+            y = asked.popleft()
             t0 = net.target.encode(y)
-            with explained(f"the network cannot take batch {number}", x):
-                outputs = list(net.exits(x))
             scores = torch.stack([net.target.score(output, y) for output in outputs])
             losses = torch.stack([net.target.loss(output, t0) for output in outputs])
             judged.append((scores.double().cpu(), losses.double().cpu()))

@@ -11,6 +11,7 @@ from associated_learning.errors import InputError, nearest
 from associated_learning.network import Network
 from associated_learning.pipeline.executor import Executor, Sequential
 from associated_learning.pipeline.items import Minibatch
+from associated_learning.pipeline.offload.settings import Offloading
 from associated_learning.pipeline.planning.costs import layer_costs
 from associated_learning.pipeline.planning.partition import balanced, checked_sizes
 from associated_learning.pipeline.stage import Stage
@@ -19,7 +20,9 @@ from associated_learning.pipeline.threads.streams import streams
 
 __all__ = ["EXECUTORS", "chosen_executor", "make_executor", "stage_sizes"]
 
-EXECUTORS = ("auto", "sequential", "threads", "streams", "processes")
+_HOST = Offloading()
+
+EXECUTORS = ("auto", "sequential", "threads", "streams", "processes", "offload")
 
 
 def chosen_executor(name: str, device: torch.device, stages: int | Sequence[int] | None) -> str:
@@ -61,6 +64,7 @@ def make_executor(
     sample: Callable[[], Minibatch],
     stage_of: Callable[[Network], Stage],
     grows: bool = False,
+    offload: Offloading = _HOST,
 ) -> Executor:
     """Make the executor of one training run in one process.
 
@@ -72,6 +76,7 @@ def make_executor(
         sample: Returns a minibatch, to measure what layers cost.
         stage_of: Makes a stage of a copy of the network.
         grows: Whether more layers are to come, so that there may be fewer than stages for now.
+        offload: Where the state lies with "offload".
 
     Raises:
         InputError: There are more stages than layers, or something else does not fit.
@@ -83,11 +88,13 @@ def make_executor(
                 "out, or use threads."
             )
         return Sequential(net, stage)
+    if grows and isinstance(stages, int):
+        stages = min(stages, len(stage.blocks))
+    if name == "offload":
+        return offload.executor(net, stage, stages=stages, sample=sample)
     if stages is None:
         count = len(stage.blocks)
         stages = count if name == "streams" else min(count, _processors(stage.device))
-    if grows and isinstance(stages, int):
-        stages = min(stages, len(stage.blocks))
 
     def measured() -> tuple[list[float], list[float] | None]:
         costs = layer_costs(net, stage_of, sample())

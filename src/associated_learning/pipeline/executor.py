@@ -22,7 +22,7 @@ from associated_learning.pipeline.items import (
 from associated_learning.pipeline.stage import Stage
 from associated_learning.state.snapshot import Snapshot, joined
 
-__all__ = ["Executor", "Sequential", "merged", "read_reports"]
+__all__ = ["Executor", "Sequential", "merged", "merged_updates", "read_reports"]
 
 
 class Executor(ABC):
@@ -107,12 +107,17 @@ def merged(reports: Sequence[Report]) -> Report:
             return report
     trained = [report for report in reports if isinstance(report, Trained)]
     if trained:
-        losses = [terms for report in trained for terms in report.losses]
-        times = [time for report in trained for time in report.times]
-        return Trained(trained[0].step, losses, times)
+        return merged_updates(trained)
     marked = [report for report in reports if isinstance(report, SnapshotReport)]
     rates = [rate for report in marked for rate in report.rates]
     return SnapshotReport(marked[0].marker, rates, joined(report.snapshot for report in marked))
+
+
+def merged_updates(reports: Sequence[Trained]) -> Trained:
+    """Join what all stages report of one minibatch, in the order of the stages."""
+    losses = [terms for report in reports for terms in report.losses]
+    times = [time for report in reports for time in report.times]
+    return Trained(reports[0].step, losses, times)
 
 
 def read_reports(

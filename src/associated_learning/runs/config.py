@@ -10,6 +10,7 @@ from associated_learning.runs.settings.data import DataSettings
 from associated_learning.runs.settings.growth import GrowthSettings
 from associated_learning.runs.settings.method import MethodSettings
 from associated_learning.runs.settings.model import HUB, ModelSettings
+from associated_learning.runs.settings.offload import OffloadSettings
 from associated_learning.runs.settings.pipeline import PipelineSettings
 from associated_learning.runs.settings.setting import check_value, numbers
 from associated_learning.runs.settings.training import TrainingSettings
@@ -17,11 +18,15 @@ from associated_learning.runs.settings.training import TrainingSettings
 __all__ = ["COMPUTING", "ResolvedConfig", "RunConfig"]
 
 # what may differ when a run goes on: where and how fast it computes
-COMPUTING = ("device", "threads", "save_every", "executor", "stages", "replicas", "trace")
+COMPUTING = (
+    "device", "threads", "save_every", "executor", "stages", "replicas", "trace", "store", "window",
+    "memory", "recompute",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(  # the fields of the last base come first
+    OffloadSettings,
     PipelineSettings,
     GrowthSettings,
     TrainingSettings,

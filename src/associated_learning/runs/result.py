@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from associated_learning.conversion.table import html_table
 from associated_learning.data import DataSet, Vectors
 from associated_learning.errors import CheckpointError
 from associated_learning.runs.ledger.answers import pack_answers
@@ -69,6 +70,12 @@ class RunResult:
     answers: str | None = None
     best_depth: int | None = None
     largest_class: float | None = None
+
+    def _repr_html_(self) -> str:
+        pairs = enumerate(zip(self.validation_scores, self.test_scores, strict=True), start=1)
+        rows = [(str(i), f"{seen:.4f}", f"{test:.4f}") for i, (seen, test) in pairs]
+        title = f"best epoch {self.best_epoch} of {self.epochs}, {self.seconds:.1f} s of training"
+        return html_table(title, ("depth", "validation", "test"), rows)
 
     def rounded(self) -> RunResult:
         """Return it with as many digits as a line of the ledger keeps."""

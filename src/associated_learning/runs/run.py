@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -14,7 +14,6 @@ from associated_learning.data import (
     Batches,
     DataSet,
     KnownVectors,
-    Preprocessor,
     preprocessor_from_dict,
 )
 from associated_learning.errors import InputError, needs_extra
@@ -32,7 +31,8 @@ from associated_learning.runs.distributed import tell_run
 from associated_learning.runs.families import build_network
 from associated_learning.runs.folder import FolderWatch, check_not_lost, sole_training
 from associated_learning.runs.growth import lowest_layers
-from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.hub.network import needs_store
+from associated_learning.runs.hub.streaming import stored_run
 from associated_learning.runs.inputs import (
     RunInputs,
     evaluation_batches,
@@ -50,7 +50,7 @@ from associated_learning.runs.result import (
 )
 from associated_learning.runs.size_limits import check_numbers
 from associated_learning.runs.sources import check_sources, keep_sources
-from associated_learning.runs.trainer import choose_device, make_trainer, set_up_torch
+from associated_learning.runs.trainer import choose_device, make_trainer, set_up_torch, store_folder
 from associated_learning.runs.training_scores import (
     TRAINING_SCORES,
     TrainingScores,
@@ -65,38 +65,9 @@ from associated_learning.training.stage_trace import StageTrace
 if TYPE_CHECKING:
     from associated_learning.pipeline.processes.rendezvous import Ranks
 
-__all__ = ["OpenRun", "default_folder", "open_run", "read_config", "train_run"]
+__all__ = ["default_folder", "read_config", "train_run"]
 
 SAVE_SECONDS = 2.0  # between checkpoints, where epochs are shorter
-
-
-class OpenRun(NamedTuple):
-    """A run as its folder tells it.
-
-    Attributes:
-        config: Its settings.
-        spec: What its data look like.
-        label_names: Name of each class.
-        preprocessor: Treats new inputs.
-        net: The network with the best weights so far, in evaluation mode.
-        best_depth: Where those answer the validation data best; full depth where no epoch of the
-            run is finished.
-    """
-
-    config: ResolvedConfig
-    spec: InputSpec
-    label_names: tuple[str, ...]
-    preprocessor: Preprocessor
-    net: Network
-    best_depth: int
-
-    def depth(self, asked: int | None) -> int:
-        """Return the depth to answer at: the one asked for, or the best on the validation data.
-
-        Raises:
-            InputError: The network has no such depth.
-        """
-        return self.best_depth if asked is None else self.net.check_depth(asked)
 
 
 def default_folder(config: RunConfig) -> Path:
@@ -159,16 +130,14 @@ def _train(
     inputs = _read_inputs(chosen, folder, data, known_vectors)
     checkpoints = Checkpoints(folder / "checkpoints", min_seconds=SAVE_SECONDS)
     check_not_lost(folder, checkpoints)
-    # layers that a resumed run has yet to grow are in no checkpoint
-    pretrained = chosen.grow_from is not None or not checkpoints.has("last")
-    whole = _placed(_network(chosen, inputs, pretrained), device)
+    whole = _whole_network(chosen, folder, inputs, checkpoints, device)
     net = lowest_layers(whole, chosen.grow_from)
     description = Description(chosen, inputs.spec, inputs.data.label_names, inputs.backbone)
     watch = _described(folder, description, inputs.data)
     data = inputs.data.to(device)
     train = training_batches(chosen, data)
     tell_run(ranks, description, batches=len(train))
-    state = make_trainer(chosen, len(train), whole).fit(
+    state = make_trainer(chosen, len(train), whole, folder=folder).fit(
         net,
         train,
         evaluation_batches(chosen, data, "validation"),
@@ -220,6 +189,25 @@ def _callbacks(
     return told
 
 
+def _whole_network(
+    config: ResolvedConfig,
+    folder: Path,
+    inputs: RunInputs,
+    checkpoints: Checkpoints,
+    device: torch.device,
+) -> Network:
+    """Return the network of a run with all its layers, on a device or in a store."""
+    if inputs.backbone is not None and needs_store(config):
+        last = checkpoints.path("last") if checkpoints.has("last") else None
+        store = Path(store_folder(config.store, folder))
+        return stored_run(
+            config, inputs.spec, inputs.backbone, store, device=device, checkpoint=last
+        )
+    # layers that a resumed run has yet to grow are in no checkpoint
+    pretrained = config.grow_from is not None or not checkpoints.has("last")
+    return _placed(_network(config, inputs, pretrained), device)
+
+
 def _network(config: ResolvedConfig, inputs: RunInputs, pretrained: bool) -> Network:
     backbone = inputs.backbone
     return build_network(
@@ -238,37 +226,6 @@ def _test_scores(net: Network, batches: Batches) -> Tensor:
     """Return the score of every sample at every depth ``[L, N]``, in the order of the samples."""
     scores = score_samples(net, batches.epoch(0))
     return scores[:, batches.order().argsort()]
-
-
-def open_run(folder: Path) -> OpenRun:
-    """Open a run's folder for evaluation and prediction.
-
-    Raises:
-        CheckpointError: It is no run, or a file of it is truncated or foreign.
-    """
-    config, spec, label_names, backbone = read_description(folder)
-    net = build_network(config, spec, backbone=backbone)
-    checkpoints = Checkpoints(folder / "checkpoints")
-    if config.grow_from is not None:
-        net = lowest_layers(net, checkpoints.best_parts())
-    net = net.to(choose_device("auto"))  # not where it was trained
-    checkpoints.load_best(net)
-    preprocessor = preprocessor_from_dict(read_json(folder / "preprocessing.json"))
-    net.eval()
-    best_depth = _best_depth(folder, checkpoints, net)
-    return OpenRun(config, spec, label_names, preprocessor, net, best_depth)
-
-
-def _best_depth(folder: Path, checkpoints: Checkpoints, net: Network) -> int:
-    result = read_result(folder)
-    if result is not None and result.best_depth is not None:
-        return result.best_depth
-    if not checkpoints.has("last"):
-        return net.num_layers
-    state = TrainingState.from_json(checkpoints.progress())
-    if not state.best_epoch:
-        return net.num_layers
-    return state.records[state.best_epoch - 1].best_depth(net.num_layers)
 
 
 def _read_inputs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import torch
 from torch.optim import Optimizer
@@ -14,9 +15,12 @@ from associated_learning.runs.growth import growth_of
 from associated_learning.state.freezing import encoders_in
 from associated_learning.state.optimizers import Schedule
 from associated_learning.state.schedules import make_schedule, turn_schedule
-from associated_learning.training.trainer import Trainer, enough_epochs
+from associated_learning.training.length import enough_epochs
+from associated_learning.training.trainer import Trainer
 
-__all__ = ["choose_device", "make_trainer", "set_up_torch"]
+# FIX Trainer,
+
+__all__ = ["choose_device", "make_trainer", "set_up_torch", "store_folder"]
 
 _OPTIMIZERS: dict[str, type[Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -26,13 +30,16 @@ _OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 
-def make_trainer(config: ResolvedConfig, batches: int, net: Network) -> Trainer:
+def make_trainer(
+    config: ResolvedConfig, batches: int, net: Network, *, folder: Path | None = None
+) -> Trainer:
     """Make the trainer of a run.
 
     Args:
         config: The settings.
         batches: Number of batches of an epoch.
         net: The network with all its layers, also those that it has yet to grow.
+        folder: Of the run, for its store on disk; None to leave it where it would be.
     """
     encoders = len(encoders_in(net))
     optimizer = _OPTIMIZERS[config.optimizer]
@@ -60,7 +67,16 @@ def make_trainer(config: ResolvedConfig, batches: int, net: Network) -> Trainer:
         replicas=config.replicas,
         wire=torch.bfloat16 if config.wire == "bf16" else None,
         growth=growth_of(config, net),
+        store=store_folder(config.store, folder),
+        window=config.window,
+        memory=config.memory,
+        recompute=config.recompute,
     )
+
+
+def store_folder(name: str, folder: Path | None) -> Path | str:
+    """Return where the state of layers lies: in host memory, with the run, or in a folder."""
+    return name if name != "disk" else (folder or Path()) / "store"
 
 
 def _schedules(

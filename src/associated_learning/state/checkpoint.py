@@ -6,10 +6,12 @@ Nothing is pickled, and nothing is ever overwritten in place: a checkpoint is a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
@@ -18,14 +20,17 @@ from torch.optim.lr_scheduler import LRScheduler
 from associated_learning.errors import CheckpointError
 from associated_learning.network import Network
 from associated_learning.state.checkpoint_index import CheckpointIndex
-from associated_learning.state.files import read_json, replaced_folder, write_json
-from associated_learning.state.snapshot import Snapshot
+from associated_learning.state.files import linked, read_json, replaced_folder, write_json
+from associated_learning.state.snapshot import Snapshot, StoredFile
+from associated_learning.state.tensor_file import read_header, read_tensor
 from associated_learning.state.weights import (
     load_weights,
     packed_tensor,
     read_tensors,
     write_weights,
 )
+from associated_learning.tensors.devices import device_of
+from associated_learning.tensors.hollow import hollow_tensor
 
 __all__ = ["Checkpoints"]
 
@@ -76,9 +81,9 @@ class Checkpoints:
         """
         path = self._index.free_name("last", progress["step"])
         with replaced_folder(path) as new:
-            write_weights(snapshot.weights, new)
+            write_weights(snapshot.weights, new, snapshot.files)
             scalars = [
-                _save_optimizer(state, new / f"optimizer-{i}.safetensors")
+                _save_optimizer(state, new / f"optimizer-{i}.safetensors", snapshot.files)
                 for i, state in enumerate(snapshot.optimizers, start=1)
             ]
             state = {
@@ -89,7 +94,7 @@ class Checkpoints:
                 "progress": progress,
             }
             write_json(new / "state.json", state)
-        self._index.point("last", path)
+        self._index.point("last", path, _digests(snapshot.files))
         return path
 
     def progress(self) -> dict[str, Any]:
@@ -117,22 +122,37 @@ class Checkpoints:
         path = self._index.check("last")
         state = _read_state(path / "state.json")
         _check_kinds(path, state["kinds"], Snapshot.of({}, optimizers, schedulers).kinds)
-        load_weights(net, path)
+        stored = net.adopts(path)
+        if not stored:
+            load_weights(net, path)
         for i, (optimizer, scalars) in enumerate(
             zip(optimizers, state["optimizers"], strict=True), start=1
         ):
             if optimizer is not None:
-                _load_optimizer(optimizer, path / f"optimizer-{i}.safetensors", scalars)
+                file = path / f"optimizer-{i}.safetensors"
+                tensors = _outline(file, device_of(net)) if stored else read_tensors(file)
+                _load_optimizer(optimizer, file, tensors, scalars)
         for scheduler, saved in zip(schedulers, state["schedulers"], strict=True):
             if scheduler is not None:
                 scheduler.load_state_dict(_from_json(saved))
 
-    def save_best(self, weights: Mapping[str, Mapping[str, Tensor]], step: int) -> Path:
-        """Save the weights of the best epoch so far: of every part that is worth keeping."""
+    def save_best(
+        self,
+        weights: Mapping[str, Mapping[str, Tensor]],
+        step: int,
+        files: Mapping[str, StoredFile] | None = None,
+    ) -> Path:
+        """Save the weights of the best epoch so far: of every part that is worth keeping.
+
+        Args:
+            weights: By part.
+            step: Number of weight updates so far.
+            files: See `Snapshot`.
+        """
         path = self._index.free_name("best", step)
         with replaced_folder(path) as new:
-            write_weights(weights, new)
-        self._index.point("best", path)
+            write_weights(weights, new, files or {})
+        self._index.point("best", path, _digests(files or {}))
         return path
 
     def best_parts(self) -> int:
@@ -141,7 +161,9 @@ class Checkpoints:
 
     def load_best(self, net: Network) -> None:
         """Restore the weights of the best epoch, in place. Raises CheckpointError if none."""
-        load_weights(net, self._index.check("best"))
+        path = self._index.check("best")
+        if not net.adopts(path):
+            load_weights(net, path)
 
     def path(self, which: str) -> Path:
         """Return the folder of the checkpoint called "last" or "best"."""
@@ -181,7 +203,9 @@ def _from_json(value: Any) -> Any:
     return [_from_json(item) for item in value] if isinstance(value, list) else value
 
 
-def _save_optimizer(state: dict[str, Any] | None, path: Path) -> dict[str, Any] | None:
+def _save_optimizer(
+    state: dict[str, Any] | None, path: Path, files: Mapping[str, StoredFile]
+) -> dict[str, Any] | None:
     """Write the tensors of an optimizer's state; return the rest, which is JSON-able."""
     if state is None:
         return None
@@ -192,7 +216,10 @@ def _save_optimizer(state: dict[str, Any] | None, path: Path) -> dict[str, Any] 
                 tensors[f"{index}.{name}"] = packed_tensor(value)
             else:
                 scalars[f"{index}.{name}"] = value
-    save_file(tensors, path)
+    if path.stem in files:
+        linked(files[path.stem].path, path)
+    else:
+        save_file(tensors, path)
     groups = [
         {
             name: value.item() if isinstance(value, Tensor) else value
@@ -203,9 +230,26 @@ def _save_optimizer(state: dict[str, Any] | None, path: Path) -> dict[str, Any] 
     return {"scalars": scalars, "groups": groups}
 
 
-def _load_optimizer(optimizer: Optimizer, path: Path, saved: dict[str, Any]) -> None:
+def _digests(files: Mapping[str, StoredFile]) -> dict[str, str]:
+    """Return what is known of files that were linked, not written, by their names in a folder."""
+    return {f"{name}.safetensors": file.digest for name, file in files.items()}
+
+
+def _outline(path: Path, device: torch.device) -> dict[str, Tensor]:
+    """Return the tensors of a file hollow, but for single numbers: they stay where they are."""
+    return {
+        key: read_tensor(path, spec)
+        if math.prod(spec.shape) <= 1
+        else hollow_tensor(spec.shape, spec.dtype, device)
+        for key, spec in read_header(path).items()
+    }
+
+
+def _load_optimizer(
+    optimizer: Optimizer, path: Path, tensors: Mapping[str, Tensor], saved: dict[str, Any]
+) -> None:
     state: dict[int, dict[str, Any]] = {}
-    for key, value in {**read_tensors(path), **saved["scalars"]}.items():
+    for key, value in {**tensors, **saved["scalars"]}.items():
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = value
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,10 +73,16 @@ class CheckpointIndex:
             path = self._folder / f"{which}-{step:09d}-{again}"
         return path
 
-    def point(self, which: str, path: Path) -> None:
-        """Let a name mean another checkpoint from now on, and remove the one before."""
+    def point(self, which: str, path: Path, known: Mapping[str, str] | None = None) -> None:
+        """Let a name mean another checkpoint from now on, and remove the one before.
+
+        Args:
+            which: "last" or "best".
+            path: Its folder.
+            known: Digests of files in it that were taken when they were written.
+        """
         before = self._entries()
-        entries = {**before, which: _Entry(path.name, file_digests(path))}
+        entries = {**before, which: _Entry(path.name, file_digests(path, known or {}))}
         write_json(self._folder / "index.json", {k: e._asdict() for k, e in entries.items()})
         self._remove_stale(before, {entry.folder for entry in entries.values()})
 

@@ -13,7 +13,7 @@ from associated_learning.errors import NonFiniteLossError
 from associated_learning.network import Network
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.history import TrainingState
-from associated_learning.state.snapshot import Snapshot
+from associated_learning.state.snapshot import Snapshot, StoredFile
 from associated_learning.tensors.nested import map_tensors
 
 __all__ = ["Checkpointer"]
@@ -30,6 +30,7 @@ class Checkpointer:
     def __init__(self, net: Network, checkpoints: Checkpoints | None) -> None:
         self._net = net
         self._checkpoints = checkpoints
+        self._best_in = checkpoints
         self._best: dict[str, dict[str, Tensor]] | None = None  # not on the disk
         self._best_step = 0
         self._saved_at = float("-inf")
@@ -48,7 +49,7 @@ class Checkpointer:
         """
         if self._checkpoints is None:
             return
-        self._require_finite(snapshot.weights, state.step)
+        self._require_finite(snapshot.weights, snapshot.files, state.step)
         recent = time.monotonic() - self._saved_at < self._checkpoints.min_seconds
         if not due and recent and self._checkpoints.has("last"):  # it may have been deleted
             return
@@ -71,23 +72,34 @@ class Checkpointer:
             CheckpointError: Likewise.
         """
         weights = dict(itertools.islice(snapshot.weights.items(), depth))
-        self._require_finite(weights, step)
-        if self._checkpoints is not None and self._checkpoints.min_seconds == 0:
-            self._checkpoints.save_best(weights, step)  # without a copy
+        self._require_finite(weights, snapshot.files, step)
+        if self._best_in is None and snapshot.files:
+            # beside the files, as memory may not hold them
+            file = next(iter(snapshot.files.values()))
+            self._best_in = Checkpoints(file.path.parent / "unsaved")
+        if self._best_in is not None and (snapshot.files or self._best_in.min_seconds == 0):
+            self._best_in.save_best(weights, step, snapshot.files)  # without a copy
         else:
             self._best, self._best_step = map_tensors(Tensor.clone, weights), step
 
     def restore_best(self) -> None:
         """Give the network the best weights; it has the depth that they are of."""
-        if self._checkpoints is not None:
-            self._checkpoints.load_best(self._net)
-        elif self._best is not None:
+        if self._best is not None:
             for name, part in self._net.parts().items():
                 part.load_state_dict(self._best[name])
+        elif self._best_in is not None:
+            self._best_in.load_best(self._net)
 
-    def _require_finite(self, weights: Mapping[str, Mapping[str, Tensor]], step: int) -> None:
+    def _require_finite(
+        self,
+        weights: Mapping[str, Mapping[str, Tensor]],
+        files: Mapping[str, StoredFile],
+        step: int,
+    ) -> None:
         parts = self._net.parts()
         for name, tensors in weights.items():
+            if name in files and files[name].finite:
+                continue
             learned = [tensors[key] for key, _ in parts[name].named_parameters()]
             if not all(bool(torch.isfinite(weight).all()) for weight in learned):
                 raise NonFiniteLossError(

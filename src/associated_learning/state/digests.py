@@ -9,11 +9,16 @@ from pathlib import Path
 from associated_learning.errors import CheckpointError
 from associated_learning.state.files import open_regular
 
-__all__ = ["DigestedFile", "check_files", "file_digest", "file_digests"]
+__all__ = ["DigestedFile", "check_files", "file_digest", "file_digests", "new_digest"]
 
 _SIZE = 16  # bytes: an accident gives another file the same digest with odds of 1 to 10^38
 _CHUNK = 2**20
 _REMEDY = "Restore it, use another checkpoint of the run, or train again."
+
+
+def new_digest() -> hashlib.blake2b:
+    """Return an empty digest of the kind that all files have: BLAKE2b of 128 bits."""
+    return hashlib.blake2b(digest_size=_SIZE)
 
 
 def file_digest(path: Path) -> str:
@@ -29,16 +34,26 @@ def file_digest(path: Path) -> str:
         >>> file_digest(path)
         'cf4ab791c62b8d2b2109c90275287816'
     """
-    digest = hashlib.blake2b(digest_size=_SIZE)
+    digest = new_digest()
     with open_regular(path) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
 
 
-def file_digests(folder: Path) -> dict[str, str]:
-    """Return the digest of every file in a folder by its name: an index for `check_files`."""
-    return {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.is_file()}
+def file_digests(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the digest of every file in a folder by its name: an index for `check_files`.
+
+    Args:
+        folder: Where they lie.
+        known: Digests that need not be computed anew.
+    """
+    known = known or {}
+    return {
+        path.name: known[path.name] if path.name in known else file_digest(path)
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+    }
 
 
 class DigestedFile:
@@ -51,7 +66,7 @@ class DigestedFile:
     def __init__(self, path: Path) -> None:
         self.name = path.name
         self._file = path.open("wb")
-        self._digest = hashlib.blake2b(digest_size=_SIZE)
+        self._digest = new_digest()
 
     def write(self, content: bytes | memoryview) -> None:
         """Append some bytes."""

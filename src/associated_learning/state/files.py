@@ -24,8 +24,10 @@ from associated_learning.errors import CheckpointError
 from associated_learning.state.sealed import sealed, unsealed
 
 __all__ = [
+    "TEMPORARY",
     "check_depth",
     "is_ours",
+    "linked",
     "open_regular",
     "parse_json",
     "read_json",
@@ -37,7 +39,7 @@ __all__ = [
     "write_json",
 ]
 
-_TEMPORARY = ".new-"  # how the names of unfinished folders begin
+TEMPORARY = ".new-"  # how the names of unfinished folders begin
 _MARKER = "owner.json"  # lies in every folder that this library may remove again
 _OWNER = json.dumps({"owner": "associated_learning"})
 _LARGEST_JSON = 2**28  # bytes: a vocabulary of millions of words fits
@@ -106,7 +108,7 @@ def remove_unfinished(folder: Path) -> None:
 
     Only one process at a time may write there.
     """
-    for left in folder.glob(f"{_TEMPORARY}*"):
+    for left in folder.glob(f"{TEMPORARY}*"):
         if is_ours(left):
             shutil.rmtree(left, ignore_errors=True)
         elif left.is_dir() and not left.is_symlink():
@@ -147,6 +149,14 @@ def _parsed_json(path: Path) -> Any:
             f"{path} cannot be read as JSON ({error}); it is missing, truncated or not from "
             "this library. Name another run, or train again."
         ) from error
+
+
+def linked(source: Path, path: Path) -> None:
+    """Make ``path`` another name of a file that is never changed; a copy on another disk."""
+    try:
+        os.link(source, path)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, path)
 
 
 def open_regular(path: Path) -> Any:
@@ -190,7 +200,7 @@ def saving(path: Path) -> Iterator[None]:
 def _unfinished(parent: Path) -> Iterator[Path]:
     """Yield a new folder with our marker, removed after the block unless it was renamed."""
     parent.mkdir(parents=True, exist_ok=True)
-    new = parent / f"{_TEMPORARY}{secrets.token_hex(8)}"
+    new = parent / f"{TEMPORARY}{secrets.token_hex(8)}"
     new.mkdir()
     try:
         (new / _MARKER).write_text(_OWNER, encoding="utf-8")

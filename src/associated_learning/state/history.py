@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from associated_learning.conversion.table import html_table
+from associated_learning.state.curves import draw_curves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Candidates", "EpochRecord", "StageTime", "TrainingState"]
 
@@ -151,6 +157,35 @@ class TrainingState:
             return record.validation_losses[depth - 1] < best
         return fewer > 0
 
+    def plot(self) -> Figure:
+        """Draw the validation score of every depth and the loss of every layer, by epoch.
+
+        In a notebook the figure shows itself; elsewhere ``state.plot().savefig("curves.png")``.
+
+        Raises:
+            InputError: Matplotlib is not installed.
+        """
+        return draw_curves({"": self.records})
+
+    def _repr_html_(self) -> str:
+        depths = max((len(record.scores) for record in self.records), default=0)
+        layers = max((len(record.losses) for record in self.records), default=0)
+        header = [f"loss, layer {i + 1}" for i in range(layers)]
+        header += [f"score, depth {i + 1}" for i in range(depths)]
+        rows = [
+            (
+                str(record.epoch),
+                *_cells([sum(terms.values()) for terms in record.losses], layers),
+                *_cells(record.scores, depths),
+                f"{record.seconds:.1f}",
+            )
+            for record in self.records
+        ]
+        best = f"; the best is epoch {self.best_epoch}" if self.best_epoch else ""
+        title = f"{len(rows)} epochs, {self.step} updates{best}"
+        marked = {self.best_epoch - 1}
+        return html_table(title, ("epoch", *header, "seconds"), rows, marked=marked)
+
     def to_json(self) -> dict[str, Any]:
         """Return the state as JSON-able values (an absent best score as null)."""
         state = asdict(self)
@@ -162,3 +197,8 @@ class TrainingState:
         records = [EpochRecord(**record) for record in state["records"]]
         best = float("-inf") if state["best_score"] is None else state["best_score"]
         return cls(**{**state, "records": records, "best_score": best})
+
+
+def _cells(values: Sequence[float], count: int) -> list[str]:
+    """Return numbers as cells; a network that grew had fewer at first."""
+    return [f"{value:.4g}" for value in values] + [""] * (count - len(values))

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from associated_learning.tensors.nested import map_tensors
 
-__all__ = ["Snapshot", "joined"]
+__all__ = ["Snapshot", "StoredFile", "joined", "stored_state"]
+
+
+class StoredFile(NamedTuple):
+    """A file that holds already what a checkpoint would write, and is never changed.
+
+    Attributes:
+        path: Where it lies.
+        digest: See `file_digest`.
+        finite: Whether all numbers in it are known to be finite.
+        signature: Its size and time of change when it was written.
+    """
+
+    path: Path
+    digest: str
+    finite: bool
+    signature: tuple[int, int]
 
 
 class Snapshot(NamedTuple):
@@ -23,12 +41,16 @@ class Snapshot(NamedTuple):
         optimizers: A ``state_dict`` for every block; None where nothing trains.
         schedulers: A ``state_dict`` for every block; None where the rate is constant.
         kinds: The classes of optimizer and schedule, block by block.
+        files: Files that hold weights and tensors of optimizers, by their names in a checkpoint
+            without ending. Then ``weights`` are read when they are looked at, and ``optimizers``
+            hold none of the tensors.
     """
 
-    weights: dict[str, dict[str, Tensor]]
+    weights: Mapping[str, Mapping[str, Tensor]]
     optimizers: list[dict[str, Any] | None]
     schedulers: list[dict[str, Any] | None]
     kinds: list[str]
+    files: Mapping[str, StoredFile]
 
     @classmethod
     def of(
@@ -46,6 +68,7 @@ class Snapshot(NamedTuple):
                 f"{type(one).__name__}, {type(two).__name__}"
                 for one, two in zip(optimizers, schedulers, strict=True)
             ],
+            files={},
         )
 
     def copied(self) -> Snapshot:
@@ -65,19 +88,43 @@ class Snapshot(NamedTuple):
         """Put the state back in place, into what it was taken of or its like."""
         for name, part in parts.items():
             part.load_state_dict(self.weights[name])
-        for live, saved in zip(optimizers, self.optimizers, strict=True):
+        pairs = zip(optimizers, self.optimizers, strict=True)
+        for number, (live, saved) in enumerate(pairs, start=1):
             if live is not None and saved is not None:
+                file = self.files.get(f"optimizer-{number}")
+                if file is not None:
+                    saved = stored_state(saved, load_file(file.path))
                 live.load_state_dict(saved)
         for schedule, saved in zip(schedulers, self.schedulers, strict=True):
             if schedule is not None and saved is not None:
                 schedule.load_state_dict(saved)
 
 
+def stored_state(saved: dict[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return the state of an optimizer with other tensors than it has now.
+
+    Args:
+        saved: Its ``state_dict``.
+        tensors: As a checkpoint's file names them: the number of the parameter, then the name.
+    """
+    state = {
+        index: {name: value for name, value in values.items() if not isinstance(value, Tensor)}
+        for index, values in saved["state"].items()
+    }
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    return {**saved, "state": state}
+
+
 def joined(shares: Iterable[Snapshot]) -> Snapshot:
     """Return the snapshot of all layers of consecutive stages, from those of each."""
-    whole = Snapshot({}, [], [], [])
+    weights: dict[str, Mapping[str, Tensor]] = {}
+    files: dict[str, StoredFile] = {}
+    whole = Snapshot(weights, [], [], [], files)
     for share in shares:
-        whole.weights.update(share.weights)
+        files.update(share.files)
+        weights.update(share.weights)
         whole.optimizers.extend(share.optimizers)
         whole.schedulers.extend(share.schedulers)
         whole.kinds.extend(share.kinds)

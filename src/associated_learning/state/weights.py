@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from associated_learning.errors import CheckpointError
 from associated_learning.network import Network
-from associated_learning.state.files import open_regular
+from associated_learning.state.files import linked, open_regular
+from associated_learning.state.snapshot import StoredFile
 
 __all__ = ["load_weights", "packed_tensor", "read_tensors", "save_weights", "write_weights"]
 
@@ -28,13 +29,25 @@ def save_weights(net: Network, folder: Path) -> None:
         >>> [path.suffix for path in folder.iterdir()]
         ['.safetensors']
     """
-    write_weights({name: part.state_dict() for name, part in net.parts().items()}, folder)
+    for name, part in net.parts().items():  # one at a time, as memory may not hold all
+        write_weights({name: part.state_dict()}, folder, {})
 
 
-def write_weights(weights: Mapping[str, Mapping[str, Tensor]], folder: Path) -> None:
-    """Write the tensors of every part to ``folder/NAME.safetensors``."""
+def write_weights(
+    weights: Mapping[str, Mapping[str, Tensor]], folder: Path, files: Mapping[str, StoredFile]
+) -> None:
+    """Write the tensors of every part to ``folder/NAME.safetensors``.
+
+    Args:
+        weights: By part.
+        folder: Made if it does not exist.
+        files: Those that hold some of them already, by part, which are linked; see `Snapshot`.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name, tensors in weights.items():
+        if name in files:
+            linked(files[name].path, folder / f"{name}.safetensors")
+            continue
         tensors_now = {key: packed_tensor(tensor) for key, tensor in tensors.items()}
         save_file(tensors_now, folder / f"{name}.safetensors")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,9 @@ from torch import Tensor
 from associated_learning.errors import AssociatedLearningError, InputError
 from associated_learning.tensors.nested import tensors_in
 
-__all__ = ["check_batch", "check_finite", "explained"]
+__all__ = ["as_pair", "check_batch", "check_finite", "explained"]
+
+LABELS = ("labels", "label")  # what collators and data sets of transformers name them
 
 
 def check_finite(x: Any, what: str) -> None:
@@ -31,6 +33,37 @@ def check_finite(x: Any, what: str) -> None:
 def _is_additive_mask(tensor: Tensor) -> bool:
     """Whether a tensor holds zeros and minus infinity alone: a mask that is added to scores."""
     return bool(((tensor == 0) | (tensor == -torch.inf)).all())
+
+
+def as_pair(batch: Any, number: int) -> tuple[Any, Any]:
+    """Return the inputs and targets of a batch: a pair, or a mapping with ``labels``.
+
+    Of a mapping all else is the input, a dictionary of the arguments of a converted model.
+
+    Raises:
+        InputError: It is neither.
+
+    Example:
+        >>> import torch
+        >>> ids, y = torch.zeros(2, 3).long(), torch.tensor([0, 1])
+        >>> x, y = as_pair({"input_ids": ids, "labels": y}, number=0)
+        >>> list(x), y.tolist()
+        (['input_ids'], [0, 1])
+    """
+    if isinstance(batch, Mapping):
+        found = [name for name in LABELS if name in batch]
+        if len(found) == 1:
+            return {key: batch[key] for key in batch if key != found[0]}, batch[found[0]]
+        raise InputError(
+            f"batch {number} is a dictionary of {', '.join(map(str, batch))}; expected inputs and "
+            "labels. Rename the column of the targets, or collate pairs (x, y)."
+        )
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise InputError(
+            f"batch {number} is of type {type(batch).__name__}; expected a pair (x, y), or a "
+            "dictionary with labels. Give the DataLoader a collate_fn that returns one."
+        )
+    return batch[0], batch[1]
 
 
 def check_batch(x: Any, y: Any, number: int) -> None:

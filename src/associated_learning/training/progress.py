@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 
 from rich.console import Console
@@ -27,7 +28,8 @@ class ProgressBar(Callback):
     """Shows the epoch, the batches of it, and the running loss of every layer.
 
     Each finished epoch leaves one line: losses, validation scores in percent, seconds. Of more
-    than fifty epochs every tenth, twentieth, ... does, and the last one.
+    than fifty epochs every tenth, twentieth, ... does, and the last one. In a
+    notebook too; the bar moves there where ipywidgets is installed.
 
     Args:
         label: What is trained, such as "AL" or "BP".
@@ -56,6 +58,7 @@ class ProgressBar(Callback):
             TextColumn("[dim]{task.fields[losses]}"),
             console=self.console,
             transient=True,
+            disable=self.console.is_jupyter and importlib.util.find_spec("ipywidgets") is None,
         )
         self._task = self._progress.add_task(self._title(state), total=batches, losses="")
         self._progress.start()

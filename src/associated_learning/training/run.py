@@ -170,7 +170,8 @@ class TrainingRun:
         self.state, self._stage = state, self.reshaped(state.depth, state.frozen)
         checkpoints.load_last(self.net, self._stage.optimizers, self._stage.schedulers)
         self._decide()  # by this trainer's rules, not the saved one's
-        self._reached = self._stage.snapshot()
+        if self.growth is not None:
+            self._reached = self._stage.snapshot()
 
     def _warm_targets(self, train: BatchSource) -> None:
         begin = time.perf_counter()

@@ -64,12 +64,13 @@ def warm_targets(
     layers = net.al_layers()
     optimizers = [_optimizer(layer, lr) for layer in layers]
     losses: list[Tensor] = []
-    for step in range(steps):
-        t, losses = t0, []
-        for i, (layer, optimizer) in enumerate(zip(layers, optimizers, strict=True), start=1):
-            with seeded(seed, "targets", i, step, device=t.device):
-                t, loss = _update(layer, optimizer, t)
-            losses.append(loss)
+    with net.coders():
+        for step in range(steps):
+            t, losses = t0, []
+            for i, (layer, optimizer) in enumerate(zip(layers, optimizers, strict=True), start=1):
+                with seeded(seed, "targets", i, step, device=t.device):
+                    t, loss = _update(layer, optimizer, t)
+                losses.append(loss)
     return [float(loss) for loss in losses]
 
 

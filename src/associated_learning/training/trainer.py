@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, get_args
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,26 +15,30 @@ from torch.optim import Optimizer
 from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.pipeline.choice import chosen_executor, make_executor
+from associated_learning.pipeline.items import Minibatch
+from associated_learning.pipeline.offload.memory_plan import MemoryPlan
+from associated_learning.pipeline.offload.settings import Offloading
+from associated_learning.pipeline.offload.stored_network import StoredNetwork
 from associated_learning.pipeline.stage_builder import StageBuilder
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.freezing import frozen, frozen_parts
 from associated_learning.state.history import TrainingState
 from associated_learning.state.optimizers import Schedule
-from associated_learning.state.schedules import make_schedule
 from associated_learning.tensors.devices import device_of
+from associated_learning.tensors.nested import to_device
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback, Callbacks
 from associated_learning.training.growth.rules import Growth
 from associated_learning.training.judge import Judge
+from associated_learning.training.length import enough_epochs, warm_cosine
 from associated_learning.training.run import TrainingRun
+from associated_learning.training.sources import Data, as_sources
+from associated_learning.training.trainer_checks import check_settings
 from associated_learning.update import UpdateRule
 
-__all__ = ["BatchSource", "Trainer", "enough_epochs"]
+__all__ = ["BatchSource", "Trainer"]
 
-# what networks of a few layers take from fresh weights to a good answer (benchmarks/first_run)
-EPOCHS, UPDATES = 20, 1000
-
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # in the names of functions, other in every process
+_OFFLOADING = tuple(one.name for one in fields(Offloading))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +76,9 @@ class Trainer:
             for checkpoints at the end of each epoch only.
         executor: Where the layers train: "sequential", one after the other; "threads", at the
             same time in threads of this process; "streams", on CUDA streams of one GPU;
-            "processes", in the ranks that ``torchrun`` started. All give the same bits at the same
-            number of threads inside operations. "auto": see `chosen_executor`.
+            "processes", in the ranks that ``torchrun`` started; "offload", one at a time in memory,
+            each on a window of minibatches. All give the same bits at the same number of threads
+            inside operations. "auto": see `chosen_executor`.
         stages: Number of stages that the layers are divided into, by measured time; or the
             number of layers in each. As many as there are processors, GPUs or ranks by default.
         replicas: With "processes": number of ranks that share every minibatch of a stage, by
@@ -82,6 +86,13 @@ class Trainer:
             contrast compares only the samples that a replica has.
         wire: With "processes": type of float32 activations between ranks; ``torch.bfloat16``
             halves the traffic and rounds them, None leaves them as they are.
+        store: With "offload": where the other layers' state lies: "host" memory, or a folder.
+        window: With "offload": number of minibatches that a layer takes before the next one; as
+            many as hide the moving if not given.
+        memory: With "offload": what may be used of the GPU, or by this process, such as "2GiB".
+        activations: With "offload": ``torch.bfloat16`` lets s wait in half the room, rounded; None
+            leaves it exact.
+        recompute: With "offload": whether modules inside a layer recompute their activations.
         growth: Lets the network grow while it trains; see `Growth`. Settings that are lists hold
             an entry for each of its ``max_layers``.
 
@@ -118,53 +129,21 @@ class Trainer:
     stages: int | Sequence[int] | None = None
     replicas: int = 1
     wire: torch.dtype | None = None
+    store: Path | str = "host"
+    window: int | None = None
+    memory: str | int | None = None
+    activations: torch.dtype | None = None
+    recompute: bool = False
     growth: Growth | None = None
 
     def __post_init__(self) -> None:
-        if self.epochs is not None and self.epochs < 1:
-            raise InputError(f"epochs={self.epochs} came; expected at least 1, or None.")
-        if self.min_updates < 0:
-            raise InputError(f"min_updates={self.min_updates} came; expected 0 or more.")
-        if self.judge not in get_args(Judge):
-            raise InputError(f"judge={self.judge!r} came; expected any or full.")
-        if self.precision not in (None, torch.float32, torch.bfloat16):
-            raise InputError(
-                f"precision={self.precision} came; expected None or torch.bfloat16 (float16 would "
-                "need its losses scaled)."
-            )
-        if self.wire not in (None, torch.bfloat16):
-            raise InputError(f"wire={self.wire} came; expected None or torch.bfloat16.")
-        if self.schedule_every not in ("epoch", "step"):
-            raise InputError(
-                f"schedule_every={self.schedule_every!r} came; expected epoch or step."
-            )
-        for name in ("clip", "patience", "save_every", "replicas"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise InputError(f"{name}={value} came; expected a positive number or None.")
-        if self.growth is not None:
-            self._check_growing()
-
-    def _check_growing(self) -> None:
-        """Raise InputError for settings that only networks of a fixed depth can have."""
-        refused = {
-            "patience": (self.patience is not None, "Growth has a patience of its own"),
-            "replicas": (self.replicas > 1, "stages that change are not replicated"),
-            "stages": (
-                isinstance(self.stages, (list, tuple)),
-                "layers are divided anew whenever one is put on top; a number is taken",
-            ),
-        }
-        for name, (came, why) in refused.items():
-            if came:
-                value = getattr(self, name)
-                raise InputError(f"{name}={value} came with growth; {why}. Leave it out.")
+        check_settings(vars(self))
 
     def fit(
         self,
         net: Network,
-        train: BatchSource,
-        validation: BatchSource | None = None,
+        train: Data,
+        validation: Data | None = None,
         *,
         callbacks: Iterable[Callback] = (),
         checkpoints: Checkpoints | None = None,
@@ -176,7 +155,9 @@ class Trainer:
 
         Args:
             net: The network, on the device where it is to be trained.
-            train: The training batches.
+            train: The training batches: a source such as `Batches`; a DataLoader, a list or another
+                iterable of pairs or of dictionaries with ``labels`` (see `LoaderBatches`); or
+                arrays ``(x, y)``, taken 64 rows at a time. What cannot resume exactly says so.
             validation: Batches to choose the best epoch by; without them the last is kept.
             callbacks: Told about every batch and epoch.
             checkpoints: Where to save and to resume from; None saves nothing.
@@ -187,11 +168,17 @@ class Trainer:
             CheckpointError: A checkpoint cannot be written or read.
             KeyboardInterrupt: Ctrl-C or SIGTERM, after the batch is done and saved.
         """
-        _check_sources(train, validation)
+        train, validation = as_sources(train, validation, self.seed, saved=checkpoints is not None)
         if self.epochs is None:
-            whole = self._with_epochs(len(train))
+            epochs = enough_epochs(len(train))
+            # layers that come late need a rate too
+            falls = self.schedule is None and self.growth is None
+            rates = warm_cosine(epochs, len(train)) if falls else {}
+            whole = replace(self, epochs=epochs, **rates)
             return whole.fit(net, train, validation, callbacks=callbacks, checkpoints=checkpoints)
         name = chosen_executor(self.executor, device_of(net), self.stages)
+        if isinstance(net, StoredNetwork):
+            name = self._over_store(name)
         if name != "processes" and self.replicas > 1:
             raise InputError(
                 f"replicas={self.replicas} came with executor={name!r}; only the ranks of "
@@ -205,16 +192,50 @@ class Trainer:
             if name == "processes":
                 return self._fit_in_ranks(training, train, validation, callbacks)
             grows = self.growth is not None
-            make = functools.partial(make_executor, name, stages=self.stages, grows=grows)
+            make = functools.partial(
+                make_executor, name, stages=self.stages, grows=grows, offload=self._offloading(name)
+            )
             return training.run(train, validation, Callbacks(callbacks), make)
 
-    def _with_epochs(self, batches: int) -> Trainer:
-        """Return a trainer of enough epochs, with the schedule that belongs to them."""
-        epochs = enough_epochs(batches)
-        if self.schedule is not None or self.growth is not None:  # late layers need a rate too
-            return replace(self, epochs=epochs)
-        cosine = make_schedule("cosine", steps=epochs * batches, warmup=0.1)
-        return replace(self, epochs=epochs, schedule=cosine, schedule_every="step")
+    def memory_plan(self, net: Network, train: BatchSource) -> MemoryPlan:
+        """Return how the executor "offload" would train a network: measured, nothing is trained.
+
+        Args:
+            net: The network.
+            train: The training batches, of which the first is used.
+
+        Raises:
+            InputError: Not even one layer fits into ``memory``; it tells what would help.
+        """
+        with frozen(frozen_parts(net, self.freeze)):
+            stage = self._training(net, 1, [], None).reshaped(net.num_layers, frozen=0)
+            s, y = next(iter(train.epoch(0)))
+            job = Minibatch(0, to_device(s, stage.device), net.target.encode(y.to(stage.device)))
+            return self._offloading("offload").plan(net, stage, lambda: job)
+
+    def _over_store(self, name: str) -> str:
+        if self.growth is not None or (self.executor != "auto" and name != "offload"):
+            came = f"executor={name!r}" if self.growth is None else "growth"
+            raise InputError(
+                f"{came} came for a network whose layers lie in a store, one at a time in memory; "
+                "expected executor='offload' and a depth that stays as it is."
+            )
+        return "offload"
+
+    def sequential(self) -> Trainer:
+        """Return the trainer that does the same in one process, one layer after the other."""
+        one = Trainer(epochs=1)
+        names = ("stages", "replicas", "wire", *_OFFLOADING)
+        return replace(self, executor="sequential", **{name: getattr(one, name) for name in names})
+
+    def _offloading(self, executor: str) -> Offloading:
+        settings = Offloading(**{name: getattr(self, name) for name in _OFFLOADING})
+        if executor != "offload" and settings != Offloading():
+            raise InputError(
+                f"{settings} came with executor={executor!r}, which has all layers in memory; "
+                "leave them out, or use executor='offload'."
+            )
+        return settings
 
     def _training(
         self,
@@ -256,6 +277,7 @@ class Trainer:
         callbacks: Iterable[Callback],
     ) -> TrainingState:
         # here, because not every build of torch has torch.distributed
+        from associated_learning.pipeline.processes.agreement import agreed
         from associated_learning.pipeline.processes.executor import Crew, follow
         from associated_learning.pipeline.processes.placement import check_ranks, make_processes
         from associated_learning.pipeline.processes.rendezvous import joined, number_of_ranks
@@ -264,7 +286,7 @@ class Trainer:
         net, growth = training.net, self.growth
         most = len(net.blocks()) if growth is None else growth.max_layers
         check_ranks(number_of_ranks(), most, stages=self.stages, replicas=self.replicas)
-        with joined(self._same_in_all_ranks(net, train)) as ranks:
+        with joined(agreed(vars(self), net, len(train))) as ranks:
             if ranks.rank > 0:
                 outcome = follow(
                     ranks, net, training.reshaped, replicas=self.replicas, wire=self.wire
@@ -273,36 +295,3 @@ class Trainer:
             crew = Crew(ranks, replicas=self.replicas, device=device_of(net), wire=self.wire)
             make = functools.partial(make_processes, crew, stages=self.stages)
             return training.run(train, validation, Callbacks(callbacks), make)
-
-    def _same_in_all_ranks(self, net: Network, train: BatchSource) -> dict[str, str]:
-        """Return what all ranks must agree on, by name."""
-        values = {f.name: repr(getattr(self, f.name)) for f in fields(self)}
-        values = {name: _ADDRESS.sub("", value) for name, value in values.items()}
-        shapes = [f"{key} {list(value.shape)}" for key, value in net.state_dict().items()]
-        return {**values, "network": "; ".join(shapes), "batches of an epoch": str(len(train))}
-
-
-def enough_epochs(batches: int, *, epochs: int = EPOCHS, updates: int = UPDATES) -> int:
-    """Return how many epochs to train: ``epochs``, or more if they made too few updates.
-
-    Args:
-        batches: Number of batches of an epoch.
-        epochs: Number of epochs where they are enough.
-        updates: Least number of updates.
-
-    Example:
-        >>> enough_epochs(4), enough_epochs(500)
-        (250, 20)
-    """
-    return max(epochs, math.ceil(updates / batches))
-
-
-def _check_sources(train: BatchSource, validation: BatchSource | None) -> None:
-    for source in (train, validation):
-        if source is not None and not hasattr(source, "epoch"):
-            raise InputError(
-                f"batches of type {type(source).__name__} came; expected a source with "
-                "epoch(number, start): wrap a DataLoader or a list of pairs in LoaderBatches."
-            )
-    if len(train) == 0:
-        raise InputError("the training data hold no batch; expected at least one sample.")

@@ -125,7 +125,7 @@ def verify_pipeline(
         once.fit(copy.deepcopy(net), some, checkpoints=Checkpoints(piped))
         if not piped.exists():
             return None  # the checkpoint is where rank 0 is
-        simple = replace(once, executor="sequential", stages=None, replicas=1, wire=None)
+        simple = once.sequential()
         simple.fit(copy.deepcopy(net), some, checkpoints=Checkpoints(alone))
         first, second = _digests(alone), _digests(piped)
     names = sorted({*first, *second}, key=lambda name: (name.split("-")[0], len(name), name))

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -15,12 +15,13 @@ from typing import NamedTuple
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-__all__ = ["keep_freed_memory", "peak_memory"]
+__all__ = ["keep_freed_memory", "peak_memory", "return_freed_memory"]
 
 # From glibc's malloc.h; 32 MiB is the largest that glibc takes for the second. One arena, because
 # an arena of another thread than the main one gives its memory back whatever the threshold.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-_OPTIONS = {_M_TRIM_THRESHOLD: 2**31 - 1, _M_MMAP_THRESHOLD: 2**25, _M_ARENA_MAX: 1}
+_KEEP = {_M_TRIM_THRESHOLD: 2**31 - 1, _M_MMAP_THRESHOLD: 2**25, _M_ARENA_MAX: 1}
+_RETURN = {_M_TRIM_THRESHOLD: 2**17, _M_MMAP_THRESHOLD: 2**18, _M_ARENA_MAX: 1}
 
 _CPU = 0  # the number of the CPU among torch's device types
 
@@ -63,10 +64,27 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether the allocator took it; False where it is not glibc's.
     """
+    return _told_to_allocator(_KEEP)
+
+
+def return_freed_memory() -> bool:
+    """Let this process give freed memory back at once, on Linux with glibc.
+
+    By default glibc raises the size from which on memory is given back whenever such a block is
+    freed, up to 32 MiB; below it, holes between blocks stay with the process. Where layers come
+    and go and a limit is near (the executor "offload"), those holes are what it breaks at.
+
+    Returns:
+        Whether the allocator took it; False where it is not glibc's.
+    """
+    return _told_to_allocator(_RETURN)
+
+
+def _told_to_allocator(options: Mapping[int, int]) -> bool:
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and all(mallopt(*o) for o in _OPTIONS.items())
+    return mallopt is not None and all(mallopt(*o) for o in options.items())
 
 
 def _peak_on_cuda(function: Callable[[], object], device: torch.device) -> int:

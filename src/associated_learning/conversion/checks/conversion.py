@@ -29,16 +29,22 @@ def check_level(level: Level) -> None:
 
 
 def check_conversion(
-    subject: Subject, inputs: Mapping[str, Tensor], level: Level, branches: tuple[str, ...]
+    subject: Subject,
+    inputs: Mapping[str, Tensor],
+    level: Level,
+    branches: tuple[str, ...],
+    shorter: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Raise ConversionError if the layers do not compute and learn what the model does.
 
     Args:
         subject: Model and layers.
         inputs: The example.
-        level: "quick" changes two samples and compares gradients in training mode alone, on two
-            samples and without those of large parameters; "full" leaves nothing out.
+        level: "quick" takes two samples, changes one of them, and compares gradients in training
+            mode alone, on half the positions where the model takes so few, and without those of
+            large parameters; "full" leaves nothing out.
         branches: Modules that are known to do something else in training mode.
+        shorter: The example with fewer positions; None if the model takes no other number.
     """
     if any(value.is_meta for value in inputs.values()):
         return
@@ -48,7 +54,9 @@ def check_conversion(
     found = check_holdings(subject)
     few = subject.arguments.fewer(inputs, 2)
     if not subject.arguments.linked:
-        found += check_rows(subject, few, (0, 1))
+        found += check_rows(subject, few, (0,), in_other_order=False)
+    if shorter is not None:
+        few = subject.arguments.fewer(shorter, 2)
     found += _learning(subject, few, branches, _LARGE)[:1]
     raise_broken(found)
 

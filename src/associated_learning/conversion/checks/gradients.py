@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 
 from associated_learning.conversion.checks.check import Check
@@ -49,7 +49,7 @@ def check_gradients(
             subject.restart()
             features = subject.features(inputs, in_training=in_training)
             direction = torch.randn_like(features)
-            wanted = _gradients(features, direction, parameters)
+            wanted = _gradients(features, direction, parameters, subject.model)
         except Exception:  # whatever the model's own forward raises in this mode, on this batch
             return []
         subject.restart()
@@ -57,22 +57,41 @@ def check_gradients(
             found = subject.streams(inputs)[-1].values
             if not _alike(found, features):
                 return [_other_values(claim, found, features, in_training)]
-            got = _gradients(found, direction, parameters)
+            got = _gradients(found, direction, parameters, subject.model)
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
             return [_failed(claim, str(error), in_training)]
     return [_judged(subject, claim, wanted, got, parameters)]
 
 
 def _gradients(
-    features: Tensor, direction: Tensor, parameters: Mapping[str, Parameter]
+    features: Tensor, direction: Tensor, parameters: Mapping[str, Parameter], model: nn.Module
 ) -> _Gradients:
     """Return the gradients of ``<features, direction>``; all None, if nothing asks for one."""
     if not features.requires_grad or not parameters:
         return dict.fromkeys(parameters)
-    found = torch.autograd.grad(
-        features, list(parameters.values()), direction, allow_unused=True, retain_graph=True
-    )
+    loss = (features * direction).real.sum()
+    own = list(parameters.values())
+    try:
+        found = torch.autograd.grad(loss, own, allow_unused=True, retain_graph=True)
+    except RuntimeError as error:
+        if "use_reentrant" not in str(error):  # checkpoints of that kind want .backward() alone
+            raise
+        return dict(zip(parameters, _accumulated(loss, own, model), strict=True))
     return dict(zip(parameters, found, strict=True))
+
+
+def _accumulated(
+    loss: Tensor, parameters: list[Parameter], model: nn.Module
+) -> list[Tensor | None]:
+    """Return gradients as ``backward`` leaves them; those of the model stay as they were."""
+    kept = [(parameter, parameter.grad) for parameter in model.parameters()]
+    try:
+        model.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return [parameter.grad for parameter in parameters]
+    finally:
+        for parameter, gradient in kept:
+            parameter.grad = gradient
 
 
 def _alike(found: Tensor, expected: Tensor) -> bool:

@@ -19,7 +19,9 @@ from associated_learning.conversion.slicing.slice import Slice, Stream
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.record import record
 from associated_learning.conversion.tracing.resizing import attributes_kept
+from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import training
+from associated_learning.tensors.randomness.generators import shared_generators
 
 __all__ = ["KEEP_WHOLE", "Subject"]
 
@@ -120,10 +122,11 @@ class Subject(NamedTuple):
 
     def restart(self) -> None:
         """Begin with the same random numbers again, within `mode`."""
-        torch.manual_seed(0)
+        _seed(0, device_of(self.model))
         random.seed(0)
 
     def _keyed(self) -> list[Any]:
+        device = device_of(self.model)
         slices = [encoder for encoder in self.encoders if isinstance(encoder, Slice)]
         called = {
             id(module): (path, module)
@@ -132,7 +135,7 @@ class Subject(NamedTuple):
             for module in encoder.get_submodule(path).modules()
         }
         return [
-            module.register_forward_pre_hook(_Reseeding(f"{path}.{number}"))
+            module.register_forward_pre_hook(_Reseeding(f"{path}.{number}", device))
             for number, (path, module) in enumerate(called.values())
             if not isinstance(module, torch.jit.ScriptModule)
         ]
@@ -142,11 +145,17 @@ def _called(program: LayerProgram) -> list[str]:
     return [step.target for step in program.steps if isinstance(step.target, str)]
 
 
+def _seed(seed: int, device: torch.device) -> None:
+    """Seed the generators themselves: ``torch.manual_seed`` takes longer than a small layer."""
+    for generator in shared_generators(device):
+        generator.manual_seed(seed)
+
+
 class _Reseeding:
     """A hook that begins a module's random numbers anew at each of its calls."""
 
-    def __init__(self, path: str) -> None:
-        self.seed = zlib.crc32(path.encode())
+    def __init__(self, path: str, device: torch.device) -> None:
+        self.seed, self.device = zlib.crc32(path.encode()), device
 
     def __call__(self, module: nn.Module, args: Any) -> None:
-        torch.manual_seed(self.seed)
+        _seed(self.seed, self.device)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
-from associated_learning.conversion.tracing.call import Call
+from associated_learning.conversion.tracing.call import Call, Recording
 from associated_learning.conversion.tracing.flow import Flow
+from associated_learning.conversion.tracing.guards import expect
+from associated_learning.conversion.tracing.record import record
+from associated_learning.conversion.tracing.sizes import Arithmetic, Content
 from associated_learning.errors import Fault
 
 __all__ = ["Unrepeatable", "unrepeatable"]
+
+_SEEDS = 6  # runs that show whether a forward draws which way it takes
 
 
 class Unrepeatable(NamedTuple):
@@ -30,7 +35,7 @@ def unrepeatable(flow: Flow) -> dict[int, list[Unrepeatable]]:
     """Return what the forwards of a run do that cannot be repeated, by the id of their calls."""
     found: dict[int, list[Unrepeatable]] = {}
     for call in flow.recording.root.walk():
-        reasons = [*_assigned(flow, call), *_unlike_data(flow, call)]
+        reasons = [*_assigned(flow, call), *_unlike_data(flow, call), *_drawn(flow, call)]
         if reasons:
             found[id(call)] = reasons
     for difference in flow.differences:
@@ -55,6 +60,46 @@ def _assigned(flow: Flow, call: Call) -> Iterator[Unrepeatable]:
             "Cut so that this module is in one layer as a whole, or pass the value on.",
         )
         yield Unrepeatable(call.begin, False, fault)
+
+
+def _drawn(flow: Flow, call: Call) -> Iterator[Unrepeatable]:
+    """Yield the branches that evaluation takes at random; what training draws is tried there."""
+    for child in call.children:
+        goes_by = _read(child.args[1]) if child.target is expect else ()
+        if flow.recording.in_training or not any(map(flow.draws, goes_by)):
+            continue
+        if _takes_other_ways(flow.recording):
+            fault = Fault(
+                call.place,
+                "its forward draws at random which way it takes, in evaluation mode, too",
+                "Cut so that this module is in one layer as a whole, or turn that off there "
+                "(layer dropout of 0).",
+            )
+            yield Unrepeatable(child.begin, False, fault)
+
+
+def _takes_other_ways(recording: Recording) -> bool:
+    """Whether other random numbers let a run go another way: a probability of 0 does not."""
+    root = recording.root
+    runs = (
+        record(recording.model, root.args, root.kwargs, recording.inputs, seed=seed)
+        for seed in range(1, _SEEDS)
+    )
+    return any(_outcomes(run.root) != _outcomes(root) for run in runs)
+
+
+def _outcomes(root: Call) -> list[str]:
+    return [str(call.args[2]) for call in root.walk() if call.target is expect]
+
+
+def _read(operands: Iterable[Any]) -> Iterator[Call]:
+    """Yield the calls that made Python values of tensors, of which operands were computed."""
+    for operand in operands:
+        origin = getattr(operand, "origin", operand)
+        if isinstance(origin, Content):
+            yield origin.call
+        elif isinstance(origin, Arithmetic):
+            yield from _read(origin.operands)
 
 
 def _unlike_data(flow: Flow, call: Call) -> Iterator[Unrepeatable]:

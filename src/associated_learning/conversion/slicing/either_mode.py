@@ -80,15 +80,29 @@ def training_programs(
         other = [_in_training(own, seed) for seed in range(1, _SEEDS)]
         draws = any(_differs(run.root, again.root, times) for again in other)
         return _like_evaluation(place, _DRAWN if draws else _first_line(error))
+    unkept = _uncheckpointed(run, found.script)
     if found.script.steps == script.steps:
-        return _like_evaluation()
+        return _like_evaluation()._replace(notes=unkept)
     for seed in range(1, _SEEDS):
         if not _takes_the_same_way(found, _in_training(own, seed), (script, cuts, arguments, head)):
             return _like_evaluation(place, _DRAWN)
     programs = make_programs(found.script, found.cuts, arguments)
     note = f"in training, the forward of {place} takes another way, and the layers take it too"
     features = found.cuts[-1].s.tensor
-    return TrainingPrograms(programs, found.script.constants, (note,), features)
+    return TrainingPrograms(programs, found.script.constants, (note, *unkept), features)
+
+
+def _uncheckpointed(run: Recording, script: Script) -> tuple[str, ...]:
+    """Return a note if forwards that are taken apart compute parts anew in the backward pass."""
+    places = [
+        call.place for call in run.root.walk() if call.checkpoints and id(call) in script.open
+    ]
+    if not places:
+        return ()
+    return (
+        f"the checkpoints of {places[0]} are left out: its layers keep what they compute for the "
+        "backward pass, which needs more memory and no second forward pass",
+    )
 
 
 def _takes_the_same_way(found: _Found, run: Recording, how: Any) -> bool:

@@ -188,14 +188,15 @@ class Script:
         return Attribute(path)
 
     def _numbers_returned(self) -> dict[int, Result]:
-        """Return the traced numbers that whole modules return, by id."""
-        return {
-            id(leaf): Result(number, None if call.output is leaf else position)
-            for number, call in enumerate(self.calls)
-            if call.module is not None
-            for position, leaf in enumerate(leaves(call.output))
-            if is_traced(leaf)
-        }
+        """Return the traced numbers that whole modules make and return, by id."""
+        found: dict[int, Result] = {}
+        for number, call in enumerate(self.calls):
+            given = {id(leaf) for leaf in leaves((call.args, call.kwargs))}
+            for position, leaf in enumerate(leaves(call.output) if call.module is not None else ()):
+                if is_traced(leaf) and id(leaf) not in given:
+                    place = None if call.output is leaf else position
+                    found.setdefault(id(leaf), Result(number, place))
+        return found
 
     def _number(self, value: TracedInt | TracedFloat) -> Any:
         """Return a number as a reference to what it was computed from."""

@@ -28,6 +28,7 @@ class Call:
         mutated: Tensors whose content it changed.
         reads_data: Whether it made a Python value of a tensor's content.
         sealed: Whether nothing was recorded inside, because it is never cut.
+        checkpoints: Whether its forward computes a part anew in the backward pass.
         opaque: Whether it is a function that makes masks or the like: no activation comes out.
         seconds: Time of a call without recorded calls inside.
         flops: Floating-point operations of such a call, if they were counted.
@@ -45,6 +46,7 @@ class Call:
     mutated: list[Tensor] = field(default_factory=list)
     reads_data: bool = False
     sealed: bool = False
+    checkpoints: bool = False
     opaque: bool = False
     seconds: float = 0.0
     flops: int = 0

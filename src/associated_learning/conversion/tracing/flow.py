@@ -23,6 +23,10 @@ _LIKE = {
     "new_ones", "new_zeros", "new_full", "new_empty", "ones_like", "zeros_like", "full_like",
     "empty_like", "rand_like", "randn_like",
 }  # fmt: skip
+_DRAWS = {
+    "rand", "randn", "randint", "randperm", "rand_like", "randn_like", "bernoulli", "bernoulli_",
+    "uniform_", "normal", "normal_", "random_", "exponential_", "multinomial",
+}  # fmt: skip
 _AS = {"type_as", "view_as", "expand_as", "reshape_as"}
 
 
@@ -91,6 +95,7 @@ class Flow:
         self.names: dict[int, str] = {}
         self._sources: dict[int, int] = {}
         self._written: dict[int, int] = {}
+        self._drawn: set[int] = set()
         self._handed: list[tuple[Value, Value, Call]] = []
         for name, parameter in recording.model.named_parameters():
             self._add_state(name, parameter, 2 << len(self.state))
@@ -106,6 +111,22 @@ class Flow:
         for alias, source, call in reversed(self._handed):
             if alias.uses:  # an output that nothing takes up is no use of what it is an alias of
                 bisect.insort(source.uses, Use(call.end, call), key=lambda use: use.time)
+        self._forget_idle(recording.root)
+
+    def _forget_idle(self, call: Call) -> None:
+        """Forget the uses by calls whose results nothing takes: a tied head beside the answer."""
+        for child in reversed(call.children):
+            self._forget_idle(child)
+        made = [leaf for leaf in leaves(call.output) if isinstance(leaf, Tensor)]
+        if call.children or call.mutated or call.reads_data or not made:
+            return
+        found = [value for value in map(self._value, made) if value is not None]
+        if any(value.maker is not call or value.uses for value in found):
+            return
+        for tensor in self._taken(call):
+            taken = self._value(tensor)
+            if taken is not None:
+                taken.uses = [use for use in taken.uses if use.call is not call]
 
     @cached_property
     def updated(self) -> set[int]:
@@ -154,6 +175,9 @@ class Flow:
         found = [self._use(tensor, call.begin, call) for tensor in self._taken(call)]
         sources = functools.reduce(operator.or_, found[: _read_for_content(call)], 0)
         self._sources[id(call)] = sources
+        if getattr(call.target, "__name__", "") in _DRAWS or self.draws(call):
+            made = [leaf for leaf in leaves(call.output) if isinstance(leaf, Tensor)]
+            self._drawn |= {_memory(tensor) for tensor in (*made, *call.mutated)}
         for tensor in call.mutated:  # all that lies in the same memory has changed: views, buffers
             key = _memory(tensor)
             self._written[key] = self._written.get(key, 0) | sources
@@ -185,6 +209,10 @@ class Flow:
     def reads_data(self, call: Call) -> bool:
         """Whether a call made a Python value of what depends on the data or on parameters."""
         return call.reads_data and bool(self._sources[id(call)])
+
+    def draws(self, call: Call) -> bool:
+        """Whether a call takes what was drawn at random, or what was made of it."""
+        return bool(self._drawn) and any(_memory(t) in self._drawn for t in call.tensors())
 
     def live(self, time: int, until: int) -> list[Value]:
         """Return what was made before a time and is used from it on, before ``until``."""

@@ -45,8 +45,9 @@ def expect(function: Callable[..., Any], operands: Sequence[Any], outcome: Any, 
             f"{place} was taken apart, and its forward goes by {written}, "
             f"which is {value!r} for this batch and was {outcome!r} for the example: the layers "
             "would go the example's way. Pass batches like the example, or convert again with an "
-            "example like this batch, or with cuts (at=...) that leave this module whole, or move "
-            "that part into a function marked with al.opaque.",
+            "example like this batch (and samples=None, to look at all of it), or with cuts (at=) "
+            "that leave this module whole, or move that part into a function marked with "
+            "al.opaque.",
             f"where {written} is {outcome!r} in {place}, and not {value!r}",
         )
 

@@ -106,6 +106,7 @@ def _keeps(
     answer: Callable[[Mapping[str, Tensor]], Tensor | None],
 ) -> bool | None:
     """Return whether a mask is true at real positions; None if the model does not show it."""
+    inputs = arguments.fewer(inputs, 2)  # which are enough to tell, and take less time
     mask = inputs[name].bool()
     if bool(mask.all()) or not bool(mask.any()):
         mask = mask.clone()

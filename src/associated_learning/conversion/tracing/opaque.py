@@ -12,7 +12,14 @@ import torch
 from torch import nn
 from torch.nn.utils import rnn
 
-__all__ = ["namespaces", "opaque", "opaque_functions", "warning_methods", "whole_functions"]
+__all__ = [
+    "is_atomic",
+    "namespaces",
+    "opaque",
+    "opaque_functions",
+    "warning_methods",
+    "whole_functions",
+]
 
 _MARK = "_associated_learning_opaque"
 # They look at the content of the mask (is anything padded at all?), which a recording of what
@@ -100,3 +107,18 @@ def _is_opaque(value: Any) -> bool:
         return False
     marked = getattr(value, "__dict__", {}).get(_MARK, False)
     return bool(marked) or getattr(value, "__module__", None) in _MODULES
+
+
+_CONTAINERS = (
+    nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.TransformerEncoder, nn.TransformerDecoder,
+    nn.Transformer,
+)  # fmt: skip
+
+
+def is_atomic(module: nn.Module) -> bool:
+    """Whether a module is never looked into: torch's own, scripted and compiled ones."""
+    if isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
+        return True
+    if module._compiled_call_impl is not None:
+        return True
+    return type(module).__module__.startswith("torch.nn.") and not isinstance(module, _CONTAINERS)

@@ -14,6 +14,7 @@ from unittest import mock
 import numpy as np
 from torch import Tensor, nn
 from torch.autograd.function import Function
+from torch.utils import checkpoint
 
 from associated_learning.conversion.tracing.opaque import (
     namespaces,
@@ -25,6 +26,7 @@ from associated_learning.conversion.tracing.sizes import followed, is_traced
 
 __all__ = ["Listener", "listening"]
 
+_CHECKPOINT = "_checkpoint_without_reentrant_generator"
 _BUILTINS = ("min", "max", "sum", "divmod")
 _MATH = ("sqrt", "log", "log2", "log10", "exp", "pow", "gcd", "prod", "isqrt", "fsum", "sin", "cos")
 _NUMPY = ("sqrt", "log", "log2", "exp", "ceil", "floor", "prod", "power", "maximum", "minimum")
@@ -44,6 +46,9 @@ class Listener(Protocol):
     def applied(self, original: Callable[..., Any], kind: type, args: Any, kwargs: Any) -> Any:
         """Apply an autograd function, and write it down as one call."""
 
+    def checkpointed(self) -> None:
+        """Note that the forward which runs checkpoints a part of it."""
+
 
 @contextmanager
 def listening(listener: Listener, model: nn.Module) -> Iterator[None]:
@@ -57,6 +62,8 @@ def listening(listener: Listener, model: nn.Module) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(mock.patch.object(nn.Module, "__call__", call))
         stack.enter_context(_applied(listener))
+        name, function = _CHECKPOINT, getattr(checkpoint, _CHECKPOINT)
+        stack.enter_context(_replaced(vars(checkpoint), name, _telling(listener, function)))
         for namespace, name, function in opaque_functions(seen):
             stack.enter_context(
                 _replaced(namespace, name, listener.function(function, opaque=True))
@@ -78,6 +85,16 @@ def listening(listener: Listener, model: nn.Module) -> Iterator[None]:
         for kind, method in warning_methods(model):
             stack.enter_context(mock.patch.object(kind, method))
         yield
+
+
+def _telling(listener: Listener, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that tells of a checkpoint without ``use_reentrant`` before it makes it."""
+
+    def make(*args: Any, **kwargs: Any) -> Any:
+        listener.checkpointed()
+        return function(*args, **kwargs)
+
+    return make
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from associated_learning.conversion.tracing.functions import (
     traced_size,
 )
 from associated_learning.conversion.tracing.guards import expect, unchanged
+from associated_learning.conversion.tracing.opaque import is_atomic
 from associated_learning.conversion.tracing.patches import listening
 from associated_learning.conversion.tracing.sizes import Content, guard, guarded_by
 from associated_learning.tensors.modes import evaluating, training
@@ -94,12 +95,6 @@ class _Everything(nullcontext[None]):
     parents = ("Global",)
 
 
-_CONTAINERS = (
-    nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.TransformerEncoder, nn.TransformerDecoder,
-    nn.Transformer,
-)  # fmt: skip
-
-
 class _Recorder(TorchFunctionMode):
     """Sees every torch function, and, through patches, every module and opaque function."""
 
@@ -121,7 +116,7 @@ class _Recorder(TorchFunctionMode):
         if path is None or self.is_sealed:
             return original(module, *args, **kwargs)
         call = self.open(module, path, args, kwargs)
-        call.sealed = _is_atomic(module)
+        call.sealed = is_atomic(module)
         return self.run(call, lambda: original(module, *args, **kwargs))
 
     def function(self, function: Callable[..., Any], *, opaque: bool) -> Callable[..., Any]:
@@ -141,10 +136,16 @@ class _Recorder(TorchFunctionMode):
         if self.is_sealed:
             return original(kind, *args, **kwargs)
         if kind is CheckpointFunction:  # the function it runs is looked into as without it
+            self.checkpointed()
             return args[0](*args[2:])
         call = self.open(kind.apply, "", args, kwargs)  # type: ignore[attr-defined]
         call.sealed = True
         return self.run(call, lambda: original(kind, *args, **kwargs))
+
+    def checkpointed(self) -> None:
+        """Note that the forward which runs checkpoints a part of it."""
+        if not self.is_sealed:
+            self.stack[-1].checkpoints = True
 
     @property
     def is_sealed(self) -> bool:
@@ -274,15 +275,6 @@ def _assigned(model: nn.Module, before: dict[int, dict[str, int]]) -> dict[int, 
         for name, value in attributes.items()
         if before.get(key, {}).get(name) != value
     }
-
-
-def _is_atomic(module: nn.Module) -> bool:
-    """Whether a module is never looked into: torch's own, scripted and compiled ones."""
-    if isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
-        return True
-    if module._compiled_call_impl is not None:
-        return True
-    return type(module).__module__.startswith("torch.nn.") and not isinstance(module, _CONTAINERS)
 
 
 def _versions(tensors: Iterable[Tensor]) -> list[tuple[Tensor, int]]:

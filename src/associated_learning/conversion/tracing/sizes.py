@@ -7,6 +7,7 @@ import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -152,12 +153,23 @@ def followed(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*operands)
         if not all(isinstance(number, (int, float)) for number in numbers):
             return function(*operands)
-        value = function(*map(_plain, numbers))
+        applied = function if len(operands) > 1 or numbers is not parts else _OfAll(function)
+        value = applied(*map(_plain, numbers))
         if isinstance(value, bool):
-            return guard(function, tuple(numbers), value)
-        return traced(value, Arithmetic(function, tuple(numbers)))
+            return guard(applied, tuple(numbers), value)
+        return traced(value, Arithmetic(applied, tuple(numbers)))
 
     return call
+
+
+@dataclass(frozen=True)
+class _OfAll:
+    """A function of several numbers at once: ``math.prod((2, 3))`` takes no ``(2, 3)`` apart."""
+
+    function: Callable[..., Any]
+
+    def __call__(self, *numbers: Any) -> Any:
+        return self.function(numbers)
 
 
 def _arithmetic(function: Callable[..., Any], swapped: bool = False) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ import importlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +50,7 @@ def export_onnx(
     *,
     any_length: bool = True,
     tolerance: float = 1e-5,
+    metadata: Mapping[str, str] | None = None,
 ) -> OnnxFile:
     """Export the first layers to ONNX, and check the file against them.
 
@@ -60,6 +61,7 @@ def export_onnx(
         depth: 1 to `Network.num_layers`; all layers by default.
         any_length: Whether token sequences may be of another length than those of ``x``.
         tolerance: Largest difference from the network; relative where outputs are above 1.
+        metadata: Texts by name that the file is to hold (``metadata_props`` of ONNX).
 
     Raises:
         InputError: The extra "export" is not installed, the layers cannot be exported, or the
@@ -83,6 +85,7 @@ def export_onnx(
             external_data=False,
             custom_translation_table={OPERATION: _lstm},
         )
+        _keep_metadata(temporary, metadata or {})
         error = _largest_error(net, x, temporary, depth, takes_any_length(program))
         if not error <= tolerance:  # NaN is not either
             raise InputError(
@@ -91,6 +94,15 @@ def export_onnx(
                 "is no matter."
             )
     return OnnxFile(path, names, error)
+
+
+def _keep_metadata(path: Path, metadata: Mapping[str, str]) -> None:
+    with needs_extra("export", "an ONNX file"):
+        import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.save(model, path)
 
 
 def _largest_error(net: Network, x: Any, path: Path, depth: int | None, any_length: bool) -> float:

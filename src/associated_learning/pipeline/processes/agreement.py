@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from torch import nn
 from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]
 
 from associated_learning.errors import InputError, PipelineError
 
-__all__ = ["agree", "differences"]
+__all__ = ["agree", "agreed", "differences"]
 
 _POLL = 0.02  # seconds
 _SHOWN = 300  # characters of a value in a message
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # in the names of functions, other in every process
+
+
+def agreed(settings: Mapping[str, Any], net: nn.Module, batches: int) -> dict[str, str]:
+    """Return what all ranks of a training must agree on, by name.
+
+    Args:
+        settings: Those of the trainer.
+        net: The network; the shapes of its tensors count.
+        batches: Number of batches of an epoch.
+    """
+    values = {name: _ADDRESS.sub("", repr(value)) for name, value in settings.items()}
+    shapes = [f"{key} {list(value.shape)}" for key, value in net.state_dict().items()]
+    return {**values, "network": "; ".join(shapes), "batches of an epoch": str(batches)}
 
 
 def agree(

@@ -21,12 +21,13 @@ from associated_learning.inference.exits.policy import ExitPolicy
 from associated_learning.inference.exits.record import ExitRecord, record_exits
 from associated_learning.network import ALNetwork
 from associated_learning.runs.inputs import evaluation_batches
-from associated_learning.runs.run import OpenRun
+from associated_learning.runs.opened import OpenRun
 from associated_learning.state.files import read_json, write_json
 
 __all__ = [
     "RecordedSplit",
     "al_network",
+    "has_policy",
     "parsed_goal",
     "read_policy",
     "recorded",
@@ -104,12 +105,16 @@ def write_policy(folder: Path, tuned: Tuned) -> None:
     write_json(folder / "exits.json", tuned.policy.to_json())
 
 
+def has_policy(folder: Path) -> bool:
+    """Whether a run has an exit policy, which `read_policy` reads."""
+    return (folder / "exits.json").exists()
+
+
 def read_policy(folder: Path) -> ExitPolicy:
     """Read the policy of a run. Raises InputError if it has none."""
-    path = folder / "exits.json"
-    if not path.exists():
+    if not has_policy(folder):
         raise InputError(
             f"{folder} has no exit policy yet; choose its thresholds first: "
             f"al evaluate {folder} --exits"
         )
-    return ExitPolicy.from_json(read_json(path))
+    return ExitPolicy.from_json(read_json(folder / "exits.json"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+from associated_learning.errors import InputError
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.defaults import restored
 from associated_learning.runs.printable import markdown
@@ -15,8 +17,7 @@ __all__ = ["card_text", "figures_of"]
 
 _HEAD = """---
 library_name: associated-learning
-license: mit
-pipeline_tag: {task}
+{licence}pipeline_tag: {task}
 tags: [associated-learning, local-learning, model_hub_mixin, pytorch_model_hub_mixin]
 metrics: [accuracy]
 ---
@@ -88,7 +89,11 @@ def figures_of(result: RunResult | None, depth: int) -> dict[str, Any]:
 
 
 def card_text(
-    described: dict[str, Any], depth: int, parameters: int, figures: dict[str, Any]
+    described: dict[str, Any],
+    depth: int,
+    parameters: int,
+    figures: dict[str, Any],
+    licence: str | None = None,
 ) -> str:
     """Return the card as Markdown, with the metadata block of the Hugging Face hub.
 
@@ -97,6 +102,11 @@ def card_text(
         depth: Number of layers that the model has.
         parameters: Number of its parameters.
         figures: See `figures_of`.
+        licence: Under which the weights are given away, such as "apache-2.0"; None names none,
+            since that of this library's code says nothing of them.
+
+    Raises:
+        InputError: The licence is no identifier.
     """
     settings = {k: v for k, v in described["config"].items() if v is not None}
     config = restored(described["config"])
@@ -105,7 +115,8 @@ def card_text(
     changed = {k: v for k, v in settings.items() if v != default[k] and k != "data_root"}
     rows = "\n".join(f"| {markdown(k)} | {markdown(v)} |" for k, v in figures.items())
     prefix = f"the first {depth} layer{'s' * (depth > 1)} with their exit, a model of its own"
-    return _HEAD.format(task=_TASKS.get(kind, "tabular-classification")) + _TEXT.format(
+    head = _HEAD.format(task=_TASKS.get(kind, "tabular-classification"), licence=_line(licence))
+    return head + _TEXT.format(
         title=f"{markdown(config.model_name)} on {data}, depth {depth}",
         method=_METHODS[config.method],
         what=prefix if config.method == "al" else "the whole network",
@@ -124,3 +135,15 @@ def _in_a_block(settings: dict[str, Any]) -> str:
     """Return JSON that does not end the block of code that it stands in."""
     text = json.dumps(settings, indent=1)
     return text.replace("`", "\\u0060").replace("<", "\\u003c")
+
+
+def _line(licence: str | None) -> str:
+    """Return the line of the metadata that names a licence."""
+    if licence is None:
+        return ""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", licence):
+        raise InputError(
+            f"license {licence!r} came; expected an identifier as the Hugging Face hub has them, "
+            "such as apache-2.0, cc-by-4.0 or other."
+        )
+    return f"license: {licence.lower()}\n"

@@ -16,12 +16,20 @@ from associated_learning.network import Network
 from associated_learning.runs.al_options import al_options
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.hub.config import config_from_json, config_to_json
+from associated_learning.runs.hub.hollow_model import hollow_model
 from associated_learning.runs.hub.model import find_model, fresh_model
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.targets import Target
 from associated_learning.tensors.randomness.keyed import seeded
 
-__all__ = ["Backbone", "build_converted", "cut_names", "find_backbone"]
+__all__ = [
+    "Backbone",
+    "build_converted",
+    "convert_model",
+    "cut_names",
+    "find_backbone",
+    "needs_store",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +59,11 @@ def find_backbone(config: ResolvedConfig, spec: InputSpec, example: Any) -> Back
         ConversionError: It cannot be cut as asked; holds all reasons.
     """
     fitted = find_model(config.model).fitted(spec)
-    with seeded(config.seed, "weights"):
-        model = fresh_model(fitted)
+    if needs_store(config):
+        model = hollow_model(fitted)
+    else:
+        with seeded(config.seed, "weights"):
+            model = fresh_model(fitted)
     at = cut_names(config.at, config.num_layers)
     found = plan(model, example, at=at, balance=config.balance, head=None)
     cuts = tuple(layer.begins for layer in found.layers[1:])
@@ -77,7 +88,15 @@ def build_converted(
     """
     fitted = config_from_json(backbone.config)
     model = find_model(config.model).load(fitted) if pretrained else fresh_model(fitted)
-    net = convert(
+    net = convert_model(model, config, spec, backbone, target)
+    return net if config.method == "al" else _end_to_end(net, target)
+
+
+def convert_model(
+    model: nn.Module, config: ResolvedConfig, spec: InputSpec, backbone: Backbone, target: Target
+) -> ConvertedNetwork:
+    """Return the AL form of a model by the settings of a run; see `build_converted`."""
+    return convert(
         model,
         spec.example(),
         target=target,
@@ -86,7 +105,6 @@ def build_converted(
         head=None,
         options=al_options(config),
     )
-    return net if config.method == "al" else _end_to_end(net, target)
 
 
 def _end_to_end(net: ConvertedNetwork, target: Target) -> BPNetwork:
@@ -118,3 +136,9 @@ def cut_names(at: str | None, num_layers: int | None) -> Sequence[str] | int | L
     if at == "auto":
         return "auto"
     return int(at) if at.isdecimal() else [name.strip() for name in at.split(",") if name.strip()]
+
+
+def needs_store(config: ResolvedConfig) -> bool:
+    """Return whether a run's model goes from its files to a store without being in memory."""
+    offloaded = config.executor == "offload" and config.store != "host"
+    return config.family == "hf" and config.method == "al" and offloaded

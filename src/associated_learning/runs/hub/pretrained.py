@@ -26,8 +26,8 @@ from associated_learning.runs.hub.exported import (
     read_exported,
     write_exported_config,
 )
+from associated_learning.runs.opened import open_run
 from associated_learning.runs.result import read_result
-from associated_learning.runs.run import open_run
 from associated_learning.state.files import read_json
 from associated_learning.targets import Prediction
 from associated_learning.tensors.devices import device_of
@@ -161,10 +161,18 @@ class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unu
             x = to_device(self.preprocessor(inputs), device_of(self))
             return self.target.predict(self(x))
 
-    def generate_model_card(self, *_: Any, **__: Any) -> ModelCard:
-        """Return the card that `save_pretrained` writes."""
+    def generate_model_card(self, *_: Any, license: str | None = None, **__: Any) -> ModelCard:
+        """Return the card that `save_pretrained` writes.
+
+        Args:
+            license: Its identifier on the hub; none is named unless it is given, as by
+                ``save_pretrained(folder, model_card_kwargs={"license": "apache-2.0"})``.
+
+        Raises:
+            InputError: The licence is no identifier.
+        """
         parameters = sum(parameter.numel() for parameter in self.parameters())
-        return ModelCard(card_text(self.described, self.depth, parameters, self.figures))
+        return ModelCard(card_text(self.described, self.depth, parameters, self.figures, license))
 
 
 def _fresh(description: Description) -> Network:

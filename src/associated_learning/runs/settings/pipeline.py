@@ -19,10 +19,11 @@ class PipelineSettings:
     executor: str = _setting(
         "auto",
         "Where layers train: one after the other (sequential), at the same time in threads, in "
-        "CUDA streams of one GPU, or in processes that torchrun started. auto: processes under "
+        "CUDA streams of one GPU, in processes that torchrun started, or one at a time in memory, "
+        "each on a window of minibatches (offload). auto: processes under "
         "torchrun, threads or streams where --stages is given, else sequential. All of them "
         "give the same bits at the same number of threads inside operations.",
-        choices=("auto", "sequential", "threads", "streams", "processes"),
+        choices=("auto", "sequential", "threads", "streams", "processes", "offload"),
     )
     stages: str | None = _setting(
         None,

@@ -1,0 +1,142 @@
+"""A converted model with the head that was trained: what goes into production."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from associated_learning.conversion.planner import Source
+from associated_learning.conversion.slicing.slice import Stream
+from associated_learning.conversion.tracing.call import first_tensor
+from associated_learning.errors import InputError
+from associated_learning.layer import Prefix
+from associated_learning.tensors.modes import evaluating
+
+__all__ = ["ExitHead", "ExitModel", "copied", "exit_model", "with_trained_head"]
+
+
+class ExitHead(nn.Module):
+    """``b_l``, then ``h_l .. h_1``, in the place of a model's old classifier.
+
+    Its empty buffer ``weight`` goes into saved weights, where it keeps a model with an ordinary
+    linear classifier from reading them and starting that afresh: the shapes differ.
+    """
+
+    weight: Tensor
+
+    def __init__(self, prefix: Prefix) -> None:
+        super().__init__()
+        self.readout, self.b, self.h = prefix.readout, prefix.b, prefix.h
+        self.register_buffer("weight", torch.empty(0))
+
+    def forward(self, s: Tensor) -> Tensor:
+        """Return ``t'_0``, ``[B, target.size]``."""
+        t: Tensor = self.b(self.readout(Stream(s, {})))
+        for h in reversed(self.h):
+            t = h(t)
+        return t
+
+
+class ExitModel(nn.Module):
+    """The first layers of a converted model as a module that is called as the model was.
+
+    Args:
+        prefix: The layers.
+        parameters: Names of the model's own arguments, in order.
+        form: The type in which it returned its logits; None for a plain tensor.
+    """
+
+    def __init__(
+        self, prefix: Prefix, parameters: tuple[str, ...], form: type[Any] | None = None
+    ) -> None:
+        super().__init__()
+        self.prefix = prefix
+        self.parameters_of_model = parameters
+        self.form = form
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Return ``t'_0``, ``[B, target.size]``: a tensor, or as the ``logits`` of `form`."""
+        x: Any = args[0] if len(args) == 1 else args
+        if kwargs:
+            x = {**dict(zip(self.parameters_of_model, args, strict=False)), **kwargs}
+        logits = self.prefix(x)
+        return logits if self.form is None else self.form(logits=logits)
+
+
+def with_trained_head(
+    source: Source, dropped: tuple[str, ...], prefix: Prefix, x: Any, answer: Tensor
+) -> nn.Module:
+    """Return a copy of the model with all layers' exit in the place of its classifier.
+
+    Args:
+        source: The model.
+        dropped: Names of the modules that are in no layer.
+        prefix: All layers.
+        x: A batch.
+        answer: What the network says of it.
+
+    Raises:
+        InputError: It has no classifier that is one module, or would answer otherwise.
+    """
+    if len(dropped) != 1:
+        raise InputError(
+            f"{len(dropped)} modules are in no layer ({', '.join(dropped) or 'none'}); expected "
+            "one, the old classifier, in whose place the trained head could be."
+        )
+    model = copied(source.model)
+    model.set_submodule(dropped[0], copy.deepcopy(ExitHead(prefix)))
+    _set_number_of_labels(model, answer.shape[1])
+    found = _answer(_called(source._replace(model=model), x, f"in the place of {dropped[0]}"))
+    if found is None or not torch.equal(found, answer):
+        raise InputError(
+            f"with the trained head in the place of {dropped[0]} the model answers otherwise than "
+            "the network: something else happens before or after that classifier."
+        )
+    return model.eval()
+
+
+def exit_model(source: Source, prefix: Prefix, x: Any) -> ExitModel:
+    """Return a copy of some layers, called as the model, and returning logits in its type."""
+    output = _called(source, x, "as it was")
+    form = type(output) if isinstance(output, Mapping) and "logits" in output else None
+    parameters = tuple(inspect.signature(source.model.forward).parameters)
+    return ExitModel(copy.deepcopy(prefix), parameters, form).eval()
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """Copy a model, also one whose modules keep what they computed of their parameters.
+
+    The old ``torch.nn.utils.weight_norm`` leaves such tensors, which deepcopy refuses; they are
+    computed anew in every forward.
+    """
+    kept = (value for module in model.modules() for value in vars(module).values())
+    computed = [v for v in kept if isinstance(v, Tensor) and not v.is_leaf]
+    return copy.deepcopy(model, {id(tensor): tensor.detach().clone() for tensor in computed})
+
+
+def _called(source: Source, x: Any, how: str) -> Any:
+    args, kwargs = source.arguments.call(source.arguments.bind(x))
+    try:
+        with evaluating(source.model):
+            return source.model(*args, **kwargs)
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+        raise InputError(
+            f"the model does not run with its head {how}: {error}. Give a batch as in training."
+        ) from error
+
+
+def _answer(output: Any) -> Tensor | None:
+    logits = output["logits"] if isinstance(output, Mapping) and "logits" in output else output
+    return first_tensor(logits)
+
+
+def _set_number_of_labels(model: nn.Module, size: int) -> None:
+    """Tell a model of transformers how many labels it has now, which its loss asks."""
+    for owner in (getattr(model, "config", None), model):
+        if getattr(owner, "num_labels", size) != size:
+            owner.num_labels = size  # type: ignore[union-attr]

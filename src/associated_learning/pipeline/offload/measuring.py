@@ -1,0 +1,282 @@
+"""What layers need and take, and how fast a store is: measured one layer at a time."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from associated_learning.pipeline.items import Minibatch
+from associated_learning.pipeline.offload.layer_files import files_of
+from associated_learning.pipeline.offload.store import Store
+from associated_learning.pipeline.planning.costs import bytes_in
+from associated_learning.pipeline.stage import Stage
+from associated_learning.state.tensor_file import read_header, read_tensor, write_tensors
+from associated_learning.tensors.hollow import fill, is_hollow
+
+__all__ = [
+    "LayerNeeds",
+    "StoreSpeed",
+    "measure_layers",
+    "measure_store",
+    "memory_in_use",
+    "room_on_disk",
+    "total",
+]
+
+ROUNDS = 2
+_PROBE = 2**26  # bytes
+
+
+class LayerNeeds(NamedTuple):
+    """What the update of one block on a minibatch needs.
+
+    Attributes:
+        seconds: Of the update.
+        weights: Bytes of weights and buffers.
+        gradients: Bytes of gradients.
+        optimizer: Bytes of the optimizer's state.
+        saved: Bytes of activations that wait for the backward pass.
+        handed: Bytes of ``(s, t)`` for the next layer.
+    """
+
+    seconds: float
+    weights: int
+    gradients: int
+    optimizer: int
+    saved: int
+    handed: int
+
+    @property
+    def state(self) -> int:
+        """Bytes that are moved: weights and the optimizer's state."""
+        return self.weights + self.optimizer
+
+    @property
+    def room(self) -> int:
+        """Bytes that the block needs while it trains."""
+        return self.state + self.gradients + self.saved
+
+
+class StoreSpeed(NamedTuple):
+    """What it takes to move a byte.
+
+    Attributes:
+        write: Seconds a byte, until it is on the disk.
+        read: Seconds a byte.
+        processor: Seconds of a processor for a byte that is written and read, of these.
+    """
+
+    write: float
+    read: float
+    processor: float
+
+
+def measure_layers(stage: Stage, job: Minibatch, store: Store | None = None) -> list[LayerNeeds]:
+    """Measure the update of every block on a minibatch, on a copy of one block at a time.
+
+    Blocks of the same shapes are measured once. The network is left as it is.
+
+    Args:
+        stage: All blocks of a network.
+        job: A minibatch.
+        store: Holds the weights of blocks that are not in memory.
+    """
+    known: dict[Any, tuple[LayerNeeds, Minibatch]] = {}
+    found, item = [], job
+    for one in stage.split([1] * len(stage.blocks)):
+        key = _shapes(one, item)
+        if key not in known:
+            known[key] = _measure(_copied(one, store), item)
+        needs, onward = known[key]
+        item = onward._replace(step=job.step)
+        found.append(needs)
+    return found
+
+
+def _measure(stage: Stage, job: Minibatch) -> tuple[LayerNeeds, Minibatch]:
+    with _Saved(stage) as saved:  # this one also makes the state of the optimizer
+        _, onward = stage.train(job)
+    seconds = float("inf")
+    for _ in range(ROUNDS):
+        begin = time.perf_counter()
+        stage.train(job)
+        if stage.device.type == "cuda":
+            torch.cuda.synchronize(stage.device)
+        seconds = min(seconds, time.perf_counter() - begin)
+    files = {name: bytes_in(tensors) for name, tensors in files_of(stage).items()}
+    trained = [p for o in stage.optimizers if o for g in o.param_groups for p in g["params"]]
+    needs = LayerNeeds(
+        seconds=seconds,
+        weights=sum(size for name, size in files.items() if name in stage.parts),
+        gradients=bytes_in(trained),
+        optimizer=sum(size for name, size in files.items() if name not in stage.parts),
+        saved=saved.nbytes,
+        handed=bytes_in((onward.s, onward.t)),
+    )
+    return needs, onward
+
+
+class _Saved:
+    """Adds up what the graph of a block keeps for its backward pass, beside its weights."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._own = {p.data_ptr() for block in stage.blocks for p in block.parameters()}
+        self._seen: dict[int, int] = {}
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes so far."""
+        return sum(self._seen.values())
+
+    def __enter__(self) -> _Saved:
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._hooks.__exit__(*error)
+
+    def _pack(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._own:
+            self._seen[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+
+def _shapes(stage: Stage, job: Minibatch) -> Any:
+    """Return what blocks of the same cost have in common."""
+    (block,), (optimizer,) = stage.blocks, stage.optimizers
+    own = [
+        (key, tuple(value.shape), value.dtype)
+        for key, value in block.state_dict(keep_vars=True).items()
+    ]
+    structure = str([(type(module).__name__, module.extra_repr()) for module in block.modules()])
+    return str(own), structure, type(optimizer), bytes_in(job.s), bytes_in(job.t)
+
+
+def _copied(stage: Stage, store: Store | None) -> Stage:
+    """Return a copy of a stage of one block, with its weights and a fresh optimizer."""
+    (block,) = stage.blocks
+    again, names = copy.deepcopy((block, dict(stage.parts)))
+    parts = names
+    copied = Stage(
+        blocks=[again],
+        optimizers=[_like(stage.optimizers[0], block, again)],
+        schedulers=[None],
+        parts=parts,
+        rule=stage.rule,
+        device=stage.device,
+        first=stage.first,
+    )
+    for name, live in files_of(copied, optimizers=False).items():
+        missing = {key: tensor for key, tensor in live.items() if is_hollow(tensor)}
+        if missing and store is not None:
+            fill(missing, store.read(name))
+    return copied
+
+
+def _like(optimizer: Optimizer | None, block: nn.Module, again: nn.Module) -> Optimizer | None:
+    """Return a fresh optimizer for the copy of a block, with the same groups and options."""
+    if optimizer is None:
+        return None
+    pairs = zip(block.parameters(), again.parameters(), strict=True)
+    copies = {id(old): new for old, new in pairs}
+    groups = [
+        {**group, "params": [copies[id(p)] for p in group["params"]]}
+        for group in optimizer.param_groups
+    ]
+    return type(optimizer)(groups, **optimizer.defaults)
+
+
+def measure_store(folder: Path | None, device: torch.device) -> StoreSpeed:
+    """Measure how fast a store is.
+
+    Args:
+        folder: Of a store on disk; None for host memory.
+        device: Where layers train.
+    """
+    if folder is None and device.type == "cpu":
+        return StoreSpeed(0.0, 0.0, 0.0)  # memory is handed over
+    if folder is None:
+        return _measure_copies(device)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / ".new-probe"
+    path.unlink(missing_ok=True)
+    tensors: Mapping[str, Tensor] = {"probe": torch.ones(_PROBE // 4)}
+    try:
+        (write, busy_writing), (read, busy_reading) = (
+            _timed(lambda: write_tensors(path, tensors)),
+            _timed(lambda: read_tensor(path, read_header(path)["probe"])),
+        )
+    finally:
+        path.unlink(missing_ok=True)
+    return StoreSpeed(write / _PROBE, read / _PROBE, (busy_writing + busy_reading) / _PROBE)
+
+
+def _measure_copies(device: torch.device) -> StoreSpeed:
+    """Measure copies between a GPU and pinned memory, which take no processor's time."""
+    host = torch.empty(_PROBE, dtype=torch.uint8, pin_memory=True)
+    there = host.to(device)
+    torch.cuda.synchronize(device)
+
+    def copied(to: Tensor, source: Tensor) -> None:
+        to.copy_(source)
+        torch.cuda.synchronize(device)
+
+    write, _ = _timed(lambda: copied(host, there))
+    read, _ = _timed(lambda: copied(there, host))
+    return StoreSpeed(write / _PROBE, read / _PROBE, 0.0)
+
+
+def _timed(function: Any) -> tuple[float, float]:
+    """Return seconds, and seconds that this thread computed."""
+    begin, busy = time.perf_counter(), time.thread_time()
+    function()
+    return time.perf_counter() - begin, time.thread_time() - busy
+
+
+def room_on_disk(stage: Stage) -> int:
+    """Return about how many bytes a store on disk needs: two generations, and the best weights.
+
+    Args:
+        stage: The whole network.
+    """
+    files = files_of(stage, optimizers=False)
+    weights = sum(bytes_in(list(tensors.values())) for tensors in files.values())
+    return 3 * weights + 2 * sum(map(_optimizer_bytes, stage.optimizers))
+
+
+def _optimizer_bytes(optimizer: Optimizer | None) -> int:
+    """Return the bytes that an optimizer's state will have, by that for a matrix of its kind."""
+    if optimizer is None:
+        return 0
+    sample = nn.Parameter(torch.zeros(64, 64))
+    sample.grad = torch.zeros_like(sample)
+    alike = type(optimizer)([sample], **optimizer.defaults)
+    alike.step()
+    share = bytes_in(list(alike.state[sample].values())) / bytes_in(sample)
+    return round(share * bytes_in([p for g in optimizer.param_groups for p in g["params"]]))
+
+
+def memory_in_use(net: nn.Module, device: torch.device) -> int:
+    """Return the bytes in use beside a network's weights: on a GPU, or by this process."""
+    tensors = [*net.parameters(), *net.buffers()]
+    own = bytes_in([t for t in tensors if t.device.type == device.type and not is_hollow(t)])
+    if device.type == "cuda":
+        return max(0, torch.cuda.memory_allocated(device) - own)
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    private = next((int(line.split()[1]) for line in lines if line.startswith("RssAnon")), 0)
+    return max(0, private * 1024 - own)
+
+
+def total(needs: Sequence[LayerNeeds]) -> int:
+    """Return the bytes of training state of all blocks: weights, gradients and optimizers."""
+    return sum(one.state + one.gradients for one in needs)

@@ -1,0 +1,121 @@
+"""Layers that come when they are called: inference over a store, by any path through a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from associated_learning.errors import InputError
+from associated_learning.pipeline.offload.store import Store
+from associated_learning.tensors.hollow import Tensors, fill, hollow, is_hollow, weights_of
+
+__all__ = ["OnDemand"]
+
+
+class OnDemand:
+    """Fetches the weights of a layer when one of its modules runs, and lets those before go.
+
+    So whatever runs a network, an early exit, an export or a callback, sees the weights that the
+    store holds, at the price of reading a layer whenever another one was in use before it.
+
+    Args:
+        parts: The layers by name.
+        store: Where their weights are.
+
+    Attributes:
+        settle: Called before the store is read, while something may still be written to it.
+    """
+
+    def __init__(self, parts: Mapping[str, nn.Module], store: Store) -> None:
+        self._live: dict[str, Tensors] = {name: weights_of(part) for name, part in parts.items()}
+        self._store = store
+        self.settle: Callable[[], None] | None = None
+        self._here: str | None = None
+        self._pinned: dict[int, Tensor] = {}
+        self._hooks: list[RemovableHandle] = []
+        for name, part in parts.items():
+            saving = part.register_state_dict_pre_hook(_BeforeSaving(self, name))  # type: ignore[no-untyped-call]
+            self._hooks.append(saving)
+            for module in (part, *part.children()):
+                hook = _Fetcher(self, name, module)
+                self._hooks.append(module.register_forward_pre_hook(hook))
+
+    def fetch(self, name: str) -> None:
+        """Give a layer its weights, unless it has them."""
+        live = self._live[name]
+        missing = {key: tensor for key, tensor in live.items() if is_hollow(tensor)}
+        if not missing:
+            return
+        self.drop()
+        if self.settle is not None:
+            self.settle()
+        fill(missing, self._store.read(name))
+        self._here = name
+
+    def pin(self, module: nn.Module) -> None:
+        """Let the weights of a module stay until `unpin`; its layer has just been fetched."""
+        self._pinned.update({id(tensor): tensor for tensor in weights_of(module).values()})
+
+    def unpin(self) -> None:
+        """Let go of what was pinned, and of the last layer."""
+        pinned, self._pinned = self._pinned, {}
+        hollow(pinned.values(), self._store.device)
+        self.drop()
+
+    def drop(self) -> None:
+        """Let go of the layer that was fetched last."""
+        if self._here is not None:
+            gone = [t for t in self._live[self._here].values() if id(t) not in self._pinned]
+            hollow(gone, self._store.device)
+            self._here = None
+
+    def close(self) -> None:
+        """Fetch nothing any more."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+
+
+class _Fetcher:
+    """A hook before a module that fetches its layer; copies of the module have none."""
+
+    def __init__(self, calls: OnDemand, name: str, module: nn.Module) -> None:
+        self._calls = calls
+        self._name = name
+        self._own = list(weights_of(module).values())
+
+    def __call__(self, module: nn.Module, arguments: Any) -> None:
+        if any(map(is_hollow, self._own)):
+            if module.training and torch.is_grad_enabled():
+                raise InputError(
+                    f"{self._name} lies in a store and was called to train, which would be lost "
+                    "with it; train it by Trainer(executor='offload'), or call eval() to look at "
+                    "what the network answers."
+                )
+            self._calls.fetch(self._name)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Callable[[nn.Module, Any], None]:
+        return _nothing
+
+
+class _BeforeSaving:
+    """A hook before ``state_dict`` that fetches a layer, whose tensors outlive its stay."""
+
+    def __init__(self, calls: OnDemand, name: str) -> None:
+        self._calls = calls
+        self._name = name
+
+    def __call__(self, module: nn.Module, prefix: str, keep_vars: bool) -> None:
+        if not keep_vars:
+            self._calls.fetch(self._name)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Callable[..., None]:
+        return _nothing
+
+
+def _nothing(*_: Any) -> None:
+    pass

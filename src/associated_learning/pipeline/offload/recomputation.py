@@ -1,0 +1,77 @@
+"""Recomputation inside a layer: its modules keep their inputs and run again going backward."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from associated_learning.state.freezing import encoders_in
+
+__all__ = ["Recomputation"]
+
+
+class Recomputation:
+    """Lets the modules that encoders are made of recompute their activations.
+
+    Gradients are the same to the bit: dropout draws the same numbers again. Modules with batch
+    statistics are left alone, as they would count a batch twice.
+
+    Args:
+        blocks: Some layers.
+
+    Example:
+        >>> import torch
+        >>> import associated_learning as al
+        >>> f = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+        >>> net = al.al_form([f], torch.randn(2, 4), al.Classes(2))
+        >>> Recomputation(net.blocks()).modules == [f[0], f[2]]
+        True
+    """
+
+    def __init__(self, blocks: Iterable[nn.Module]) -> None:
+        encoders = [f for block in blocks for f in encoders_in(block)]
+        self.modules = [module for f in encoders for module in _parts(f)]
+
+    def begin(self) -> None:
+        """Recompute from now on."""
+        for module in self.modules:
+            module.forward = _Recomputed(module)
+
+    def end(self) -> None:
+        """Keep activations again."""
+        for module in self.modules:
+            module.__dict__.pop("forward", None)
+
+
+class _Recomputed:
+    """The forward of a module, in training by `torch.utils.checkpoint`."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        functools.update_wrapper(self, type(module).forward)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        own = functools.partial(type(self._module).forward, self._module)
+        if not self._module.training:
+            return own(*arguments, **named)
+        return checkpoint(own, *arguments, use_reentrant=False, **named)
+
+
+def _parts(module: nn.Module) -> list[nn.Module]:
+    """Return the outermost modules of an encoder with parameters and without batch statistics."""
+    found: list[nn.Module] = []
+    for child in module.children():
+        if next(child.parameters(), None) is None:
+            continue
+        container = isinstance(child, (nn.ModuleList, nn.Sequential))
+        counts = any(isinstance(part, _BatchNorm) for part in child.modules())
+        if container or counts:
+            found.extend(_parts(child))
+        else:
+            found.append(child)
+    return found

@@ -1,0 +1,158 @@
+"""Which layers are in memory: one that trains, the next one that comes, the last one that goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from associated_learning.pipeline.offload.layer_files import files_of
+from associated_learning.pipeline.offload.store import Store
+from associated_learning.pipeline.stage import Stage
+from associated_learning.tensors.hollow import (
+    Tensors,
+    fill,
+    hollow,
+    is_hollow,
+    values_of,
+)
+
+__all__ = ["Residence"]
+
+
+class _Fetched(NamedTuple):
+    """Memory that a layer is given, and what to wait for before it is read."""
+
+    values: dict[str, Tensors]
+    ready: torch.cuda.Event | None
+
+
+class Residence:
+    """Gives stages their state in turn and takes it away again, with copies under way meanwhile.
+
+    One thread copies, in this order: the last stage's state goes, then the next one's comes. So
+    there is room needed for two stages. On a GPU the copies have a stream of their own.
+
+    Args:
+        stages: All stages of a network.
+        store: Where their state is while they do not train.
+    """
+
+    def __init__(self, stages: Sequence[Stage], store: Store) -> None:
+        self._stages = stages
+        self._store = store
+        self._copier = ThreadPoolExecutor(1, thread_name_prefix="offload")
+        self._writing: list[Future[None]] = []
+        self._coming: dict[int, Future[_Fetched]] = {}
+        cuda = store.device.type == "cuda"
+        self._stream = torch.cuda.Stream(store.device) if cuda else None  # type: ignore[no-untyped-call]
+
+    def take_all(self) -> None:
+        """Take the state of all stages that have theirs; what it was is in the store."""
+        for stage in self._stages:
+            for name, live in files_of(stage).items():
+                if not any(is_hollow(tensor) for tensor in live.values()):
+                    self._store.write(name, values_of(live))
+                    if self._stream is not None:
+                        torch.cuda.synchronize(self._store.device)
+                hollow(live.values(), self._store.device)
+        self._store.commit()
+
+    def expect(self, index: int) -> None:
+        """Let the state of a stage come meanwhile."""
+        if index not in self._coming:
+            self._coming[index] = self._copier.submit(self._fetch, self._stages[index])
+
+    @contextmanager
+    def at(self, index: int, following: int | None) -> Iterator[Stage]:
+        """Give a stage its state inside the block; after it, let it go to the store.
+
+        Args:
+            index: Number of the stage.
+            following: Number of the next one, which comes meanwhile; None if that is not known.
+        """
+        stage = self._stages[index]
+        self._check_writes()
+        self.expect(index)
+        self._place(stage, self._coming.pop(index).result())
+        if following is not None and following != index:
+            self.expect(following)
+        yield stage
+        self._leave(stage)
+
+    def settle(self) -> None:
+        """Wait until all that left is in the store. Raises what went wrong with it."""
+        writing, self._writing = self._writing, []
+        for future in writing:
+            future.result()
+
+    def give_all(self) -> None:
+        """Give all stages their weights, and their optimizers' state too where that is free."""
+        self.settle()
+        for stage in self._stages:
+            for name, live in files_of(stage, optimizers=self._store.free).items():
+                missing = {key: tensor for key, tensor in live.items() if is_hollow(tensor)}
+                if missing:
+                    fill(missing, self._store.read(name))
+
+    def close(self) -> None:
+        """End the copying; what is under way is finished, what has not begun is not."""
+        self._copier.shutdown(cancel_futures=True)
+        self._coming.clear()
+
+    def _fetch(self, stage: Stage) -> _Fetched:
+        with self._beside():
+            values = {name: self._store.read(name) for name in files_of(stage)}
+            ready = None if self._stream is None else self._stream.record_event()
+        return _Fetched(values, ready)
+
+    def _place(self, stage: Stage, fetched: _Fetched) -> None:
+        if fetched.ready is not None:
+            stream = torch.cuda.current_stream(self._store.device)
+            stream.wait_event(fetched.ready)
+            for tensors in fetched.values.values():
+                for tensor in tensors.values():
+                    _lend(tensor, stream)
+        for name, live in files_of(stage).items():
+            fill(live, fetched.values[name])
+
+    def _leave(self, stage: Stage) -> None:
+        live = files_of(stage)
+        values = {name: values_of(tensors) for name, tensors in live.items()}
+        for tensors in live.values():
+            hollow(tensors.values(), self._store.device)
+        if any(optimizer is not None for optimizer in stage.optimizers):  # else nothing changed
+            done = None
+            if self._stream is not None:
+                done = torch.cuda.current_stream(self._store.device).record_event()
+            self._writing.append(self._copier.submit(self._write, values, done))
+
+    def _write(self, values: dict[str, Tensors], done: torch.cuda.Event | None) -> None:
+        with self._beside():
+            if self._stream is not None and done is not None:
+                self._stream.wait_event(done)
+            for name in list(values):
+                self._store.write(name, values[name])
+                if self._stream is None:
+                    del values[name]  # on a GPU it must stay until the copy is done
+            if self._stream is not None:
+                self._stream.synchronize()
+
+    def _check_writes(self) -> None:
+        """Raise what a write that is over went wrong with."""
+        over = [future for future in self._writing if future.done()]
+        self._writing = [future for future in self._writing if not future.done()]
+        for future in over:
+            future.result()
+
+    def _beside(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+
+
+def _lend(tensor: Tensor, stream: torch.cuda.Stream) -> None:
+    if tensor.is_cuda:
+        tensor.record_stream(stream)

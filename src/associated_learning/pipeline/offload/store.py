@@ -1,0 +1,109 @@
+"""Where the state of layers lies while they do not train: in host memory."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from associated_learning.state.snapshot import StoredFile
+from associated_learning.state.tensor_file import read_header, read_tensor
+from associated_learning.tensors.hollow import Tensors
+
+__all__ = ["HostStore", "Store"]
+
+
+class Store(ABC):
+    """Keeps the tensors of layers by the names of a checkpoint's files.
+
+    One thread at a time writes; what was written is never changed, only replaced.
+
+    Attributes:
+        device: Where layers train.
+        free: Whether a layer is fetched and written back by handing over its memory.
+    """
+
+    device: torch.device
+    free = False
+
+    @abstractmethod
+    def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Keep tensors, on whatever device they are, in the place of those of that name."""
+
+    @abstractmethod
+    def read(self, name: str) -> Tensors:
+        """Return the tensors of a name in memory of `device`."""
+
+    @abstractmethod
+    def look(self, name: str) -> Mapping[str, Tensor]:
+        """Return the tensors of a name on the CPU, each read when it is looked at."""
+
+    @abstractmethod
+    def adopt(self, files: Mapping[str, Path]) -> None:
+        """Take the files of a checkpoint in the place of all that is there.
+
+        Args:
+            files: By name; every other name is forgotten.
+        """
+
+    def check_fits(self, parts: Mapping[str, nn.Module]) -> None:  # noqa: B027
+        """Raise CheckpointError if what is there is of another network than these layers."""
+
+    def files(self) -> dict[str, StoredFile]:
+        """Return the files that hold what was written, by name; none where it is in memory."""
+        return {}
+
+    def commit(self) -> None:  # noqa: B027  # memory has nothing to commit
+        """From now on, what was written is what a process that is killed leaves behind."""
+
+    def close(self) -> None:  # noqa: B027
+        """Give up what the store holds open."""
+
+
+class HostStore(Store):
+    """Host memory: for a GPU pinned, so that copies run beside its kernels.
+
+    Layers that train on the CPU are already there: their memory is handed over.
+
+    Args:
+        device: Where layers train.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.free = device.type == "cpu"
+        self._kept: dict[str, Tensors] = {}
+
+    def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        if self.free:
+            self._kept[name] = dict(tensors)
+            return
+        before = self._kept.get(name, {})
+        self._kept[name] = {
+            key: _pinned(tensor, before.get(key)) for key, tensor in tensors.items()
+        }
+
+    def read(self, name: str) -> Tensors:
+        if self.free:
+            return dict(self._kept[name])
+        kept = self._kept[name].items()
+        return {key: value.to(self.device, non_blocking=True) for key, value in kept}
+
+    def look(self, name: str) -> Mapping[str, Tensor]:
+        return self._kept.get(name, {})
+
+    def adopt(self, files: Mapping[str, Path]) -> None:
+        self._kept.clear()
+        for name, path in files.items():
+            specs = read_header(path)
+            self.write(name, {key: read_tensor(path, spec) for key, spec in specs.items()})
+
+
+def _pinned(tensor: Tensor, before: Tensor | None) -> Tensor:
+    """Copy a tensor into pinned memory, that of its last copy if there is one."""
+    if before is None or before.shape != tensor.shape or before.dtype != tensor.dtype:
+        before = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return before.copy_(tensor, non_blocking=True)

@@ -1,0 +1,108 @@
+"""Where the activations of a window wait for the next layer."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from associated_learning.errors import CheckpointError
+from associated_learning.pipeline.items import Minibatch
+from associated_learning.state.files import TEMPORARY
+from associated_learning.tensors.nested import map_tensors, tensors_in
+
+__all__ = ["Kept", "Waiting"]
+
+
+class Kept(NamedTuple):
+    """A minibatch that waits.
+
+    Attributes:
+        job: As it waits.
+        rounded: Which tensors of its s were float32 and are not now, depth first.
+    """
+
+    job: Minibatch
+    rounded: tuple[bool, ...]
+
+
+class Waiting:
+    """Keeps minibatches between two layers: in host memory, or in files that are mapped to it.
+
+    Args:
+        folder: Where the files are made, without names, so that nothing is left of them; None for
+            host memory.
+        dtype: ``torch.bfloat16`` halves s of float32 and rounds it: no longer exact to the bit.
+            None leaves it as it is.
+
+    Example:
+        >>> import torch
+        >>> waiting = Waiting()
+        >>> job = Minibatch(0, torch.zeros(2, 3), torch.zeros(2, 4))
+        >>> waiting.take(waiting.put(job)).s.shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(self, folder: Path | None = None, dtype: torch.dtype | None = None) -> None:
+        self._folder = folder
+        self._dtype = dtype
+
+    def put(self, job: Minibatch, *, exact: bool = False) -> Kept:
+        """Return a minibatch as it waits.
+
+        Args:
+            job: The minibatch.
+            exact: Whether it is never rounded, as the inputs of the network are not.
+
+        Raises:
+            CheckpointError: The disk has no room for it.
+        """
+        dtype = None if exact else self._dtype
+        rounded = tuple(bool(dtype) and t.dtype is torch.float32 for t in tensors_in(job.s))
+        narrow = iter(rounded)
+
+        def keep(tensor: Tensor) -> Tensor:
+            return self._kept(tensor.to(dtype) if next(narrow) else tensor)
+
+        return Kept(Minibatch(job.step, map_tensors(keep, job.s), self._kept(job.t)), rounded)
+
+    def take(self, kept: Kept) -> Minibatch:
+        """Return a minibatch as it was, where it waited: a stage moves it to its device."""
+        job, wide = kept.job, iter(kept.rounded)
+        if not any(kept.rounded):
+            return job
+        return job._replace(s=map_tensors(lambda t: t.float() if next(wide) else t, job.s))
+
+    def _kept(self, tensor: Tensor) -> Tensor:
+        if self._folder is not None:
+            return _mapped(tensor, self._folder)
+        if not tensor.is_cuda:
+            return tensor
+        pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        return pinned.copy_(tensor, non_blocking=True)
+
+
+def _mapped(tensor: Tensor, folder: Path) -> Tensor:
+    """Copy a tensor into a file that is mapped to memory and has no name any more."""
+    size = tensor.numel() * tensor.element_size()
+    if size == 0:
+        return tensor.cpu()
+    try:
+        descriptor, name = tempfile.mkstemp(dir=folder, prefix=TEMPORARY)
+        try:
+            # with room for all of it: else a full disk would end the process when it is written
+            os.posix_fallocate(descriptor, 0, size)
+            mapped = torch.from_file(name, shared=True, size=tensor.numel(), dtype=tensor.dtype)
+        finally:
+            os.close(descriptor)
+            Path(name).unlink()
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder} has no room for the activations of a window ({error}). Free disk space, "
+            "take a smaller window, or let s wait as bfloat16."
+        ) from error
+    return mapped.view(tensor.shape).copy_(tensor)

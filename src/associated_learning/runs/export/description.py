@@ -1,0 +1,114 @@
+"""What a graph does not tell of its run: how inputs are prepared, and outputs are read."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from pathlib import Path
+from typing import Any
+
+from associated_learning.data.image_preprocessor import ImagePreprocessor
+from associated_learning.data.subword import SubwordPreprocessor
+from associated_learning.data.table_preprocessor import TablePreprocessor
+from associated_learning.data.text import tokenization_rules
+from associated_learning.data.text_preprocessor import TextPreprocessor
+from associated_learning.data.vocabulary import PAD, UNK
+from associated_learning.errors import InputError
+from associated_learning.runs.exits.early_exit import has_policy, read_policy
+from associated_learning.runs.opened import OpenRun
+from associated_learning.targets import Classes
+
+__all__ = ["SCHEMA", "VERSION", "export_description", "temperature_of"]
+
+SCHEMA = "associated-learning-export"
+VERSION = 1  # of the form that schema.json states; one more whenever a runner would read it wrongly
+
+
+def export_description(
+    opened: OpenRun, inputs: tuple[str, ...], depth: int, temperature: float = 1.0
+) -> dict[str, Any]:
+    """Return all that labelling raw inputs by an exported graph needs, in the form of schema.json.
+
+    Args:
+        opened: The run.
+        inputs: Names of the graph's inputs.
+        depth: Number of layers in it.
+        temperature: What its outputs are divided by before they are read as probabilities.
+
+    Raises:
+        InputError: The run is no classification, or its inputs are prepared in a way that has no
+            description yet.
+    """
+    target = opened.net.target
+    if not isinstance(target, Classes):
+        raise InputError(
+            f"a run of {type(target).__name__} came; expected one of classes, which is all that "
+            "an export describes. In Python, export_onnx takes any network."
+        )
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "task": "classification",
+        "kind": opened.preprocessor.kind,
+        "inputs": list(inputs),
+        "output": "logits" if target.loss_kind == "ce" else "values near one-hot labels",
+        "depth": depth,
+        "temperature": temperature,
+        "label_names": list(opened.label_names),
+        "preprocessing": _preprocessing(opened.preprocessor),
+    }
+
+
+def temperature_of(run: Path, depth: int) -> float:
+    """Return the temperature that `al evaluate --exits` found for a depth; 1 without it."""
+    return read_policy(run).temperatures[depth - 1] if has_policy(run) else 1.0
+
+
+@singledispatch
+def _preprocessing(preprocessor: object) -> dict[str, Any]:
+    raise InputError(
+        f"inputs prepared by {type(preprocessor).__name__} came; expected texts, images or rows of "
+        "numbers, which an export can describe. In Python, export_onnx takes any network."
+    )
+
+
+@_preprocessing.register
+def _(preprocessor: TextPreprocessor) -> dict[str, Any]:
+    return {
+        **tokenization_rules(remove_stop_words=preprocessor.remove_stop_words),
+        "max_length": preprocessor.max_length,
+        "words": list(preprocessor.vocabulary.words),
+        "first_id": len(preprocessor.vocabulary) - len(preprocessor.vocabulary.words),
+        "padding": PAD,
+        "unknown": UNK,
+    }
+
+
+@_preprocessing.register
+def _(preprocessor: SubwordPreprocessor) -> dict[str, Any]:
+    return {
+        "tokenizer": preprocessor.cutting(),
+        "padding": preprocessor.padding,
+        "unknown": preprocessor.nothing,
+    }
+
+
+@_preprocessing.register
+def _(preprocessor: TablePreprocessor) -> dict[str, Any]:
+    return {
+        "columns": list(preprocessor.columns),
+        "mean": list(preprocessor.mean),
+        "std": list(preprocessor.std),
+    }
+
+
+@_preprocessing.register
+def _(preprocessor: ImagePreprocessor) -> dict[str, Any]:
+    channels, height, width = preprocessor.format
+    return {
+        "channels": channels,
+        "size": [height, width],
+        "resize": "bilinear",
+        "scale": 255,
+        "mean": list(preprocessor.mean),
+        "std": list(preprocessor.std),
+    }

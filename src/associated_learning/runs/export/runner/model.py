@@ -1,0 +1,43 @@
+"""Labels by the exported model beside this file, without PyTorch: give it inputs, or a pipe."""
+
+import json
+import sys
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from associated_learning.runs.export.runner.table import prepare
+
+
+class Model:
+    """An exported model, called with texts, image files or rows of numbers."""
+
+    def __init__(self, path: str) -> None:
+        self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        self.export = json.loads(self.session.get_modelmeta().custom_metadata_map["export"])
+        if self.export["version"] != 1:
+            raise ValueError(f"expected an export of version 1, not {self.export['version']}")
+
+    def __call__(self, inputs: list[Any]) -> tuple[list[str], Any]:
+        """Return labels, and probabilities [N, classes]."""
+        prepared = prepare(inputs, self.export["preprocessing"])
+        feed = {one.name: prepared[one.name] for one in self.session.get_inputs()}
+        (output,) = self.session.run(["output"], feed)
+        scores = output / np.float32(self.export["temperature"])
+        if self.export["output"] == "logits":
+            scores = np.exp(scores - scores.max(1, keepdims=True))
+        else:  # values near one-hot labels
+            scores = np.maximum(scores, np.float32(1e-6))
+        labels = [self.export["label_names"][i] for i in output.argmax(1)]
+        return labels, scores / scores.sum(1, keepdims=True)
+
+
+if __name__ == "__main__":
+    model = Model(__file__.replace("_runner.py", ".onnx"))
+    lines = sys.argv[1:] or sys.stdin.read().splitlines()
+    for start in range(0, len(lines), 64):
+        some = lines[start : start + 64]
+        for line, label, row in zip(some, *model(some), strict=True):
+            shares = dict(zip(model.export["label_names"], row.tolist(), strict=True))
+            print(json.dumps({"input": line, "label": label, "probabilities": shares}))

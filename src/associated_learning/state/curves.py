@@ -1,0 +1,89 @@
+"""Curves of training: the validation score of every depth and the loss of every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from associated_learning.errors import needs_extra
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["Epoch", "draw_curves"]
+
+ZOOM = 0.15  # how much of the accuracy below the best is shown
+
+_COLOURS = {"AL": "#1f6fb4", "BP": "#d1632a"}
+
+
+class Epoch(Protocol):
+    """What is drawn of an `EpochRecord`."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def scores(self) -> Sequence[float]: ...
+
+    @property
+    def losses(self) -> Sequence[Mapping[str, float]]: ...
+
+
+def draw_curves(histories: Mapping[str, Sequence[Epoch]]) -> Figure:
+    """Draw validation scores at every depth, and the training losses of every layer.
+
+    Args:
+        histories: The records of each run under its name ("AL", "BP").
+
+    Raises:
+        InputError: Matplotlib is not installed.
+    """
+    with needs_extra("plots", "a picture"):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.6, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    for number, (name, records) in enumerate(histories.items()):
+        colour = _COLOURS.get(name, f"C{number}")
+        _draw_scores(left, name, records, colour)
+        _draw_losses(right, name, records, colour)
+    left.set(title="Validation score by depth", xlabel="epoch")
+    right.set(title="Training loss of each layer", xlabel="epoch", yscale="log")
+    scores = [score for records in histories.values() for r in records for score in r.scores]
+    accuracies = bool(scores) and min(scores) >= 0
+    if accuracies and left.get_ylim()[0] < max(scores) - ZOOM:
+        left.set_ylim(bottom=max(scores) - ZOOM)  # the first epochs would flatten all that follows
+    for axes in (left, right):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _draw_scores(axes: Axes, name: str, records: Sequence[Epoch], colour: str) -> None:
+    depths = max((len(record.scores) for record in records), default=0)
+    for depth in range(1, depths + 1):
+        label = name if depths == 1 else f"{name} depth {depth}"
+        since = [record for record in records if len(record.scores) >= depth]  # it may have grown
+        epochs = [record.epoch for record in since]
+        scores = [record.scores[depth - 1] for record in since]
+        axes.plot(epochs, scores, color=colour, alpha=_shade(depth, depths), label=label)
+
+
+def _draw_losses(axes: Axes, name: str, records: Sequence[Epoch], colour: str) -> None:
+    blocks = max((len(record.losses) for record in records), default=0)
+    for block in range(1, blocks + 1):
+        label = name if blocks == 1 else f"{name} layer {block}"
+        since = [record for record in records if len(record.losses) >= block]
+        epochs = [record.epoch for record in since]
+        losses = [sum(record.losses[block - 1].values()) for record in since]
+        axes.plot(epochs, losses, color=colour, alpha=_shade(block, blocks), label=label)
+
+
+def _shade(number: int, count: int) -> float:
+    return 0.35 + 0.65 * number / count

@@ -1,0 +1,65 @@
+"""Tensors without their memory: what stands in a layer while its state lies elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+__all__ = [
+    "Tensors",
+    "fill",
+    "hollow",
+    "hollow_tensor",
+    "is_hollow",
+    "values_of",
+    "weights_of",
+]
+
+Tensors = dict[str, Tensor]
+
+
+def weights_of(part: nn.Module) -> Tensors:
+    """Return the live weights and buffers of a module that a checkpoint holds, by name."""
+    state = part.state_dict(keep_vars=True)  # the parameters themselves
+    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
+
+
+def values_of(tensors: Mapping[str, Tensor]) -> Tensors:
+    """Return the memory that live tensors have now."""
+    return {key: tensor.data for key, tensor in tensors.items()}
+
+
+def hollow(tensors: Iterable[Tensor], device: torch.device) -> None:
+    """Take the memory away from live tensors, which keep shape, type and identity.
+
+    Whoever reads one gets NaN and whoever writes into one an error, so that no use of a layer
+    that is elsewhere passes for one of the layer. Single numbers stay as they are.
+    """
+    for tensor in tensors:
+        if tensor.numel() > 1:
+            tensor.data = hollow_tensor(tensor.shape, tensor.dtype, device)
+
+
+def hollow_tensor(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a tensor of a shape that has the memory of one number, which is none."""
+    return torch.full((), _nothing(dtype), dtype=dtype, device=device).expand(tuple(shape))
+
+
+def is_hollow(tensor: Tensor) -> bool:
+    """Return whether `hollow` took a tensor's memory."""
+    return tensor.numel() > 1 and tensor.untyped_storage().nbytes() == tensor.element_size()
+
+
+def fill(live: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    """Give live tensors memory with what is in it; single numbers never lost theirs."""
+    for key, tensor in live.items():
+        if tensor.numel() > 1:
+            tensor.data = values[key]
+
+
+def _nothing(dtype: torch.dtype) -> float | int:
+    if dtype.is_floating_point or dtype.is_complex:
+        return float("nan")
+    return 0 if dtype is torch.bool else torch.iinfo(dtype).min

@@ -1,0 +1,1 @@
+"""AL inside of other libraries' habits: scikit-learn, Lightning, transformers, and loggers."""

@@ -1,0 +1,39 @@
+"""How long to train where nobody says so."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from associated_learning.state.schedules import make_schedule
+
+__all__ = ["enough_epochs", "warm_cosine"]
+
+# what networks of a few layers take from fresh weights to a good answer (benchmarks/first_run)
+EPOCHS, UPDATES = 20, 1000
+
+
+def enough_epochs(batches: int, *, epochs: int = EPOCHS, updates: int = UPDATES) -> int:
+    """Return how many epochs to train: ``epochs``, or more if they made too few updates.
+
+    Args:
+        batches: Number of batches of an epoch.
+        epochs: Number of epochs where they are enough.
+        updates: Least number of updates.
+
+    Example:
+        >>> enough_epochs(4), enough_epochs(500)
+        (250, 20)
+    """
+    return max(epochs, math.ceil(updates / batches))
+
+
+def warm_cosine(epochs: int, batches: int) -> dict[str, Any]:
+    """Return settings of a `Trainer`: a tenth of warm-up, then half a cosine down to 0.
+
+    Args:
+        epochs: How long it trains.
+        batches: Number of batches of an epoch.
+    """
+    schedule = make_schedule("cosine", steps=epochs * batches, warmup=0.1)
+    return {"schedule": schedule, "schedule_every": "step"}

@@ -1,0 +1,69 @@
+"""What a `Trainer` cannot be set to: told before anything trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import torch
+
+from associated_learning.errors import InputError
+from associated_learning.pipeline.offload.memory_plan import bytes_of
+from associated_learning.training.judge import Judge
+
+__all__ = ["check_settings"]
+
+
+_HALF = (None, torch.bfloat16)
+# setting -> what it may be, and how that is said
+_CHOICES: dict[str, tuple[tuple[object, ...], str]] = {
+    "judge": (get_args(Judge), "any or full"),
+    "precision": (
+        (*_HALF, torch.float32),
+        "None or torch.bfloat16 (float16 would need its losses scaled)",
+    ),
+    "wire": (_HALF, "None or torch.bfloat16"),
+    "activations": (_HALF, "None or torch.bfloat16"),
+    "schedule_every": (("epoch", "step"), "epoch or step"),
+}
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Raise InputError for a setting that is out of its range, or does not go with another.
+
+    Args:
+        settings: The fields of a `Trainer`, by name.
+    """
+    epochs, min_updates = settings["epochs"], settings["min_updates"]
+    if epochs is not None and epochs < 1:
+        raise InputError(f"epochs={epochs} came; expected at least 1, or None.")
+    if min_updates < 0:
+        raise InputError(f"min_updates={min_updates} came; expected 0 or more.")
+    for name, (allowed, expected) in _CHOICES.items():
+        value = settings[name]
+        if value not in allowed:
+            came = repr(value) if isinstance(value, str) else value
+            raise InputError(f"{name}={came} came; expected {expected}.")
+    for name in ("clip", "patience", "save_every", "replicas", "window"):
+        value = settings[name]
+        if value is not None and value <= 0:
+            raise InputError(f"{name}={value} came; expected a positive number or None.")
+    if settings["memory"] is not None:
+        bytes_of(settings["memory"])
+    if settings["growth"] is not None:
+        _check_growing(settings)
+
+
+def _check_growing(settings: Mapping[str, Any]) -> None:
+    """Raise InputError for settings that only networks of a fixed depth can have."""
+    refused = {
+        "patience": (settings["patience"] is not None, "Growth has a patience of its own"),
+        "replicas": (settings["replicas"] > 1, "stages that change are not replicated"),
+        "stages": (
+            isinstance(settings["stages"], (list, tuple)),
+            "layers are divided anew whenever one is put on top; a number is taken",
+        ),
+    }
+    for name, (came, why) in refused.items():
+        if came:
+            raise InputError(f"{name}={settings[name]} came with growth; {why}. Leave it out.")

@@ -1,0 +1,180 @@
+"""The planner of training beyond memory: arithmetic by hand, and measured needs against counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import associated_learning as al
+from associated_learning.pipeline.items import Minibatch
+from associated_learning.pipeline.offload.measuring import (
+    LayerNeeds,
+    StoreSpeed,
+    measure_layers,
+    measure_store,
+)
+from associated_learning.pipeline.offload.memory_plan import MemoryPlan, bytes_of, make_memory_plan
+from associated_learning.pipeline.offload.recomputation import Recomputation
+from associated_learning.pipeline.stage import UpdateRule
+from associated_learning.pipeline.stage_builder import StageBuilder
+from conftest import batches_of, dense_network
+from pipeline_runs import digests, trained
+
+DISK = StoreSpeed(write=0.02, read=0.01, processor=0.001)
+
+
+def layers(count: int = 4, **other: Any) -> list[LayerNeeds]:
+    """Layers of 300 bytes of state, which take a second; moving one takes 9."""
+    sizes = {"weights": 100, "gradients": 100, "optimizer": 200, "saved": 50, "handed": 10}
+    return [LayerNeeds(seconds=1.0, **{**sizes, **other}) for _ in range(count)]
+
+
+def plan_for(limit: int | None, count: int = 4, **more: Any) -> MemoryPlan:
+    return make_memory_plan(layers(count), DISK, limit=limit, **more)
+
+
+def test_the_window_is_the_smallest_that_hides_moving_state() -> None:
+    """With K = 15, 15 s of training hide 9 s of moving, and 0.3 s of a processor are 2 %."""
+    plan = plan_for(1000)
+    assert plan.window == 15
+    assert plan.lost == pytest.approx(0.02)
+    assert plan_for(1000, window=3).lost == pytest.approx((9 - 3 + 0.3) / 3)
+
+
+def test_room_is_that_of_a_layer_and_of_the_state_of_the_next() -> None:
+    plan = plan_for(1000)
+    assert (plan.resident, plan.overlap, plan.whole) == (450 + 300, True, False)
+    assert plan.offloaded == 4 * 300
+    assert plan.waiting == 15 * 10
+    assert "layer 1 (weights 0.0 MiB" in str(plan)
+
+
+def test_where_two_layers_do_not_fit_moving_is_not_hidden() -> None:
+    plan = plan_for(600, window=10)
+    assert (plan.resident, plan.overlap) == (450, False)
+    assert plan.lost == pytest.approx(9 / 10)
+
+
+def test_nothing_is_moved_where_all_layers_fit() -> None:
+    plan = plan_for(4 * 300 + 150)
+    assert (plan.whole, plan.offloaded, plan.lost, plan.window) == (True, 0, 0.0, 1)
+    assert plan_for(4 * 300 + 150, stays=True).whole is False
+    assert plan_for(4 * 300 + 149).whole is False
+
+
+def test_activations_wait_in_files_or_the_window_shrinks() -> None:
+    plan = plan_for(800, files=True)
+    assert (plan.window, plan.in_files) == (15, True)
+    plan = plan_for(800)
+    assert (plan.window, plan.in_files) == (5, False)  # 50 bytes are left
+
+
+@pytest.mark.parametrize(("limit", "base"), [(459, 0), (1000, 541)])
+def test_a_layer_larger_than_the_limit_is_refused_with_numbers(limit: int, base: int) -> None:
+    with pytest.raises(al.InputError, match=r"layer 1 alone needs .* smaller batch or recompute"):
+        make_memory_plan(layers(), DISK, limit=limit, base=base)
+
+
+@pytest.mark.parametrize("memory", ["much", "0", "-1GiB", "2 Gib/s", ""])
+def test_what_is_no_size_is_refused(memory: str) -> None:
+    with pytest.raises(al.InputError, match="expected a size such as"):
+        bytes_of(memory)
+    with pytest.raises(al.InputError, match="expected a size such as"):
+        al.Trainer(epochs=1, executor="offload", memory=memory)
+
+
+def test_measured_needs_are_those_that_are_counted() -> None:
+    net = dense_network(3)
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    builder = StageBuilder(
+        optimizer=torch.optim.Adam, lr=0.01, encoder_lr=None, options={}, schedule=None,
+        compile=False, rule=UpdateRule(),
+    )  # fmt: skip
+    x, y = batches_of(1)[0]
+    needs = measure_layers(builder.stage(net), Minibatch(0, x, net.target.encode(y)))
+    for layer, one in zip(net.al_layers(), needs, strict=True):
+        numbers = sum(p.numel() for p in layer.parameters())
+        count = len(list(layer.parameters()))
+        assert one.weights == one.gradients == 4 * numbers
+        assert one.optimizer == 4 * (2 * numbers + count)  # two moments, and a step for each
+        assert one.handed == 4 * 8 * (8 + 5)
+        assert one.saved > 4 * 8 * 8  # at least the tanh's output
+        assert one.seconds > 0
+    torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
+
+
+def test_the_speed_of_a_disk_is_measured_and_nothing_stays(tmp_path: Path) -> None:
+    speed = measure_store(tmp_path, torch.device("cpu"))
+    assert 0 < speed.read < speed.write + speed.read < 1e-6  # more than a MB a second
+    assert list(tmp_path.iterdir()) == []
+    assert measure_store(None, torch.device("cpu")) == StoreSpeed(0, 0, 0)
+
+
+@pytest.mark.parametrize("memory", ["64GiB", None])
+def test_a_planned_run_ends_with_the_sequential_bits(memory: str | None, tmp_path: Path) -> None:
+    trained("sequential", tmp_path / "one", epochs=1)
+    trained("offload", tmp_path / "many", epochs=1, memory=memory, store=tmp_path / "store")
+    assert digests(tmp_path / "many") == digests(tmp_path / "one")
+    assert (tmp_path / "store" / "index.json").exists() == (memory is None)
+
+
+def test_a_network_that_does_not_fit_is_refused_before_it_trains(tmp_path: Path) -> None:
+    with pytest.raises(al.InputError, match=r"memory=1\.0 MiB came.*expected at least"):
+        trained("offload", None, memory="1MiB", store=tmp_path)
+
+
+# Recomputation.
+
+
+class Counted(nn.Linear):
+    """Counts its forwards."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(x)
+
+
+def deep_layers() -> al.ALNetwork:
+    """Two layers of several modules with dropout, and one with BatchNorm."""
+    torch.manual_seed(0)
+    encoders = [
+        nn.Sequential(
+            Counted(6, 6), nn.Dropout(0.5), nn.Sequential(nn.Dropout(0.5), Counted(6, 6))
+        ),
+        nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Tanh()),
+    ]
+    return al.al_form(encoders, torch.randn(4, 6), al.Classes(4), latent=5)
+
+
+def test_recomputation_is_exact_and_leaves_statistics_alone(tmp_path: Path) -> None:
+    one, _ = trained("sequential", tmp_path / "one", net=deep_layers(), epochs=1)
+    net = deep_layers()
+    trained("offload", tmp_path / "many", net=net, epochs=1, recompute=True)
+    assert digests(tmp_path / "many") == digests(tmp_path / "one")
+    # 20 updates and 2 batches of validation; each update ran it once more
+    calls = [network.al_layers()[0].f[0].calls for network in (one, net)]
+    assert calls[1] - calls[0] == 20
+
+
+def test_recomputation_keeps_less() -> None:
+    f = nn.Sequential(*[nn.TransformerEncoderLayer(8, 2, 64, batch_first=True) for _ in range(4)])
+    x = torch.randn(2, 5, 8)
+    net = al.al_form([f], x, al.Classes(4), latent=5, readout=nn.Flatten())
+    builder = StageBuilder(
+        optimizer=torch.optim.Adam, lr=0.01, encoder_lr=None, options={}, schedule=None,
+        compile=False, rule=UpdateRule(),
+    )  # fmt: skip
+    job = Minibatch(0, x, net.target.encode(torch.tensor([0, 1])))
+    (kept,) = measure_layers(builder.stage(net), job)
+    recomputation = Recomputation(net.blocks())
+    recomputation.begin()
+    (again,) = measure_layers(builder.stage(net), job)
+    recomputation.end()
+    assert again.saved < kept.saved / 4
+    assert "forward" not in f[0].__dict__

@@ -1,0 +1,610 @@
+"""Loop interchange: a layer that takes a window of minibatches ends with the sequential bits."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import associated_learning as al
+from associated_learning.pipeline.items import Minibatch
+from associated_learning.pipeline.offload import disk_store
+from associated_learning.pipeline.offload.disk_store import DiskStore
+from associated_learning.pipeline.offload.store import HostStore
+from associated_learning.pipeline.offload.waiting import Waiting
+from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.tensor_file import (
+    read_header,
+    read_tensor,
+    write_tensors,
+)
+from associated_learning.tensors.hollow import hollow, is_hollow, weights_of
+from associated_learning.training.callbacks import Callback
+from conftest import batches_of, dense_network
+from growing import after, fit, layer
+from pipeline_runs import all_kinds_of_layers, digests, trained
+
+CPU = torch.device("cpu")
+plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test cuts the power."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture(params=["host", "disk"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    return "host" if request.param == "host" else tmp_path / "store"
+
+
+# Laws: the line of this executor in the table of all of them.
+
+
+@pytest.mark.parametrize("window", [1, 3, 64])
+def test_any_window_ends_with_the_sequential_bits(window: int, store: Any, tmp_path: Path) -> None:
+    one, _ = trained("sequential", tmp_path / "one")
+    net, _ = trained("offload", tmp_path / "many", window=window, store=store)
+    assert digests(tmp_path / "many") == digests(tmp_path / "one")
+    torch.testing.assert_close(net.state_dict(), one.state_dict(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"schedule": lambda o: torch.optim.lr_scheduler.StepLR(o, 1, gamma=0.5)},
+        {
+            "schedule": lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 60),
+            "schedule_every": "step",
+        },
+        {
+            "patience": 2,
+            "epochs": 30,
+            "lr": 0.5,
+            "judge": "full",
+            "schedule": lambda o: plateau(o, mode="max"),
+        },
+        {"precision": torch.bfloat16},
+        {"freeze": 2},
+        {"target_warmup": 3},
+        {"save_every": 7},
+        {"stages": [1, 3]},
+        {"optimizer": torch.optim.SGD, "optimizer_options": {"momentum": 0.9}},
+        {"lr": [0.1, 0.01, 0.001, 0.1], "encoder_lr": 0.05},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_what_the_trainer_can_do_it_can_do_offloaded(
+    options: dict[str, Any], store: Any, tmp_path: Path
+) -> None:
+    stages = options.pop("stages", None)
+    options = {"epochs": 2, "batches": 7, **options}
+    one, _ = trained("sequential", tmp_path / "one", **options)
+    net, _ = trained("offload", tmp_path / "many", window=3, store=store, stages=stages, **options)
+    assert digests(tmp_path / "many") == digests(tmp_path / "one")
+    torch.testing.assert_close(net.state_dict(), one.state_dict(), rtol=0, atol=0)
+
+
+class KilledError(Exception):
+    pass
+
+
+class KillAt(Callback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+        if state.step == self.step:
+            raise KilledError
+
+
+@pytest.mark.parametrize(("before", "after"), [("offload", "sequential"), ("threads", "offload")])
+def test_killed_and_resumed_by_another_executor(before: str, after: str, tmp_path: Path) -> None:
+    options = {
+        "offload": {"window": 4, "store": tmp_path / "store"},
+        "threads": {"stages": 2},
+        "sequential": {},
+    }
+    trained("sequential", tmp_path / "whole", save_every=5)
+    with pytest.raises(KilledError):
+        trained(before, tmp_path / "cut", save_every=5, callbacks=[KillAt(33)], **options[before])
+    trained(after, tmp_path / "cut", save_every=5, **options[after])
+    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+
+
+class Poison(nn.Module):
+    """Gives NaN from a minibatch on."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after, self.batches = after, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.batches += self.training
+        return x * float("nan") if self.batches > self.after else x
+
+
+def test_the_minibatch_that_fails_first_is_told_though_a_lower_layer_fails_sooner(
+    tmp_path: Path,
+) -> None:
+    """Layer 2 fails at batch 47 before layer 3 has taken batch 45, which fails in any order."""
+    net = all_kinds_of_layers()
+    net.layers[1].f.append(Poison(47))
+    net.layers[2].f.append(Poison(45))
+    counted = Counter()
+    with pytest.raises(al.NonFiniteLossError, match="layer 3 is not finite at batch 45"):
+        trained("offload", tmp_path, net=net, window=8, callbacks=[counted])
+    assert counted.steps == 45
+    assert al.Checkpoints(tmp_path).path("last").name == "last-000000040"
+    assert not any(is_hollow(parameter) for parameter in net.parameters())
+
+
+class Counter(Callback):
+    steps = 0
+
+    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+        self.steps += 1
+
+
+def test_a_bad_batch_is_told_after_those_before_it(store: Any) -> None:
+    batches, counted = batches_of(6), Counter()
+    batches[4][0][0, 0] = float("inf")
+    with pytest.raises(al.InputError, match="inputs of batch 4"):
+        al.Trainer(epochs=1, executor="offload", window=8, store=store).fit(
+            dense_network(3), al.LoaderBatches(batches), callbacks=[counted]
+        )
+    assert counted.steps == 4
+
+
+def test_callbacks_see_the_network_at_the_end_of_the_epoch(store: Any) -> None:
+    net, scores = all_kinds_of_layers(), []
+
+    class Looks(Callback):
+        def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
+            again = al.evaluate(net, al.LoaderBatches(batches_of(2)).epoch(0))
+            scores.append((list(again.scores), record.scores))
+
+    trained("offload", None, net=net, window=3, store=store, callbacks=[Looks()])
+    assert len(scores) == 3
+    assert all(seen == told for seen, told in scores)
+
+
+# What lies where.
+
+
+def test_one_layer_at_a_time_has_its_weights(store: Any) -> None:
+    net, seen = all_kinds_of_layers(), []
+
+    def look(called: nn.Module) -> Callable[..., None]:
+        def hook(*_: Any) -> None:
+            resident = [one for one in net.al_layers() if not any(map(is_hollow, one.parameters()))]
+            seen.append([one is called for one in resident])
+
+        return hook
+
+    for one in net.al_layers():
+        one.register_forward_hook(look(one))
+    al.Trainer(epochs=1, executor="offload", window=5, store=store).fit(
+        net, al.LoaderBatches(batches_of(10))
+    )
+    assert seen == [[True]] * 40
+
+
+def test_what_is_elsewhere_is_nan_to_read_and_refused_to_write() -> None:
+    layer = nn.Linear(3, 2)
+    hollow(weights_of(layer).values(), CPU)
+    assert layer.weight.shape == (2, 3)
+    assert layer(torch.ones(1, 3)).isnan().all()
+    assert layer.weight.untyped_storage().nbytes() == 4
+    with torch.no_grad(), pytest.raises(RuntimeError, match="single memory location"):
+        layer.weight.add_(1)
+
+
+def test_a_frozen_layer_is_fetched_without_optimizer_and_never_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, written = [], []
+    monkeypatch.setattr(DiskStore, "read", _told(DiskStore.read, read))
+    monkeypatch.setattr(DiskStore, "write", _told(DiskStore.write, written))
+    encoders = [nn.Linear(6, 6), nn.Linear(6, 6)]
+    net = al.al_form(encoders, torch.randn(2, 6), al.Classes(4), latent=5)
+    for parameter in net.al_layers()[0].parameters():
+        parameter.requires_grad_(False)
+    al.Trainer(epochs=1, executor="offload", window=2, store=tmp_path).fit(
+        net, al.LoaderBatches(batches_of(6))
+    )
+    # each window, to come home, and maybe ahead of a window that never came
+    assert read.count("layer-1") in (4, 5)
+    assert "optimizer-1" not in read
+    assert written.count("layer-1") == 1
+    assert written.count("layer-2") == written.count("optimizer-2") == 4
+
+
+def _told(method: Callable[..., Any], names: list[str]) -> Callable[..., Any]:
+    def call(self: Any, name: str, *arguments: Any) -> Any:
+        names.append(name)
+        return method(self, name, *arguments)
+
+    return call
+
+
+def test_store_and_checkpoint_are_the_same_files(tmp_path: Path) -> None:
+    trained("offload", tmp_path / "run", window=4, store=tmp_path / "store")
+    last = al.Checkpoints(tmp_path / "run").path("last")
+    saved = {path.stat().st_ino for path in last.glob("*.safetensors")}
+    kept = {path.stat().st_ino for path in (tmp_path / "store").glob("*.safetensors")}
+    assert saved == kept
+    assert len(saved) == 8
+
+
+# Files.
+
+
+def everything() -> dict[str, Tensor]:
+    """One tensor of each type, among them empty ones and single numbers."""
+    types = [torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.int64, torch.int32]
+    more = [torch.int16, torch.int8, torch.uint8, torch.bool, torch.complex64]
+    found = {f"t{i}": torch.arange(5).to(dtype) for i, dtype in enumerate([*types, *more])}
+    return {**found, "step": torch.tensor(3.0), "none": torch.zeros(0, 4), "é": torch.randn(3, 2)}
+
+
+@pytest.mark.parametrize("tensors", [everything(), {}], ids=["everything", "nothing"])
+def test_files_are_those_of_safetensors(tensors: dict[str, Tensor], tmp_path: Path) -> None:
+    write_tensors(tmp_path / "ours", tensors)
+    save_file(tensors, tmp_path / "theirs")
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+    specs = read_header(tmp_path / "theirs")
+    again = {name: read_tensor(tmp_path / "theirs", spec) for name, spec in specs.items()}
+    torch.testing.assert_close(again, load_file(tmp_path / "ours"), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 20, b"half"])
+def test_a_truncated_file_is_told_by_name(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "layer-1.safetensors"
+    save_file({"weight": torch.zeros(8)}, path)
+    path.write_bytes(path.read_bytes()[:-4] if content == b"half" else content)
+    with pytest.raises(al.CheckpointError, match=r"layer-1\.safetensors cannot be read"):
+        read_header(path)
+
+
+# Faults.
+
+
+def test_what_a_killed_process_wrote_is_undone(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path, CPU)
+    store.write("layer-1", {"w": torch.zeros(4)})
+    store.commit()
+    store.write("layer-1", {"w": torch.ones(4)})  # and no commit
+    (tmp_path / ".new-layer-2.9.safetensors").write_bytes(b"half a fi")
+    store.close()
+    again = DiskStore(tmp_path, CPU)
+    assert again.read("layer-1")["w"].tolist() == [0.0] * 4
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"index.json", "lock", "layer-1.1.safetensors"}
+    again.close()
+
+
+@pytest.mark.parametrize("write", [9, 14, 21])
+def test_a_process_that_dies_while_a_layer_is_written_is_resumed_to_the_same_bits(
+    write: int, tmp_path: Path
+) -> None:
+    """Without ``save_every``: every whole window is saved. 8 files are written before the first."""
+    trained("sequential", tmp_path / "whole", epochs=1)
+    options: dict[str, Any] = {"epochs": 1, "window": 4, "store": tmp_path / "store"}
+    child = os.fork()
+    if child == 0:
+        _die_at(write)
+        trained("offload", tmp_path / "cut", **options)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 9
+    assert list((tmp_path / "store").glob(".new-*"))
+    done = len(list((tmp_path / "cut").glob("last-*")))
+    assert done == (write > 16)
+    trained("offload", tmp_path / "cut", **options)
+    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+
+
+def _die_at(number: int) -> None:
+    written = iter(range(1, number))
+
+    def dying(path: Path, tensors: Mapping[str, Tensor]) -> str:
+        if next(written, None) is None:
+            path.write_bytes(b"half a fi")
+            os._exit(9)
+        return write_tensors(path, tensors)
+
+    disk_store.write_tensors = dying  # type: ignore[attr-defined]  # in the child alone
+
+
+def test_a_full_disk_stops_the_run_and_keeps_the_last_whole_window(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained("sequential", tmp_path / "whole", epochs=1)
+    written = iter(range(21))
+
+    def full(path: Path, tensors: Mapping[str, Tensor]) -> str:
+        if next(written, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_tensors(path, tensors)
+
+    options: dict[str, Any] = {"epochs": 1, "window": 4, "store": tmp_path / "store"}
+    with monkeypatch.context() as patched:
+        patched.setattr(disk_store, "write_tensors", full)
+        with pytest.raises(al.CheckpointError, match=r"optimizer-3\..*No space left.*whole window"):
+            trained("offload", tmp_path / "cut", **options)
+    assert al.Checkpoints(tmp_path / "cut").path("last").name == "last-000000004"
+    trained("offload", tmp_path / "cut", **options)
+    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+
+
+def test_a_store_is_open_once(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path, CPU)
+    with pytest.raises(al.CheckpointError, match="in use by another run"):
+        DiskStore(tmp_path, CPU)
+    store.close()
+    DiskStore(tmp_path, CPU).close()
+
+
+def test_a_file_changed_by_hand_is_found(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path, CPU)
+    store.write("layer-1", {"w": torch.zeros(4)})
+    store.commit()
+    (path,) = tmp_path.glob("layer-1.*")
+    before = path.stat()
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    with pytest.raises(al.CheckpointError, match="was changed or removed"):
+        store.read("layer-1")
+    with pytest.raises(al.CheckpointError, match="digest is another one"):
+        store.verify()
+    store.close()
+
+
+def test_the_store_of_another_network_is_refused(tmp_path: Path) -> None:
+    def fit(net: al.Network) -> None:
+        al.Trainer(epochs=1, executor="offload", store=tmp_path).fit(
+            net, al.LoaderBatches(batches_of(2))
+        )
+
+    fit(dense_network(2))
+    with pytest.raises(al.CheckpointError, match=r"store of another network: .* of layer-1"):
+        fit(all_kinds_of_layers())
+    fit(dense_network(2))  # it was closed again
+
+
+def test_backpropagation_is_refused_with_the_reason() -> None:
+    net = al.BPNetwork(nn.Linear(6, 4), al.Classes(4))
+    with pytest.raises(al.InputError, match="need the gradients of those above"):
+        al.Trainer(epochs=1, executor="offload").fit(net, al.LoaderBatches(batches_of(2)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"executor": "offload", "window": 0}, "window=0 came; expected a positive"),
+        ({"executor": "offload", "activations": torch.float16}, "activations=torch.float16 came"),
+        ({"executor": "threads", "window": 4}, "came with executor='threads'"),
+        ({"executor": "offload", "stages": 4}, "stages=4 came; the network has 3 layers"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(al.InputError, match=message):
+        al.Trainer(epochs=1, **options).fit(dense_network(3), al.LoaderBatches(batches_of(2)))
+
+
+# Activations that wait.
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_activations_wait_as_they_are(in_file: bool, tmp_path: Path) -> None:
+    waiting = Waiting(tmp_path if in_file else None)
+    s = {"a": torch.randn(3, 4), "b": (torch.arange(3), torch.randn(3, 1).bfloat16())}
+    job = Minibatch(5, s, torch.randn(3, 2))
+    again = waiting.take(waiting.put(job))
+    torch.testing.assert_close(again, job, rtol=0, atol=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rounded_activations_are_near_and_not_exact(tmp_path: Path) -> None:
+    waiting = Waiting(dtype=torch.bfloat16)
+    kept = waiting.put(Minibatch(0, (torch.randn(64), torch.arange(3)), torch.randn(3)))
+    assert kept.job.s[0].dtype is torch.bfloat16
+    s = waiting.take(kept).s
+    assert s[0].dtype is torch.float32
+    assert s[1].dtype is torch.int64
+    trained("sequential", tmp_path / "one", epochs=1)
+    trained("offload", tmp_path / "half", epochs=1, activations=torch.bfloat16)
+    one, half = digests(tmp_path / "one"), digests(tmp_path / "half")
+    assert one["layer-1.safetensors"] == half["layer-1.safetensors"]
+    assert one["layer-2.safetensors"] != half["layer-2.safetensors"]
+
+
+def test_a_disk_without_room_for_activations_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(al.CheckpointError, match="no room for the activations"):
+        Waiting(tmp_path).put(Minibatch(0, torch.zeros(2), torch.zeros(2)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_of_the_host_is_handed_over_on_a_cpu() -> None:
+    store = HostStore(CPU)
+    values = {"w": torch.randn(3)}
+    store.write("layer-1", values)
+    assert store.read("layer-1")["w"].data_ptr() == values["w"].data_ptr()
+
+
+# Networks that were never in memory as a whole.
+
+
+def stored(folder: Path | str) -> al.StoredNetwork:
+    """The network of `all_kinds_of_layers`, whose layers a store holds."""
+    net = all_kinds_of_layers()
+    return al.store_layers(net.al_layers(), net.target, folder)
+
+
+def test_a_network_in_a_store_answers_as_in_memory(tmp_path: Path) -> None:
+    whole, net = all_kinds_of_layers().eval(), stored(tmp_path).eval()
+    batches = batches_of(3)
+    x = batches[0][0]
+    assert al.evaluate(net, batches) == al.evaluate(whole, batches)
+    for depth in (1, 4):
+        assert torch.equal(net(x, depth), whole(x, depth))
+        assert torch.equal(net.prefix(depth)(x), whole.prefix(depth)(x))
+        assert torch.equal(net.loaded(depth).eval()(x), whole(x, depth))
+    again = al.predict_batches(net, [x]).probabilities
+    assert torch.equal(again, al.predict_batches(whole, [x]).probabilities)
+    torch.testing.assert_close(net.state_dict(), whole.state_dict(), rtol=0, atol=0)
+    al.save_weights(net, tmp_path / "saved")
+    al.load_weights(dense := all_kinds_of_layers(5 - 1), tmp_path / "saved")
+    torch.testing.assert_close(dense.state_dict(), whole.state_dict(), rtol=0, atol=0)
+    assert sum(not is_hollow(p) for p in net.parameters() if p.numel() > 1) == 10  # of one layer
+
+
+@pytest.mark.parametrize("checkpoints", [True, False])
+def test_a_network_in_a_store_trains_to_the_sequential_bits(
+    checkpoints: bool, tmp_path: Path
+) -> None:
+    one, _ = trained("sequential", tmp_path / "one", target_warmup=3)
+    folder = tmp_path / "many" if checkpoints else None
+    options: dict[str, Any] = {"window": 3, "target_warmup": 3}
+    net, state = trained("auto", folder, net=stored(tmp_path / "store"), **options)
+    assert state.step == 60
+    assert all(is_hollow(p) for p in net.parameters() if p.numel() > 1)
+    torch.testing.assert_close(net.state_dict(), one.state_dict(), rtol=0, atol=0)
+    if checkpoints:
+        assert digests(tmp_path / "many") == digests(tmp_path / "one")
+
+
+def test_a_network_in_a_store_is_resumed_without_being_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained("sequential", tmp_path / "whole")
+    options: dict[str, Any] = {"window": 4}
+    net = stored(tmp_path / "store")
+    with pytest.raises(KilledError):
+        trained("offload", tmp_path / "cut", net=net, callbacks=[KillAt(33)], **options)
+    net.store.close()
+    trained("offload", tmp_path / "cut", net=stored(tmp_path / "store"), **options)
+    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+
+
+def test_a_network_in_host_memory_trains_and_resumes_there(tmp_path: Path) -> None:
+    whole, _ = trained("sequential", tmp_path / "whole")
+    with pytest.raises(KilledError):
+        trained("offload", tmp_path / "cut", net=stored("host"), callbacks=[KillAt(33)], window=4)
+    net, _ = trained("offload", tmp_path / "cut", net=stored("host"), window=4)
+    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+    torch.testing.assert_close(net.state_dict(), whole.state_dict(), rtol=0, atol=0)
+
+
+def test_a_disk_with_too_little_room_is_told_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Adam holds two numbers for each weight: 9 in all, but for its steps."""
+    net = all_kinds_of_layers()
+    weights = sum(t.numel() * t.element_size() for t in net.state_dict().values())
+    trained_ones = sum(4 * p.numel() for p in net.parameters())
+    needed = 3 * weights + 2 * 2 * trained_ones
+    for free, fits in ((0.99 * needed, False), (1.01 * needed, True)):
+        usage = shutil._ntuple_diskusage(2**40, 2**40, int(free))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, usage=usage: usage)
+        if fits:
+            trained("offload", None, store=tmp_path / "store", window=8, epochs=1)
+            continue
+        with pytest.raises(al.InputError, match=r"GiB free; expected .* two generations"):
+            trained("offload", None, store=tmp_path / "store", window=8, epochs=1)
+
+
+def test_only_its_own_executor_trains_a_network_in_a_store(tmp_path: Path) -> None:
+    net, batches = stored(tmp_path), al.LoaderBatches(batches_of(2))
+    with pytest.raises(al.InputError, match="executor='threads' came for a network whose layers"):
+        al.Trainer(epochs=1, executor="threads").fit(net, batches)
+    with pytest.raises(al.InputError, match="layer-1 lies in a store and was called to train"):
+        net(batches_of(1)[0][0])
+    with pytest.raises(al.InputError, match="whose depth stays as it is"):
+        net.truncate(1)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu_layers_come_from_pinned_memory_to_the_same_bits(
+    store: Any, tmp_path: Path
+) -> None:
+    for executor, more in (("sequential", {}), ("offload", {"window": 3, "store": store})):
+        net = all_kinds_of_layers().cuda()
+        trained(executor, tmp_path / executor, net=net, **more)
+        assert not any(p.isnan().any() for p in net.parameters())
+    assert digests(tmp_path / "offload") == digests(tmp_path / "sequential")
+
+
+@pytest.mark.parametrize("window", [3, 64])
+def test_a_growing_network_ends_with_the_sequential_bits(
+    window: int, store: Any, tmp_path: Path
+) -> None:
+    """Layers are put on top and frozen; a segment ends with its epoch, which ends a window."""
+    rules = al.Growth(make=layer, max_layers=3, when=after(1, 2), layer_patience=2, settle=0.5)
+    fit(rules, tmp_path / "one", batches=8)
+    fit(rules, tmp_path / "many", batches=8, executor="offload", window=window, store=store)
+    assert digests(tmp_path / "many") == digests(tmp_path / "one")
+
+
+def test_branches_train_offloaded_to_the_same_bits(store: Any, tmp_path: Path) -> None:
+    nets = []
+    for options in ({"executor": "sequential"}, {"executor": "offload", "store": store}):
+        torch.manual_seed(4)
+        trunk = dense_network(2)
+        tops = {
+            name: al.ALLayer(
+                f=nn.Linear(8, width), b=nn.Linear(width, 5), g=nn.Linear(5, 5), h=nn.Linear(5, 5)
+            )
+            for name, width in {"narrow": 3, "wide": 9}.items()
+        }
+        nets.append(al.BranchedNetwork(trunk, tops))
+        batches = al.LoaderBatches(batches_of(6))
+        window = {"window": 4} if options["executor"] == "offload" else {}
+        al.Trainer(epochs=2, lr=0.01, **options, **window).fit(nets[-1], batches, batches)
+    torch.testing.assert_close(nets[1].state_dict(), nets[0].state_dict(), rtol=0, atol=0)
+
+
+def test_a_weight_that_a_layer_hands_on_is_that_of_its_batch() -> None:
+    """What waits must not change with the updates of the batches behind it."""
+
+    class Constant(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.weight.expand(len(x), 8)
+
+    nets = []
+    for options in ({"executor": "sequential"}, {"executor": "offload", "window": 4}):
+        torch.manual_seed(0)
+        encoders = [Constant(), nn.Linear(8, 8)]
+        nets.append(al.al_form(encoders, torch.randn(2, 6), al.Classes(4), latent=5))
+        al.Trainer(epochs=1, lr=0.1, **options).fit(nets[-1], al.LoaderBatches(batches_of(8)))
+    torch.testing.assert_close(nets[1].state_dict(), nets[0].state_dict(), rtol=0, atol=0)
+
+
+def test_a_folder_of_somebody_elses_is_no_store(tmp_path: Path) -> None:
+    """Its files would be removed as left-overs of a killed window."""
+    theirs = tmp_path / "thesis.2023.safetensors"
+    theirs.write_bytes(b"years of work")
+    with pytest.raises(al.InputError, match=r"holds other files \(thesis.2023.safetensors\)"):
+        DiskStore(tmp_path, torch.device("cpu"))
+    assert theirs.read_bytes() == b"years of work"

@@ -1,0 +1,297 @@
+"""Exports are whole: their runner, where there is no torch, labels as the run does."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jsonschema
+import numpy as np
+import onnx
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from associated_learning.cli.main import main
+from associated_learning.data.table_preprocessor import TablePreprocessor
+from associated_learning.data.text_preprocessor import TextPreprocessor
+from associated_learning.errors import InputError
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.export import description
+from associated_learning.runs.export.runner import image, table, text
+from associated_learning.runs.export.source import runner_source
+from associated_learning.runs.opened import open_run
+from associated_learning.runs.run import train_run
+from hub_folders import write_config, write_tokenizer
+
+SCHEMA = json.loads(Path(description.__file__).with_name("schema.json").read_text())
+ROOM = ("numpy", "numpy.libs", "onnxruntime", "PIL", "pillow.libs")  # what a runner may import
+STRANGE = (
+    "<b>Don't</b> &amp; it#39;s 2 GOOD!<br /> quot;film&quot;",
+    "a <!-- hidden <b> film --> good > <a <!-- x --> bad>film",
+    "\u0130stanbul STRASSE Stra\u00dfe caf\u00e9 \u6620\u753b \u0664\u0662 under_score film",
+    "&lt;b&gt; film &#x41; &unknown; ; amp; the good",
+    "qqq zzz",
+    "",
+    "<!-- never closed good film",
+    "good " * 50,
+)
+
+
+class Case(NamedTuple):
+    """A run, and inputs as they stand in files."""
+
+    run: Path
+    inputs: tuple[str, ...]
+
+
+def trained(folder: Path, **settings: Any) -> Path:
+    train_run(RunConfig(epochs=1, threads=1, batch_size=32, **settings), folder / "run")
+    return folder / "run"
+
+
+def films(folder: Path) -> str:
+    words = (("good", "up"), ("bad", "down"))
+    lines = [f"the {word} film &amp; {i % 7},{label}" for i in range(60) for word, label in words]
+    (folder / "films.csv").write_text("\n".join(["text,label", *lines]))
+    return str(folder / "films.csv")
+
+
+def text_case(folder: Path) -> Case:
+    sizes = {"hidden": 6, "embedding_dim": 8, "max_length": 9, "remove_stop_words": True}
+    return Case(trained(folder, data=films(folder), model="bilstm", **sizes), STRANGE)
+
+
+def subword_case(folder: Path) -> Case:
+    place = write_tokenizer(write_config(folder / "bert"))
+    run = trained(folder, data=films(folder), model=f"hf:{place}", max_length=8, at="2")
+    return Case(run, ("A good film", "bads", "good " * 20))
+
+
+def table_case(folder: Path) -> Case:
+    rows, labels = load_digits(return_X_y=True)
+    lines = [",".join([*map(str, row), f"digit {y}"]) for row, y in zip(rows, labels, strict=True)]
+    names = ",".join([*(f"pixel {i}" for i in range(64)), "label"])
+    (folder / "digits.csv").write_text("\n".join([names, *lines]))
+    run = trained(folder, data=str(folder / "digits.csv"), model="mlp", hidden=16)
+    return Case(run, tuple(line.rpartition(",")[0] for line in lines[:130]))
+
+
+def image_case(folder: Path) -> Case:
+    digits, files = load_digits(), []
+    for i in range(300):
+        files.append(folder / "digits" / f"digit {digits.target[i]}" / f"{i}.png")
+        files[-1].parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.rint(digits.images[i] * 255 / 16).astype(np.uint8)).save(files[-1])
+    run = trained(folder, data=str(folder / "digits"), model="mlp", hidden=16)
+    return Case(run, tuple(map(str, [*files[:66], *odd_images(folder)])))
+
+
+def odd_images(folder: Path) -> list[Path]:
+    """Return images of other sizes, modes and formats."""
+    noise = np.random.default_rng(0).integers(0, 256, (13, 17, 4), np.uint8)
+    colours = Image.fromarray(noise[..., :3])
+    made = {
+        "colours.jpg": colours,
+        "alpha.png": Image.fromarray(noise),
+        "palette.png": colours.quantize(16),
+        "bits.png": colours.convert("1"),
+    }
+    for name, picture in made.items():
+        picture.save(folder / name)
+    return [folder / name for name in made]
+
+
+MADE: dict[str, Callable[[Path], Case]] = {
+    "text": text_case,
+    "subword": subword_case,
+    "table": table_case,
+    "image": image_case,
+}
+
+
+@pytest.fixture(scope="module", params=list(MADE))
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return MADE[request.param](tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of packages in which there is neither torch nor this library."""
+    folder = tmp_path_factory.mktemp("room")
+    site = Path(np.__file__).parents[1]
+    for name in ROOM:
+        if (site / name).exists():
+            (folder / name).symlink_to(site / name)
+    return folder
+
+
+def al(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["al", *arguments])
+    try:
+        main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def alone(room: Path, runner: Path, inputs: Sequence[str], *, piped: bool = False) -> list[Any]:
+    """Run a runner where only the packages of the room are, and return what it prints."""
+    start = (
+        f"import sys, runpy; sys.path.append({str(room)!r}); del sys.argv[0]\n"
+        "for name in ('torch', 'associated_learning'):\n"
+        "    try: __import__(name)\n"
+        "    except ModuleNotFoundError: continue\n"
+        "    sys.exit(f'{name} is here')\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-I", "-S", "-X", "utf8", "-c", start, str(runner)]
+        + ([] if piped else list(inputs)),
+        input="\n".join(inputs) if piped else None,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+def expected(case: Case, depth: int | None) -> tuple[list[str], torch.Tensor]:
+    """Return the run's own labels and probabilities."""
+    opened = open_run(case.run)
+    made: Any = opened.preprocessor
+    if isinstance(made, TextPreprocessor):
+        x = made(case.inputs, allow_unknown=True)
+    elif isinstance(made, TablePreprocessor):
+        x = made([[float(value) for value in line.split(",")] for line in case.inputs])
+    else:
+        x = made(case.inputs)
+    with torch.no_grad():
+        labels, probabilities = opened.net.predict(x, depth)
+    assert probabilities is not None
+    return [opened.label_names[i] for i in labels], probabilities
+
+
+@pytest.mark.parametrize("depth", [1, None])
+def test_runner_without_torch_answers_as_the_run(
+    case: Case, depth: int | None, room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to = tmp_path / "my model.onnx"
+    asked = [] if depth is None else ["--depth", str(depth)]
+    assert al("export", str(case.run), str(to), *asked, monkeypatch=monkeypatch) == 0
+    stated = json.loads(to.with_suffix(".json").read_text())
+    jsonschema.validate(stated, SCHEMA)
+    (held,) = onnx.load(to).metadata_props
+    assert (held.key, json.loads(held.value)) == ("export", stated)
+    if stated["kind"] == "subword":  # it needs one more package, and that is said
+        site = Path(np.__file__).parents[1]
+        room = tmp_path / "room"
+        room.mkdir()
+        for name in (*ROOM, "tokenizers"):
+            (room / name).symlink_to(site / name)
+    runner = tmp_path / "my model_runner.py"
+    assert len(runner.read_text().splitlines()) <= 60
+    answers = alone(room, runner, case.inputs)
+    labels, probabilities = expected(case, depth)
+    assert [answer["input"] for answer in answers] == list(case.inputs)
+    assert [answer["label"] for answer in answers] == labels
+    assert list(answers[0]["probabilities"]) == list(open_run(case.run).label_names)
+    found = torch.tensor([list(answer["probabilities"].values()) for answer in answers])
+    torch.testing.assert_close(found, probabilities, atol=1e-5, rtol=1e-4)
+
+
+def test_runner_prints_what_al_predict_prints(
+    tmp_path: Path,
+    room: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run, inputs = image_case(tmp_path)
+    to, piped = tmp_path / "digits.onnx", tmp_path / "files.txt"
+    assert al("export", str(run), str(to), monkeypatch=monkeypatch) == 0
+    piped.write_text("\n".join(inputs))
+    capsys.readouterr()
+    assert al("predict", str(run), "--file", str(piped), "--json", monkeypatch=monkeypatch) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    answers = alone(room, tmp_path / "digits_runner.py", inputs, piped=True)
+    for answer, other in zip(answers, told, strict=True):
+        assert (answer["input"], answer["label"]) == (other["input"], other["label"])
+        assert answer["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+
+
+def test_temperature_of_the_run_goes_along(
+    tmp_path: Path, room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = table_case(tmp_path)
+    assert al("evaluate", str(case.run), "--exits", monkeypatch=monkeypatch) == 0
+    temperatures = json.loads((case.run / "exits.json").read_text())["temperatures"]
+    assert temperatures[0] != 1
+    to = tmp_path / "d.onnx"
+    assert al("export", str(case.run), str(to), "--depth", "1", monkeypatch=monkeypatch) == 0
+    assert json.loads(to.with_suffix(".json").read_text())["temperature"] == temperatures[0]
+    opened = open_run(case.run)
+    x = opened.preprocessor([[float(v) for v in line.split(",")] for line in case.inputs])
+    with torch.no_grad():
+        calibrated = (opened.net(x, 1) / temperatures[0]).softmax(1)
+    answers = alone(room, tmp_path / "d_runner.py", case.inputs)
+    found = torch.tensor([list(answer["probabilities"].values()) for answer in answers])
+    torch.testing.assert_close(found, calibrated, atol=1e-5, rtol=1e-4)
+
+
+@given(st.lists(st.text(alphabet="aZ<>/!-;&#39bqout \u0130\u00df_"), min_size=1, max_size=3))
+def test_rules_of_tokenisation_are_those_of_training(lines: list[str]) -> None:
+    preprocessor = TextPreprocessor.fit(["a b aa ab z o q uot"], max_length=5)
+    made = text.prepare(lines, description._preprocessing(preprocessor))
+    ids, lengths, *_ = preprocessor(lines, allow_unknown=True)
+    assert (made["values"].tolist(), made["lengths"].tolist()) == (ids.tolist(), lengths.tolist())
+
+
+def test_rows_and_images_that_would_be_misread_are_refused(tmp_path: Path) -> None:
+    how = {"columns": ["a", "b"], "mean": [0.0, 1.0], "std": [1.0, 2.0]}
+    assert table.prepare([{"b": 3, "a": 1}, "1,3"], how)["x"].tolist() == [[1, 1], [1, 1]]
+    for wrong in ([[1]], [[1, 2, 3]], [[1, float("nan")]], ["1"]):
+        with pytest.raises(ValueError, match="expected rows of finite numbers"):
+            table.prepare(wrong, how)
+    deep = tmp_path / "deep.png"
+    Image.fromarray(np.full((2, 2), 40_000, np.uint16)).save(deep)
+    how = {"channels": 1, "size": [2, 2], "mean": [0.5], "std": [1.0]}
+    with pytest.raises(ValueError, match="8 bits a channel"):
+        image.prepare([deep], how)
+
+
+def test_other_files_are_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = table_case(tmp_path).run
+    own = tmp_path / "d_runner.py"
+    own.write_text("mine")
+    assert al("export", str(run), str(tmp_path / "d.onnx"), monkeypatch=monkeypatch) == 2
+    assert "is no runner of an export" in capsys.readouterr().err
+    assert own.read_text() == "mine"
+    own.unlink()
+    for _ in range(2):  # but its own, written once more
+        assert al("export", str(run), str(tmp_path / "d.onnx"), monkeypatch=monkeypatch) == 0
+
+
+@pytest.mark.parametrize("kind", list(MADE))
+def test_runners_import_neither_torch_nor_us(kind: str) -> None:
+    source = runner_source(kind)
+    assert len(source.splitlines()) <= 60
+    assert "torch" not in source.replace("PyTorch", "")
+    assert "associated_learning" not in source
+    part = importlib.import_module(f"associated_learning.runs.export.runner.{kind}")
+    assert part.prepare.__doc__ in source
+
+
+def test_what_has_no_description_is_refused() -> None:
+    with pytest.raises(InputError, match="inputs prepared by str came"):
+        description._preprocessing("?")
