@@ -46,7 +46,11 @@ def campaign(folder: Path, minutes: float, seed: int, only: str | None = None) -
         expected[kind], seconds[kind] = outcome(folder / kind), time.monotonic() - begin
     unfinished("al", folder / "stopped")
     run_command(["export", str(folder / "al"), str(folder / "exported")])
-    damage = Damage(folder / "al", folder / "stopped", folder / "exported", expected["al"])
+    ledger = folder / "ledger" / "ledger.jsonl"
+    run_command(["train", "--resume", str(folder / "al"), "--quiet", "--ledger", str(ledger)])
+    damage = Damage(
+        folder / "al", folder / "stopped", folder / "exported", ledger.parent, expected["al"]
+    )
     names = [name for name, share in SHARES for _ in range(share)]
     place = folder / "try"
     end = time.monotonic() + 60 * minutes

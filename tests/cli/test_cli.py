@@ -24,7 +24,9 @@ from torch import Tensor
 import conftest
 from associated_learning.cli.main import app, main
 from associated_learning.cli.predict import _show
+from associated_learning.errors import CheckpointError
 from associated_learning.inference.exits.record import ExitRecord, record_exits
+from associated_learning.inference.export.beside import read_export
 from associated_learning.network import ALNetwork
 from associated_learning.runs import run as runs
 from associated_learning.runs.config import RunConfig
@@ -165,14 +167,17 @@ def test_export_to_every_form(run: str, tmp_path: Path, capsys: pytest.CaptureFi
     torch.testing.assert_close(torch.from_numpy(session.run(None, {"x": x.numpy()})[0]), expected)
     torch.testing.assert_close(torch.export.load(program).module()(x), expected)
     assert torch.equal(PretrainedModel.from_pretrained(folder)(x), expected)
-    beside = json.loads((tmp_path / "d.json").read_text())
-    assert beside["label_names"] == list(opened.label_names)
+    for exported in (graph, program):
+        assert read_export(exported)["label_names"] == list(opened.label_names)
     assert "license" not in (folder / "README.md").read_text().partition("\n---")[0]
     licence = ("--license", "apache-2.0")
     code, out, _ = al("export", run, str(tmp_path / "free"), *licence, capsys=capsys)
     assert "\nlicense: apache-2.0\n" in (tmp_path / "free" / "README.md").read_text()
     code, _, err = al("export", run, str(graph), *licence, capsys=capsys)
     assert (code, "only a folder has a model card" in err) == (2, True)
+    graph.write_bytes(graph.read_bytes()[:-1] + b"?")
+    with pytest.raises(CheckpointError, match=r"d\.onnx has changed .* Export the run again"):
+        read_export(graph)
     for wrong in ("digits", "digits.tflite"):
         code, _, err = al("export", run, str(tmp_path / wrong), capsys=capsys)
         assert code == 2

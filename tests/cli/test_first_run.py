@@ -18,6 +18,7 @@ from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.opened import open_run
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import read_config
+from associated_learning.state.files import read_json, write_json
 from test_cli import QUICK, al
 
 GOOD = RunResult(
@@ -69,8 +70,7 @@ def lower(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
     assert code == 0
     for line in advice(read_config(folder), read_result(folder) or GOOD):
         assert line in out
-    result = json.loads((folder / "result.json").read_text())
-    (folder / "result.json").write_text(json.dumps({**result, "best_depth": 2}))
+    write_json(folder / "result.json", {**read_json(folder / "result.json"), "best_depth": 2})
     return str(folder)
 
 

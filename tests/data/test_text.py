@@ -4,6 +4,7 @@ import re
 import time
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,6 +93,19 @@ def test_a_text_to_predict_is_tokenised_once(monkeypatch: pytest.MonkeyPatch) ->
     assert seen == ["Bad film!", "Good?"]
     assert batch.values.tolist() == [[4, 3], [5, 0]]
     assert preprocessor(["", "film"], allow_unknown=True).values.tolist() == [[1], [3]]
+
+
+def test_a_text_that_no_network_could_hold_must_be_cut() -> None:
+    book = "word " * (2**15 + 1)
+    labels = torch.zeros(1, dtype=torch.int64)
+    whole = TextPreprocessor.fit([book])
+    with pytest.raises(InputError, match=r"a text of 32769 tokens came .* --max-length 512"):
+        whole.samples([book], labels)
+    with pytest.raises(InputError, match="a text of 32769 tokens came"):
+        whole([book])
+    assert whole.samples([book[5:]], labels).take(torch.tensor([0])).lengths.tolist() == [2**15]
+    cut = TextPreprocessor.fit([book], max_length=3)
+    assert cut.samples([book], labels).take(torch.tensor([0])).lengths.tolist() == [3]
 
 
 def test_bad_vocabularies_are_refused(tmp_path: object) -> None:

@@ -220,6 +220,14 @@ def test_errors_that_cannot_be_made_again_arrive_as_text() -> None:
         assert str(arrived) == f"{type(error).__name__}: {error}"
 
 
+def test_the_state_of_swalr_arrives_and_one_with_a_function_is_refused() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    state = torch.optim.swa_utils.SWALR(optimizer, swa_lr=0.05).state_dict()
+    assert carried(state) == state
+    with pytest.raises(InputError, match=r"of type function came; between processes travel"):
+        pack({**state, "anneal": lambda step: step})
+
+
 def test_tensors_without_plain_memory_are_refused() -> None:
     with pytest.raises(InputError, match=r"layout torch.sparse_coo.*to_dense"):
         pack((1, torch.eye(3).to_sparse()))

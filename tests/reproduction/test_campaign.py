@@ -290,6 +290,9 @@ def test_a_training_score_that_a_kill_cut_off_is_made_again(tmp_path: Path) -> N
     scores = read_training_scores(path)
     assert scores[0] == 0.5
     assert scores[1] in (0.0, 1.0)  # of four equal samples
+    path.write_text(path.read_text().replace("0.5", "0.75"))
+    with pytest.raises(al.CheckpointError, match=r"no accuracy \(its content does not fit"):
+        read_training_scores(path)
 
 
 def test_no_more_seeds_than_fit_into_memory() -> None:

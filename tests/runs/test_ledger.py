@@ -59,3 +59,14 @@ def test_a_ledger_without_a_last_newline_gets_whole_rows(tmp_path: Path) -> None
 def test_a_device_is_no_ledger(place: str) -> None:
     with pytest.raises(al.CheckpointError, match="expected a ledger, a file of lines"):
         append_row(Path(place), ROW)
+
+
+def test_a_changed_figure_is_noticed_and_older_rows_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    append_row(path, ROW)
+    append_row(path, OTHER)
+    path.write_text(path.read_text().replace('"test": [0.5]', '"test": [0.6]', 1))
+    with pytest.raises(al.CheckpointError, match=r"line 1 is no ledger row: its content does not"):
+        read_rows(path)
+    path.write_text(json.dumps(ROW.to_json()) + "\n")
+    assert read_rows(path) == [ROW]

@@ -220,6 +220,18 @@ def test_a_foreign_result_is_named(result: str, tmp_path: Path) -> None:
         train_run(SMALL, tmp_path)
 
 
+def test_changed_metrics_are_noticed_and_older_ones_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    lines = JsonLines(path)
+    lines.epoch_done(TrainingState(), EPOCH)
+    assert read_history(tmp_path) == [EPOCH]
+    path.write_text(path.read_text().replace('"step": 1', '"step": 2'))
+    with pytest.raises(al.CheckpointError, match=r"line 1 is no .*\(its content does not fit"):
+        read_history(tmp_path)
+    path.write_text(json.dumps(asdict(EPOCH)) + "\n")
+    assert read_history(tmp_path) == [EPOCH]
+
+
 def test_foreign_metrics_are_named(tmp_path: Path) -> None:
     with pytest.raises(al.CheckpointError, match=r"metrics\.jsonl cannot be read"):
         read_history(tmp_path)

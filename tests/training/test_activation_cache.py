@@ -387,6 +387,19 @@ def test_files_that_were_cut_off_are_refused(tmp_path: Path) -> None:
     cache_activations(net, 2, tmp_path, Source(_split(x)), rebuild=True)
 
 
+@pytest.mark.parametrize("name", ["activations-0.bin", "digests.bin", "lengths.bin"])
+def test_a_flipped_bit_is_noticed_when_a_cache_is_opened(name: str, tmp_path: Path) -> None:
+    net, x = _network("bilstm")
+    cache_activations(net, 2, tmp_path, Source(_split(x)))
+    file = tmp_path / "activations" / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"changed.* Pass rebuild=True"):
+        cache_activations(net, 2, tmp_path, Source(_split(x)))
+    cache_activations(net, 2, tmp_path, Source(_split(x)), rebuild=True)
+
+
 def test_whoever_asks_at_the_same_time_waits(tmp_path: Path) -> None:
     net, x = _network("mlp")
     seen: list[int] = []

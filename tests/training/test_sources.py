@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from transformers import BertConfig, BertForSequenceClassification, DataCollatorWithPadding
 
 import associated_learning as al
@@ -136,3 +137,22 @@ def test_one_value_a_sample_may_have_no_axis_of_its_own() -> None:
 def test_data_that_cannot_be_taken_are_named(data: Any, message: str) -> None:
     with pytest.raises(al.InputError, match=message):
         trained(data)
+
+
+class Deadly(Dataset[tuple[Tensor, int]]):
+    """Ends the process that asks for its sample 5, as a lack of memory does."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        if index == 5:
+            os._exit(9)
+        return torch.zeros(2), index % 2
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_worker_that_dies_is_named() -> None:
+    batches = al.LoaderBatches(DataLoader(Deadly(), batch_size=2, num_workers=1))
+    with pytest.raises(al.InputError, match="a worker of the loader died before batch"):
+        list(batches.epoch(0))

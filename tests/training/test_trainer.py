@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import associated_learning as al
 from associated_learning.state.history import Candidates, EpochRecord, TrainingState
 from associated_learning.state.optimizers import make_optimizers
+from associated_learning.state.sealed import unsealed
 from associated_learning.training.callbacks import Callback, JsonLines, TensorBoard
 from conftest import batches_of, dense_network
 
@@ -145,7 +146,7 @@ def test_json_lines_hold_the_records(tmp_path: Path) -> None:
     state = al.Trainer(epochs=2).fit(
         dense_network(2), al.LoaderBatches(batches_of(2)), callbacks=[JsonLines(path)]
     )
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [unsealed(json.loads(line)) for line in path.read_text().splitlines()]
     assert [EpochRecord(**line) for line in lines] == state.records
     assert set(lines[0]["losses"][0]) == {"associated", "autoencoder"}
 

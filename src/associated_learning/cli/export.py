@@ -13,11 +13,12 @@ import typer
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console
 from associated_learning.errors import InputError
+from associated_learning.inference.export.beside import beside, describe_export
 from associated_learning.runs.export.description import export_description, temperature_of
 from associated_learning.runs.export.source import runner_beside, write_runner
 from associated_learning.runs.opened import OpenRun, open_run
 from associated_learning.runs.printable import escape
-from associated_learning.state.files import replaced_file, write_json
+from associated_learning.state.files import replaced_file
 
 __all__ = ["export"]
 
@@ -104,12 +105,12 @@ def _onnx(run: Path, to: Path, depth: int | None) -> str:
     x, runner = _example(opened), runner_beside(to)
     described = _described(opened, run, Signature.of(x).names, depth)
     file = export_onnx(opened.net, x, to, depth, metadata={"export": json.dumps(described)})
-    write_json(_beside(to), described)
+    describe_export(to, described)
     write_runner(to, described["kind"])
     return (
         f"{to}: {', '.join(file.inputs)} to output; largest difference from the network "
         f"{file.largest_error:.1e}, in ONNX Runtime.\nLabels and preprocessing are in it, and in "
-        f"{_beside(to)}.\npython {runner} INPUT... labels without PyTorch: it needs onnxruntime "
+        f"{beside(to)}.\npython {runner} INPUT... labels without PyTorch: it needs onnxruntime "
         f"and {_NEEDED[described['kind']]}."
     )
 
@@ -124,10 +125,10 @@ def _program(run: Path, to: Path, depth: int | None) -> str:
     program = export_program(opened.net, x, depth)
     with replaced_file(to) as temporary:
         torch.export.save(program, temporary)
-    write_json(_beside(to), described)
+    describe_export(to, described)
     return (
         f"{to}: torch.export.load('{to}').module() runs it.\nLabels and preprocessing are in "
-        f"{_beside(to)}."
+        f"{beside(to)}."
     )
 
 
@@ -147,7 +148,3 @@ def _example(opened: OpenRun) -> Any:
 
 def _described(opened: OpenRun, run: Path, inputs: tuple[str, ...], depth: int) -> dict[str, Any]:
     return export_description(opened, inputs, depth, temperature_of(run, depth))
-
-
-def _beside(to: Path) -> Path:
-    return to.with_suffix(".json")

@@ -169,7 +169,7 @@ def plan(
         balance=balance,  # type: ignore[arg-type]
         head=parts,
     )
-    console.print(escape(str(found)), soft_wrap=True, highlight=False)
+    console.print(escape(str(found), lines=True), soft_wrap=True, highlight=False)
     if memory is not None:
         cuts = [layer.begins for layer in found.layers[1:]]
         net = convert(network, example, target=Classes(2), at=cuts, head=parts)
@@ -181,7 +181,7 @@ def _show_memory(net: ALNetwork, example: Any, trainer: Trainer) -> None:
     count = len(tensors_in(example)[0])
     batches = LoaderBatches([(example, torch.arange(count) % 2)])
     found = replace(trainer, executor="offload").memory_plan(net, batches)
-    console.print(f"\n{escape(str(found))}", soft_wrap=True, highlight=False)
+    console.print(f"\n{escape(str(found), lines=True)}", soft_wrap=True, highlight=False)
 
 
 def _is_family(model: str) -> bool:

@@ -17,6 +17,8 @@ from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["TextPreprocessor"]
 
+_LONGEST = 2**15  # tokens of a text that is not cut: a batch of 64 with one fills gigabytes
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextPreprocessor:
@@ -71,6 +73,9 @@ class TextPreprocessor:
 
         A text without any word (after cleaning) is kept as a single ``[UNK]``, so that no
         sample of a data set is lost; at prediction the same text is an error.
+
+        Raises:
+            InputError: A text is too long to be taken whole, and ``max_length`` is not set.
         """
         return TextSamples.of((self._ids(text) or [UNK] for text in inputs), labels)
 
@@ -110,6 +115,12 @@ class TextPreprocessor:
 
     def _ids(self, text: str) -> list[int]:
         tokens = tokenize(text, remove_stop_words=self.remove_stop_words)
+        if self.max_length is None and len(tokens) > _LONGEST:
+            raise InputError(
+                f"a text of {len(tokens)} tokens came ({text[:40]!r}...): expected {_LONGEST} at "
+                "most, because networks hold all of a text in memory. Cut texts (max_length=512, "
+                "--max-length 512), or leave it out"
+            )
         return self.vocabulary.encode(tokens[: self.max_length])
 
     def _known(self, text: object, i: int, allow_unknown: bool) -> list[int]:

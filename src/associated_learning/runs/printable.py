@@ -11,7 +11,7 @@ import rich.markup
 __all__ = ["escape", "markdown", "printable"]
 
 _UNSEEN = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # control, direction, surrogates, ends of lines
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]|#~])")
+_MARKDOWN = re.compile(r"([\\`*{}\[\]|#~]|(?<![^\W_])_|_(?![^\W_]))")  # in a word _ is plain
 
 
 def printable(text: object, *, lines: bool = False) -> str:

@@ -16,6 +16,7 @@ from associated_learning.runs.provenance import Provenance
 from associated_learning.state.files import read_json, write_json
 from associated_learning.state.history import EpochRecord, TrainingState
 from associated_learning.state.lines import read_lines
+from associated_learning.state.sealed import unsealed
 
 __all__ = ["RunResult", "make_result", "read_history", "read_result", "write_result"]
 
@@ -177,7 +178,7 @@ def read_history(folder: Path) -> list[EpochRecord]:
 
 def _record(where: str, line: str) -> EpochRecord:
     try:
-        return EpochRecord(**json.loads(line))
+        return EpochRecord(**unsealed(json.loads(line)))
     except (ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{where} is no epoch of a run of this library ({error}); name another run."

@@ -11,6 +11,7 @@ from associated_learning.network import Network
 from associated_learning.state.files import replaced_file
 from associated_learning.state.history import EpochRecord, TrainingState
 from associated_learning.state.lines import append_line, read_lines
+from associated_learning.state.sealed import sealed, unsealed
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback
 
@@ -42,11 +43,11 @@ class TrainingScores(Callback):
             # killed between checkpoint and line: the weights are still those of that epoch
             scores.append(self._score())
         with replaced_file(self.path) as temporary:
-            lines = "".join(json.dumps(score) + "\n" for score in scores)
+            lines = "".join(f"{_line(score)}\n" for score in scores)
             temporary.write_text(lines, encoding="utf-8")
 
     def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
-        append_line(self.path, json.dumps(self._score()))
+        append_line(self.path, _line(self._score()))
 
     def _score(self) -> float:
         return evaluate(self.net, self.batches.epoch(0)).scores[-1]
@@ -58,14 +59,23 @@ def read_training_scores(path: Path) -> list[float]:
     A last line that was cut off by a kill is left out.
 
     Raises:
-        CheckpointError: The file is foreign.
+        CheckpointError: The file is foreign, or has changed.
     """
     if not path.exists():
         return []
     try:
-        return [float(line) for line in read_lines(path).whole]
-    except ValueError as error:
+        return [_accuracy(line) for line in read_lines(path).whole]
+    except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
             f"{path} holds something that is no accuracy ({error}); remove it, and the run trains "
             "without what it told."
         ) from error
+
+
+def _line(accuracy: float) -> str:
+    return json.dumps(sealed({"accuracy": accuracy}))
+
+
+def _accuracy(line: str) -> float:
+    entry = unsealed(json.loads(line))
+    return float(entry["accuracy"] if isinstance(entry, dict) else entry)  # older ones: a number

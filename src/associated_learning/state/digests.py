@@ -9,10 +9,11 @@ from pathlib import Path
 from associated_learning.errors import CheckpointError
 from associated_learning.state.files import open_regular
 
-__all__ = ["check_files", "file_digest", "file_digests", "new_digest"]
+__all__ = ["DigestedFile", "check_files", "file_digest", "file_digests", "new_digest"]
 
 _SIZE = 16  # bytes: an accident gives another file the same digest with odds of 1 to 10^38
 _CHUNK = 2**20
+_REMEDY = "Restore it, use another checkpoint of the run, or train again."
 
 
 def new_digest() -> hashlib.blake2b:
@@ -55,8 +56,39 @@ def file_digests(folder: Path, known: Mapping[str, str] | None = None) -> dict[s
     }
 
 
-def check_files(folder: Path, digests: Mapping[str, str]) -> None:
+class DigestedFile:
+    """A file that is digested while it is written, so that nothing is read again.
+
+    Args:
+        path: Where it is made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self._file = path.open("wb")
+        self._digest = new_digest()
+
+    def write(self, content: bytes | memoryview) -> None:
+        """Append some bytes."""
+        self._file.write(content)
+        self._digest.update(content)
+
+    def digest(self) -> str:
+        """Return the `file_digest` of what was written so far."""
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """Close it."""
+        self._file.close()
+
+
+def check_files(folder: Path, digests: Mapping[str, str], *, remedy: str = _REMEDY) -> None:
     """Check that a folder's files are those that `file_digests` saw.
+
+    Args:
+        folder: Where they lie.
+        digests: By name.
+        remedy: What to do where one is not, in a sentence.
 
     Raises:
         CheckpointError: One is missing or has changed; names it.
@@ -67,11 +99,10 @@ def check_files(folder: Path, digests: Mapping[str, str]) -> None:
         except OSError as error:
             raise CheckpointError(
                 f"{folder / name} cannot be read ({error}); it is missing, though the index names "
-                "it. Restore it, use another checkpoint of the run, or train again."
+                f"it. {remedy}"
             ) from error
         if found != expected:
             raise CheckpointError(
                 f"{folder / name} has changed since it was saved: its digest is {found}, expected "
-                f"{expected}. The disk, a copy or somebody altered it: restore it, use another "
-                "checkpoint of the run, or train again."
+                f"{expected}. The disk, a copy or somebody altered it. {remedy}"
             )

@@ -7,7 +7,6 @@ power cut takes nothing back.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -22,6 +21,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from associated_learning.errors import CheckpointError
+from associated_learning.state.sealed import sealed, unsealed
 
 __all__ = [
     "TEMPORARY",
@@ -42,7 +42,6 @@ __all__ = [
 TEMPORARY = ".new-"  # how the names of unfinished folders begin
 _MARKER = "owner.json"  # lies in every folder that this library may remove again
 _OWNER = json.dumps({"owner": "associated_learning"})
-_DIGEST = "digest"  # the entry of an object in JSON that tells whether the others have changed
 _LARGEST_JSON = 2**28  # bytes: a vocabulary of millions of words fits
 _DEEPEST_JSON = 100  # nested lists and objects
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -120,8 +119,7 @@ def remove_unfinished(folder: Path) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON, atomically; an object gets a digest of itself as its last entry."""
     if isinstance(value, dict):
-        value = json.loads(json.dumps(value))  # as it will be read: keys are texts
-        value = {**value, _DIGEST: _digest(value)}
+        value = sealed(value)
     with replaced_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         json.dump(value, file, indent=1)
 
@@ -133,14 +131,10 @@ def read_json(path: Path) -> Any:
         CheckpointError: It is missing, truncated, changed, no JSON, too large or nested too deeply.
     """
     value = _parsed_json(path)
-    digest = value.pop(_DIGEST, None) if isinstance(value, dict) else None
-    if digest is not None and digest != _digest(value):
-        raise CheckpointError(
-            f"{path} has changed since it was saved: its content does not fit its entry "
-            f"{_DIGEST!r}. The disk, a copy or somebody altered it: restore it; or, to keep the "
-            "change, remove that entry."
-        )
-    return value
+    try:
+        return unsealed(value)
+    except ValueError as error:
+        raise CheckpointError(f"{path} has changed since it was saved: {error}.") from error
 
 
 def _parsed_json(path: Path) -> Any:
@@ -163,11 +157,6 @@ def linked(source: Path, path: Path) -> None:
         os.link(source, path)
     except OSError:  # another disk, or one without links
         shutil.copyfile(source, path)
-
-
-def _digest(value: dict[str, Any]) -> str:
-    canonical = json.dumps(value, sort_keys=True).encode()
-    return hashlib.blake2b(canonical, digest_size=16).hexdigest()
 
 
 def open_regular(path: Path) -> Any:

@@ -13,6 +13,7 @@ from associated_learning.errors import needs_extra
 from associated_learning.state.files import replaced_file
 from associated_learning.state.history import EpochRecord, StageTime, TrainingState
 from associated_learning.state.lines import append_line
+from associated_learning.state.sealed import sealed
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -79,7 +80,7 @@ class Callbacks(Callback):
 class JsonLines(Callback):
     """Writes one line of JSON an epoch; on resuming, epochs after the checkpoint are dropped.
 
-    Every line is on the disk before training goes on.
+    Every line is on the disk before training goes on, and ends with a digest of itself.
 
     Args:
         path: The file, made anew when training starts from the beginning.
@@ -92,12 +93,12 @@ class JsonLines(Callback):
         self.path = Path(path)
 
     def started(self, state: TrainingState, *, epochs: int, batches: int) -> None:
-        lines = [json.dumps(asdict(record)) + "\n" for record in state.records]
+        lines = [f"{_line(record)}\n" for record in state.records]
         with replaced_file(self.path) as temporary:
             temporary.write_text("".join(lines), encoding="utf-8")
 
     def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
-        append_line(self.path, json.dumps(asdict(record)))
+        append_line(self.path, _line(record))
 
 
 class TensorBoard(Callback):
@@ -139,3 +140,7 @@ class TensorBoard(Callback):
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _line(record: EpochRecord) -> str:
+    return json.dumps(sealed(asdict(record)))

@@ -41,7 +41,7 @@ class LoaderBatches:
 
     Raises:
         InputError: The loader gives its batches only once, has fewer than ``length``, or gives
-            something else.
+            something else; or a worker of it died.
 
     Example:
         >>> import torch
@@ -83,7 +83,7 @@ class LoaderBatches:
         iterator = self._iterator(epoch)
         for i in range(len(self)):
             with seeded(self.seed, "batch", epoch, i):
-                batch = next(iterator, None)
+                batch = _next(iterator, i)
             if batch is None:
                 raise InputError(f"the loader ends before batch {i}; expected {len(self)} batches.")
             if i >= start:
@@ -105,3 +105,17 @@ class LoaderBatches:
             tell = getattr(owner, "set_epoch", None)
             if tell is not None:
                 tell(epoch)
+
+
+def _next(iterator: Iterator[Any], number: int) -> Any:
+    """Return the next batch, None at the end; what the code of a worker raised comes as it is."""
+    try:
+        return next(iterator, None)
+    except (ConnectionError, EOFError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
+            raise
+        raise InputError(
+            f"a worker of the loader died before batch {number} was there ({error}): it was killed,"
+            " as for lack of memory, or its code ended the process. Use fewer workers or smaller "
+            "batches; num_workers=0 shows what happens."
+        ) from error

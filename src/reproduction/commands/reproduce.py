@@ -170,7 +170,7 @@ def _campaign(
         raise typer.Exit(130) from None
     console.print(f"{len(progress.done)} runs are in {escape(str(ledger))} now.")
     for job, reason in progress.failed:
-        console.print(f"[red]{escape(job.name)}[/]: {escape(reason)}", soft_wrap=True)
+        console.print(f"[red]{escape(job.name)}[/]: {escape(reason, lines=True)}", soft_wrap=True)
     console.print(f"Next: {escape(command())} report")
     if progress.failed:
         raise typer.Exit(1)

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.printable import markdown
 
 __all__ = ["depths_table", "growth_table", "scores_table", "variants_table"]
 
@@ -36,7 +37,7 @@ def variants_table(rows: Sequence[LedgerRow], parameters: Mapping[str, int]) -> 
     lines = [heading, ["---"] + ["---:"] * (depths + 1)]
     for variant, count in parameters.items():
         seeds = [row.result.test_scores for row in rows if row.variant == variant]
-        lines.append([variant, f"{count:,}", *map(_spread, zip(*seeds, strict=True))])
+        lines.append([markdown(variant), f"{count:,}", *map(_spread, zip(*seeds, strict=True))])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
@@ -56,7 +57,7 @@ def depths_table(rows: Sequence[LedgerRow], variants: Sequence[str]) -> str:
             seeds = [row.result.test_scores for row in of_variant]
             *inner, full = map(_spread, zip(*seeds, strict=True))
             blank = [""] * (depths - 1 - len(inner))
-            lines.append([data, variant, str(len(seeds)), *inner, *blank, full])
+            lines.append([markdown(data), markdown(variant), str(len(seeds)), *inner, *blank, full])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
@@ -73,7 +74,8 @@ def growth_table(rows: Sequence[LedgerRow]) -> str:
         kept = ", ".join(str(len(row.result.test_scores)) for row in seeds)
         cost = statistics.mean(sum(map(len, row.result.validation_curve)) for row in seeds)
         test = _spread([row.result.test_scores[-1] for row in seeds])
-        lines.append([f"{data}, {model}", variant.replace("-", " "), kept, test, f"{cost:.0f}"])
+        named = [markdown(f"{data}, {model}"), markdown(variant.replace("-", " "))]
+        lines.append([*named, kept, test, f"{cost:.0f}"])
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
@@ -85,8 +87,8 @@ def _spread(scores: Sequence[float]) -> str:
 def _cells(row: LedgerRow, depths: int) -> list[str]:
     inner = [f"{100 * score:.2f}" for score in row.result.test_scores[:-1]]
     return [
-        row.data,
-        row.model,
+        markdown(row.data),
+        markdown(row.model),
         row.method.upper(),
         *inner,
         *[""] * (depths - 1 - len(inner)),

@@ -16,6 +16,7 @@ from associated_learning.runs.ledger.schema import check_row
 from associated_learning.runs.result import RunResult
 from associated_learning.state.lines import append_line, read_lines
 from associated_learning.state.lock import FOREVER, held_lock
+from associated_learning.state.sealed import sealed, unsealed
 
 __all__ = ["LedgerRow", "append_row", "make_row", "read_rows"]
 
@@ -24,7 +25,7 @@ __all__ = ["LedgerRow", "append_row", "make_row", "read_rows"]
 class LedgerRow:
     """One run, with all that is needed to make it again: its settings and its result.
 
-    In the file it is one flat object, whose columns `check_row` knows.
+    In the file it is one flat object, whose columns `check_row` knows, and a digest of them.
 
     Attributes:
         experiment: What it belongs to, such as "first-runs" or "table1".
@@ -132,7 +133,7 @@ def append_row(path: Path, row: LedgerRow) -> bool:
         rows, torn = _parsed(path) if path.exists() else ([], "")
         if row in rows:
             return False
-        append_line(path, json.dumps(row.to_json()), torn=torn)
+        append_line(path, json.dumps(sealed(row.to_json())), torn=torn)
     return True
 
 
@@ -164,6 +165,6 @@ def _parsed(path: Path) -> tuple[list[LedgerRow], str]:
 
 def _row(path: Path, number: int, line: str) -> LedgerRow:
     try:
-        return LedgerRow.from_json(json.loads(line))
+        return LedgerRow.from_json(unsealed(json.loads(line)))
     except (ValueError, TypeError, RecursionError) as error:  # InputError is a ValueError
         raise CheckpointError(f"{path}, line {number} is no ledger row: {error}") from error

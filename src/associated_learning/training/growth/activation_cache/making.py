@@ -44,7 +44,7 @@ def cache_activations(
     the sources' first epoch. `UpperLayers` then trains the layers above, at the cost of those
     alone. Samples are known by their content: batches and order may change from epoch to epoch.
     Making a cache takes two passes over the data beside the one through the layers; opening it
-    again takes one, and one batch through the layers.
+    again takes one, a look at every byte of the cache, and one batch through the layers.
 
     Args:
         net: The network.
@@ -57,7 +57,7 @@ def cache_activations(
     Raises:
         InputError: The cache is of other layers, weights or data; a source gives other samples
             in every epoch; the disk is too small; or what the layers give cannot be stored.
-        CheckpointError: Files are truncated, or cannot be written.
+        CheckpointError: Files are truncated or have changed, or cannot be written.
 
     Example:
         >>> import tempfile, torch
@@ -109,6 +109,7 @@ def _opened(
 ) -> ActivationCache:
     store = Store(place)
     _check_description(place, store.description, encoders.description())
+    store.check()
     samples = census(sources, 0).keys()
     missing = len(samples - store.digests.keys())
     if missing:

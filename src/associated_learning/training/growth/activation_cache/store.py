@@ -6,13 +6,14 @@ import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
 from typing_extensions import Self
 
 from associated_learning.errors import CheckpointError
+from associated_learning.state.digests import DigestedFile, check_files
 from associated_learning.state.files import read_json, write_json
 from associated_learning.training.growth.activation_cache.columns import Column, Rows
 from associated_learning.training.growth.activation_cache.digests import DIGEST_SIZE
@@ -34,16 +35,16 @@ class Writer:
     def __init__(self, folder: Path, columns: Sequence[Column]) -> None:
         self._folder = folder
         self._columns = list(columns)
-        self._files = [(folder / _name(i)).open("wb") for i in range(len(columns))]
-        self._digests = (folder / _DIGESTS).open("wb")
-        self._lengths = (folder / _LENGTHS).open("wb")
+        self._files = [DigestedFile(folder / _name(i)) for i in range(len(columns))]
+        self._digests = DigestedFile(folder / _DIGESTS)
+        self._lengths = DigestedFile(folder / _LENGTHS)
         self.count = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for file in (*self._files, self._digests, self._lengths):
+        for file in self._all():
             file.close()
 
     def append(self, rows: Rows, which: Sequence[int], digests: Sequence[bytes]) -> None:
@@ -71,8 +72,12 @@ class Writer:
             {"dtype": str(c.dtype).removeprefix("torch."), "shape": c.shape, "ragged": c.ragged}
             for c in self._columns
         ]
-        index = {"format": FORMAT, "samples": self.count, "columns": columns, **description}
-        write_json(self._folder / _INDEX, index)
+        files = {file.name: file.digest() for file in self._all()}
+        index = {"format": FORMAT, "samples": self.count, "columns": columns, "files": files}
+        write_json(self._folder / _INDEX, {**index, **description})
+
+    def _all(self) -> list[DigestedFile]:
+        return [*self._files, self._digests, self._lengths]
 
 
 class Store:
@@ -97,6 +102,7 @@ class Store:
                 f"{folder} holds no cache of this library's version; name another folder, or pass "
                 "rebuild=True."
             )
+        self._folder, self._files = folder, index.pop("files", {})  # older ones have no digests
         count = index.pop("samples")
         self.columns = [
             Column(getattr(torch, c["dtype"]), tuple(c["shape"]), c["ragged"])
@@ -121,6 +127,10 @@ class Store:
     def nbytes(self) -> int:
         """Bytes of all activations."""
         return sum(values.numel() * values.element_size() for values in self._values)
+
+    def check(self) -> None:
+        """Read all files once. Raises CheckpointError if one has changed since it was written."""
+        check_files(self._folder, self._files, remedy="Pass rebuild=True to make the cache anew.")
 
     def read(self, numbers: Sequence[int]) -> tuple[list[Tensor], Tensor | None]:
         """Return copies of samples: the values of each column, and their lengths if ragged.
@@ -148,7 +158,7 @@ def _name(column: int) -> str:
     return f"activations-{column}.bin"
 
 
-def _write(file: BinaryIO, tensor: Tensor) -> None:
+def _write(file: DigestedFile, tensor: Tensor) -> None:
     file.write(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
 
 
