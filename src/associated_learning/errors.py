@@ -48,7 +48,7 @@ class InputError(AssociatedLearningError, ValueError):
         >>> al.Trainer(epochs=0)
         Traceback (most recent call last):
         ...
-        associated_learning.errors.InputError: epochs=0 came; expected at least 1.
+        associated_learning.errors.InputError: epochs=0 came; expected at least 1, or None.
     """
 
 

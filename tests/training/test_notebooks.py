@@ -14,7 +14,7 @@ from torch import nn
 
 import associated_learning as al
 from associated_learning.runs.result import RunResult
-from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.history import Candidates, EpochRecord, TrainingState
 from associated_learning.training.progress import ProgressBar
 
 
@@ -51,7 +51,7 @@ def history() -> TrainingState:
             epoch=epoch, step=2 * epoch, losses=[{"a": 1.0, "b": 0.5}] * len(scores),
             scores=scores, validation_losses=[], lr=[], seconds=2.0, validation_seconds=0.0,
         )  # fmt: skip
-        state.finish_epoch(record, {1: score})
+        state.finish_epoch(record, Candidates({1: score}))
     return state
 
 

@@ -23,7 +23,9 @@ ROWS = [{"x": x, "label": int(y)} for x, y in zip(X, Y, strict=True)]
 def network(dropout: float = 0.0) -> al.ALNetwork:
     torch.manual_seed(0)
     lower = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Dropout(dropout))
-    return al.al_form([lower, nn.Linear(8, 8)], X, al.Classes(2), latent=4)
+    encoders = [lower, nn.Linear(8, 8)]
+    # contrast compares the samples of a batch, which halves do not have
+    return al.al_form(encoders, X, al.Classes(2), latent=4, association=None)
 
 
 def arguments(folder: Path, **settings: Any) -> TrainingArguments:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from associated_learning.conversion import ConvertedNetwork
-from associated_learning.errors import CheckpointError, InputError
+from associated_learning.errors import CheckpointError, InputError, needs_extra
 from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.stored_network import StoredNetwork
 from associated_learning.runs.config import ResolvedConfig
@@ -207,10 +207,11 @@ class _Shards:
 
 def _renaming(model: nn.Module) -> Callable[[str], str]:
     """Return what transformers calls a tensor now whose name comes from a file."""
-    try:
-        from transformers.conversion_mapping import get_model_conversion_mapping
-    except ImportError:  # before version 5, names in files are those of the model
-        return lambda name: name
+    with needs_extra("hf", "a model of transformers"):
+        try:
+            from transformers.conversion_mapping import get_model_conversion_mapping
+        except ImportError:  # before version 5, names in files are those of the model
+            return lambda name: name
     transforms = get_model_conversion_mapping(model)
 
     def renamed(name: str) -> str:
