@@ -176,11 +176,12 @@ def expected(case: Case, depth: int | None) -> tuple[list[str], torch.Tensor]:
     else:
         x = made(case.inputs)
     with torch.no_grad():
-        labels, probabilities = opened.net.predict(x, depth)
+        labels, probabilities = opened.net.predict(x, opened.depth(depth))
     assert probabilities is not None
     return [opened.label_names[i] for i in labels], probabilities
 
 
+@pytest.mark.filterwarnings("ignore:the image file .* is resized:UserWarning")  # which is meant
 @pytest.mark.parametrize("depth", [1, None])
 def test_runner_without_torch_answers_as_the_run(
     case: Case, depth: int | None, room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -211,6 +212,7 @@ def test_runner_without_torch_answers_as_the_run(
     torch.testing.assert_close(found, probabilities, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore:the image file .* is resized:UserWarning")  # which is meant
 def test_runner_prints_what_al_predict_prints(
     tmp_path: Path,
     room: Path,
