@@ -66,8 +66,7 @@ _MONAI_VIT = {
     "hidden_size": 32, "mlp_dim": 64, "num_layers": 4, "num_heads": 2, "classification": True,
     "num_classes": CLASSES, "spatial_dims": 2,
 }  # fmt: skip
-_EEG = {"n_chans": 8, "n_outputs": CLASSES}
-_NETS, _BRAIN = "monai.networks.nets", "braindecode.models"
+_NETS = "monai.networks.nets"
 
 _BUILDS: dict[str, tuple[Build, Callable[[int, int], Batch]]] = {
     "XTransformer": (
@@ -87,9 +86,6 @@ _BUILDS: dict[str, tuple[Build, Callable[[int, int], Batch]]] = {
     "MonaiUNet": (_of(_NETS, "UNet", 2, 1, CLASSES, (8, 16, 32), (2, 2)), _numbers(1, 32, 32)),
     "MonaiDenseNet": (_of(_NETS, "DenseNet", 2, 1, CLASSES, **_DENSE), _numbers(1, 32, 32)),
     "MonaiViT": (_of(_NETS, "ViT", 1, (32, 32), (8, 8), **_MONAI_VIT), _numbers(1, 32, 32)),
-    "ShallowFBCSP": (_of(_BRAIN, "ShallowFBCSPNet", n_times=200, **_EEG), _numbers(8, 200)),
-    "Deep4": (_of(_BRAIN, "Deep4Net", n_times=600, **_EEG), _numbers(8, 600)),
-    "EEGConformer": (_of(_BRAIN, "EEGConformer", n_times=200, **_EEG), _numbers(8, 200)),
 }  # fmt: skip
 
 PACKAGES: dict[str, Architecture] = {

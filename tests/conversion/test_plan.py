@@ -255,3 +255,11 @@ def test_bridges_are_counted_as_they_are_made() -> None:
         for layer, planned in zip(net.layers, net.plan.layers, strict=True):
             assert planned.bridge_parameters == sum(p.numel() for p in layer.b.parameters())
             assert planned.parameters == sum(p.numel() for p in layer.f.parameters())
+
+
+def test_of_a_head_that_is_kept_in_part_the_rest_alone_is_dropped() -> None:
+    head = nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
+    model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 8), head)
+    plan = al.plan(model, torch.randn(4, 4), at=["1"])
+    assert plan.layers[-1].modules == ("1", "2.0", "2.1")
+    assert plan.dropped == ("2.2",)

@@ -124,9 +124,9 @@ def _record(
 
 
 def _measure_again(recording: Recording, again: Callable[[], Recording]) -> None:
-    """Take the least of several times of every call, for at most a third of a second."""
+    """Take the least of several times of every call, for at most a sixth of a second."""
     seconds = sum(call.seconds for call in recording.root.walk())
-    for _ in range(min(4, int(0.3 / seconds) if seconds else 0)):
+    for _ in range(min(4, int(0.15 / seconds) if seconds else 0)):
         calls = zip(recording.root.walk(), again().root.walk(), strict=False)
         for call, other in calls:
             call.seconds = min(call.seconds, other.seconds)

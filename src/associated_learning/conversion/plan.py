@@ -244,13 +244,15 @@ def _modules(encoder: Slice) -> tuple[str, ...]:
 
 
 def _dropped(model: nn.Module, slices: list[Slice]) -> tuple[str, ...]:
-    """Return the outermost modules with parameters of which none is in a layer."""
+    """Return the outermost modules with parameters that no layer calls or holds any part of."""
     kept = {id(parameter) for encoder in slices for parameter in encoder.parameters()}
+    called = [name for encoder in slices for name in _modules(encoder)]
     dropped: list[str] = []
     for name, module in model.named_modules():
         own = [id(parameter) for parameter in module.parameters()]
         inside = any(name.startswith(f"{other}.") for other in dropped)
-        if name and own and not inside and not kept & set(own):
+        in_part = any(path.startswith(f"{name}.") for path in called)
+        if name and own and not inside and not in_part and not kept & set(own):
             dropped.append(name)
     return tuple(dropped)
 

@@ -164,10 +164,10 @@ def make_encoders(
         layers = _cut(Script(body, [cut.time for cut in cuts]), cuts, arguments, head)
         say("running the layers on batches of other sizes")
         layers.notes.extend(trimmed(arguments, whole, inputs))
-        plan, small = _planned(layers, seen, costs, options, arguments, head)
+        plan, small, two = _planned(layers, seen, costs, options, arguments, head)
         subject = Subject.of(model, arguments, head, layers.slices, plan)
         say("comparing the layers with the model")
-        check_conversion(subject, inputs, check, plan.branches, small)
+        check_conversion(subject, inputs, check, plan.branches, small, two)
     return plan, subject
 
 
@@ -206,8 +206,8 @@ def _planned(
     options: ALOptions,
     arguments: Arguments,
     head: Head,
-) -> tuple[Plan, dict[str, Tensor] | None]:
-    """Return the plan, and the batch of fewer positions if the layers take it.
+) -> tuple[Plan, dict[str, Tensor] | None, list[Stream] | None]:
+    """Return the plan; fewer positions, if layers take them; what they give for two samples.
 
     Law 5 is checked at every conversion, on other batches too, for what depends on their size.
     """
@@ -220,7 +220,7 @@ def _planned(
     known = (streams, others, halved, arguments, notes, layers.left_out)
     plan = make_plan(script, cuts, slices, costs, options, *known)
     small = seen.shorter.inputs if seen.shorter is not None and halved is not None else None
-    return plan, small
+    return plan, small, others if arguments.count(fewer.inputs) == 2 else None
 
 
 def _shorter(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 from torch import Tensor
@@ -14,6 +14,7 @@ from associated_learning.conversion.checks.holdings import check_holdings
 from associated_learning.conversion.checks.reach import check_reach
 from associated_learning.conversion.checks.rows import check_rows
 from associated_learning.conversion.checks.subject import Subject
+from associated_learning.conversion.slicing.slice import Stream
 from associated_learning.errors import InputError
 
 __all__ = ["Level", "check_conversion", "check_level", "checks_on"]
@@ -34,6 +35,7 @@ def check_conversion(
     level: Level,
     branches: tuple[str, ...],
     shorter: Mapping[str, Tensor] | None = None,
+    known: Sequence[Stream] | None = None,
 ) -> None:
     """Raise ConversionError if the layers do not compute and learn what the model does.
 
@@ -45,6 +47,7 @@ def check_conversion(
             large parameters; "full" leaves nothing out.
         branches: Modules that are known to do something else in training mode.
         shorter: The example with fewer positions; None if the model takes no other number.
+        known: What the layers hand on for its first two samples, if that is known.
     """
     if any(value.is_meta for value in inputs.values()):
         return
@@ -54,7 +57,7 @@ def check_conversion(
     found = check_holdings(subject)
     few = subject.arguments.fewer(inputs, 2)
     if not subject.arguments.linked:
-        found += check_rows(subject, few, (0,), in_other_order=False)
+        found += check_rows(subject, few, (0,), in_other_order=False, known=known)
     if shorter is not None:
         few = subject.arguments.fewer(shorter, 2)
     found += _learning(subject, few, branches, _LARGE)[:1]
