@@ -137,6 +137,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "resume": {"save_every": 5},
     "interrupt": {"epochs": 8},
     "patience": {"epochs": 30, "patience": 2, "lr": 0.5, "judge": "full"},
+    "any depth": {"epochs": 30, "patience": 2, "lr": 0.5, "judge": "any"},
     "growth": {"growth": GROWTH, "batches": 20},
     **SETTINGS,
 }
@@ -218,6 +219,16 @@ def test_validation(case: ExecutorCase) -> None:
     _, epoch, best_epoch, stopped, _ = end.progress
     assert (stopped, epoch) == (True, best_epoch + 2)
     assert epoch < 30
+    assert end.progress == expected.progress
+    assert end.records == expected.records
+    same_weights(end, expected)
+
+
+@every_executor
+def test_validation_of_any_depth(case: ExecutorCase) -> None:
+    """Patience counts progress at every depth, and takes the same epoch for the best."""
+    end = trained(case, None, heard=Listener(), **OPTIONS["any depth"])
+    _, expected = _oracle(case.device, "any depth")
     assert end.progress == expected.progress
     assert end.records == expected.records
     same_weights(end, expected)

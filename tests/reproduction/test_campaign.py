@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +23,11 @@ from associated_learning.runs.provenance import describe_hardware
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import train_run
 from associated_learning.runs.training_scores import TrainingScores, read_training_scores
+from associated_learning.state.files import write_json
 from associated_learning.state.history import TrainingState
+from associated_learning.state.lock import held_lock
 from ledger_rows import made_row
+from reproduction.campaign import worker
 from reproduction.campaign.identity import identity
 from reproduction.campaign.jobs import (
     Job,
@@ -33,6 +37,7 @@ from reproduction.campaign.jobs import (
     parsed_seeds,
 )
 from reproduction.campaign.pool import Progress, run_jobs
+from reproduction.campaign.worker import LOCK, SETTINGS
 from reproduction.paper.catalogue import EXHIBITS, find_exhibit
 from reproduction.paper.data_paths import DataPaths, widest_vectors
 from reproduction.paper.runs import Run
@@ -91,6 +96,18 @@ def test_a_killed_campaign_goes_on_and_ends_with_the_same_rows(tmp_path: Path) -
         assert row.result.training_curve == [round(score, 4) for score in whole.training_curve]
         assert row.result.answers == whole.answers
     assert missing_jobs(jobs, rows) == []
+
+
+def test_a_run_waits_for_a_worker_that_has_not_noticed_its_campaigns_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_json(tmp_path / SETTINGS, job(epochs=1).config.to_json())
+    monkeypatch.setattr(worker, "keep_freed_memory", lambda: None)
+    with ExitStack() as other:
+        assert other.enter_context(held_lock(tmp_path / LOCK))
+        monkeypatch.setattr(time, "sleep", lambda seconds: other.close())  # while it waits
+        assert worker.work(tmp_path, tmp_path / "store") == 0
+    assert read_result(tmp_path) is not None
 
 
 def named(rate: float, **settings: object) -> Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -123,15 +124,27 @@ class Plan:
         return header, rows
 
 
+class Streams(NamedTuple):
+    """What each encoder gives.
+
+    Attributes:
+        example: On the example.
+        fewer: On fewer samples.
+        shorter: On fewer positions; None where the model takes no fewer.
+    """
+
+    example: list[Stream]
+    fewer: list[Stream]
+    shorter: list[Stream] | None
+
+
 def make_plan(
     script: Script,
     cuts: Sequence[Cut],
     slices: list[Slice],
     costs: Costs,
     options: ALOptions,
-    streams: list[Stream],
-    others: list[Stream],
-    halved: list[Stream] | None,
+    streams: Streams,
     arguments: Arguments,
     notes: Sequence[str],
     branches: tuple[str, ...],
@@ -144,15 +157,13 @@ def make_plan(
         slices: The encoders.
         costs: Their costs.
         options: What the user wishes.
-        streams: What each encoder gives on the example.
-        others: What it gives on fewer samples.
-        halved: What it gives on fewer positions, if the model takes fewer.
+        streams: What the encoders give.
         arguments: How a batch becomes the model's arguments, with its masks.
         notes: What was noticed on the way.
         branches: Modules that do something in training which the layers do not.
     """
     model = script.recording.model
-    layers = _layers(script, cuts, slices, costs, options, streams, others, halved, arguments)
+    layers = _layers(script, cuts, slices, costs, options, streams, arguments)
     dropped = _dropped(model, slices)
     return Plan(
         model=type(model).__name__,
@@ -170,26 +181,25 @@ def _layers(
     slices: list[Slice],
     costs: Costs,
     options: ALOptions,
-    streams: list[Stream],
-    others: list[Stream],
-    halved: list[Stream] | None,
+    streams: Streams,
     arguments: Arguments,
 ) -> list[PlannedLayer]:
     shares = costs.shares([cut.time for cut in cuts])
     latents = one_for_each("values of latent", options.latent, len(cuts))
+    shorter = streams.shorter
     given = one_for_each("readouts", options.readout, len(cuts))
     found = []
     for i, (cut, encoder) in enumerate(zip(cuts, slices, strict=True)):
-        batch_axis = _batch_axis(streams[i].values, others[i].values)
+        batch_axis = _batch_axis(streams.example[i].values, streams.fewer[i].values)
         own_readout = given[i]
         readout = (
             _readout(
-                script, cut, batch_axis, None if halved is None else halved[i].values, arguments
+                script, cut, batch_axis, None if shorter is None else shorter[i].values, arguments
             )
             if own_readout is None
             else Readout(own_readout, "as given")
         )
-        width = measured_width(i + 1, readout.module, streams[i])
+        width = measured_width(i + 1, readout.module, streams.example[i])
         make = partners_for(_maker(script, cut))
         own = list(encoder.parameters())
         found.append(

@@ -21,7 +21,7 @@ from associated_learning.conversion.observation import (
     observe,
 )
 from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
-from associated_learning.conversion.plan import Plan, make_plan
+from associated_learning.conversion.plan import Plan, Streams, make_plan
 from associated_learning.conversion.progress import progress
 from associated_learning.conversion.sampling import (
     check_model,
@@ -217,8 +217,8 @@ def _planned(
     others = same_streams(slices, fewer.inputs, recorded_features(fewer, arguments, head))
     halved, more = _shorter(slices, seen.shorter, arguments, head)
     notes = [*layers.notes, *more]
-    known = (streams, others, halved, arguments, notes, layers.left_out)
-    plan = make_plan(script, cuts, slices, costs, options, *known)
+    given = Streams(streams, others, halved)
+    plan = make_plan(script, cuts, slices, costs, options, given, arguments, notes, layers.left_out)
     small = seen.shorter.inputs if seen.shorter is not None and halved is not None else None
     return plan, small, others if arguments.count(fewer.inputs) == 2 else None
 

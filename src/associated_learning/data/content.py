@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from associated_learning.errors import InputError
-from associated_learning.state.digests import file_digest
+from associated_learning.state.digests import file_digest, new_digest
 
 __all__ = ["content_digest"]
 
@@ -30,7 +29,7 @@ def content_digest(paths: Iterable[Path]) -> str:
         >>> content_digest([one]) == content_digest([two])
         True
     """
-    whole = hashlib.blake2b(digest_size=16)
+    whole = new_digest()
     for path in paths:
         below = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else []
         for file in below or [path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -19,7 +18,6 @@ from associated_learning.data.batches import Batches
 from associated_learning.data.samples import TableSamples
 from associated_learning.errors import InputError, needs_extra
 from associated_learning.inference.evaluation import predict_batches
-from associated_learning.losses.contrast import contrastive_loss
 from associated_learning.models.mlp import MLP
 from associated_learning.network import Network
 from associated_learning.state.history import TrainingState
@@ -27,6 +25,7 @@ from associated_learning.state.optimizers import make_optimizers
 from associated_learning.targets import Classes, Prediction, Regression, Target
 from associated_learning.tensors.nested import to_device
 from associated_learning.tensors.randomness.keyed import seeded
+from associated_learning.training.length import enough_epochs
 from associated_learning.training.trainer import Trainer
 from associated_learning.update import update_network
 
@@ -38,7 +37,6 @@ with needs_extra("sklearn", "an estimator of scikit-learn"):
 
 __all__ = ["ALClassifier", "ALRegressor"]
 
-EPOCHS, UPDATES = 20, 1000  # what small networks take from fresh weights to a good answer
 PREDICTED = 4096  # rows at once
 
 Array = np.ndarray[Any, Any]
@@ -56,10 +54,8 @@ class _ALEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         encoders: ``f_1 .. f_L``, or what makes them for a number of columns; see `al_form`.
         module: A model to be converted instead; see `convert`. Copied before it is trained, as
             ``encoders`` are.
-        options: What to put beside the encoders; contrast as the association of classes, and
-            the defaults of `ALOptions` else.
-        epochs: Number of epochs; None for 20, or more where a few batches an epoch would make
-            less than 1,000 updates of them.
+        options: What to put beside the encoders; the defaults of `ALOptions` if not given.
+        epochs: Number of epochs; None for `enough_epochs`.
         batch_size: Number of rows of a minibatch.
         lr: Learning rate of every layer.
         trainer: Other settings of `Trainer` by name.
@@ -118,8 +114,7 @@ class _ALEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         X, y = self._validated(X, y, reset=True)
         self._begin(X, self._begin_targets(y))
         batches = self._batches(X, y)
-        fewest = max(EPOCHS, math.ceil(UPDATES / len(batches)))
-        epochs = fewest if self.epochs is None else self.epochs
+        epochs = enough_epochs(len(batches)) if self.epochs is None else self.epochs
         settings = {"executor": "sequential", "seed": self._seed, **(self.trainer or {})}
         training = Trainer(epochs=epochs, lr=self.lr, **settings)
         self.history_ = training.fit(self.net_, batches)
@@ -160,9 +155,7 @@ class _ALEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             self.net_ = self._network(self._rows(X[:2]), target).to(self.device)
 
     def _network(self, example: Tensor, target: Target) -> Network:
-        classes = isinstance(target, Classes)
-        default = ALOptions(association=contrastive_loss if classes else None)
-        options, width = self.options or default, example.shape[1]
+        options, width = self.options, example.shape[1]
         if self.module is not None:
             return convert(copy.deepcopy(self.module), example, target=target, options=options)
         encoders: Iterable[nn.Module]
