@@ -15,13 +15,14 @@ import torch
 import associated_learning as al
 from associated_learning.state.history import TrainingState
 from associated_learning.training.callbacks import Callback
+from conftest import batches_of
 from executors import SEQUENTIAL, End, ExecutorCase, Fit, parameters
 from growing import after, layer
-from pipeline_runs import digests
+from pipeline_runs import NoisyBatches, digests
 
 every_executor = pytest.mark.parametrize("case", parameters())
 
-LONG = {"batches": 67}  # three epochs of them: 201 updates
+LONG = {"batches": 67, "source": NoisyBatches}  # three epochs of them: 201 updates
 
 
 class KilledError(Exception):
@@ -132,6 +133,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 # layers that come after epochs 1, 2 and 4, the lower ones frozen when they stand still
 GROWTH = al.Growth(make=layer, max_layers=4, when=after(1, 2, 4), layer_patience=2, settle=0.5)
+# no rise is enough: growth ends though its last epoch is the best so far
+ENOUGH = al.Growth(make=layer, max_layers=2, patience=1, min_rise=1)
+LONG_VALIDATION = al.LoaderBatches(batches_of(100))  # in which stages have time to go on
 OPTIONS: dict[str, dict[str, Any]] = {
     "bits": LONG,
     "resume": {"save_every": 5},
@@ -139,6 +143,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "patience": {"epochs": 30, "patience": 2, "lr": 0.5, "judge": "full"},
     "any depth": {"epochs": 30, "patience": 2, "lr": 0.5, "judge": "any"},
     "growth": {"growth": GROWTH, "batches": 20},
+    "end": {"growth": ENOUGH, "batches": 20, "validation": LONG_VALIDATION},
     **SETTINGS,
 }
 
@@ -248,3 +253,14 @@ def test_growth(case: ExecutorCase, tmp_path: Path) -> None:
     assert al.Checkpoints(tmp_path / "cut").path("last").name.startswith("last-000000040")
     trained(case, tmp_path / "cut", **options)
     assert digests(tmp_path / "cut") == expected
+
+
+@every_executor
+def test_the_last_epoch_may_be_the_best(case: ExecutorCase) -> None:
+    """What was trained beyond it, while it was validated, is undone."""
+    end = trained(case, None, heard=Listener(), **OPTIONS["end"])
+    _, expected = _oracle(case.device, "end")
+    _, epoch, best_epoch, stopped, _ = end.progress
+    assert (stopped, epoch) == (True, best_epoch)
+    assert end.progress == expected.progress
+    same_weights(end, expected)
