@@ -134,7 +134,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 # layers that come after epochs 1, 2 and 4, the lower ones frozen when they stand still
 GROWTH = al.Growth(make=layer, max_layers=4, when=after(1, 2, 4), layer_patience=2, settle=0.5)
 # no rise is enough: growth ends though its last epoch is the best so far
-ENOUGH = al.Growth(make=layer, max_layers=2, patience=1, min_rise=1)
+ENOUGH = al.Growth(make=layer, max_layers=4, patience=1, min_rise=1)
 LONG_VALIDATION = al.LoaderBatches(batches_of(100))  # in which stages have time to go on
 OPTIONS: dict[str, dict[str, Any]] = {
     "bits": LONG,
@@ -143,7 +143,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "patience": {"epochs": 30, "patience": 2, "lr": 0.5, "judge": "full"},
     "any depth": {"epochs": 30, "patience": 2, "lr": 0.5, "judge": "any"},
     "growth": {"growth": GROWTH, "batches": 20},
-    "end": {"growth": ENOUGH, "batches": 20, "validation": LONG_VALIDATION},
+    "end": {"growth": ENOUGH, "epochs": 9, "batches": 20, "validation": LONG_VALIDATION},
     **SETTINGS,
 }
 
