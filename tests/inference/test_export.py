@@ -94,7 +94,11 @@ def test_program_on_other_sizes_and_lengths(family: str, tmp_path: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("family", "backend"), [("mlp", "inductor"), *((family, "aot_eager") for family in FAMILIES)]
+    ("family", "backend"),
+    [
+        pytest.param("mlp", "inductor", marks=pytest.mark.long),  # it compiles C++
+        *((family, "aot_eager") for family in FAMILIES),
+    ],
 )
 def test_a_compiled_prefix_answers_as_the_network(family: str, backend: str) -> None:
     torch._dynamo.reset()
