@@ -21,6 +21,8 @@ from associated_learning.inference.export.program import export_program
 from associated_learning.models import lstm_operator
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
+pytestmark = pytest.mark.xdist_group("export")  # one worker imports what exports
+
 torch.set_num_threads(1)
 
 
