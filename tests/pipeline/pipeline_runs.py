@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import associated_learning as al
 from associated_learning.state.files import read_json
 from conftest import batches_of
 
-__all__ = ["all_kinds_of_layers", "digests", "layers_with_positions", "trained"]
+__all__ = ["NoisyBatches", "all_kinds_of_layers", "digests", "layers_with_positions", "trained"]
+
+
+class NoisyBatches(al.LoaderBatches):
+    """Batches that are made with torch's own generator, as augmentation makes them."""
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Any, Tensor]]:
+        torch.manual_seed(epoch)
+        for x, y in super().epoch(epoch, start):
+            yield x + 0.1 * torch.randn_like(x), y
 
 
 def all_kinds_of_layers(num_layers: int = 4) -> al.ALNetwork:
@@ -61,11 +71,11 @@ def trained(
     if net is None:
         net = layers_with_positions(association) if association else all_kinds_of_layers()
     callbacks = options.pop("callbacks", ())
-    batches = options.pop("batches", 20)
+    batches, source = options.pop("batches", 20), options.pop("source", al.LoaderBatches)
     settings: dict[str, Any] = {"epochs": 3, "lr": 0.01, "clip": 1.0, "seed": 5, **options}
     state = al.Trainer(executor=executor, **settings).fit(
         net,
-        al.LoaderBatches(make(batches)),
+        source(make(batches)),
         al.LoaderBatches(make(2)),
         callbacks=callbacks,
         checkpoints=None if folder is None else al.Checkpoints(folder),
