@@ -17,7 +17,8 @@ from associated_learning.conversion.cutting.selection import At
 from associated_learning.conversion.example import Example
 from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
 from associated_learning.conversion.plan import Plan
-from associated_learning.conversion.planner import SAMPLES, Source, make_encoders
+from associated_learning.conversion.planner import Source, make_encoders
+from associated_learning.conversion.sampling import Samples
 from associated_learning.conversion.slicing.equality import features
 from associated_learning.conversion.trained_model import (
     copied,
@@ -143,7 +144,7 @@ def convert(
     head: Head = "auto",
     copy_model: bool = False,
     check: Level = "quick",
-    samples: int | None = SAMPLES,
+    samples: Samples = "auto",
     options: ALOptions | None = None,
     **keywords: Unpack[ALKeywords],
 ) -> ConvertedNetwork:

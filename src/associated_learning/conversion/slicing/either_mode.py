@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -34,14 +35,12 @@ class TrainingPrograms(NamedTuple):
         programs: One a layer; None if it is what they do in evaluation.
         constants: Tensors that no module has registered, by path.
         notes: What to say of it.
-        features: What went into the head in the run that they repeat.
         left_out: The module whose way in training they do not take; empty if there is none.
     """
 
     programs: list[LayerProgram] | None
     constants: dict[str, Tensor]
     notes: tuple[str, ...]
-    features: Tensor | None
     left_out: str = ""
 
 
@@ -51,7 +50,11 @@ class _Found(NamedTuple):
 
 
 def training_programs(
-    script: Script, cuts: Sequence[Cut], arguments: Arguments, head: Head
+    script: Script,
+    cuts: Sequence[Cut],
+    arguments: Arguments,
+    head: Head,
+    fewer: Mapping[str, Tensor],
 ) -> TrainingPrograms:
     """Return what layers do in training, by runs of the model in training mode.
 
@@ -63,8 +66,15 @@ def training_programs(
         cuts: The cuts, the last at the head.
         arguments: How a batch becomes the model's inputs.
         head: The head.
+        fewer: Fewer samples, which show at less cost that nothing differs in training.
     """
-    own = script.recording
+    own, how = script.recording, (script, cuts, arguments, head)
+    if arguments.count(fewer) > 1:
+        with suppress(Exception):  # what the model raises on them, it may raise on all of them
+            run = _in_training(own, 0, arguments.call(fewer))
+            found = _find(run, *how)
+            if found.script.steps == script.steps:
+                return _like_evaluation()._replace(notes=_uncheckpointed(run, found.script))
     try:
         run = _in_training(own, 0)
     except Exception as error:  # BatchNorm on too small an example, or a model that wants labels
@@ -84,12 +94,11 @@ def training_programs(
     if found.script.steps == script.steps:
         return _like_evaluation()._replace(notes=unkept)
     for seed in range(1, _SEEDS):
-        if not _takes_the_same_way(found, _in_training(own, seed), (script, cuts, arguments, head)):
+        if not _takes_the_same_way(found, _in_training(own, seed), how):
             return _like_evaluation(place, _DRAWN)
     programs = make_programs(found.script, found.cuts, arguments)
     note = f"in training, the forward of {place} takes another way, and the layers take it too"
-    features = found.cuts[-1].s.tensor
-    return TrainingPrograms(programs, found.script.constants, (note, *unkept), features)
+    return TrainingPrograms(programs, found.script.constants, (note, *unkept))
 
 
 def _uncheckpointed(run: Recording, script: Script) -> tuple[str, ...]:
@@ -123,11 +132,11 @@ def _like_evaluation(what: str = "", why: str = "") -> TrainingPrograms:
         if why
         else what
     )
-    return TrainingPrograms(None, {}, (said,) if said else (), None, what if why else "")
+    return TrainingPrograms(None, {}, (said,) if said else (), what if why else "")
 
 
-def _in_training(own: Recording, seed: int) -> Recording:
-    args, kwargs = own.root.args, own.root.kwargs
+def _in_training(own: Recording, seed: int, given: Any = None) -> Recording:
+    args, kwargs = given or (own.root.args, own.root.kwargs)
     return record(own.model, args, kwargs, own.inputs, in_training=True, seed=seed)
 
 
