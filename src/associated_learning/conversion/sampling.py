@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from associated_learning.conversion.example import Example
 from associated_learning.conversion.slicing.slice import Slice
@@ -69,7 +70,7 @@ def first_samples(
 ) -> dict[str, Tensor]:
     """Return the first samples of the example: enough to see shapes and to take times."""
     if samples == "auto":
-        size = sum(parameter.numel() for parameter in model.parameters())
+        size = sum(parameter.numel() for parameter in model.parameters() if not is_lazy(parameter))
         samples = 3 if size > _LARGE else 4
     if samples is None or samples >= arguments.count(inputs):
         return inputs

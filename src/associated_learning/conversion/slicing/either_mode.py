@@ -19,6 +19,7 @@ from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.call import Call, Recording
 from associated_learning.conversion.tracing.flow import Flow
 from associated_learning.conversion.tracing.record import record
+from associated_learning.conversion.tracing.resizing import attributes_kept
 from associated_learning.conversion.tracing.rows import Rows
 from associated_learning.errors import AssociatedLearningError, ConversionError, Fault
 
@@ -137,7 +138,8 @@ def _like_evaluation(what: str = "", why: str = "") -> TrainingPrograms:
 
 def _in_training(own: Recording, seed: int, given: Any = None) -> Recording:
     args, kwargs = given or (own.root.args, own.root.kwargs)
-    return record(own.model, args, kwargs, own.inputs, in_training=True, seed=seed)
+    with attributes_kept(own.model):
+        return record(own.model, args, kwargs, own.inputs, in_training=True, seed=seed)
 
 
 def _find(
