@@ -194,6 +194,7 @@ def convert(
     plan, subject = make_encoders(
         model,
         example_inputs,
+        target=target,
         at=at,
         balance=balance,
         head=head,
@@ -208,6 +209,7 @@ def convert(
         [layer.width for layer in plan.layers],
         options,
         partners=[layer.partners for layer in plan.layers],
+        resizes=[layer.resize for layer in plan.layers],
     )
     source = Source(model, subject.arguments, subject.head)
     return ConvertedNetwork(layers, target, plan, source)
