@@ -98,7 +98,9 @@ def test_no_more_logits_than_a_chunk_are_made_forward_or_backward() -> None:
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
     hidden, weight, _ = leaves()
-    with pytest.raises(InputError, match=r"hidden \[2, 12, 5\], weight \[11, 5\] and labels \[24\]"):
+    with pytest.raises(
+        InputError, match=r"hidden \[2, 12, 5\], weight \[11, 5\] and labels \[24\]"
+    ):
         linear_cross_entropy(hidden, weight, labels().flatten())
     with pytest.raises(InputError, match=r"expected \[\*P, D\], \[V, D\]"):
         linear_cross_entropy(hidden, weight.T, labels())
