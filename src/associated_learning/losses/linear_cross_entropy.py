@@ -64,7 +64,7 @@ def linear_cross_entropy(
     if len(rows) <= size:
         summed = _summed(rows, weight, bias, labels, *constants)
     else:
-        chunks = zip(rows.split(size), labels.split(size), strict=True)
+        chunks = zip(torch.split(rows, size), torch.split(labels, size), strict=True)
         summed = torch.stack(
             [
                 checkpoint(
