@@ -9,6 +9,7 @@ from torch import nn
 
 from associated_learning.conversion.cutting.balance import Balance, Costs
 from associated_learning.conversion.cutting.body import Cut
+from associated_learning.conversion.cutting.head import head_of
 from associated_learning.conversion.options import ALOptions
 from associated_learning.conversion.planned_layer import (
     PlannedLayer,
@@ -36,6 +37,8 @@ class Plan:
         balance: What the shares are shares of.
         notes: What else there is to know.
         branches: Modules that do something in training which the layers do not.
+        positions: Number of axes of positions that the readouts keep.
+        head: Name of the one module that makes the model's output of its features, if it is one.
 
     Example:
         >>> import torch
@@ -57,6 +60,8 @@ class Plan:
     balance: Balance
     notes: tuple[str, ...]
     branches: tuple[str, ...]
+    positions: int = 0
+    head: str | None = None
 
     def __str__(self) -> str:
         return "\n".join([self._title(), text_table(*self._table()), *self.notes])
@@ -128,6 +133,8 @@ def make_plan(
         balance=costs.balance,
         notes=(*_notes(layers, dropped), *notes),
         branches=branches,
+        positions=0 if target is None else target.positions,
+        head=head_of(script.recording.root, cuts[-1].time),
     )
 
 

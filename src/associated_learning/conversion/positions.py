@@ -14,7 +14,14 @@ from associated_learning.targets import Target
 from associated_learning.tensors.nested import tensors_in
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
-__all__ = ["Grid", "kept_positions", "positions_of_input", "read_positions", "resizing"]
+__all__ = [
+    "Grid",
+    "input_with_positions",
+    "kept_positions",
+    "positions_of_input",
+    "read_positions",
+    "resizing",
+]
 
 _OF_DECODER = "decoder_input_ids"
 _MOST_BEFORE = 5  # class tokens, distillation tokens, registers
@@ -52,11 +59,16 @@ def positions_of_input(x: Any, target: Target) -> tuple[int, ...]:
         target: What y is; without positions there are no sizes.
     """
     if isinstance(x, Mapping):
-        x = x.get(_OF_DECODER, next(iter(x.values())))
+        x = x[input_with_positions(x)]
     first = x.values if isinstance(x, PaddedSequence) else tensors_in(x)[0]
     if target.positions < 2:
         return tuple(first.shape[1 : 1 + target.positions])
     return tuple(first.shape[-target.positions :])
+
+
+def input_with_positions(inputs: Mapping[str, Any]) -> str:
+    """Return the name of the input whose positions are y's: the first, or the decoder's."""
+    return _OF_DECODER if _OF_DECODER in inputs else next(iter(inputs))
 
 
 def resizing(number: int, read: Tensor, wanted: tuple[int, ...]) -> nn.Module | None:
