@@ -65,6 +65,25 @@ def test_another_ignore_index_and_no_bias() -> None:
     torch.testing.assert_close(loss, expected)
 
 
+def test_what_is_frozen_gets_no_gradient_and_no_graph_is_made_without_one() -> None:
+    hidden, weight, bias = leaves()
+    weight.requires_grad_(False)
+    linear_cross_entropy(hidden, weight, labels(), bias=bias, chunk=4).backward()
+    assert weight.grad is None
+    assert hidden.grad.any()
+    with torch.no_grad():
+        assert not linear_cross_entropy(hidden, weight, labels(), chunk=4).requires_grad
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch, where it breaks its graph
+def test_a_compiled_caller_gets_the_same() -> None:
+    (hidden, weight, _), y = leaves(torch.float32), labels()
+    compiled = torch.compile(lambda h: linear_cross_entropy(2 * h, weight, y, chunk=4))
+    expected = linear_cross_entropy(2 * hidden, weight, y, chunk=4)
+    torch.testing.assert_close(compiled(hidden), expected)
+
+
 def test_without_a_position_that_counts_it_is_zero_and_moves_nothing() -> None:
     hidden, weight, bias = leaves()
     loss = linear_cross_entropy(hidden, weight, torch.full((2, N // 2), -100), bias=bias)
@@ -91,11 +110,10 @@ def test_no_more_logits_than_a_chunk_are_made_forward_or_backward() -> None:
     with Largest() as largest:
         linear_cross_entropy(hidden, weight, labels(), bias=bias, chunk=D + 1).backward()
     assert largest.rows == D + 1
-    kept: list[Tensor] = []
-    pack = kept.append
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: pack(t) or t, lambda t: t):
-        linear_cross_entropy(hidden, weight, labels(), bias=bias, chunk=D + 1)
-    assert all(V not in one.shape[1:] for one in kept)  # no logits wait for the backward pass
+    loss = linear_cross_entropy(hidden, weight, labels(), bias=bias, chunk=D + 1)
+    node = loss.grad_fn.next_functions[0][0]
+    count = int((labels() >= 0).sum())
+    assert [list(one.shape) for one in node.saved_tensors] == [[count, D], [V, D], [V]]
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 from associated_learning.errors import InputError
 
 __all__ = ["MOST_LOGITS", "linear_cross_entropy"]
+
+_Judge: TypeAlias = Callable[..., Tensor]
 
 MOST_LOGITS = 2**24  # in a chunk: 64 MiB of float32
 
@@ -27,9 +33,9 @@ def linear_cross_entropy(
 ) -> Tensor:
     """Return the mean cross-entropy of ``hidden @ weight.T + bias`` over the positions that count.
 
-    Positions pass in chunks, whose logits are computed again in the backward pass: of ``[N, V]``
-    logits no more than a chunk exists at any time. What fits into one chunk is not computed twice.
-    Where no position counts it is 0.
+    Positions pass in chunks, and the gradients are made with the loss: of ``[N, V]`` logits no
+    more than a chunk exists at any time, and none is computed twice. They cannot be
+    differentiated again. Where no position counts the loss is 0.
 
     Args:
         hidden: What the linear map is applied to, ``[*P, D]``.
@@ -60,25 +66,59 @@ def linear_cross_entropy(
     kept = labels != ignore_index
     rows, labels = hidden.flatten(0, -2)[kept], labels[kept]
     size = chunk or max(1, MOST_LOGITS // len(weight))
-    constants = class_weight, label_smoothing
-    if len(rows) <= size:
-        summed = _summed(rows, weight, bias, labels, *constants)
+    judge = partial(_summed, class_weight=class_weight, label_smoothing=label_smoothing)
+    chunks = list(zip(torch.split(rows, size), torch.split(labels, size), strict=True))
+    if len(chunks) > 1 and torch.is_grad_enabled():
+        chunked = torch.compiler.disable(_Chunked.apply)  # type: ignore[no-untyped-call]
+        summed = chunked(judge, size, rows, weight, bias, labels)
     else:
-        chunks = zip(torch.split(rows, size), torch.split(labels, size), strict=True)
-        summed = torch.stack(
-            [
-                checkpoint(
-                    _summed,
-                    *(some, weight, bias, of_some, *constants),
-                    use_reentrant=False,
-                    preserve_rng_state=False,
-                )
-                for some, of_some in chunks
+        summed = torch.stack([judge(some, weight, bias, own) for some, own in chunks]).sum()
+    total = len(rows) if class_weight is None else class_weight[labels].sum()
+    loss: Tensor = summed / total if len(rows) else summed
+    return loss
+
+
+class _Chunked(torch.autograd.Function):
+    """The sum over chunks of positions; gradients are made with each, while its logits exist."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        judge: _Judge,
+        size: int,
+        rows: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        labels: Tensor,
+    ) -> Tensor:
+        wanted = ctx.needs_input_grad[2:5]
+        grads = [
+            torch.zeros_like(one) if one is not None and wants else None
+            for one, wants in zip((rows, weight, bias), wanted, strict=True)
+        ]
+        summed = rows.new_zeros(())
+        for begin in range(0, len(rows), size):
+            part = slice(begin, begin + size)
+            own = [
+                None if one is None else one.detach().requires_grad_(wants)
+                for one, wants in zip((rows[part], weight, bias), wanted, strict=True)
             ]
-        ).sum()
-    if not len(rows):
+            with torch.enable_grad():
+                loss = judge(*own, labels[part])
+            learning = [one for one in own if one is not None and one.requires_grad]
+            found = iter(torch.autograd.grad(loss, learning) if learning else ())
+            summed = summed + loss.detach()
+            for i, total in enumerate(grads):
+                if total is not None:
+                    (total[part] if i == 0 else total).add_(next(found))
+        ctx.save_for_backward(*grads)
         return summed
-    return summed / (len(rows) if class_weight is None else class_weight[labels].sum())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+        found = [None if one is None else one * grad for one in ctx.saved_tensors]
+        return None, None, *found, None
 
 
 def _summed(
