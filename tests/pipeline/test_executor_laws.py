@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import associated_learning as al
+from associated_learning.losses import contrastive_loss
 from associated_learning.state.history import TrainingState
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of
@@ -130,6 +131,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "save_every": {"save_every": 7},
     "optimizer": {"optimizer": torch.optim.SGD, "optimizer_options": {"momentum": 0.9}},
     "rates": {"lr": [0.1, 0.01, 0.001, 0.1], "encoder_lr": 0.05},
+    "positions": {"positions": "auto"},
+    "positions as rows": {"positions": contrastive_loss},
 }
 # layers that come after epochs 1, 2 and 4, the lower ones frozen when they stand still
 GROWTH = al.Growth(make=layer, max_layers=4, when=after(1, 2, 4), layer_patience=2, settle=0.5)

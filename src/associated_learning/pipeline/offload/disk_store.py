@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from associated_learning.errors import CheckpointError, InputError
-from associated_learning.pipeline.offload.store import Store
+from associated_learning.pipeline.offload.layer_store import Store
 from associated_learning.state.digests import file_digest
 from associated_learning.state.files import (
     TEMPORARY,
@@ -123,16 +123,6 @@ class DiskStore(Store):
                     f"{self.folder} is the store of another network: {key} of {name} has shape "
                     f"{came.get(key, 'none')} there, {expected.get(key, 'none')} here. Name "
                     "another folder, or build the network with the settings of that run."
-                )
-
-    def verify(self) -> None:
-        """Raise CheckpointError if a file does not hold what its digest in the index tells."""
-        for file in self._files.values():
-            if file_digest(file.path) != file.digest:
-                raise CheckpointError(
-                    f"{file.path} does not hold what was written: its digest is another one. It "
-                    "was changed by hand, or the disk failed; make the store anew, or resume from "
-                    "a checkpoint."
                 )
 
     def commit(self) -> None:
