@@ -1,4 +1,4 @@
-"""The loops interchanged: a layer takes a window of minibatches before the next layer begins."""
+"""The executor "offload": a layer trains on a window of minibatches, then the next layer."""
 
 from __future__ import annotations
 

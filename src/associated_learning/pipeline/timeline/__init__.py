@@ -1,1 +1,1 @@
-"""What ran when, as a value, as figures and as a picture."""
+"""When each stage of a pipeline worked on which batch: as a value, in figures, as a picture."""
