@@ -1,4 +1,4 @@
-"""One run of a model, written down: which module called which function on which tensors."""
+"""Records one run of a model: sees every function that it calls, and writes the calls down."""
 
 from __future__ import annotations
 
