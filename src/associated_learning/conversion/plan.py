@@ -130,7 +130,7 @@ class Streams(NamedTuple):
     Attributes:
         example: On the example.
         fewer: On fewer samples.
-        shorter: On fewer positions; None where the model takes no fewer.
+        shorter: On another number of positions; None where the model takes no other.
     """
 
     example: list[Stream]
