@@ -15,6 +15,7 @@ from associated_learning.conversion.cutting.balance import Balance
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.cutting.selection import At
 from associated_learning.conversion.example import Example
+from associated_learning.conversion.kept_head import head_bridges
 from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
 from associated_learning.conversion.plan import Plan
 from associated_learning.conversion.planner import Source, make_encoders
@@ -23,6 +24,7 @@ from associated_learning.conversion.slicing.equality import features
 from associated_learning.conversion.trained_model import (
     copied,
     exit_model,
+    with_bridge_as_head,
     with_trained_head,
 )
 from associated_learning.errors import InputError
@@ -80,6 +82,10 @@ class ConvertedNetwork(ALNetwork):
         is an `ExitModel`, which is called as the model, and returns logits in its type. Either
         has given the network's own bits for the example, and is in evaluation mode.
 
+        A model that answers at every position gets the bridge in the place of its head; through
+        fewer layers it is a model of fewer blocks, where these are a plain stack and the bridge
+        began as its own norm and head. ``save_pretrained`` then writes an ordinary folder.
+
         Args:
             example_inputs: A batch in the form of those in training.
             depth: Number of layers, 1 to `num_layers`; all by default.
@@ -106,6 +112,8 @@ class ConvertedNetwork(ALNetwork):
             answer = self(x, depth)
         prefix = self.prefix(depth)
         try:
+            if self.plan.positions:
+                return with_bridge_as_head(self._source, self.plan, prefix, depth, x, answer)
             if depth != len(self.plan.layers):
                 raise InputError(
                     f"depth {depth} came, the model was cut into {len(self.plan.layers)} layers; "
@@ -143,6 +151,7 @@ def convert(
     balance: Balance = "time",
     head: Head = "auto",
     copy_model: bool = False,
+    keep_head: bool = True,
     check: Level = "quick",
     samples: Samples = "auto",
     options: ALOptions | None = None,
@@ -163,6 +172,9 @@ def convert(
         balance: What "auto" and a number of layers balance; see `plan`.
         head: The old classifier; see `plan`.
         copy_model: Whether to leave the model alone and convert a copy of it.
+        keep_head: Whether, where y has positions and every exit answers it by itself, bridges
+            begin as copies of the model's own head, with its final norm before it in lower layers,
+            if they fit y. So a pretrained model answers through all layers as it did.
         check: How thoroughly the layers are compared with the model: "quick", or "full" for all
             that `verify` checks, on the example.
         samples: How many samples of the example are looked at; see `plan`.
@@ -195,6 +207,7 @@ def convert(
     plan, subject = make_encoders(
         model,
         example_inputs,
+        target=target,
         at=at,
         balance=balance,
         head=head,
@@ -209,6 +222,10 @@ def convert(
         [layer.width for layer in plan.layers],
         options,
         partners=[layer.partners for layer in plan.layers],
+        resizes=[layer.resize for layer in plan.layers],
     )
+    if keep_head and target.positions and options.association == "auto":
+        for layer, bridge in zip(layers, head_bridges(model, plan, target), strict=True):
+            layer.b = layer.b if bridge is None else bridge
     source = Source(model, subject.arguments, subject.head)
     return ConvertedNetwork(layers, target, plan, source)

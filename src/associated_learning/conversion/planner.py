@@ -21,7 +21,8 @@ from associated_learning.conversion.observation import (
     observe,
 )
 from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
-from associated_learning.conversion.plan import Plan, Streams, make_plan
+from associated_learning.conversion.plan import Plan, make_plan
+from associated_learning.conversion.planned_layer import Streams
 from associated_learning.conversion.progress import progress
 from associated_learning.conversion.sampling import (
     Samples,
@@ -46,6 +47,7 @@ from associated_learning.conversion.tracing.resizing import (
     uncompiled,
 )
 from associated_learning.errors import ConversionError, InputError
+from associated_learning.targets import Target
 from associated_learning.tensors.modes import evaluating
 
 __all__ = ["Source", "make_encoders", "plan"]
@@ -70,6 +72,7 @@ def plan(
     model: nn.Module,
     example_inputs: Any,
     *,
+    target: Target | None = None,
     at: At = "auto",
     balance: Balance = "time",
     head: Head = "auto",
@@ -85,6 +88,7 @@ def plan(
         example_inputs: A batch of at least two samples as the model takes it: a tensor, a tuple
             of positional arguments, a mapping of keyword arguments, or a `PaddedSequence`; or an
             `Example` around one of these, which says what cannot be seen in it.
+        target: What y is: needed only where it has positions, which readouts then keep.
         at: Names of submodules before each of which a new layer begins (the naming of
             ``torch.distributed.pipelining``'s split spec; a mapping from names to "beginning" or
             "end" is taken too); or a number of layers; or "auto", for four or as many as can be.
@@ -119,6 +123,7 @@ def plan(
     found, _ = make_encoders(
         model,
         example_inputs,
+        target=target,
         at=at,
         balance=balance,
         head=head,
@@ -133,6 +138,7 @@ def make_encoders(
     model: nn.Module,
     example_inputs: Any,
     *,
+    target: Target | None,
     at: At,
     balance: Balance,
     head: Head,
@@ -166,7 +172,7 @@ def make_encoders(
         )
         say("running the layers on batches of other sizes")
         layers.notes.extend(trimmed(arguments, whole, inputs))
-        plan, small, two = _planned(layers, seen, costs, options, arguments, head)
+        plan, small, two = _planned(layers, seen, costs, options, arguments, head, target)
         subject = Subject.of(model, arguments, head, layers.slices, plan)
         say("comparing the layers with the model")
         check_conversion(subject, inputs, check, plan.branches, small, two)
@@ -214,6 +220,7 @@ def _planned(
     options: ALOptions,
     arguments: Arguments,
     head: Head,
+    target: Target | None,
 ) -> tuple[Plan, dict[str, Tensor] | None, list[Stream] | None]:
     """Return the plan, a smaller batch, if layers take one, and what they give for two samples.
 
@@ -226,7 +233,8 @@ def _planned(
     halved, more = _shorter(slices, seen.shorter, arguments, head)
     notes = [*layers.notes, *more]
     given = Streams(streams, others, halved)
-    plan = make_plan(script, cuts, slices, costs, options, given, arguments, notes, layers.left_out)
+    known = (script, cuts, slices, costs, options, given, arguments, notes, layers.left_out)
+    plan = make_plan(*known, target)
     small = seen.shorter.inputs if seen.shorter is not None and halved is not None else None
     if small is None and arguments.count(fewer.inputs) == 1:
         small = fewer.inputs

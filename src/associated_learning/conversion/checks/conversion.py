@@ -11,6 +11,7 @@ from associated_learning.conversion.checks.batches import check_batches
 from associated_learning.conversion.checks.check import Check, raise_broken
 from associated_learning.conversion.checks.gradients import check_gradients
 from associated_learning.conversion.checks.holdings import check_holdings
+from associated_learning.conversion.checks.positions import check_positions
 from associated_learning.conversion.checks.reach import check_reach
 from associated_learning.conversion.checks.rows import check_rows
 from associated_learning.conversion.checks.subject import Subject
@@ -61,6 +62,8 @@ def check_conversion(
         if not all(check.holds for check in rows):  # two samples may be alike in what is read
             rows = check_rows(subject, inputs, range(subject.arguments.count(inputs)))
         found += rows
+    if subject.positions:
+        found += check_positions(subject, few)
     batches = [few] if smaller is None else [subject.arguments.fewer(smaller, 2), few]
     raise_broken(found + _some_gradients(subject, batches, branches))
 
@@ -76,6 +79,8 @@ def checks_on(
             found += check_rows(subject, inputs, range(min(count, 8)))
             found += check_reach(subject, inputs)
         found += check_batches(subject, inputs)
+    if subject.positions:
+        found += check_positions(subject, inputs)
     if not branches:
         found += check_gradients(subject, inputs, in_training=True)
     return found + check_gradients(subject, inputs, in_training=False)
