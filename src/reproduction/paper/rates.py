@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from associated_learning.runs.ledger.ledger import LedgerRow
+from reproduction.paper.arms import ARMS
 from reproduction.paper.cell import Cell, Table
 from reproduction.paper.runs import Run
 
-__all__ = ["IMAGES", "TABLE"]
+__all__ = ["COMPARED", "IMAGES", "TABLE"]
 
 _ROWS = {
     ("sst2", "bilstm"): "SST, LSTM",
@@ -27,7 +28,14 @@ _ROWS = {
     ("fashion_mnist", "cnn"): "Fashion-MNIST, CNN",
     ("cifar10", "cnn"): "CIFAR-10, CNN",
     ("cifar10", "vgg"): "CIFAR-10, VGG",
+    ("imdb", "bilstm"): "IMDB, LSTM",
+    ("imdb", "transformer"): "IMDB, Tran",
+    ("dbpedia_14", "bilstm"): "DBpedia, LSTM",
+    ("dbpedia_14", "transformer"): "DBpedia, Tran",
+    ("fashion_mnist", "vgg"): "Fashion-MNIST, VGG",
 }
+COMPARED = ("bp", "bp-encoders", "al", "contrast")  # what a standing compares, all with one grid
+GRID = (2.5e-4, 5e-4, 1e-3, 2e-3)
 _SHORT = 4  # epochs, in which the rate falls as in a whole run
 
 
@@ -41,13 +49,13 @@ def _cells(
 ) -> tuple[Cell, ...]:
     return tuple(
         Cell(
-            row=f"{title}, {arm.upper()}",
+            row=f"{title}, {ARMS[arm].title}",
             column=f"{rate:g}",
             run=Run(data=data, model=model, arm=arm, extra=(("lr", rate), *extra.items())),
             read=best_validation,
         )
         for (data, model), title in rows.items()
-        for arm in ("bp", "al")
+        for arm in COMPARED
         for rate in grid
     )
 
@@ -55,7 +63,7 @@ def _cells(
 TABLE = Table(
     name="rates",
     title="Learning rates: validation accuracy in percent at full depth",
-    cells=_cells(_ROWS, (2.5e-4, 5e-4, 1e-3, 2e-3)),
+    cells=_cells(_ROWS, GRID),
     tiers=("cpu",),
     enough=1,
 )

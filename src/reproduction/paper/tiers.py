@@ -109,7 +109,9 @@ _FULL_RATES: dict[str, dict[str, float]] = {
 _PROTOCOLS: Mapping[str, Mapping[str, dict[str, Any]]] = {"full": _FULL, "cpu": _CPU}
 
 
-def protocol(tier: str, data: str, model: str, *, method: str) -> dict[str, Any]:
+def protocol(
+    tier: str, data: str, model: str, *, method: str, arm: str | None = None
+) -> dict[str, Any]:
     """Return what a tier says of a data set and a model.
 
     Args:
@@ -117,6 +119,7 @@ def protocol(tier: str, data: str, model: str, *, method: str) -> dict[str, Any]
         data: Name of the data set.
         model: Network family.
         method: "al" or "bp"; each has the learning rate that is best for it.
+        arm: Name of the arm, which may have a rate of its own.
 
     Raises:
         InputError: There is no such tier.
@@ -132,7 +135,7 @@ def protocol(tier: str, data: str, model: str, *, method: str) -> dict[str, Any]
     rates = _RATES[model, _LIKE.get((model, data), data)]
     if tier == "full":
         rates = _FULL_RATES.get(model, rates)
-    return {**_PROTOCOLS[tier][data], **own, "lr": rates[method]}
+    return {**_PROTOCOLS[tier][data], **own, "lr": rates.get(arm or method, rates[method])}
 
 
 # Measured with one thread on an Intel Xeon (AVX512): milliseconds to train a sample by AL and by
