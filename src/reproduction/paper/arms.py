@@ -117,10 +117,10 @@ def _bp(title: str, **settings: Any) -> Arm:
 
 ARMS: dict[str, Arm] = {
     "bp": _bp("BP, the paper's network"),
-    "bp-encoders": _bp("BP, the encoders of AL", encoders="al"),
+    "bp-encoders": _bp("BP, AL's encoders", encoders="al"),
     "bp-released": _BP_RELEASED,
     "al": _al("AL (Equation 3)", association="squared"),
-    "contrast": _al("AL of this library: contrast beside Equation 3", association="contrast"),
+    "contrast": _al("AL of this library (contrast)", association="contrast"),
     "al-released": _AL_RELEASED,
     # Table 6, section 3.5
     "no-stops": _al("AL w/o gradient stops", stop_gradients=False),

@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from associated_learning.runs.ledger.ledger import LedgerRow
 from reproduction.paper.arms import ARMS
-from reproduction.paper.cell import Cell, Table
+from reproduction.paper.cell import Cell, Table, best_validation
 from reproduction.paper.runs import Run
 
 __all__ = ["COMPARED", "IMAGES", "TABLE"]
@@ -37,11 +36,6 @@ _ROWS = {
 COMPARED = ("bp", "bp-encoders", "al", "contrast")  # what a standing compares, all with one grid
 GRID = (2.5e-4, 5e-4, 1e-3, 2e-3)
 _SHORT = 4  # epochs, in which the rate falls as in a whole run
-
-
-def best_validation(row: LedgerRow) -> float | None:
-    """Read the validation accuracy in percent at full depth in the best epoch."""
-    return 100 * row.result.validation_scores[-1]
 
 
 def _cells(

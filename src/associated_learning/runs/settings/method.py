@@ -42,7 +42,8 @@ class MethodSettings:
     latents: str | None = _setting(None, "AL: width of t layer by layer, such as 128,300,300.")
     readout: str | None = _setting(
         None,
-        "How an activation becomes the bridge's vector (bp: the head's). pooled: means of a 4 x 4 grid; grid: of one with at most 2,048 numbers.",
+        "How an activation becomes the bridge's vector (bp: the head's). pooled: means of a 4 x 4 "
+        "grid; grid: of one with at most 2,048 numbers.",
         choices=(
             "flatten",
             "average",
