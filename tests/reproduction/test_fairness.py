@@ -119,7 +119,7 @@ def test_a_variant_is_chosen_without_the_test_data() -> None:
     told = {"contrast": (0.8, 0.81), "bridge-mlp": (0.85, 0.7), "read-flatten": (0.84, 0.99)}
     rows = [
         cnn_row(
-            Run(data="fashion_mnist", model="cnn", arm=arm), seed, best_epoch=1, 
+            Run(data="fashion_mnist", model="cnn", arm=arm), seed, best_epoch=1,
             validation=[validation], test=[test],
         )
         for arm, (validation, test) in told.items()
