@@ -365,8 +365,6 @@ def test_a_file_changed_by_hand_is_found(tmp_path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
     with pytest.raises(al.CheckpointError, match="was changed or removed"):
         store.read("layer-1")
-    with pytest.raises(al.CheckpointError, match="digest is another one"):
-        store.verify()
     store.close()
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from associated_learning.pipeline.choice import chosen_executor
+from associated_learning.pipeline.executors import chosen_executor
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.description import (
     Description,

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from associated_learning.errors import InputError
 from associated_learning.network import Network
-from associated_learning.pipeline.choice import chosen_executor, make_executor
+from associated_learning.pipeline.executors import chosen_executor, make_executor
 from associated_learning.pipeline.items import Minibatch
 from associated_learning.pipeline.offload.memory_plan import MemoryPlan
 from associated_learning.pipeline.offload.settings import Offloading
@@ -190,7 +190,10 @@ class Trainer:
         with frozen(frozen_modules):
             training = self._training(net, self.epochs, frozen_modules, checkpoints)
             if name == "processes":
-                return self._fit_in_ranks(training, train, validation, callbacks)
+                # here, because not every build of torch has torch.distributed
+                from associated_learning.training.ranks import fit_in_ranks
+
+                return fit_in_ranks(vars(self), training, train, validation, callbacks)
             grows = self.growth is not None
             make = functools.partial(
                 make_executor, name, stages=self.stages, grows=grows, offload=self._offloading(name)
@@ -268,30 +271,3 @@ class Trainer:
             frozen_modules=frozen_modules,
             checkpoints=checkpoints,
         )
-
-    def _fit_in_ranks(
-        self,
-        training: TrainingRun,
-        train: BatchSource,
-        validation: BatchSource | None,
-        callbacks: Iterable[Callback],
-    ) -> TrainingState:
-        # here, because not every build of torch has torch.distributed
-        from associated_learning.pipeline.processes.agreement import agreed
-        from associated_learning.pipeline.processes.executor import Crew, follow
-        from associated_learning.pipeline.processes.placement import check_ranks, make_processes
-        from associated_learning.pipeline.processes.rendezvous import joined, number_of_ranks
-
-        # before they meet, so that all of them are told the same
-        net, growth = training.net, self.growth
-        most = len(net.blocks()) if growth is None else growth.max_layers
-        check_ranks(number_of_ranks(), most, stages=self.stages, replicas=self.replicas)
-        with joined(agreed(vars(self), net, len(train))) as ranks:
-            if ranks.rank > 0:
-                outcome = follow(
-                    ranks, net, training.reshaped, replicas=self.replicas, wire=self.wire
-                )
-                return training.end(TrainingState.from_json(outcome))
-            crew = Crew(ranks, replicas=self.replicas, device=device_of(net), wire=self.wire)
-            make = functools.partial(make_processes, crew, stages=self.stages)
-            return training.run(train, validation, Callbacks(callbacks), make)

@@ -18,7 +18,7 @@ from torch import Tensor
 from associated_learning.conversion.table import text_table
 from associated_learning.errors import InputError, VerificationError
 from associated_learning.network import Network
-from associated_learning.pipeline.choice import chosen_executor
+from associated_learning.pipeline.executors import chosen_executor
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.tensors.devices import device_of
 from associated_learning.training.batch_stream import BatchSource

@@ -125,16 +125,6 @@ class DiskStore(Store):
                     "another folder, or build the network with the settings of that run."
                 )
 
-    def verify(self) -> None:
-        """Raise CheckpointError if a file does not hold what its digest in the index tells."""
-        for file in self._files.values():
-            if file_digest(file.path) != file.digest:
-                raise CheckpointError(
-                    f"{file.path} does not hold what was written: its digest is another one. It "
-                    "was changed by hand, or the disk failed; make the store anew, or resume from "
-                    "a checkpoint."
-                )
-
     def commit(self) -> None:
         index = {name: [f.path.name, f.digest, f.finite] for name, f in self._files.items()}
         write_json(self.folder / "index.json", {"format": FORMAT, "files": index})

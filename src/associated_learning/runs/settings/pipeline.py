@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from associated_learning.pipeline.executors import EXECUTORS
 from associated_learning.runs.settings.setting import setting
 
 __all__ = ["PipelineSettings"]
@@ -23,7 +24,7 @@ class PipelineSettings:
         "each on a window of minibatches (offload). auto: processes under "
         "torchrun, threads or streams where --stages is given, else sequential. All of them "
         "give the same bits at the same number of threads inside operations.",
-        choices=("auto", "sequential", "threads", "streams", "processes", "offload"),
+        choices=EXECUTORS,
     )
     stages: str | None = _setting(
         None,

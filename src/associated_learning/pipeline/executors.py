@@ -1,9 +1,15 @@
-"""Which executor trains a network: the one that was asked for, or that suits the hardware."""
+"""The executors by name, in one table; which one suits the hardware, and how each is made.
+
+A new executor is a class beside `Sequential` (in a file or folder of its own), a function here that
+makes it, and a line in `MAKERS`: the trainer, the command line and its help read the table. One
+line in ``tests/pipeline/executors.py`` then puts it through every law.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -18,11 +24,77 @@ from associated_learning.pipeline.stage import Stage
 from associated_learning.pipeline.threads.executor import Threads
 from associated_learning.pipeline.threads.streams import streams
 
-__all__ = ["EXECUTORS", "chosen_executor", "make_executor", "stage_sizes"]
+__all__ = ["EXECUTORS", "MAKERS", "Work", "chosen_executor", "make_executor", "stage_sizes"]
 
 _HOST = Offloading()
 
-EXECUTORS = ("auto", "sequential", "threads", "streams", "processes", "offload")
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What an executor is made for: one training run in this process.
+
+    Attributes:
+        net: The network.
+        stage: The whole of it as one stage.
+        stages: Number of stages, or how many layers each one has; None for the executor's choice.
+        sample: Returns a minibatch, to measure what layers cost.
+        stage_of: Makes a stage of a copy of the network.
+        offload: Where the state lies with "offload".
+    """
+
+    net: Network
+    stage: Stage
+    stages: int | Sequence[int] | None
+    sample: Callable[[], Minibatch]
+    stage_of: Callable[[Network], Stage]
+    offload: Offloading = _HOST
+
+    def split(self, default: int) -> list[Stage]:
+        """Return the stages, balanced by measured time.
+
+        Args:
+            default: Their number, where none was given.
+        """
+        stages = default if self.stages is None else self.stages
+
+        def measured() -> tuple[list[float], list[float] | None]:
+            costs = layer_costs(self.net, self.stage_of, self.sample())
+            on_cpu = self.stage.device.type == "cpu"
+            return costs.seconds, costs.handing("thread") if on_cpu else None
+
+        return self.stage.split(stage_sizes(self.stage, stages, measured))
+
+
+def _sequential(work: Work) -> Executor:
+    if work.stages not in (None, 1):
+        raise InputError(
+            f"stages={work.stages} came with executor='sequential', which has one; leave stages "
+            "out, or use threads."
+        )
+    return Sequential(work.net, work.stage)
+
+
+def _threads(work: Work) -> Executor:
+    default = min(len(work.stage.blocks), _processors(work.stage.device))
+    return Threads(work.net, work.split(default))
+
+
+def _streams(work: Work) -> Executor:
+    return streams(work.net, work.split(len(work.stage.blocks)), work.sample())
+
+
+def _offload(work: Work) -> Executor:
+    return work.offload.executor(work.net, work.stage, stages=work.stages, sample=work.sample)
+
+
+MAKERS: Mapping[str, Callable[[Work], Executor]] = {
+    "sequential": _sequential,
+    "threads": _threads,
+    "streams": _streams,
+    "offload": _offload,
+}
+# the ranks of "processes" meet first, and then rank 0 makes the executor: see training/ranks.py
+EXECUTORS = ("auto", *MAKERS, "processes")
 
 
 def chosen_executor(name: str, device: torch.device, stages: int | Sequence[int] | None) -> str:
@@ -69,41 +141,23 @@ def make_executor(
     """Make the executor of one training run in one process.
 
     Args:
-        name: One of `EXECUTORS`, but not processes.
-        net: The network.
-        stage: The whole of it as one stage.
-        stages: Number of stages, or how many layers each one has.
-        sample: Returns a minibatch, to measure what layers cost.
-        stage_of: Makes a stage of a copy of the network.
+        name: One of `MAKERS`.
+        net: See `Work`.
+        stage: See `Work`.
+        stages: See `Work`.
+        sample: See `Work`.
+        stage_of: See `Work`.
         grows: Whether more layers are to come, so that there may be fewer than stages for now.
-        offload: Where the state lies with "offload".
+        offload: See `Work`.
 
     Raises:
         InputError: There are more stages than layers, or something else does not fit.
     """
-    if name == "sequential":
-        if stages not in (None, 1):
-            raise InputError(
-                f"stages={stages} came with executor='sequential', which has one; leave stages "
-                "out, or use threads."
-            )
-        return Sequential(net, stage)
-    if grows and isinstance(stages, int):
+    if grows and isinstance(stages, int) and name != "sequential":
         stages = min(stages, len(stage.blocks))
-    if name == "offload":
-        return offload.executor(net, stage, stages=stages, sample=sample)
-    if stages is None:
-        count = len(stage.blocks)
-        stages = count if name == "streams" else min(count, _processors(stage.device))
-
-    def measured() -> tuple[list[float], list[float] | None]:
-        costs = layer_costs(net, stage_of, sample())
-        return costs.seconds, costs.handing("thread") if stage.device.type == "cpu" else None
-
-    sizes = stage_sizes(stage, stages, measured)
-    if name == "streams":
-        return streams(net, stage.split(sizes), sample())
-    return Threads(net, stage.split(sizes))
+    return MAKERS[name](
+        Work(net=net, stage=stage, stages=stages, sample=sample, stage_of=stage_of, offload=offload)
+    )
 
 
 def stage_sizes(

@@ -1,0 +1,52 @@
+"""The executor "processes": the ranks meet, rank 0 drives the training, the others follow."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from associated_learning.pipeline.processes.agreement import agreed
+from associated_learning.pipeline.processes.executor import Crew, follow
+from associated_learning.pipeline.processes.placement import check_ranks, make_processes
+from associated_learning.pipeline.processes.rendezvous import joined, number_of_ranks
+from associated_learning.state.history import TrainingState
+from associated_learning.tensors.devices import device_of
+from associated_learning.training.batch_stream import BatchSource
+from associated_learning.training.callbacks import Callback, Callbacks
+from associated_learning.training.run import TrainingRun
+
+__all__ = ["fit_in_ranks"]
+
+
+def fit_in_ranks(
+    settings: Mapping[str, Any],
+    training: TrainingRun,
+    train: BatchSource,
+    validation: BatchSource | None,
+    callbacks: Iterable[Callback],
+) -> TrainingState:
+    """Train as one rank of those that ``torchrun`` started.
+
+    Args:
+        settings: Those of the `Trainer`, in which all ranks must agree.
+        training: The run.
+        train: The training batches, which rank 0 alone reads.
+        validation: Batches to choose the best epoch by, read by rank 0 alone.
+        callbacks: Told by rank 0.
+
+    Raises:
+        InputError: Stages and replicas do not fit the ranks, or the ranks do not agree.
+    """
+    # before they meet, so that all of them are told the same
+    net, growth = training.net, training.growth
+    stages, replicas, wire = settings["stages"], settings["replicas"], settings["wire"]
+    most = len(net.blocks()) if growth is None else growth.max_layers
+    check_ranks(number_of_ranks(), most, stages=stages, replicas=replicas)
+    with joined(agreed(settings, net, len(train))) as ranks:
+        if ranks.rank > 0:
+            outcome = follow(ranks, net, training.reshaped, replicas=replicas, wire=wire)
+            return training.end(TrainingState.from_json(outcome))
+        crew = Crew(ranks, replicas=replicas, device=device_of(net), wire=wire)
+        make = functools.partial(make_processes, crew, stages=stages)
+        return training.run(train, validation, Callbacks(callbacks), make)
