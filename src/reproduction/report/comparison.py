@@ -13,7 +13,7 @@ from associated_learning.runs.ledger.ledger import LedgerRow
 from reproduction.paper import table1, table4
 from reproduction.paper.runs import Run
 from reproduction.report.cells import ENOUGH, Evidence, RowIndex, data_sizes
-from reproduction.report.fairness import broken_rules
+from reproduction.report.fairness import broken_rules, settings_tried
 from reproduction.report.statistics import (
     Answers,
     Interval,
@@ -50,6 +50,7 @@ class Comparison:
         samples: What the test samples leave open, in shares; None without single answers.
         effect: Cohen's h.
         epochs: Best epoch of AL and of BP.
+        tried: How many settings were tried of AL and of each backpropagation that is there.
         broken: Which rules of a fair comparison it breaks; see `broken_rules`.
     """
 
@@ -66,6 +67,7 @@ class Comparison:
     samples: Interval | None
     effect: float
     epochs: tuple[Spread, Spread]
+    tried: tuple[int, ...]
     broken: tuple[str, ...]
 
     @property
@@ -154,7 +156,8 @@ def _compare(index: RowIndex, data: str, model: str, tier: str, arm: str) -> Com
         samples=_sampled(_answers(ours.rows), _answers(theirs.rows)),
         effect=cohens_h(spread(one).mean / 100, spread(other).mean / 100),
         epochs=(_epochs(ours), _epochs(theirs)),
-        broken=broken_rules(index, found, tier),
+        tried=tuple(settings_tried(index, found).values()),
+        broken=broken_rules(index, found),
     )
 
 

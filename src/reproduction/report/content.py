@@ -79,8 +79,8 @@ class Standing:
         title: What the form of AL is called.
         chart: Image of the differences.
         lines: Data set and model, AL, BP and which one, difference, interval over seeds and over
-            test samples, corrected p, effect size, best epochs, n and verdict of each comparison,
-            as texts.
+            test samples, corrected p, effect size, best epochs, settings tried, n and verdict of
+            each comparison, as texts.
         verdicts: How many comparisons have each verdict.
         signed_rank: What Wilcoxon's signed-rank test says of texts and of images, as texts.
         broken: Data set and model, and the rules of a fair comparison that it breaks.
@@ -272,6 +272,7 @@ def _line(name: str, one: Comparison) -> tuple[str, ...]:
         "" if one.corrected is None else f"{one.corrected:.3f}",
         f"{one.effect:+.3f}",
         f"{one.epochs[0].mean:.1f}; {one.epochs[1].mean:.1f}",
+        "; ".join(map(str, one.tried)),
         f"{one.ours.n}; {one.theirs.n}",
         f"{one.verdict} (a hint)" if one.hint and not one.broken else one.verdict,
     )

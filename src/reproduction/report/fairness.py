@@ -8,7 +8,7 @@ from reproduction.paper import rates, variants
 from reproduction.paper.arms import ARMS
 from reproduction.report.cells import ENOUGH, Evidence, RowIndex
 
-__all__ = ["broken_rules", "tried_rates"]
+__all__ = ["broken_rules", "settings_tried", "tried_rates"]
 
 FEWEST = 3  # rates, so that one can lie inside
 _GRIDS = {"cpu": rates.TABLE, "full": rates.IMAGES}
@@ -17,7 +17,7 @@ _SWITCHED = ("contrast",)  # arms whose form was chosen by the study, which coun
 Evidences = Mapping[str, Evidence | None]
 
 
-def broken_rules(index: RowIndex, found: Evidences, tier: str) -> tuple[str, ...]:
+def broken_rules(index: RowIndex, found: Evidences) -> tuple[str, ...]:
     """Return what stands against saying who is ahead; nothing where the comparison is fair.
 
     Every arm needs three seeds or more, all data that its tier declares, an epoch chosen by
@@ -27,18 +27,17 @@ def broken_rules(index: RowIndex, found: Evidences, tier: str) -> tuple[str, ...
     Args:
         index: All rows.
         found: The rows of each arm that is compared, with the same data and model.
-        tier: By which protocol.
 
     Example:
         >>> from reproduction.report.cells import RowIndex
-        >>> broken_rules(RowIndex([]), {"bp-encoders": None}, "cpu")
+        >>> broken_rules(RowIndex([]), {"bp-encoders": None})
         ("0 seeds of BP, AL's encoders",)
     """
     present = {arm: evidence for arm, evidence in found.items() if evidence is not None}
     seeds = {arm: 0 if one is None else len(one.rows) for arm, one in found.items()}
     few = tuple(f"{n} seeds of {_name(arm)}" for arm, n in seeds.items() if n < ENOUGH)
     each = (reason for pair in present.items() for reason in _of_evidence(*pair))
-    return (*few, *each, *_of_grids(index, present, tier))
+    return (*few, *each, *_of_grids(index, present))
 
 
 def tried_rates(index: RowIndex, evidence: Evidence, arm: str) -> dict[float, float]:
@@ -79,13 +78,25 @@ def _chosen_by_validation(evidence: Evidence) -> Iterator[bool]:
         yield bool(curve) and best <= len(curve) and curve[best - 1] == max(curve)
 
 
-def _of_grids(index: RowIndex, present: Mapping[str, Evidence], tier: str) -> Iterator[str]:
-    tried = {arm: tried_rates(index, evidence, arm) for arm, evidence in present.items()}
-    counts = {
-        arm: len(scores) + _switches(index, present[arm], arm) for arm, scores in tried.items()
+def settings_tried(index: RowIndex, found: Evidences) -> dict[str, int]:
+    """Return how many settings of each arm were looked at: rates, and switches of some.
+
+    Args:
+        index: All rows.
+        found: The rows of each arm that is compared, with the same data and model.
+    """
+    return {
+        arm: len(tried_rates(index, evidence, arm)) + _switches(index, evidence, arm)
+        for arm, evidence in found.items()
+        if evidence is not None
     }
-    told = ", ".join(f"{_name(arm)} {count}" for arm, count in counts.items())
+
+
+def _of_grids(index: RowIndex, present: Mapping[str, Evidence]) -> Iterator[str]:
+    tried = {arm: tried_rates(index, evidence, arm) for arm, evidence in present.items()}
+    counts = settings_tried(index, present)
     if len(set(counts.values())) > 1 or min(map(len, tried.values()), default=0) < FEWEST:
+        told = ", ".join(f"{_name(arm)} {count}" for arm, count in counts.items())
         yield f"settings tried: {told}"
     for arm, scores in tried.items():
         if len(scores) < FEWEST:

@@ -19,7 +19,7 @@ __all__ = [
 
 COMPARISON = (
     "data, model", "AL", "BP", "which BP", "difference", "95 %, seeds", "95 %, samples",
-    "p, corrected", "Cohen's h", "best epochs", "n", "AL is",
+    "p, corrected", "Cohen's h", "best epochs", "settings tried", "n", "AL is",
 )  # fmt: skip
 INTRODUCTION = (
     "Accuracy on the test data in percent, mean ± standard deviation over seeds, of the epoch that "
@@ -35,7 +35,7 @@ STATISTICS = (
     "Intervals over test samples: bootstrap, samples "
     "in common, seeds drawn for each method."
 )
-_SHORT = (0, 1, 2, 3, 4, 5, 10, 11)  # of COMPARISON, for pages that show little
+_SHORT = (0, 1, 2, 3, 4, 5, 11, 12)  # of COMPARISON, for pages that show little
 
 
 def render_markdown(content: Content) -> str:
