@@ -70,8 +70,8 @@ TABLE = Table(
     cells=tuple(_cells("bilstm", _ROWS + _LSTM) + _cells("transformer", _ROWS)),
     note="The paper prints one baseline; its value stands beside two of ours. By the cpu tier the "
     "rows as released rest on some hundred updates, too few to say anything of that code. EMB and "
-    "SC1 are the first two depths of the AL runs. The bridge of a Transformer reads the mean anyway. "
-    "The local copies of two data sets are no uniform samples of the paper's: of DBpedia's 14,741 "
+    "SC1 are the first two depths of the AL runs. The bridge of a Transformer reads the mean "
+    "anyway. The local copies of two data sets are no uniform samples of the paper's: of DBpedia's 14,741 "
     "training rows 9,741 have an empty title, of its 70,000 test rows 7,600; AG News has 67,325 of "
     "120,000 training rows, not drawn at random.",
 )
