@@ -71,7 +71,7 @@ TABLE = Table(
     note="The paper prints one baseline; its value stands beside two of ours. By the cpu tier the "
     "rows as released rest on some hundred updates, too few to say anything of that code. EMB and "
     "SC1 are the first two depths of the AL runs. The bridge of a Transformer reads the mean "
-    "anyway. The local copies of two data sets are no uniform samples of the paper's: of DBpedia's 14,741 "
-    "training rows 9,741 have an empty title, of its 70,000 test rows 7,600; AG News has 67,325 of "
-    "120,000 training rows, not drawn at random.",
+    "anyway. Two data sets are no uniform samples of the paper's here: DBpedia has 14,741 training "
+    "rows, 9,741 of them without a title, and 7,600 of 70,000 test rows, all with one; AG News has "
+    "67,325 of 120,000 training rows, not drawn at random.",
 )
