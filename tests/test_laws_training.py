@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict, UserDict
 from dataclasses import dataclass
 
@@ -294,7 +295,13 @@ def test_bf16_autocast_stays_near_float32() -> None:
 
 
 @pytest.mark.slow
-def test_compiled_layers_train_like_eager_ones() -> None:
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.long)])
+def test_compiled_layers_train_like_eager_ones(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = functools.partial(torch.compile, backend=backend)
+    monkeypatch.setattr(torch, "compile", compiler)
+
     def losses(compile: bool) -> list[float]:
         torch.manual_seed(0)
         net = dense_network(2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ from reproduction.report.text import (
     standing_table,
 )
 
+pytestmark = pytest.mark.xdist_group("ledger")  # one worker reads it
+
 ROOT = Path(__file__).parents[1]
 # settings that were tried and left out again (docs/results.md, "Variants"): a row's commit has them
 RETIRED = {"normalize"}
@@ -36,9 +39,13 @@ RETIRED = {"normalize"}
 PATCHED = {"4a63306e4fe832bd529d1a198e4aa007c13859c9+"}
 
 
+@functools.cache
+def whole_ledger() -> list[LedgerRow]:
+    return read_rows(ROOT / "results" / "ledger.jsonl")
+
+
 def ledger(experiment: str) -> list[LedgerRow]:
-    rows = read_rows(ROOT / "results" / "ledger.jsonl")
-    return [row for row in rows if row.experiment == experiment]
+    return [row for row in whole_ledger() if row.experiment == experiment]
 
 
 def first_runs() -> list[LedgerRow]:
@@ -51,7 +58,7 @@ def test_the_table_of_first_runs_is_the_ledgers() -> None:
 
 @pytest.fixture(scope="module")
 def content() -> Content:
-    return make_content(read_rows(ROOT / "results" / "ledger.jsonl"))
+    return make_content(whole_ledger())
 
 
 def test_the_comparison_on_the_front_page_is_the_ledgers(content: Content) -> None:
@@ -159,7 +166,7 @@ def test_the_papers_tables_are_the_ledgers(content: Content) -> None:
 
 
 def test_every_row_says_how_to_make_it_again() -> None:
-    for row in read_rows(ROOT / "results" / "ledger.jsonl"):
+    for row in whole_ledger():
         clean = len(row.result.commit) == 40
         assert clean or row.result.commit in PATCHED, (
             f"{row.data} {row.method}: commit {row.result.commit}"

@@ -32,7 +32,8 @@ class LayerOutput(NamedTuple):
 
     Attributes:
         s: ``s_i``, a tensor or a structure of tensors: the next layer's input.
-        t: ``t_i``, ``[B, D_i]``: the next layer's target.
+        t: ``t_i``, ``[B, D_i]``: the next layer's target. Where y has positions, y itself or
+            a `PositionTargets`.
         losses: The terms of this layer's loss by name, each a scalar.
     """
 
@@ -56,7 +57,8 @@ class ALLayer(nn.Module):
         readout: From ``s_i`` to the vector ``[B, W]`` that the bridge takes (section 6.2);
             identity by default.
         reconstruction: Loss of ``h_i(t_i)`` against ``t_{i-1}``; Equation 3's by default, the
-            target's own at the first layer (cross-entropy in section 6.10).
+            target's own at the first layer (cross-entropy in section 6.10). None where g and h
+            hand y on as it is.
         association: Loss of ``b_i(s_i)`` against ``t_i`` in the place of Equation 3's; rivals
             of the method put their own here.
         detach_target: See `associated_loss`.
@@ -83,7 +85,7 @@ class ALLayer(nn.Module):
         h: nn.Module,
         *,
         readout: nn.Module | None = None,
-        reconstruction: Callable[[Tensor, Tensor], Tensor] = autoencoder_loss,
+        reconstruction: Callable[[Tensor, Tensor], Tensor] | None = autoencoder_loss,
         association: Callable[[Tensor, Tensor], Tensor] | None = None,
         detach_target: bool = True,
         use_associated: bool = True,
@@ -111,19 +113,20 @@ class ALLayer(nn.Module):
         if self.stop_gradients:
             # Law 1: the only place where gradients between layers are cut. Without the first
             # cut loss i trains f of the layers below, without the second their g.
-            s, t = detach(s), t.detach()
+            s, t = detach(s), detach(t)
         s_next = self.f(s)
         t_next = self.g(t)
         losses = {}
         if self.use_associated:
             losses["associated"] = self._associated(self.bridge(s_next), t_next)
-        losses["autoencoder"] = self.reconstruction(self.h(t_next), t)
+        if self.reconstruction is not None:
+            losses["autoencoder"] = self.reconstruction(self.h(t_next), t)
         return LayerOutput(s_next, t_next, losses)
 
     def _associated(self, s_prime: Tensor, t: Tensor) -> Tensor:
         if self.association is None:
             return associated_loss(s_prime, t, detach_target=self.detach_target)
-        return self.association(s_prime, t.detach() if self.detach_target else t)
+        return self.association(s_prime, detach(t) if self.detach_target else t)
 
     def bridge(self, s: Any) -> Tensor:
         """Return ``s'_i = b_i(s_i)``, ``[B, D_i]``."""

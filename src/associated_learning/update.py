@@ -104,7 +104,7 @@ def update_layer(
         (torch.Size([6, 8]), torch.Size([6, 5]), ['associated', 'autoencoder'])
     """
     if optimizer is None:
-        device, key = t.device, StepKey(rule.seed, number, step)
+        device, key = _device(t), StepKey(rule.seed, number, step)
         fits = explained(f"layer {number} cannot take batch {step}", s)
         # no statistics, no dropout: it is left as it is
         with (
@@ -157,7 +157,7 @@ def add_gradients(
         InputError: The layer cannot take ``s`` and ``t``.
         NonFiniteLossError: The loss is NaN or infinite; the gradients are left untouched.
     """
-    device, key = t.device, StepKey(rule.seed, number, step)
+    device, key = _device(t), StepKey(rule.seed, number, step)
     fits = explained(f"layer {number} cannot take batch {step}", s)
     with rule.randomness(*key, device=device), autocast(device, rule.precision), fits:
         output: LayerOutput = layer(s, t)
@@ -167,7 +167,7 @@ def add_gradients(
     (total if share == 1 else share * total).backward()  # type: ignore[no-untyped-call]
     # copied: torch's mse_loss returns a scalar that keeps as much memory as its input
     losses = {name: loss.detach().clone() for name, loss in output.losses.items()}
-    return LayerOutput(detach(output.s), output.t.detach(), losses)
+    return LayerOutput(detach(output.s), detach(output.t), losses)
 
 
 def update_network(
@@ -253,6 +253,10 @@ def autocast(
     if precision is None:
         return nullcontext()
     return torch.autocast(device.type, precision, cache_enabled=keep)
+
+
+def _device(t: Any) -> torch.device:
+    return tensors_in(t)[0].device
 
 
 def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -37,6 +37,7 @@ from associated_learning.runs.opened import open_run
 from associated_learning.training.loader import LoaderBatches
 from associated_learning.training.progress import ProgressBar
 from associated_learning.training.trainer import Trainer
+from commands import start
 
 QUICK = ["--epochs", "2", "--limit-train", "200", "--hidden", "16", "--threads", "1"]
 
@@ -55,12 +56,20 @@ def al(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, s
     return code, captured.out, captured.err
 
 
-@pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    folder = str(tmp_path / "run")
-    code, out, _ = al("train", *QUICK, "--quiet", "--run-folder", folder, capsys=capsys)
-    assert code == 0, out
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["al", "train", *QUICK, "--quiet", "--run-folder", str(folder)])
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main()
     return folder
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> str:
+    """A copy of a run for each test, which may change it."""
+    return str(shutil.copytree(trained, tmp_path / "run"))
 
 
 def test_help_names_every_command_and_setting(capsys: pytest.CaptureFixture[str]) -> None:
@@ -405,24 +414,15 @@ def test_ctrl_c_before_the_first_checkpoint_promises_nothing(
     assert "--resume" not in out
 
 
-@pytest.fixture
-def command() -> list[str]:
-    return [sys.executable, "-c", "from associated_learning.cli.main import main; main()"]
-
-
-def test_ctrl_c_saves_and_says_how_to_resume(command: list[str], tmp_path: Path) -> None:
+def test_ctrl_c_saves_and_says_how_to_resume(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     settings = ["--epochs", "500", "--limit-train", "200", "--patience", "0", "--threads", "1"]
-    arguments = ["train", *settings, "--run-folder", str(folder)]
-    process = subprocess.Popen(
-        [*command, *arguments], stdout=subprocess.PIPE, text=True,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    process = start("train", *settings, "--run-folder", str(folder), folder=tmp_path)
     metrics = folder / "metrics.jsonl"
-    while process.poll() is None and not (metrics.exists() and metrics.stat().st_size):
+    while process.returncode is None and not (metrics.exists() and metrics.stat().st_size):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate()
     assert process.returncode == 130
-    assert f"al train --resume {folder}" in out
+    assert f"al train --resume {folder}" in out.replace("\n", "")
     assert (folder / "checkpoints" / "index.json").exists()

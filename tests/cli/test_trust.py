@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,6 +15,7 @@ from associated_learning.cli.main import main
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.run import train_run
+from commands import Program, start
 
 SMALL = ("--epochs", "2", "--hidden", "8", "--threads", "1", "--quiet")
 
@@ -122,23 +121,16 @@ def test_what_the_system_refuses_is_one_message(
     code, out = al("info", str(tmp_path / ("n" * 300)), capsys=capsys)
     assert code == 2
     assert "Traceback" not in out
-    with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "associated_learning.cli.main", "--help"]
-        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, text=True)
-    assert "Traceback" not in ended.stderr
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "stdout").symlink_to("/dev/full")
+    _, err = start("--help", folder=full).communicate()
+    assert "Traceback" not in err
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    code = "from associated_learning.cli.main import main; main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "train", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def wait_for(process: subprocess.Popen[str], path: Path, epochs: int) -> None:
+def wait_for(process: Program, path: Path, epochs: int) -> None:
     while not path.exists() or path.read_text().count("\n") < epochs:
-        assert process.poll() is None, process.communicate()
+        assert process.returncode is None, process.printed()
         time.sleep(0.02)
 
 
@@ -149,23 +141,22 @@ def test_a_second_training_in_a_folder_is_told_of_the_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    first = start(*LONG, "--run-folder", str(run))
+    first = start("train", *LONG, "--run-folder", str(run), folder=tmp_path / "first")
     wait_for(first, run / "metrics.jsonl", 1)
     code, out = al("train", *LONG, "--run-folder", str(run), capsys=capsys)
-    first.send_signal(signal.SIGKILL)
-    first.communicate()
+    first.kill()
     assert code == 2
     assert f"is being trained by process {first.pid} on" in out
-    second = start("--resume", str(run), "--quiet")  # the lock of a killed one is free
+    # the lock of a killed one is free
+    second = start("train", "--resume", str(run), "--quiet", folder=tmp_path / "second")
     wait_for(second, run / "metrics.jsonl", 3)
     second.kill()
-    second.communicate()
 
 
 @pytest.mark.parametrize("deleted", [True, False])
 def test_a_folder_that_goes_away_is_noticed_within_an_epoch(deleted: bool, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    process = start(*LONG, "--run-folder", str(run))
+    process = start("train", *LONG, "--run-folder", str(run), folder=tmp_path / "first")
     wait_for(process, run / "metrics.jsonl", 2)
     run.rename(tmp_path / "renamed")
     if deleted:
@@ -175,10 +166,9 @@ def test_a_folder_that_goes_away_is_noticed_within_an_epoch(deleted: bool, tmp_p
     told = " ".join(err.split())
     assert "was deleted or renamed while the run trained in it" in told
     assert "was saved under its old name all the same" in told
-    again = start("--resume", str(run), "--quiet")
+    again = start("train", "--resume", str(run), "--quiet", folder=tmp_path / "again")
     wait_for(again, run / "metrics.jsonl", 3)
     again.kill()
-    again.communicate()
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ from associated_learning.inference.export.program import export_program
 from associated_learning.models import lstm_operator
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
+pytestmark = pytest.mark.xdist_group("export")  # one worker imports what exports
+
 torch.set_num_threads(1)
 
 
@@ -94,7 +96,11 @@ def test_program_on_other_sizes_and_lengths(family: str, tmp_path: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("family", "backend"), [("mlp", "inductor"), *((family, "aot_eager") for family in FAMILIES)]
+    ("family", "backend"),
+    [
+        pytest.param("mlp", "inductor", marks=pytest.mark.long),  # it compiles C++
+        *((family, "aot_eager") for family in FAMILIES),
+    ],
 )
 def test_a_compiled_prefix_answers_as_the_network(family: str, backend: str) -> None:
     torch._dynamo.reset()

@@ -14,7 +14,7 @@ import torch
 
 import growing
 from associated_learning.training.callbacks import Callback
-from pipeline_runs import all_kinds_of_layers, trained
+from pipeline_runs import all_kinds_of_layers, layers_with_positions, trained
 from rank_processes import Place, RankError, Ranks
 
 __all__ = [
@@ -183,7 +183,9 @@ def _trained(case: ExecutorCase, fit: Fit) -> End:
             options.pop("growth"), fit.folder, net=net, stages=stages, **options
         )
     else:
-        net = all_kinds_of_layers().to(case.device)
+        association = options.get("positions")
+        made = layers_with_positions(association) if association else all_kinds_of_layers()
+        net = made.to(case.device)
         if fit.poison:
             net.layers[fit.poison - 1].f.append(Poison())
         executor = options.pop("executor")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -15,14 +14,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-DEADLINE = 60.0  # seconds; for a busy machine, nothing normally takes as long
+from commands import FORKSERVER
 
-# forked from one that has imported everything, a process starts in milliseconds; torch imports
-# the two of its modules that take a second when an optimizer is made, and when ranks meet
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(
-    ["associated_learning", "torch._dynamo", "torch.distributed.device_mesh", "pytest"]
-)
+DEADLINE = 60.0  # seconds; for a busy machine, nothing normally takes as long
 
 
 @dataclass(frozen=True)
@@ -83,9 +77,9 @@ class Ranks:
         self._pipes: list[Connection] = []
         self.processes: list[Any] = []
         for rank in range(size):
-            ours, theirs = _context.Pipe()
+            ours, theirs = FORKSERVER.Pipe()
             place = Place(rank, size, port, theirs)
-            process = _context.Process(target=_run, args=(function, place, args), daemon=True)
+            process = FORKSERVER.Process(target=_run, args=(function, place, args), daemon=True)
             process.start()
             theirs.close()
             self._pipes.append(ours)

@@ -13,15 +13,17 @@ import pytest
 import torch
 
 import associated_learning as al
+from associated_learning.losses import contrastive_loss
 from associated_learning.state.history import TrainingState
 from associated_learning.training.callbacks import Callback
+from conftest import batches_of
 from executors import SEQUENTIAL, End, ExecutorCase, Fit, parameters
 from growing import after, layer
-from pipeline_runs import digests
+from pipeline_runs import NoisyBatches, digests
 
 every_executor = pytest.mark.parametrize("case", parameters())
 
-LONG = {"batches": 67}  # three epochs of them: 201 updates
+LONG = {"batches": 67, "source": NoisyBatches}  # three epochs of them: 201 updates
 
 
 class KilledError(Exception):
@@ -111,7 +113,7 @@ def halved(optimizer: Any) -> Any:
 
 
 def cosine(optimizer: Any) -> Any:
-    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 60)
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 24)
 
 
 def plateau(optimizer: Any) -> Any:
@@ -129,17 +131,23 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "save_every": {"save_every": 7},
     "optimizer": {"optimizer": torch.optim.SGD, "optimizer_options": {"momentum": 0.9}},
     "rates": {"lr": [0.1, 0.01, 0.001, 0.1], "encoder_lr": 0.05},
+    "positions": {"positions": "auto"},
+    "positions as rows": {"positions": contrastive_loss},
 }
 # layers that come after epochs 1, 2 and 4, the lower ones frozen when they stand still
 GROWTH = al.Growth(make=layer, max_layers=4, when=after(1, 2, 4), layer_patience=2, settle=0.5)
+# no rise is enough: growth ends though its last epoch is the best so far
+ENOUGH = al.Growth(make=layer, max_layers=4, patience=1, min_rise=1)
+LONG_VALIDATION = al.LoaderBatches(batches_of(100))  # in which stages have time to go on
 OPTIONS: dict[str, dict[str, Any]] = {
     "bits": LONG,
     "resume": {"save_every": 5},
-    "interrupt": {"epochs": 8},
+    "interrupt": {"epochs": 4},
     "patience": {"epochs": 30, "patience": 2, "lr": 0.5, "judge": "full"},
     "any depth": {"epochs": 30, "patience": 2, "lr": 0.5, "judge": "any"},
     "growth": {"growth": GROWTH, "batches": 20},
-    **SETTINGS,
+    "end": {"growth": ENOUGH, "epochs": 9, "batches": 20, "validation": LONG_VALIDATION},
+    **{name: {"batches": 8, **options} for name, options in SETTINGS.items()},
 }
 
 
@@ -158,15 +166,15 @@ def test_equal_bits(case: ExecutorCase, tmp_path: Path) -> None:
 @every_executor
 def test_equal_digests_mean_something(case: ExecutorCase, tmp_path: Path) -> None:
     """Another seed of dropout gives other bits, in every layer and optimizer."""
-    trained(case, tmp_path, seed=6, **LONG)
-    found, expected = digests(tmp_path), oracle(case, "bits")
+    trained(case, tmp_path, seed=6, **OPTIONS["resume"])
+    found, expected = digests(tmp_path), oracle(case, "resume")
     assert all(found[name] != expected[name] for name in expected)
 
 
 @every_executor
 def test_equal_bits_with_every_setting(case: ExecutorCase, tmp_path: Path) -> None:
     """What the trainer can do, each executor can; one after the other in the same processes."""
-    fits = [Fit(tmp_path / name, options) for name, options in SETTINGS.items()]
+    fits = [Fit(tmp_path / name, OPTIONS[name]) for name in SETTINGS]
     for name, ends in zip(SETTINGS, case.train(*fits), strict=True):
         assert isinstance(ends[0], End), (name, ends)
         assert digests(tmp_path / name) == oracle(case, name), name
@@ -196,7 +204,7 @@ def test_interrupt(case: ExecutorCase, tmp_path: Path) -> None:
     errors = broken(case, tmp_path, Interrupt(), **OPTIONS["interrupt"])
     assert errors == ["KeyboardInterrupt: "] * max(case.ranks, 1)
     saved = al.Checkpoints(tmp_path).path("last")
-    assert 10 <= int(saved.name.split("-")[1]) < 8 * 20
+    assert 10 <= int(saved.name.split("-")[1]) < 4 * 20
     trained(case, tmp_path, **OPTIONS["interrupt"])
     assert digests(tmp_path) == oracle(case, "interrupt")
 
@@ -248,3 +256,14 @@ def test_growth(case: ExecutorCase, tmp_path: Path) -> None:
     assert al.Checkpoints(tmp_path / "cut").path("last").name.startswith("last-000000040")
     trained(case, tmp_path / "cut", **options)
     assert digests(tmp_path / "cut") == expected
+
+
+@every_executor
+def test_the_last_epoch_may_be_the_best(case: ExecutorCase) -> None:
+    """What was trained beyond it, while it was validated, is undone."""
+    end = trained(case, None, heard=Listener(), **OPTIONS["end"])
+    _, expected = _oracle(case.device, "end")
+    _, epoch, best_epoch, stopped, _ = end.progress
+    assert (stopped, epoch) == (True, best_epoch)
+    assert end.progress == expected.progress
+    same_weights(end, expected)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import functools
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from executors import as_torchrun_does
 from growing import after, first_layer, fit, layer
 from pipeline_runs import digests
 from rank_processes import Place, Ranks
-from test_processes import errors_of
+from test_processes import InterruptedAt, errors_of
 
 
 def rules() -> al.Growth:
@@ -119,20 +118,11 @@ def run(place: Place, folder: Path | None, options: dict[str, Any]) -> Any:
     return weights, state.step, state.depth, state.best_depth
 
 
-class TellAt45(Callback):
-    def __init__(self, place: Place) -> None:
-        self.place = place
-
-    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
-        if state.step == 45:
-            self.place.tell(os.getpid())
-            threading.Event().wait(0.5)  # or the run may end before the signal comes
-
-
 @pytest.mark.distributed
 def test_a_signal_to_a_rank_that_was_idle_saves_and_ends_all(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"epochs": 10, "batches": 20}
-    with Ranks(run, 3, tmp_path / "cut", {**options, "callbacks": {0: [TellAt45]}}) as ranks:
+    options: dict[str, Any] = {"epochs": 4, "batches": 20}
+    interrupted = functools.partial(InterruptedAt, 45)
+    with Ranks(run, 3, tmp_path / "cut", {**options, "callbacks": {0: [interrupted]}}) as ranks:
         ranks.told(0)
         ranks.signal(2, signal.SIGTERM)
         errors = errors_of(ranks)

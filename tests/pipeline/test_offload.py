@@ -52,8 +52,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 @pytest.mark.parametrize("window", [1, 3, 64])
 def test_any_window_ends_with_the_sequential_bits(window: int, store: Any, tmp_path: Path) -> None:
-    one, _ = trained("sequential", tmp_path / "one")
-    net, _ = trained("offload", tmp_path / "many", window=window, store=store)
+    one, _ = trained("sequential", tmp_path / "one", batches=8)
+    net, _ = trained("offload", tmp_path / "many", window=window, store=store, batches=8)
     assert digests(tmp_path / "many") == digests(tmp_path / "one")
     torch.testing.assert_close(net.state_dict(), one.state_dict(), rtol=0, atol=0)
 

@@ -21,7 +21,7 @@ from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network
 from executors import as_torchrun_does
 from pipeline_runs import all_kinds_of_layers, digests, trained
-from rank_processes import Place, RankError, Ranks
+from rank_processes import DEADLINE, Place, RankError, Ranks
 
 pytestmark = pytest.mark.distributed
 alone = pytest.mark.xdist_group("timing")  # no other test of time runs beside it
@@ -114,9 +114,24 @@ def test_a_killed_rank_ends_all_and_the_run_goes_on_from_its_snapshot(tmp_path: 
     assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
 
 
+class InterruptedAt(Callback):
+    """Tells the test at a batch, and goes on when a signal to another rank has come through."""
+
+    def __init__(self, step: int, place: Place) -> None:
+        self.step, self.place = step, place
+
+    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+        if state.step == self.step:
+            self.place.tell(os.getpid())
+            end = time.monotonic() + DEADLINE
+            while not rendezvous._active[0].detector.interrupted and time.monotonic() < end:
+                time.sleep(0.01)
+
+
 def test_sigterm_on_another_rank_saves_and_ends_all(tmp_path: Path) -> None:
-    options: dict[str, Any] = {"epochs": 12}
-    watching = {**options, "callbacks": {0: [TellTenth]}}
+    options: dict[str, Any] = {"epochs": 3}
+    interrupted = functools.partial(InterruptedAt, 10)
+    watching = {**options, "callbacks": {0: [interrupted]}, "impatient": True}
     with Ranks(run, 2, tmp_path / "cut", watching) as ranks:
         ranks.told(0)
         ranks.signal(1, signal.SIGTERM)
@@ -125,7 +140,7 @@ def test_sigterm_on_another_rank_saves_and_ends_all(tmp_path: Path) -> None:
         assert time.monotonic() - begin < WITHIN
     assert errors == ["KeyboardInterrupt: "] * 2
     saved = al.Checkpoints(tmp_path / "cut").path("last")
-    assert 10 <= int(saved.name.split("-")[1]) < 12 * 20
+    assert 10 <= int(saved.name.split("-")[1]) < 3 * 20
     in_ranks(2, tmp_path / "cut", **options)
     trained("sequential", tmp_path / "whole", **options)
     assert digests(tmp_path / "cut") == digests(tmp_path / "whole")

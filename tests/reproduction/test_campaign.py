@@ -312,6 +312,10 @@ def test_no_more_seeds_than_fit_into_memory() -> None:
     ("options", "message"),
     [(["--jobs", "-1"], "--jobs -1 came"), (["--device", "tpu"], "tpu")],
 )
-def test_options_by_which_a_campaign_would_never_end(options: list[str], message: str) -> None:
+def test_options_by_which_a_campaign_would_never_end(
+    options: list[str], message: str, tmp_path: Path
+) -> None:
+    ledger = ["--ledger", str(tmp_path / "ledger.jsonl")]
+    command = ["reproduce", "table1", "--vectors", "glove.txt", *ledger]
     with pytest.raises(al.InputError, match=message):
-        app(["reproduce", "table1", "--vectors", "glove.txt", *options], standalone_mode=False)
+        app([*command, *options], standalone_mode=False)

@@ -32,6 +32,8 @@ from associated_learning.runs.opened import open_run
 from associated_learning.runs.run import train_run
 from hub_folders import write_config, write_tokenizer
 
+pytestmark = pytest.mark.xdist_group("export")  # one worker imports what exports
+
 SCHEMA = json.loads(Path(description.__file__).with_name("schema.json").read_text())
 ROOM = ("numpy", "numpy.libs", "onnxruntime", "PIL", "pillow.libs")  # what a runner may import
 STRANGE = (

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 import associated_learning as al
 from associated_learning.models import LayeredModel
 from associated_learning.network import Network
+from associated_learning.runs import run
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.defaults import resolved
 from associated_learning.runs.description import read_description
@@ -37,6 +38,7 @@ OWN: dict[str, dict[str, Any]] = {"al": {}, "bp": {"latent": None, "target_warmu
 @pytest.fixture(autouse=True)
 def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(run, "can_plot", lambda: False)  # nor pictures, which take a while
 
 
 @pytest.fixture

@@ -333,8 +333,11 @@ def test_recurrent_dropout_of_cudnn_is_refused() -> None:
                 call(dropout, train)
 
 
+INDUCTOR = pytest.param("inductor", marks=pytest.mark.long)  # it compiles C++
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["eager", "aot_eager", "inductor"])
+@pytest.mark.parametrize("backend", ["eager", "aot_eager", INDUCTOR])
 @pytest.mark.parametrize("first", [seeded, thread_seeded])
 def test_compiled_modules_draw_from_the_threads_generator(backend: str, first: Context) -> None:
     """Whether they are compiled, and first run, inside of the block or outside."""
@@ -360,7 +363,7 @@ def test_compiled_modules_draw_from_the_threads_generator(backend: str, first: C
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("backend", ["aot_eager", INDUCTOR])
 def test_compiled_checkpoints_are_right_or_refused(backend: str) -> None:
     """Which of both depends on whether the compiler saves seeds or states of generators."""
 

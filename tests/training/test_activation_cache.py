@@ -21,6 +21,7 @@ from associated_learning import models
 from associated_learning.data import Batches, TableSamples, TextSamples
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.tensors.nested import tensors_in
+from associated_learning.training.growth.activation_cache import frozen_encoders
 from associated_learning.training.growth.activation_cache.cache import ActivationCache
 from associated_learning.training.growth.activation_cache.digests import sample_digests
 from associated_learning.training.growth.activation_cache.making import cache_activations
@@ -309,7 +310,7 @@ def test_a_cache_of_another_version_is_refused(
 ) -> None:
     source = al.LoaderBatches([(torch.randn(SIZE, 6), LABELS)])
     cache_activations(_simple(nn.Tanh()), 1, tmp_path, source)
-    monkeypatch.setattr(al, "__version__", "99")
+    monkeypatch.setattr(frozen_encoders, "version", lambda name: "99")
     with pytest.raises(InputError, match=r"version of the library \(0.1.0, expected 99\)"):
         cache_activations(_simple(nn.Tanh()), 1, tmp_path, source)
 

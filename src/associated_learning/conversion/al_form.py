@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from typing_extensions import Unpack
 
+from associated_learning.conversion.list_readouts import readouts_for
 from associated_learning.conversion.options import (
     ALKeywords,
     ALOptions,
@@ -23,21 +23,20 @@ from associated_learning.conversion.partners import (
     make_bridge,
     make_coder,
 )
-from associated_learning.conversion.readouts import read_tensor
+from associated_learning.conversion.position_coders import (
+    at_positions,
+    coded_by_rows,
+    reconstruction_of_rows,
+)
 from associated_learning.errors import InputError
-from associated_learning.layer import ALLayer, PerLayer, one_for_each
+from associated_learning.layer import ALLayer, one_for_each
 from associated_learning.losses.contrast import contrastive_loss
 from associated_learning.losses.equation3 import autoencoder_loss
-from associated_learning.models.readouts import MaskedMean
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Classes, Target
-from associated_learning.tensors.batch_checks import check_finite
-from associated_learning.tensors.chain import encodings
 from associated_learning.tensors.devices import device_of
-from associated_learning.tensors.modes import evaluating
-from associated_learning.tensors.padded_sequence import PaddedSequence
 
-__all__ = ["al_form", "al_layers", "measured_width", "readouts_for"]
+__all__ = ["al_form", "al_layers", "latent_widths"]
 
 
 @flat
@@ -75,8 +74,9 @@ def al_form(
         (2, torch.Size([5, 3]))
     """
     options, encoders = with_keywords(options, keywords, al_form), list(encoders)
-    readouts, widths = readouts_for(encoders, example, options.readout)
-    return ALNetwork(al_layers(encoders, target, readouts, widths, options), target)
+    readouts, widths, resizes = readouts_for(encoders, example, options.readout, target)
+    layers = al_layers(encoders, target, readouts, widths, options, resizes=resizes)
+    return ALNetwork(layers, target)
 
 
 def al_layers(
@@ -86,6 +86,7 @@ def al_layers(
     read_widths: Sequence[int],
     options: ALOptions,
     partners: Sequence[MakePartners | None] | None = None,
+    resizes: Sequence[nn.Module | None] | None = None,
 ) -> list[ALLayer]:
     """Return the layers that `al_form` makes a network of.
 
@@ -96,9 +97,12 @@ def al_layers(
         read_widths: Widths of the vectors that they give.
         options: All else.
         partners: For each layer what makes b, g and h instead, or None.
+        resizes: Where y has positions: for each layer what brings those of its bridge to y's, or
+            None.
     """
-    count, association = len(encoders), _association(options.association, target)
-    widths = [target.size, *one_for_each("values of latent", options.latent, count)]
+    count = len(encoders)
+    losses = [_losses(options, target, first=i == 0) for i in range(count)]
+    widths = [target.size, *latent_widths(options, count, target)]
     stops = one_for_each("values of stop_gradients", options.stop_gradients, count)
     associated = one_for_each("values of use_associated", options.use_associated, count)
     if not all(isinstance(width, int) and width > 0 for width in widths):
@@ -109,13 +113,18 @@ def al_layers(
         )
         for i, make in enumerate(partners or [None] * count)
     ]
+    if target.positions:
+        made = [
+            _with_positions(one, options, target, resize, first=i == 0)
+            for i, (one, resize) in enumerate(zip(made, resizes or [None] * count, strict=True))
+        ]
     layers = [
         ALLayer(
             f,
             *made[i],
             readout=readouts[i],
-            reconstruction=target.loss if i == 0 else autoencoder_loss,
-            association=association,
+            reconstruction=losses[i].reconstruction,
+            association=losses[i].association,
             detach_target=options.detach_target,
             use_associated=associated[i],
             stop_gradients=stops[i],
@@ -127,8 +136,38 @@ def al_layers(
     return layers
 
 
+def latent_widths(options: ALOptions, count: int, target: Target | None) -> list[int]:
+    """Return ``D_1 .. D_L``: those that are wished for, or y's own where every exit answers it.
+
+    Args:
+        options: What the user wishes.
+        count: Number of layers.
+        target: What y is, where that is known.
+    """
+    if target is not None and target.positions and options.association == "auto":
+        return [target.size] * count
+    return one_for_each("values of latent", options.latent, count)
+
+
+class _Losses(NamedTuple):
+    association: LocalLoss | None
+    reconstruction: LocalLoss | None
+
+
+def _losses(options: ALOptions, target: Target, *, first: bool) -> _Losses:
+    """Return the losses of a layer; the association is None for that of Equation 3."""
+    if target.positions and options.association == "auto":
+        return _Losses(target.loss, None)  # every exit answers by itself
+    association = _association(options.association, target)
+    if target.positions:
+        return _Losses(
+            at_positions(association, detach_target=options.detach_target),
+            reconstruction_of_rows(target, first=first),
+        )
+    return _Losses(association, target.loss if first else autoencoder_loss)
+
+
 def _association(chosen: Association, target: Target) -> LocalLoss | None:
-    """Return the loss of the bridges; None for that of Equation 3."""
     if chosen != "auto":
         if not (chosen is None or callable(chosen)):
             raise InputError(f"association={chosen!r} came; expected auto, None or a function.")
@@ -136,9 +175,21 @@ def _association(chosen: Association, target: Target) -> LocalLoss | None:
     return contrastive_loss if isinstance(target, Classes) else None
 
 
+def _with_positions(
+    made: Partners, options: ALOptions, target: Target, resize: nn.Module | None, *, first: bool
+) -> Partners:
+    """Return b, g and h for targets with positions; b ends with the positions of y."""
+    if options.association == "auto":
+        made = Partners(made.b, nn.Identity(), nn.Identity())
+    else:
+        made = coded_by_rows(made, target, first=first)
+    return made if resize is None else made._replace(b=nn.Sequential(made.b, resize))
+
+
 def _own_partners(options: ALOptions, target: Target, *, first: bool) -> MakePartners:
     """Return what makes b, g and h; ``h_1`` gives logits or real values, if y is not bounded."""
     activation, bias = options.activation, options.bias
+    answers = bool(target.positions) and options.association == "auto"
     nonlinear = target.bounded_output if first else not options.linear_decoders
     h_activation = (options.decoder_activation or activation) if nonlinear else None
 
@@ -151,65 +202,10 @@ def _own_partners(options: ALOptions, target: Target, *, first: bool) -> MakePar
                 activation=activation,
                 hidden=options.bridge_hidden,
                 bias=bias,
+                bounded=not answers,
             ),
             make_coder(below, latent, activation, bias=bias),
             make_coder(latent, below, h_activation, bias=bias),
         )
 
     return make
-
-
-def readouts_for(
-    encoders: list[nn.Module], example: Any, readout: PerLayer[nn.Module] | None
-) -> tuple[list[nn.Module], list[int]]:
-    """Return each layer's readout and the width it gives, measured on the example.
-
-    Raises:
-        InputError: No encoder came, or the example does not pass through.
-    """
-    if not encoders:
-        raise InputError("no encoders came to convert; expected at least one module.")
-    check_finite(example, "example")
-    given = one_for_each("readouts", readout, len(encoders))
-    readouts, widths, activations = [], [], encodings(encoders, example)
-    for i, (f, module) in enumerate(zip(encoders, given, strict=True), start=1):
-        with evaluating(f):
-            try:
-                s = next(activations)
-            except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
-                raise InputError(f"encoder {i} ({type(f).__name__}) fails: {error}") from error
-        chosen = _choose_readout(s) if module is None else module
-        readouts.append(chosen)
-        widths.append(measured_width(i, chosen, s))
-    return readouts, widths
-
-
-def measured_width(i: int, readout: nn.Module, s: Any) -> int:
-    """Return the width W of what a layer's readout gives.
-
-    Raises:
-        InputError: It is no vector a sample.
-    """
-    if not isinstance(readout, nn.Module):
-        raise InputError(f"readout {readout!r} came for layer {i}; expected a module.")
-    with torch.no_grad():
-        read = readout(s)
-    if not isinstance(read, Tensor) or read.dim() != 2:
-        shape = list(read.shape) if isinstance(read, Tensor) else type(read).__name__
-        raise InputError(
-            f"the readout of layer {i} returns {shape}; expected a vector a sample, [B, W]."
-        )
-    return read.shape[1]
-
-
-def _choose_readout(s: Any) -> nn.Module:
-    """Choose how ``s_i`` becomes a vector: the masked mean of sequences, a grid of images."""
-    if isinstance(s, PaddedSequence):
-        return MaskedMean()
-    if isinstance(s, Tensor) and s.dim() in (2, 4):
-        return read_tensor(s, axis=1).module
-    shape = list(s.shape) if isinstance(s, Tensor) else type(s).__name__
-    raise InputError(
-        f"no readout is known for an activation of {shape}; expected a PaddedSequence, "
-        "[B, C, H, W] or [B, D]. Pass readout=, a module that returns a vector a sample."
-    )

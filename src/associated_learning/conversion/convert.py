@@ -15,6 +15,7 @@ from associated_learning.conversion.cutting.balance import Balance
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.cutting.selection import At
 from associated_learning.conversion.example import Example
+from associated_learning.conversion.kept_head import head_bridges
 from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
 from associated_learning.conversion.plan import Plan
 from associated_learning.conversion.planner import SAMPLES, Source, make_encoders
@@ -142,6 +143,7 @@ def convert(
     balance: Balance = "time",
     head: Head = "auto",
     copy_model: bool = False,
+    keep_head: bool = True,
     check: Level = "quick",
     samples: int | None = SAMPLES,
     options: ALOptions | None = None,
@@ -162,6 +164,9 @@ def convert(
         balance: What "auto" and a number of layers balance; see `plan`.
         head: The old classifier; see `plan`.
         copy_model: Whether to leave the model alone and convert a copy of it.
+        keep_head: Whether, where y has positions and every exit answers it by itself, bridges
+            begin as copies of the model's own head, with its final norm before it in lower layers,
+            if they fit y. So a pretrained model answers through all layers as it did.
         check: How thoroughly the layers are compared with the model: "quick", or "full" for all
             that `verify` checks, on the example.
         samples: How many samples of the example are looked at; see `plan`.
@@ -194,6 +199,7 @@ def convert(
     plan, subject = make_encoders(
         model,
         example_inputs,
+        target=target,
         at=at,
         balance=balance,
         head=head,
@@ -208,6 +214,10 @@ def convert(
         [layer.width for layer in plan.layers],
         options,
         partners=[layer.partners for layer in plan.layers],
+        resizes=[layer.resize for layer in plan.layers],
     )
+    if keep_head and target.positions and options.association == "auto":
+        for layer, bridge in zip(layers, head_bridges(model, plan, target), strict=True):
+            layer.b = layer.b if bridge is None else bridge
     source = Source(model, subject.arguments, subject.head)
     return ConvertedNetwork(layers, target, plan, source)

@@ -107,6 +107,7 @@ def make_bridge(
     activation: Activation = "tanh",
     hidden: int = 1280,
     bias: bool = True,
+    bounded: bool = True,
 ) -> nn.Module:
     """Make a bridge ``b_i`` from the readout's width to the latent's.
 
@@ -119,19 +120,16 @@ def make_bridge(
         activation: Its name, its class, or a function that makes one.
         hidden: Width between the two maps of "mlp".
         bias: Whether the linear maps have a bias.
+        bounded: False leaves out the last activation, of a bridge that answers by itself.
     """
-    if kind == "linear":
-        return nn.Linear(in_features, out_features, bias=bias)
-    if kind == "activated":
-        return nn.Sequential(
-            nn.Linear(in_features, out_features, bias=bias), make_activation(activation)
-        )
+    last = [make_activation(activation)] if bounded and kind != "linear" else []
+    if kind in ("linear", "activated"):
+        linear = nn.Linear(in_features, out_features, bias=bias)
+        return nn.Sequential(linear, *last) if last else linear
     if kind == "mlp":
         first = nn.Linear(in_features, hidden, bias=bias)
         second = nn.Linear(hidden, out_features, bias=bias)
-        return nn.Sequential(
-            first, make_activation(activation), second, make_activation(activation)
-        )
+        return nn.Sequential(first, make_activation(activation), second, *last)
     raise InputError(f"bridge {kind!r} came; expected one of {', '.join(get_args(BridgeKind))}.")
 
 

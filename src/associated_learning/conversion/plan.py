@@ -4,57 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
-from associated_learning.conversion.al_form import measured_width
 from associated_learning.conversion.cutting.balance import Balance, Costs
 from associated_learning.conversion.cutting.body import Cut
-from associated_learning.conversion.cutting.feature_axis import feature_axis, steady_axis
+from associated_learning.conversion.cutting.head import head_of
 from associated_learning.conversion.options import ALOptions
-from associated_learning.conversion.partners import MakePartners, bridge_size, partners_for
-from associated_learning.conversion.readouts import Readout, ReadoutContext, choose, find_mask
+from associated_learning.conversion.planned_layer import (
+    PlannedLayer,
+    Streams,
+    modules_of,
+    planned_layers,
+)
 from associated_learning.conversion.slicing.script import Script
-from associated_learning.conversion.slicing.slice import Slice, Stream
+from associated_learning.conversion.slicing.slice import Slice
 from associated_learning.conversion.table import html_table, text_table
 from associated_learning.conversion.tracing.arguments import Arguments
-from associated_learning.layer import one_for_each
+from associated_learning.targets import Target
 
-__all__ = ["Plan", "PlannedLayer", "make_plan"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlannedLayer:
-    """One layer of a plan.
-
-    Attributes:
-        begins: Name of the module before or after which it begins; empty for the first.
-        modules: Names of the modules in it, in the order of their calls.
-        shape: Shape of ``s_i`` on the example's first samples.
-        batch_axis: Which of its axes is the batch.
-        readout: From ``s_i`` to the bridge's vector.
-        reason: Why this readout.
-        width: Width of that vector.
-        parameters: Number of parameters of f.
-        frozen: How many of them have ``requires_grad=False``, and stay frozen.
-        partners: Makes b, g and h, if a function is registered for the module that made s.
-        bridge_parameters: Number of parameters of b.
-        share: Share of the cost of all layers, of what the plan was balanced by.
-    """
-
-    begins: str
-    modules: tuple[str, ...]
-    shape: tuple[int, ...]
-    batch_axis: int
-    readout: nn.Module
-    reason: str
-    width: int
-    parameters: int
-    frozen: int
-    partners: MakePartners | None
-    bridge_parameters: int
-    share: float
+__all__ = ["Plan", "make_plan"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +37,8 @@ class Plan:
         balance: What the shares are shares of.
         notes: What else there is to know.
         branches: Modules that do something in training which the layers do not.
+        positions: Number of axes of positions that the readouts keep.
+        head: Name of the one module that makes the model's output of its features, if it is one.
 
     Example:
         >>> import torch
@@ -89,6 +60,8 @@ class Plan:
     balance: Balance
     notes: tuple[str, ...]
     branches: tuple[str, ...]
+    positions: int = 0
+    head: str | None = None
 
     def __str__(self) -> str:
         return "\n".join([self._title(), text_table(*self._table()), *self.notes])
@@ -124,20 +97,6 @@ class Plan:
         return header, rows
 
 
-class Streams(NamedTuple):
-    """What each encoder gives.
-
-    Attributes:
-        example: On the example.
-        fewer: On fewer samples.
-        shorter: On fewer positions; None where the model takes no fewer.
-    """
-
-    example: list[Stream]
-    fewer: list[Stream]
-    shorter: list[Stream] | None
-
-
 def make_plan(
     script: Script,
     cuts: Sequence[Cut],
@@ -148,6 +107,7 @@ def make_plan(
     arguments: Arguments,
     notes: Sequence[str],
     branches: tuple[str, ...],
+    target: Target | None = None,
 ) -> Plan:
     """Describe what was cut, and choose readouts and partners.
 
@@ -161,9 +121,10 @@ def make_plan(
         arguments: How a batch becomes the model's arguments, with its masks.
         notes: What was noticed on the way.
         branches: Modules that do something in training which the layers do not.
+        target: What y is, where that is known; one without positions if not.
     """
     model = script.recording.model
-    layers = _layers(script, cuts, slices, costs, options, streams, arguments)
+    layers = planned_layers(script, cuts, slices, costs, options, streams, arguments, target)
     dropped = _dropped(model, slices)
     return Plan(
         model=type(model).__name__,
@@ -172,91 +133,15 @@ def make_plan(
         balance=costs.balance,
         notes=(*_notes(layers, dropped), *notes),
         branches=branches,
+        positions=0 if target is None else target.positions,
+        head=head_of(script.recording.root, cuts[-1].time),
     )
-
-
-def _layers(
-    script: Script,
-    cuts: Sequence[Cut],
-    slices: list[Slice],
-    costs: Costs,
-    options: ALOptions,
-    streams: Streams,
-    arguments: Arguments,
-) -> list[PlannedLayer]:
-    shares = costs.shares([cut.time for cut in cuts])
-    latents = one_for_each("values of latent", options.latent, len(cuts))
-    shorter = streams.shorter
-    given = one_for_each("readouts", options.readout, len(cuts))
-    found = []
-    for i, (cut, encoder) in enumerate(zip(cuts, slices, strict=True)):
-        batch_axis = _batch_axis(streams.example[i].values, streams.fewer[i].values)
-        own_readout = given[i]
-        readout = (
-            _readout(
-                script, cut, batch_axis, None if shorter is None else shorter[i].values, arguments
-            )
-            if own_readout is None
-            else Readout(own_readout, "as given")
-        )
-        width = measured_width(i + 1, readout.module, streams.example[i])
-        make = partners_for(_maker(script, cut))
-        own = list(encoder.parameters())
-        found.append(
-            PlannedLayer(
-                begins=cuts[i - 1].name if i else "",
-                modules=_modules(encoder),
-                shape=tuple(cut.s.tensor.shape),
-                batch_axis=batch_axis,
-                readout=readout.module,
-                reason=readout.reason,
-                width=width,
-                parameters=sum(p.numel() for p in own),
-                frozen=sum(p.numel() for p in own if not p.requires_grad),
-                partners=make,
-                bridge_parameters=bridge_size(
-                    width, latents[i], options.bridge, options.bridge_hidden, make
-                ),
-                share=shares[i],
-            )
-        )
-    return found
-
-
-def _batch_axis(s: Tensor, fewer: Tensor) -> int:
-    """Return the axis of the samples: the one that is shorter with a sample less."""
-    sizes = enumerate(zip(s.shape, fewer.shape, strict=True))
-    return next((i for i, (size, less) in sizes if size != less), 0)
-
-
-def _readout(
-    script: Script, cut: Cut, batch_axis: int, halved: Tensor | None, arguments: Arguments
-) -> Readout:
-    tensor = cut.s.tensor
-    axis = steady_axis(tensor, halved, batch_axis, feature_axis(script.flow, tensor))
-    module = _maker(script, cut)
-    masks = {name: script.recording.inputs[name] for name in arguments.masks}
-    mask = find_mask(tensor, batch_axis, axis, masks)
-    keeps = arguments.masks.get(mask or "", True)
-    return choose(ReadoutContext(tensor, axis, module, mask, batch_axis, keeps))
-
-
-def _maker(script: Script, cut: Cut) -> nn.Module | None:
-    """Return the outermost module of the layer that made its activation, if a module did."""
-    maker = cut.s.maker
-    around = () if maker is None else (maker, *maker.ancestors())
-    return next((call.module for call in around if id(call) in script.numbers), None)
-
-
-def _modules(encoder: Slice) -> tuple[str, ...]:
-    names = (step.target for step in encoder.recipe.steps if isinstance(step.target, str))
-    return tuple(dict.fromkeys(names))
 
 
 def _dropped(model: nn.Module, slices: list[Slice]) -> tuple[str, ...]:
     """Return the outermost modules with parameters that no layer calls or holds any part of."""
     kept = {id(parameter) for encoder in slices for parameter in encoder.parameters()}
-    called = [name for encoder in slices for name in _modules(encoder)]
+    called = [name for encoder in slices for name in modules_of(encoder)]
     dropped: list[str] = []
     for name, module in model.named_modules():
         own = [id(parameter) for parameter in module.parameters()]

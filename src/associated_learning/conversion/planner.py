@@ -21,7 +21,8 @@ from associated_learning.conversion.observation import (
     observe,
 )
 from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
-from associated_learning.conversion.plan import Plan, Streams, make_plan
+from associated_learning.conversion.plan import Plan, make_plan
+from associated_learning.conversion.planned_layer import Streams
 from associated_learning.conversion.progress import progress
 from associated_learning.conversion.sampling import (
     check_model,
@@ -45,6 +46,7 @@ from associated_learning.conversion.tracing.resizing import (
     uncompiled,
 )
 from associated_learning.errors import ConversionError, InputError
+from associated_learning.targets import Target
 from associated_learning.tensors.modes import evaluating
 
 __all__ = ["SAMPLES", "Source", "make_encoders", "plan"]
@@ -71,6 +73,7 @@ def plan(
     model: nn.Module,
     example_inputs: Any,
     *,
+    target: Target | None = None,
     at: At = "auto",
     balance: Balance = "time",
     head: Head = "auto",
@@ -86,6 +89,7 @@ def plan(
         example_inputs: A batch of at least two samples as the model takes it: a tensor, a tuple
             of positional arguments, a mapping of keyword arguments, or a `PaddedSequence`; or an
             `Example` around one of these, which says what cannot be seen in it.
+        target: What y is: needed only where it has positions, which readouts then keep.
         at: Names of submodules before each of which a new layer begins (the naming of
             ``torch.distributed.pipelining``'s split spec; a mapping from names to "beginning" or
             "end" is taken too); or a number of layers; or "auto", for four or as many as can be.
@@ -119,6 +123,7 @@ def plan(
     found, _ = make_encoders(
         model,
         example_inputs,
+        target=target,
         at=at,
         balance=balance,
         head=head,
@@ -133,6 +138,7 @@ def make_encoders(
     model: nn.Module,
     example_inputs: Any,
     *,
+    target: Target | None,
     at: At,
     balance: Balance,
     head: Head,
@@ -164,7 +170,7 @@ def make_encoders(
         layers = _cut(Script(body, [cut.time for cut in cuts]), cuts, arguments, head)
         say("running the layers on batches of other sizes")
         layers.notes.extend(trimmed(arguments, whole, inputs))
-        plan, small, two = _planned(layers, seen, costs, options, arguments, head)
+        plan, small, two = _planned(layers, seen, costs, options, arguments, head, target)
         subject = Subject.of(model, arguments, head, layers.slices, plan)
         say("comparing the layers with the model")
         check_conversion(subject, inputs, check, plan.branches, small, two)
@@ -206,6 +212,7 @@ def _planned(
     options: ALOptions,
     arguments: Arguments,
     head: Head,
+    target: Target | None,
 ) -> tuple[Plan, dict[str, Tensor] | None, list[Stream] | None]:
     """Return the plan; fewer positions, if layers take them; what they give for two samples.
 
@@ -218,7 +225,8 @@ def _planned(
     halved, more = _shorter(slices, seen.shorter, arguments, head)
     notes = [*layers.notes, *more]
     given = Streams(streams, others, halved)
-    plan = make_plan(script, cuts, slices, costs, options, given, arguments, notes, layers.left_out)
+    known = (script, cuts, slices, costs, options, given, arguments, notes, layers.left_out)
+    plan = make_plan(*known, target)
     small = seen.shorter.inputs if seen.shorter is not None and halved is not None else None
     return plan, small, others if arguments.count(fewer.inputs) == 2 else None
 

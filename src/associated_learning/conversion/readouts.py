@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from torch import Tensor, nn
 
+from associated_learning.conversion.positions import read_positions
 from associated_learning.conversion.slicing.slice import Stream
 from associated_learning.errors import InputError
 from associated_learning.models.readouts import PooledFlatten
@@ -36,6 +37,7 @@ class ReadoutContext(NamedTuple):
         mask: Name of the side input that tells real positions from padding, or None.
         batch_axis: The axis of the samples.
         keeps: Whether the mask is true at real positions, not at padding.
+        positions: The sizes of y's positions; empty where y is one for each sample.
     """
 
     s: Tensor
@@ -44,6 +46,7 @@ class ReadoutContext(NamedTuple):
     mask: str | None
     batch_axis: int = 0
     keeps: bool = True
+    positions: tuple[int, ...] = ()
 
 
 class Readout(NamedTuple):
@@ -118,15 +121,20 @@ def choose(activation: ReadoutContext) -> Readout:
 
 def _batch_first(activation: ReadoutContext) -> Readout:
     """Choose for an activation whose samples are not its first axis, ``[T, B, D]`` say."""
-    s, axis, module, mask, batch_axis, keeps = activation
+    s, axis, module, mask, batch_axis, keeps, positions = activation
     order = [batch_axis, *(i for i in range(s.dim()) if i != batch_axis)]
-    moved = ReadoutContext(s.permute(order), order.index(axis), module, mask, keeps=keeps)
+    moved = ReadoutContext(
+        s.permute(order), order.index(axis), module, mask, keeps=keeps, positions=positions
+    )
     chosen, reason = _by_shape(moved)
     return Readout(BatchFirst(order, chosen), f"{reason}; samples are axis {batch_axis}")
 
 
 def _by_shape(activation: ReadoutContext) -> Readout:
-    s, axis, _, mask, _, keeps = activation
+    s, axis, _, mask, _, keeps, positions = activation
+    if positions:
+        module, reason = read_positions(s, axis, positions)
+        return Readout(StreamReadout(module), reason)
     if s.dim() < 2:
         return Readout(StreamReadout(Column()), "as it is: a number")
     if s.dim() == 3 and mask is not None:

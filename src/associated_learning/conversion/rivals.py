@@ -8,9 +8,10 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
-from associated_learning.conversion.al_form import readouts_for
+from associated_learning.conversion.list_readouts import readouts_for
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer, PerLayer, one_for_each
+from associated_learning.losses.equation3 import autoencoder_loss
 from associated_learning.losses.similarity import predsim_loss
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
@@ -61,23 +62,33 @@ def rival_form(
     if loss not in get_args(RivalLoss):
         raise InputError(f"loss {loss!r} came; expected one of {', '.join(get_args(RivalLoss))}.")
     encoders = list(encoders)
-    readouts, widths = readouts_for(encoders, example, readout)
+    readouts, widths, resizes = readouts_for(encoders, example, readout, target)
     stops = one_for_each("values of stop_gradients", stop_gradients, len(encoders))
+    if target.positions and loss != "ce":
+        raise InputError(f"loss {loss!r} compares samples as wholes, and y has positions; use ce.")
     extra = features if loss == "predsim" else 0
     association = partial(predsim_loss, prediction=target.loss) if extra else target.loss
     layers = [
         ALLayer(
             f,
-            nn.Linear(width, target.size + extra),
+            _bridge(width, target.size + extra, resize),
             nn.Identity(),
-            _First(target.size),
+            _First(target.size) if extra else nn.Identity(),
             readout=read,
+            reconstruction=None if target.positions else autoencoder_loss,
             association=association,
             stop_gradients=stop,
         )
-        for f, width, read, stop in zip(encoders, widths, readouts, stops, strict=True)
+        for f, width, read, resize, stop in zip(
+            encoders, widths, readouts, resizes, stops, strict=True
+        )
     ]
     return ALNetwork(layers, target)
+
+
+def _bridge(width: int, size: int, resize: nn.Module | None) -> nn.Module:
+    linear = nn.Linear(width, size)
+    return linear if resize is None else nn.Sequential(linear, resize)
 
 
 class _First(nn.Module):

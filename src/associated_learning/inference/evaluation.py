@@ -25,7 +25,8 @@ class Evaluation(NamedTuple):
     """Mean scores of a data set.
 
     Attributes:
-        scores: The target's score (accuracy for classes) at depth 1, 2, ..., L.
+        scores: The target's score (accuracy for classes) at depth 1, 2, ..., L. Where y has
+            positions, the mean over all that count.
         losses: Loss of the output against ``t_0`` at each depth.
         num_samples: Number of samples.
     """
@@ -59,15 +60,18 @@ def evaluate(net: Network, batches: Iterable[Any]) -> Evaluation:
         >>> al.evaluate(net, [batch]).num_samples
         4
     """
-    count = 0
+    samples, count = 0, 0.0
     scores = torch.zeros(net.num_layers, dtype=torch.float64)
     losses = torch.zeros(net.num_layers, dtype=torch.float64)
-    for of_depths, batch_losses in _judged(net, batches):
-        scores += of_depths.sum(dim=1)
-        losses += batch_losses * of_depths.shape[1]
-        count += of_depths.shape[1]
+    for judged in _judged(net, batches):
+        scores += judged.scores @ judged.counted
+        losses += judged.losses * judged.counted.sum()
+        count += float(judged.counted.sum())
+        samples += len(judged.counted)
+    if not count:
+        raise InputError("no position of the data counts: y holds nothing but what is ignored.")
     mean_scores, mean_losses = (scores / count).tolist(), (losses / count).tolist()
-    return Evaluation(tuple(mean_scores), tuple(mean_losses), count)
+    return Evaluation(tuple(mean_scores), tuple(mean_losses), samples)
 
 
 def score_samples(net: Network, batches: Iterable[Any]) -> Tensor:
@@ -89,11 +93,19 @@ def score_samples(net: Network, batches: Iterable[Any]) -> Tensor:
         >>> score_samples(net, [batch, batch]).shape
         torch.Size([1, 8])
     """
-    return torch.cat([scores for scores, _ in _judged(net, batches)], dim=1)
+    return torch.cat([judged.scores for judged in _judged(net, batches)], dim=1)
 
 
-def _judged(net: Network, batches: Iterable[Any]) -> list[tuple[Tensor, Tensor]]:
-    """Return each batch's scores ``[L, B]`` and its mean losses ``[L]``, on the CPU."""
+class _Judged(NamedTuple):
+    """A batch's scores ``[L, B]``, mean losses ``[L]``, and how much its samples count ``[B]``."""
+
+    scores: Tensor
+    losses: Tensor
+    counted: Tensor
+
+
+def _judged(net: Network, batches: Iterable[Any]) -> list[_Judged]:
+    """Judge every batch; the results are on the CPU."""
     device, judged = device_of(net), []
     asked: deque[Tensor] = deque()
 
@@ -110,7 +122,10 @@ def _judged(net: Network, batches: Iterable[Any]) -> list[tuple[Tensor, Tensor]]
             t0 = net.target.encode(y)
             scores = torch.stack([net.target.score(output, y) for output in outputs])
             losses = torch.stack([net.target.loss(output, t0) for output in outputs])
-            judged.append((scores.double().cpu(), losses.double().cpu()))
+            counted = net.target.counted(y).double().cpu()
+            if counted.sum() == 0:
+                losses = torch.zeros_like(losses)  # the mean of nothing is NaN
+            judged.append(_Judged(scores.double().cpu(), losses.double().cpu(), counted))
     if not judged:
         raise InputError("no samples came to evaluate on; expected at least one batch.")
     return judged

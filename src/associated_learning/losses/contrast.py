@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["contrastive_loss"]
+__all__ = ["contrast_with_rows", "contrastive_loss"]
 
 
 def contrastive_loss(s_prime: Tensor, t: Tensor) -> Tensor:
@@ -28,10 +28,32 @@ def contrastive_loss(s_prime: Tensor, t: Tensor) -> Tensor:
         return _contrast(s_prime.to(dtype), t.to(dtype), _same_targets(t, dtype))
 
 
-def _contrast(s_prime: Tensor, t: Tensor, same: Tensor) -> Tensor:
+def contrast_with_rows(s_prime: Tensor, rows: Tensor, own: Tensor, counts: Tensor) -> Tensor:
+    """Return `contrastive_loss` against targets of which many are equal: the same number.
+
+    Args:
+        s_prime: ``[N, D]``.
+        rows: The targets that occur, ``[U, D]``, all different.
+        own: Number of the row of each of ``s_prime``, ``[N]``.
+        counts: How often each row occurs, ``[U]``.
+    """
+    with torch.autocast(s_prime.device.type, enabled=False):
+        dtype = torch.promote_types(s_prime.dtype, torch.float32)
+        s_prime, rows = s_prime.to(dtype), rows.to(dtype)
+        scores = _scores(s_prime, rows) + counts.to(dtype).log()
+        hard = F.cross_entropy(scores, own)
+        return F.mse_loss(s_prime, rows[own]) + hard
+
+
+def _scores(s_prime: Tensor, t: Tensor) -> Tensor:
+    """Return the negative squared distances over the root of the width, ``[N, U]``."""
     # not cdist, whose gradient is lost at distance 0
     distances = s_prime.square().sum(1, keepdim=True) - 2 * s_prime @ t.T + t.square().sum(1)
-    scores = -distances / math.sqrt(t.shape[1])
+    return -distances / math.sqrt(t.shape[1])
+
+
+def _contrast(s_prime: Tensor, t: Tensor, same: Tensor) -> Tensor:
+    scores = _scores(s_prime, t)
     own = scores.masked_fill(~same, float("-inf")).logsumexp(1)
     return F.mse_loss(s_prime, t) + (scores.logsumexp(1) - own).mean()
 

@@ -12,6 +12,7 @@ from associated_learning.models.mlp import MLP
 from associated_learning.models.readouts import (
     Flatten,
     GlobalAverage,
+    KeptPositions,
     LastState,
     MaskedMean,
     MeanMax,
@@ -30,6 +31,7 @@ __all__ = [
     "BiLSTMLayer",
     "Flatten",
     "GlobalAverage",
+    "KeptPositions",
     "LastState",
     "LayeredModel",
     "MaskedMean",

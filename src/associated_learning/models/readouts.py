@@ -15,6 +15,7 @@ from associated_learning.tensors.padded_sequence import PaddedSequence
 __all__ = [
     "Flatten",
     "GlobalAverage",
+    "KeptPositions",
     "LastState",
     "MaskedMean",
     "MeanMax",
@@ -112,6 +113,35 @@ class MaskedMean(nn.Module):
         # masked_fill, not a product: NaN times zero is NaN, and padding must not matter
         kept = s.values.masked_fill(~s.mask().unsqueeze(2), 0.0)
         return kept.sum(1) / s.lengths.unsqueeze(1).to(kept.dtype)
+
+
+class KeptPositions(nn.Module):
+    """Every position as it is, features last, for targets that have positions.
+
+    A `PaddedSequence` gives its values ``[B, T, D]``, padding and all: the target tells which of
+    them count.
+
+    Args:
+        axis: The axis of the features: 1 for images ``[B, C, H, W]``, -1 for ``[B, T, D]``.
+
+    Example:
+        >>> import torch
+        >>> KeptPositions(1)(torch.zeros(2, 3, 4, 5)).shape
+        torch.Size([2, 4, 5, 3])
+    """
+
+    def __init__(self, axis: int = -1) -> None:
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, s: Tensor | PaddedSequence) -> Tensor:
+        """Return ``[B, *P, D]``."""
+        values = s.values if isinstance(s, PaddedSequence) else s
+        return values.movedim(self.axis, -1)
+
+    def extra_repr(self) -> str:
+        """Return the axis for printing."""
+        return f"axis={self.axis}"
 
 
 class MeanMax(nn.Module):

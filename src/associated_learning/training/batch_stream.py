@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.pipeline.channel import Channel
 from associated_learning.pipeline.interrupt import Interrupt
@@ -61,7 +63,7 @@ class BatchStream:
         """Yield the items from a batch of an epoch on, the weight update number ``step``."""
         set_modes(self.net, self.frozen_modules)  # before any stage has work
         for number in range(epoch, self.epochs):
-            for x, y in self.source.epoch(number, start=batch):
+            for x, y in self._counting(number, batch):
                 yield self._minibatch(step, x, y)
                 step += 1
                 if self.interrupt.requested:
@@ -74,10 +76,34 @@ class BatchStream:
             if self.waits:
                 yield Marker(advance=True, record=self.validated.get())
 
+    def _counting(self, epoch: int, start: int) -> Iterator[tuple[Any, Tensor]]:
+        """Yield the batches of an epoch that hold a target, leaving out the first ``start``."""
+        target = self.net.target
+        if not target.positions:
+            yield from self.source.epoch(epoch, start=start)
+            return
+        count = 0
+        for x, y in self.source.epoch(epoch):
+            if not bool(target.kept(y).any()):
+                warnings.warn(
+                    "a batch was skipped in training: none of its positions counts, all are "
+                    "ignored in y",
+                    stacklevel=2,
+                )
+                continue
+            if count >= start:
+                yield x, y
+            count += 1
+        if not count:
+            raise InputError(
+                f"no position of epoch {epoch + 1} counts: y holds nothing but what is ignored. "
+                "Check how labels are aligned with positions, and ignore_index."
+            )
+
     def sample(self) -> Minibatch:
         """Return a minibatch, and leave the network in the mode it trains in."""
         set_modes(self.net, self.frozen_modules)
-        return self._minibatch(0, *next(iter(self.source.epoch(0))))
+        return self._minibatch(0, *next(self._counting(0, 0)))
 
     def _minibatch(self, step: int, x: Any, y: Tensor) -> Minibatch:
         check_batch(x, y, step)

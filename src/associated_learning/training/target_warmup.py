@@ -11,6 +11,7 @@ from associated_learning.layer import ALLayer
 from associated_learning.network import ALNetwork, Network
 from associated_learning.targets import Classes
 from associated_learning.tensors.devices import device_of
+from associated_learning.tensors.nested import detach
 from associated_learning.tensors.randomness.keyed import seeded
 
 __all__ = ["warm_targets"]
@@ -60,7 +61,7 @@ def warm_targets(
         )
     if steps < 1:
         raise InputError(f"steps={steps} came; expected at least 1.")
-    t0 = _targets(net, y)
+    t0, device = _targets(net, y), device_of(net)
     layers = net.al_layers()
     optimizers = [_optimizer(layer, lr) for layer in layers]
     losses: list[Tensor] = []
@@ -68,7 +69,7 @@ def warm_targets(
         for step in range(steps):
             t, losses = t0, []
             for i, (layer, optimizer) in enumerate(zip(layers, optimizers, strict=True), start=1):
-                with seeded(seed, "targets", i, step, device=t.device):
+                with seeded(seed, "targets", i, step, device=device):
                     t, loss = _update(layer, optimizer, t)
                 losses.append(loss)
     return [float(loss) for loss in losses]
@@ -81,6 +82,8 @@ def _targets(net: ALNetwork, y: Tensor | None) -> Tensor:
                 f"no targets came for {type(net.target).__name__}; expected y, a sample of them."
             )
         y = torch.arange(net.target.k)
+        for _ in range(net.target.positions):
+            y = y.unsqueeze(0)
     return net.target.encode(y.to(device_of(net)))
 
 
@@ -91,10 +94,12 @@ def _optimizer(layer: ALLayer, lr: float) -> Optimizer | None:
 
 def _update(layer: ALLayer, optimizer: Optimizer | None, t: Tensor) -> tuple[Tensor, Tensor]:
     t_next = layer.g(t)
+    if layer.reconstruction is None:
+        return t_next, torch.zeros(())
     loss = layer.reconstruction(layer.h(t_next), t)
     if optimizer is not None:
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
-    return t_next.detach(), loss.detach()
+    return detach(t_next), loss.detach()

@@ -11,6 +11,7 @@ from associated_learning.conversion.checks.batches import check_batches
 from associated_learning.conversion.checks.check import Check, raise_broken
 from associated_learning.conversion.checks.gradients import check_gradients
 from associated_learning.conversion.checks.holdings import check_holdings
+from associated_learning.conversion.checks.positions import check_positions
 from associated_learning.conversion.checks.reach import check_reach
 from associated_learning.conversion.checks.rows import check_rows
 from associated_learning.conversion.checks.subject import Subject
@@ -58,6 +59,8 @@ def check_conversion(
     few = subject.arguments.fewer(inputs, 2)
     if not subject.arguments.linked:
         found += check_rows(subject, few, (0,), in_other_order=False, known=known)
+    if subject.positions:
+        found += check_positions(subject, few)
     if shorter is not None:
         few = subject.arguments.fewer(shorter, 2)
     found += _learning(subject, few, branches, _LARGE)[:1]
@@ -75,6 +78,8 @@ def checks_on(
             found += check_rows(subject, inputs, range(min(count, 8)))
             found += check_reach(subject, inputs)
         found += check_batches(subject, inputs)
+    if subject.positions:
+        found += check_positions(subject, inputs)
     return found + _learning(subject, inputs, branches, None)
 
 

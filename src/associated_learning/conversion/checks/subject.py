@@ -39,6 +39,7 @@ class Subject(NamedTuple):
         readouts: What reads each layer's s.
         batch_axes: Which axis of each s holds the samples.
         names: The module at which each layer begins; empty for the first.
+        positions: Number of axes of positions that the readouts keep.
     """
 
     model: nn.Module
@@ -48,6 +49,7 @@ class Subject(NamedTuple):
     readouts: Sequence[nn.Module]
     batch_axes: Sequence[int]
     names: Sequence[str]
+    positions: int = 0
 
     @classmethod
     def of(
@@ -69,6 +71,7 @@ class Subject(NamedTuple):
             [layer.readout for layer in layers] if readouts is None else readouts,
             [layer.batch_axis for layer in layers],
             [layer.begins for layer in layers],
+            plan.positions,
         )
 
     def place(self, i: int) -> str:

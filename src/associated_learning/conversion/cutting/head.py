@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from associated_learning.conversion.tracing.call import Call, Recording, first_tensor
 from associated_learning.errors import InputError, nearest
 
-__all__ = ["Head", "head_begins"]
+__all__ = ["Head", "head_begins", "head_of"]
 
 # what a classifier may do with its last map's output; any other function makes it a layer
 _SCORES = {
@@ -47,6 +48,31 @@ def head_begins(recording: Recording, head: Head) -> int:
         if name not in calls:
             raise InputError(unknown_module(name, calls))
     return min(calls[name].begin for name in head)
+
+
+def head_of(root: Call, end: int) -> str | None:
+    """Return the name of the one module that makes the model's output of its features.
+
+    Args:
+        root: The call of the model.
+        end: Time at which the head begins.
+
+    Returns:
+        None if it is several modules, or something happens after it.
+    """
+    calls = [
+        call
+        for call in root.walk()
+        if call.holds_weights and call.begin >= end and call.parent is not None
+        if call.parent.begin < end
+    ]
+    if len(calls) != 1 or not calls[0].path:
+        return None
+    own, whole = calls[0].output, first_tensor(root.output)
+    if not isinstance(own, Tensor) or whole is None or own.shape != whole.shape:
+        return None
+    same = own is whole or not (own.is_meta or whole.is_meta) and torch.equal(own, whole)
+    return calls[0].path if same else None
 
 
 def unknown_module(name: str, called: Iterable[str]) -> str:

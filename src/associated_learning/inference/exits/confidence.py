@@ -142,6 +142,12 @@ def prototypes(net: ALNetwork) -> list[Tensor]:
             f"a network for {type(net.target).__name__} came; early exit expects al.Classes, "
             "whose answers have a probability."
         )
+    if net.target.positions:
+        raise InputError(
+            "a network that answers at every position came; early exit decides for whole samples, "
+            "whose positions would be sure at different depths. Predict at one depth: "
+            "predict(x, depth=...)."
+        )
     found = []
     with torch.no_grad():
         t = net.target.encode(torch.arange(net.target.k)).to(device_of(net))

@@ -68,7 +68,9 @@ class Waiting:
         def keep(tensor: Tensor) -> Tensor:
             return self._kept(tensor.to(dtype) if next(narrow) else tensor)
 
-        return Kept(Minibatch(job.step, map_tensors(keep, job.s), self._kept(job.t)), rounded)
+        return Kept(
+            Minibatch(job.step, map_tensors(keep, job.s), map_tensors(self._kept, job.t)), rounded
+        )
 
     def take(self, kept: Kept) -> Minibatch:
         """Return a minibatch as it was, where it waited: a stage moves it to its device."""

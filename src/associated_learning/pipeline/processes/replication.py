@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from associated_learning.pipeline.items import Item, Minibatch, Report, SnapshotReport, Trained
 from associated_learning.pipeline.stage import Stage
+from associated_learning.targets.rows import PositionTargets
 from associated_learning.tensors.nested import map_tensors
 from associated_learning.tensors.randomness.keyed import derive_seed
 
@@ -32,13 +33,16 @@ def shard(item: Item, replica: int, replicas: int) -> Item:
     """
     if not isinstance(item, Minibatch) or replicas == 1:
         return item
-    size = len(item.t)
-    rows = torch.arange(replica, max(size, replica + 1), replicas, device=item.t.device) % size
+    t: Tensor | PositionTargets = item.t
+    samples = t.which if isinstance(t, PositionTargets) else t
+    size = len(samples)
+    rows = torch.arange(replica, max(size, replica + 1), replicas, device=samples.device) % size
 
     def share(tensor: Tensor) -> Tensor:
         return tensor[rows]
 
-    return Minibatch(item.step, map_tensors(share, item.s), share(item.t))
+    own = t._replace(which=share(samples)) if isinstance(t, PositionTargets) else share(t)
+    return Minibatch(item.step, map_tensors(share, item.s), own)  # type: ignore[arg-type]
 
 
 def replicated(stage: Stage, replica: int, group: ProcessGroup) -> Stage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 from torch import nn
@@ -40,7 +41,5 @@ class FrozenEncoders:
 
     def description(self) -> dict[str, Any]:
         """Return what tells these layers, as this version of the library runs them, from others."""
-        from associated_learning import __version__  # not yet there when this module is imported
-
-        own = {"version": __version__, "layers": len(self._encoders)}
+        own = {"version": version("associated-learning"), "layers": len(self._encoders)}
         return {**own, **encoder_digests(self._encoders)}

@@ -1,0 +1,155 @@
+"""Where y has positions: which ones an encoder keeps, and how they become those of y."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from associated_learning.errors import InputError
+from associated_learning.models.readouts import KeptPositions
+from associated_learning.models.resizing import Resized
+from associated_learning.targets import Target
+from associated_learning.tensors.nested import tensors_in
+from associated_learning.tensors.padded_sequence import PaddedSequence
+
+__all__ = [
+    "Grid",
+    "input_with_positions",
+    "kept_positions",
+    "positions_of_input",
+    "read_positions",
+    "resizing",
+]
+
+_OF_DECODER = "decoder_input_ids"
+_MOST_BEFORE = 5  # class tokens, distillation tokens, registers
+_CLOSE = 1e-6
+
+
+def kept_positions(s: Any, target: Target) -> nn.Module:
+    """Return the readout that keeps the positions of an encoder's output.
+
+    Args:
+        s: A `PaddedSequence` or ``[B, T, D]`` for tokens, ``[B, C, H, W]`` for pixels.
+        target: What y is; it has positions.
+
+    Raises:
+        InputError: It has other axes.
+    """
+    if isinstance(s, PaddedSequence) and target.positions == 1:
+        return KeptPositions()
+    if isinstance(s, Tensor) and s.dim() == 2 + target.positions:
+        return KeptPositions(-1 if target.positions == 1 else 1)
+    shape = list(s.shape) if isinstance(s, Tensor) else type(s).__name__
+    expected = {1: "a PaddedSequence or [B, T, D]", 2: "[B, C, H, W]"}
+    raise InputError(
+        f"an activation of {shape} came for a target with {target.positions} axes of positions; "
+        f"expected {expected.get(target.positions, '[B, C, ...]')}. Pass readout=, a module that "
+        "returns [B, ..., W], features last."
+    )
+
+
+def positions_of_input(x: Any, target: Target) -> tuple[int, ...]:
+    """Return the sizes that y is taken to have: those of the input's tokens or pixels.
+
+    Args:
+        x: An example. Of a mapping the first input counts, but for a decoder the decoder's.
+        target: What y is; without positions there are no sizes.
+    """
+    if isinstance(x, Mapping):
+        x = x[input_with_positions(x)]
+    first = x.values if isinstance(x, PaddedSequence) else tensors_in(x)[0]
+    if target.positions < 2:
+        return tuple(first.shape[1 : 1 + target.positions])
+    return tuple(first.shape[-target.positions :])
+
+
+def input_with_positions(inputs: Mapping[str, Any]) -> str:
+    """Return the name of the input whose positions are y's: the first, or the decoder's."""
+    return _OF_DECODER if _OF_DECODER in inputs else next(iter(inputs))
+
+
+def resizing(number: int, read: Tensor, wanted: tuple[int, ...]) -> nn.Module | None:
+    """Return what brings the positions of a readout to those of y; None if they are those.
+
+    Args:
+        number: That of the layer, from 1.
+        read: What the readout gives, ``[B, *P, W]``.
+        wanted: The sizes of y.
+
+    Raises:
+        InputError: The readout has other axes than y.
+    """
+    found = tuple(read.shape[1:-1])
+    if len(found) != len(wanted):
+        raise InputError(
+            f"the readout of layer {number} gives {list(read.shape)} for targets at "
+            f"{list(wanted)}; expected [B, ..., W] with as many axes between."
+        )
+    if found == wanted:
+        return None
+    return Resized([y / s for y, s in zip(wanted, found, strict=True)])
+
+
+def read_positions(s: Tensor, axis: int, wanted: tuple[int, ...]) -> tuple[nn.Module, str]:
+    """Return the readout of an activation that keeps positions, and what it does, in words.
+
+    Args:
+        s: An example, the samples first.
+        axis: The axis of its features.
+        wanted: The sizes of y.
+
+    Raises:
+        InputError: No position is left in it, or none that fits y's.
+    """
+    if s.dim() == 2 + len(wanted):
+        return KeptPositions(axis), f"each position, features are axis {axis}"
+    if s.dim() == 3 and len(wanted) == 2:
+        count = s.shape[3 - axis]
+        ratio = wanted[0] / wanted[1]
+        for before in range(_MOST_BEFORE + 1):
+            if is_grid(count - before, ratio):
+                extra = f", without the first {before}" if before else ""
+                return Grid(axis, before, ratio), f"tokens as a grid of patches{extra}"
+    raise InputError(
+        f"an activation of {list(s.shape)} came for targets at {list(wanted)}; expected one that "
+        "keeps positions: a sequence, an image, or tokens of patches. Cut where it still has them "
+        "(at=), or pass a readout= that returns [B, ..., W]."
+    )
+
+
+class Grid(nn.Module):
+    """Tokens of patches as an image: ``[B, n + h w, D]`` to ``[B, h, w, D]``.
+
+    Args:
+        axis: The axis of the features.
+        before: Number n of tokens ahead of the patches, such as a class token.
+        ratio: ``h / w``.
+    """
+
+    def __init__(self, axis: int, before: int, ratio: float) -> None:
+        super().__init__()
+        self.axis = axis
+        self.before = before
+        self.ratio = ratio
+
+    def forward(self, s: Tensor) -> Tensor:
+        """Return ``[B, h, w, D]``."""
+        tokens = s.movedim(self.axis, 2)[:, self.before :]
+        samples, count, width = tokens.shape
+        height = round((count * self.ratio) ** 0.5)
+        return tokens.reshape(samples, height, -1, width)
+
+    def extra_repr(self) -> str:
+        """Return what makes a grid of tokens, for printing."""
+        return f"axis={self.axis}, before={self.before}, ratio={self.ratio}"
+
+
+def is_grid(count: int, ratio: float) -> bool:
+    """Return whether so many tokens make a grid whose height is ``ratio`` times its width."""
+    if count < 1:
+        return False
+    height = int((count * ratio) ** 0.5 + 0.5)
+    return height > 0 and count % height == 0 and abs(height * height / count - ratio) < _CLOSE

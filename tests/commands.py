@@ -1,0 +1,89 @@
+"""Starts ``al`` and other functions as processes that need not import torch first."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from associated_learning.cli.main import main
+
+__all__ = ["FORKSERVER", "Program", "start"]
+
+# forked from one that has imported everything, a process starts in milliseconds; torch imports
+# the two of its modules that take a second when an optimizer is made, and when ranks meet
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(
+    ["associated_learning", "torch._dynamo", "torch.distributed.device_mesh", "pytest"]
+)
+
+
+class Program:
+    """A process that runs a function, in the directory and environment of this one.
+
+    Args:
+        function: A function of a test module.
+        args: What it is given.
+        folder: Where its output and its errors go.
+    """
+
+    def __init__(self, function: Callable[..., Any], *args: Any, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._files = [folder / "stdout", folder / "stderr"]
+        place = (str(Path.cwd()), dict(os.environ), [str(file) for file in self._files])
+        self._process = FORKSERVER.Process(target=_run, args=(place, function, args), daemon=True)
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code of a process that has ended; None while it runs."""
+        return self._process.exitcode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def printed(self) -> tuple[str, str]:
+        """Return output and errors so far."""
+        out, err = (file.read_text() if file.is_file() else "" for file in self._files)
+        return out, err
+
+    def communicate(self, timeout: float = 60) -> tuple[str, str]:
+        """Wait for the end; return output and errors."""
+        self._process.join(timeout)
+        assert self.returncode is not None, f"it runs on after {timeout} seconds"
+        return self.printed()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+
+
+def start(*arguments: str, folder: Path) -> Program:
+    """Start ``al`` with arguments."""
+    return Program(_al, arguments, folder=folder)
+
+
+def _al(arguments: tuple[str, ...]) -> None:
+    sys.argv = ["al", *arguments]
+    main()
+
+
+def _run(
+    place: tuple[str, dict[str, str], list[str]], function: Callable[..., Any], args: Any
+) -> None:
+    directory, environment, files = place
+    os.chdir(directory)
+    os.environ.clear()
+    os.environ.update(environment)
+    for number, file in enumerate(files, start=1):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
+    function(*args)
