@@ -19,6 +19,7 @@ from associated_learning.data import load, text, tokenize
 from associated_learning.data.images import decode
 from associated_learning.errors import InputError, needs_extra
 from associated_learning.inference.exits.calibration import chance_of_being_right, fit_temperature
+from associated_learning.inference.metrics.names import as_metric
 from associated_learning.runs.plots import plot_curves
 from associated_learning.state.history import TrainingState
 from associated_learning.training.adapters.loggers import MLflow
@@ -137,6 +138,7 @@ CALLS: list[tuple[str, str, Callable[[], object]]] = [
         lambda: TensorBoard("logs").started(TrainingState(), epochs=1, batches=1),
     ),
     ("mlflow", "mlflow", MLflow),
+    ("torchmetrics", "metrics", lambda: as_metric("f1", al.Classes(2))),
     ("sklearn", "sklearn", lambda: fresh("sklearn")),
     ("accelerate", "hf-trainer", lambda: fresh("transformers")),
     ("lightning", "lightning", lambda: fresh("lightning")),

@@ -9,12 +9,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from commands import Ended, run_command
 from tally import Tally
 
 from associated_learning.errors import AssociatedLearningError
 from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.ledger.ledger import read_rows
+from commands import Ended, run_command
 from runs import outcome, train
 
 __all__ = ["Damage"]

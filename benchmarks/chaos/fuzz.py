@@ -8,10 +8,10 @@ from dataclasses import fields
 from pathlib import Path
 from random import Random
 
-from commands import run_command
 from tally import Tally
 
 from associated_learning.runs.config import RunConfig
+from commands import run_command
 
 __all__ = ["fuzz_once"]
 

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from random import Random
 
-from commands import run_command
 from tally import Tally
 
+from commands import run_command
 from runs import train
 
 __all__ = ["hostile_once"]

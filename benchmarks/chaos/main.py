@@ -12,13 +12,13 @@ import time
 from pathlib import Path
 from random import Random
 
-from commands import run_command
 from damage import Damage
 from fuzz import fuzz_once
 from hostile import hostile_once
 from kills import kill_and_resume
 from tally import Tally
 
+from commands import run_command
 from runs import KINDS, outcome, train, unfinished
 
 SHARES = (("kill", 3), ("damage", 4), ("fuzz", 8), ("hostile", 1))

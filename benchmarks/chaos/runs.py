@@ -6,9 +6,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from commands import Ended, run_command
-
 from associated_learning.state.checkpoint import Checkpoints
+from commands import Ended, run_command
 
 __all__ = ["KINDS", "outcome", "train", "unfinished"]
 

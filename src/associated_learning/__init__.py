@@ -30,6 +30,8 @@ from associated_learning.errors import (
     VerificationError,
 )
 from associated_learning.inference.evaluation import evaluate, predict_batches
+from associated_learning.inference.metrics.metric import EvaluationMetric
+from associated_learning.inference.metrics.names import metrics_by_name
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.layer import ALLayer
 from associated_learning.network import ALNetwork, Network
@@ -65,6 +67,7 @@ __all__ = [
     "ConversionError",
     "ConvertedNetwork",
     "Equivalence",
+    "EvaluationMetric",
     "Example",
     "Growth",
     "InputError",
@@ -89,6 +92,7 @@ __all__ = [
     "count_parameters",
     "evaluate",
     "load_weights",
+    "metrics_by_name",
     "opaque",
     "plan",
     "predict_batches",

@@ -178,6 +178,22 @@ class Mapped(Maps):
         return scores
 
 
+class NumPy(Maps):
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.a(x) * 1
+        h.detach().numpy()[:, :4] = 0.5
+        scores: Tensor = self.out(self.c(self.b(h).relu() + h).relu())
+        return scores
+
+
+class Autocast(Maps):
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            h = self.b(self.a(x)).relu()
+        scores: Tensor = self.out(self.c(h.float()).relu())
+        return scores
+
+
 class Unregistered(Maps):
     def __init__(self) -> None:
         super().__init__()
@@ -208,6 +224,8 @@ class Functional(nn.Module):
         (Mapped, r"a transform of torch\.func \(vmap, grad\)"),
         (Unregistered, "that no module has registered .modules in a Python list"),
         (nn.ReLU, "the model holds no parameters at all"),
+        (NumPy, "numpy makes a Python value of it"),
+        (Autocast, "its forward turns autocast on or off"),
         (Functional, "at least two are needed. A layer begins before a module with parameters"),
     ],
 )

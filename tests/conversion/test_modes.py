@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import Self
 
 import associated_learning as al
 from conversion.oracle import TARGET, Maps, check_as_the_model
@@ -148,3 +150,95 @@ def test_what_evaluation_draws_is_refused_unless_every_draw_goes_the_same_way() 
     with pytest.raises(al.ConversionError, match="draws at random which way it takes, in eval"):
         al.plan(Drawn(0.5), torch.randn(6, 8))
     check_as_the_model(Drawn(0.0), torch.randn(6, 8), torch.randn(3, 8), at=["b"])
+
+
+class FrozenNorm(nn.Module):
+    """Its normalisation stays in evaluation mode, whatever mode it is put into."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Linear(16, 16), nn.BatchNorm1d(16)
+        self.second = nn.Linear(16, 16)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+    def forward(self, h: Tensor) -> Tensor:
+        h = self.second(self.norm(self.first(h)).relu())
+        return h.relu()
+
+
+class WithFrozenNorm(Maps):
+    def __init__(self) -> None:
+        super().__init__()
+        self.b = FrozenNorm()  # type: ignore[assignment]
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.out(self.b(self.a(x)))
+        return scores
+
+
+def test_what_the_model_keeps_in_evaluation_mode_stays_so_in_a_taken_apart_module() -> None:
+    net = check_as_the_model(WithFrozenNorm(), X, at=["b.second"])
+    assert not net.train().layers[0].f.get_submodule("b.norm").training
+
+
+class Averaging(Maps):
+    """Keeps a moving average of what it sees in training."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()
+        self.in_place = in_place
+        self.register_buffer("mean", torch.zeros(16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.a(x)
+        if self.training and self.in_place:
+            with torch.no_grad():
+                self.mean.mul_(0.9).add_(0.1 * h.mean(0))
+        elif self.training:
+            self.mean = 0.9 * self.mean + 0.1 * h.detach().mean(0)
+        scores: Tensor = self.out(self.c(self.b(h - self.mean).relu()).relu())
+        return scores
+
+
+class Exchanged(Maps):
+    """Uses another map in training."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.out((self.b if self.training else self.c)(self.a(x).relu()).relu())
+        return scores
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (Averaging(True), "turns gradients off or on"),
+        (Averaging(False), "assigns self.mean"),
+        (Exchanged(), "not called in training|other way"),
+    ],
+)
+def test_what_training_alone_does_and_layers_cannot_is_refused(
+    model: nn.Module, reason: str
+) -> None:
+    with pytest.raises(al.ConversionError, match=f"in training its forward .*({reason})"):
+        al.convert(model, X, target=TARGET)
+
+
+class Table(Maps):
+    """Keeps what it made in an earlier run, of the length that came then."""
+
+    @functools.cache  # noqa: B019
+    def positions(self, length: int) -> Tensor:
+        return torch.arange(float(length))[:, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.b(self.a(x) + self.positions(x.shape[1])).relu()
+        scores: Tensor = self.out(self.c(h).relu().mean(1))
+        return scores
+
+
+def test_what_every_run_keeps_is_nothing_that_training_does() -> None:
+    check_as_the_model(Table(), torch.randn(6, 10, 8), at=["b"])

@@ -18,7 +18,8 @@ from associated_learning.conversion.example import Example
 from associated_learning.conversion.kept_head import head_bridges
 from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
 from associated_learning.conversion.plan import Plan
-from associated_learning.conversion.planner import SAMPLES, Source, make_encoders
+from associated_learning.conversion.planner import Source, make_encoders
+from associated_learning.conversion.sampling import Samples
 from associated_learning.conversion.slicing.equality import features
 from associated_learning.conversion.trained_model import (
     copied,
@@ -145,7 +146,7 @@ def convert(
     copy_model: bool = False,
     keep_head: bool = True,
     check: Level = "quick",
-    samples: int | None = SAMPLES,
+    samples: Samples = "auto",
     options: ALOptions | None = None,
     **keywords: Unpack[ALKeywords],
 ) -> ConvertedNetwork:

@@ -25,6 +25,7 @@ from associated_learning.conversion.plan import Plan, make_plan
 from associated_learning.conversion.planned_layer import Streams
 from associated_learning.conversion.progress import progress
 from associated_learning.conversion.sampling import (
+    Samples,
     check_model,
     example_tensors,
     first_samples,
@@ -49,9 +50,7 @@ from associated_learning.errors import ConversionError, InputError
 from associated_learning.targets import Target
 from associated_learning.tensors.modes import evaluating
 
-__all__ = ["SAMPLES", "Source", "make_encoders", "plan"]
-
-SAMPLES = 4
+__all__ = ["Source", "make_encoders", "plan"]
 
 
 class Source(NamedTuple):
@@ -77,7 +76,7 @@ def plan(
     at: At = "auto",
     balance: Balance = "time",
     head: Head = "auto",
-    samples: int | None = SAMPLES,
+    samples: Samples = "auto",
     check: Level = "quick",
     options: ALOptions | None = None,
     **keywords: Unpack[ALKeywords],
@@ -97,8 +96,9 @@ def plan(
             "flops".
         head: Names of the modules of the old classifier, which is dropped; None if the model has
             none; "auto" finds it.
-        samples: How many samples of the example are looked at; None for all. Rows that are no
-            samples, such as a graph's nodes, are not left out: ``Example(..., linked=True)``.
+        samples: How many samples of the example are looked at: "auto" for four, or three of a
+            model of over 50 million parameters; None for all. Rows that are no samples, such as a
+            graph's nodes, are not left out: ``Example(..., linked=True)``.
         check: See `convert`.
         options: As `convert` takes them: readouts, latents and bridges are shown, the others
             change no plan.
@@ -142,7 +142,7 @@ def make_encoders(
     at: At,
     balance: Balance,
     head: Head,
-    samples: int | None,
+    samples: Samples,
     check: Level,
     options: ALOptions,
 ) -> tuple[Plan, Subject]:
@@ -153,7 +153,7 @@ def make_encoders(
     arguments = Arguments.of(model, example)
     whole = example_tensors(model, arguments, example)
     arguments = read_inputs(model, arguments, whole)
-    inputs = first_samples(arguments, whole, samples)
+    inputs = first_samples(model, arguments, whole, samples)
     if balance == "time" and any(value.is_meta for value in inputs.values()):
         balance = "flops"  # nothing is computed there, so that nothing takes time
     with buffers_kept(model), uncompiled(), progress() as say:
@@ -167,7 +167,9 @@ def make_encoders(
         costs = Costs(body, balance)
         cuts = [*choose_cuts(body, at, costs), Cut("the head", body.end, body.features)]
         say("cutting the model into layers")
-        layers = _cut(Script(body, [cut.time for cut in cuts]), cuts, arguments, head)
+        layers = _cut(
+            Script(body, [cut.time for cut in cuts]), cuts, arguments, head, seen.fewer.inputs
+        )
         say("running the layers on batches of other sizes")
         layers.notes.extend(trimmed(arguments, whole, inputs))
         plan, small, two = _planned(layers, seen, costs, options, arguments, head, target)
@@ -187,7 +189,13 @@ class _Layers(NamedTuple):
     left_out: tuple[str, ...]
 
 
-def _cut(script: Script, cuts: list[Cut], arguments: Arguments, head: Head) -> _Layers:
+def _cut(
+    script: Script,
+    cuts: list[Cut],
+    arguments: Arguments,
+    head: Head,
+    fewer: dict[str, Tensor],
+) -> _Layers:
     """Make the layers' encoders.
 
     Raises:
@@ -198,7 +206,7 @@ def _cut(script: Script, cuts: list[Cut], arguments: Arguments, head: Head) -> _
     model = script.recording.model
     allow_pickling(model)
     programs = make_programs(script, cuts, arguments)
-    other = training_programs(script, cuts, arguments, head)
+    other = training_programs(script, cuts, arguments, head, fewer)
     constants = {**script.constants, **other.constants}
     slices = make_slices(model, programs, other.programs, constants)
     left_out = (other.left_out,) if other.left_out else ()
@@ -214,7 +222,7 @@ def _planned(
     head: Head,
     target: Target | None,
 ) -> tuple[Plan, dict[str, Tensor] | None, list[Stream] | None]:
-    """Return the plan; fewer positions, if layers take them; what they give for two samples.
+    """Return the plan, a smaller batch, if layers take one, and what they give for two samples.
 
     Law 5 is checked at every conversion, on other batches too, for what depends on their size.
     """
@@ -228,7 +236,10 @@ def _planned(
     known = (script, cuts, slices, costs, options, given, arguments, notes, layers.left_out)
     plan = make_plan(*known, target)
     small = seen.shorter.inputs if seen.shorter is not None and halved is not None else None
-    return plan, small, others if arguments.count(fewer.inputs) == 2 else None
+    if small is None and arguments.count(fewer.inputs) == 1:
+        small = fewer.inputs
+    runs = ((fewer.inputs, others), (seen.recording.inputs, streams))
+    return plan, small, next((found for x, found in runs if arguments.count(x) == 2), None)
 
 
 def _shorter(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from associated_learning.conversion.example import Example
 from associated_learning.conversion.slicing.slice import Slice
@@ -14,7 +15,10 @@ from associated_learning.network import Network
 from associated_learning.tensors.batch_checks import check_finite
 from associated_learning.tensors.devices import device_of
 
-__all__ = ["check_model", "example_tensors", "first_samples", "trimmed"]
+__all__ = ["Samples", "check_model", "example_tensors", "first_samples", "trimmed"]
+
+Samples = int | Literal["auto"] | None
+_LARGE = 50_000_000  # parameters of a model whose runs take seconds
 
 
 def trimmed(arguments: Arguments, whole: dict[str, Tensor], inputs: dict[str, Tensor]) -> list[str]:
@@ -62,13 +66,16 @@ def example_tensors(model: nn.Module, arguments: Arguments, example: Example) ->
 
 
 def first_samples(
-    arguments: Arguments, inputs: dict[str, Tensor], samples: int | None
+    model: nn.Module, arguments: Arguments, inputs: dict[str, Tensor], samples: Samples
 ) -> dict[str, Tensor]:
     """Return the first samples of the example: enough to see shapes and to take times."""
+    if samples == "auto":
+        size = sum(parameter.numel() for parameter in model.parameters() if not is_lazy(parameter))
+        samples = 3 if size > _LARGE else 4
     if samples is None or samples >= arguments.count(inputs):
         return inputs
     if samples < 2:
-        raise InputError(f"samples={samples} came; expected two or more, or None for all.")
+        raise InputError(f"samples={samples} came; expected two or more, 'auto', or None for all.")
     return arguments.fewer(inputs, _telling_count(inputs, samples))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from associated_learning.conversion.table import html_table
 from associated_learning.errors import InputError
+from associated_learning.inference.metrics.at_depths import DepthMetric
+from associated_learning.inference.metrics.names import MetricLike, chosen_metrics
 from associated_learning.network import Network
 from associated_learning.targets import Prediction
 from associated_learning.tensors.batch_checks import as_pair, check_batch, check_finite, explained
@@ -29,27 +31,39 @@ class Evaluation(NamedTuple):
             positions, the mean over all that count.
         losses: Loss of the output against ``t_0`` at each depth.
         num_samples: Number of samples.
+        metrics: The metrics that were asked for, at each depth, by name.
     """
 
     scores: tuple[float, ...]
     losses: tuple[float, ...]
     num_samples: int
+    metrics: Mapping[str, tuple[float, ...]] = {}
 
     def _repr_html_(self) -> str:
-        pairs = enumerate(zip(self.scores, self.losses, strict=True), start=1)
-        rows = [(str(i), f"{score:.4f}", f"{loss:.4g}") for i, (score, loss) in pairs]
-        return html_table(f"{self.num_samples:,} samples", ("depth", "score", "loss"), rows)
+        columns = [self.scores, self.losses, *self.metrics.values()]
+        rows = [
+            (str(i), f"{score:.4f}", *(f"{value:.4g}" for value in others))
+            for i, (score, *others) in enumerate(zip(*columns, strict=True), start=1)
+        ]
+        header = ("depth", "score", "loss", *self.metrics)
+        return html_table(f"{self.num_samples:,} samples", header, rows)
 
 
-def evaluate(net: Network, batches: Iterable[Any]) -> Evaluation:
+def evaluate(
+    net: Network, batches: Iterable[Any], *, metrics: Sequence[MetricLike] = ()
+) -> Evaluation:
     """Score a network at every depth in one pass.
 
     Args:
         net: The network; its mode is restored.
         batches: Pairs of inputs and targets, or dictionaries with ``labels``: a DataLoader, say.
+        metrics: What else to measure: names such as "f1", "iou" or "perplexity"
+            (`metrics_by_name` tells those of a target), metrics of torchmetrics, or an
+            `EvaluationMetric`. Positions that do not count are left out.
 
     Raises:
-        InputError: There is no batch, or one does not fit the network or holds NaN.
+        InputError: There is no batch, or one does not fit the network or holds NaN; or there is
+            no such metric.
 
     Example:
         >>> import torch
@@ -57,13 +71,16 @@ def evaluate(net: Network, batches: Iterable[Any]) -> Evaluation:
         >>> import associated_learning as al
         >>> net = al.BPNetwork(nn.Linear(2, 2), target=al.Classes(2))
         >>> batch = (torch.randn(4, 2), torch.tensor([0, 1, 0, 1]))
-        >>> al.evaluate(net, [batch]).num_samples
-        4
+        >>> found = al.evaluate(net, [batch], metrics=["f1", "perplexity"])
+        >>> found.num_samples, list(found.metrics)
+        (4, ['f1', 'perplexity'])
     """
+    chosen = chosen_metrics(metrics, net.target)
+    measured = [DepthMetric(one, net.target, net.num_layers) for one in chosen]
     samples, count = 0, 0.0
     scores = torch.zeros(net.num_layers, dtype=torch.float64)
     losses = torch.zeros(net.num_layers, dtype=torch.float64)
-    for judged in _judged(net, batches):
+    for judged in _judged(net, batches, measured):
         scores += judged.scores @ judged.counted
         losses += judged.losses * judged.counted.sum()
         count += float(judged.counted.sum())
@@ -71,7 +88,8 @@ def evaluate(net: Network, batches: Iterable[Any]) -> Evaluation:
     if not count:
         raise InputError("no position of the data counts: y holds nothing but what is ignored.")
     mean_scores, mean_losses = (scores / count).tolist(), (losses / count).tolist()
-    return Evaluation(tuple(mean_scores), tuple(mean_losses), samples)
+    values = {one.name: one.values() for one in measured}
+    return Evaluation(tuple(mean_scores), tuple(mean_losses), samples, values)
 
 
 def score_samples(net: Network, batches: Iterable[Any]) -> Tensor:
@@ -104,8 +122,10 @@ class _Judged(NamedTuple):
     counted: Tensor
 
 
-def _judged(net: Network, batches: Iterable[Any]) -> list[_Judged]:
-    """Judge every batch; the results are on the CPU."""
+def _judged(
+    net: Network, batches: Iterable[Any], metrics: Sequence[DepthMetric] = ()
+) -> list[_Judged]:
+    """Judge every batch, and tell the metrics of it; the results are on the CPU."""
     device, judged = device_of(net), []
     asked: deque[Tensor] = deque()
 
@@ -122,6 +142,8 @@ def _judged(net: Network, batches: Iterable[Any]) -> list[_Judged]:
             t0 = net.target.encode(y)
             scores = torch.stack([net.target.score(output, y) for output in outputs])
             losses = torch.stack([net.target.loss(output, t0) for output in outputs])
+            for metric in metrics:
+                metric.add(outputs, y)
             counted = net.target.counted(y).double().cpu()
             if counted.sum() == 0:
                 losses = torch.zeros_like(losses)  # the mean of nothing is NaN

@@ -2,12 +2,14 @@
 
 from associated_learning.losses.contrast import contrastive_loss
 from associated_learning.losses.equation3 import associated_loss, autoencoder_loss
+from associated_learning.losses.linear_cross_entropy import linear_cross_entropy
 from associated_learning.losses.similarity import predsim_loss, similarity_loss
 
 __all__ = [
     "associated_loss",
     "autoencoder_loss",
     "contrastive_loss",
+    "linear_cross_entropy",
     "predsim_loss",
     "similarity_loss",
 ]

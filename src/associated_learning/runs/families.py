@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from associated_learning.backprop import BPNetwork
 from associated_learning.conversion import al_form
-from associated_learning.conversion.al_form import readouts_for
+from associated_learning.conversion.list_readouts import readouts_for
 from associated_learning.conversion.rivals import rival_form
 from associated_learning.errors import InputError
 from associated_learning.models import (
@@ -103,7 +103,7 @@ def _end_to_end(
     config: ResolvedConfig, model: LayeredModel, spec: InputSpec, target: Classes
 ) -> BPNetwork:
     if config.encoders == "al":
-        _read_as_al(config, model, spec)
+        _read_as_al(config, model, spec, target)
     elif config.readout is not None:
         model.readout = _READOUTS[config.readout]()
     if config.double_softmax:
@@ -111,13 +111,15 @@ def _end_to_end(
     return BPNetwork(model, target)
 
 
-def _read_as_al(config: ResolvedConfig, model: LayeredModel, spec: InputSpec) -> None:
+def _read_as_al(
+    config: ResolvedConfig, model: LayeredModel, spec: InputSpec, target: Classes
+) -> None:
     """Put a model's head on what the last bridge of AL would read."""
     encoders = list(model.layers)
-    readouts, widths = readouts_for(encoders, spec.example(), _readouts(config, len(encoders)))
-    model.readout = readouts[-1]
+    read = readouts_for(encoders, spec.example(), _readouts(config, len(encoders)), target)
+    model.readout = read.modules[-1]
     hidden = tuple(numbers("head_hidden", config.head_hidden))
-    model.head = dense_head(widths[-1], hidden, spec.num_classes)
+    model.head = dense_head(read.widths[-1], hidden, spec.num_classes)
 
 
 def _check_kind(model: str, spec: InputSpec) -> None:

@@ -41,7 +41,8 @@ class EpochRecord:
         epoch: Number of the epoch, from 1.
         step: Number of weight updates so far.
         losses: Mean training losses by name, one dict a block, from the input up.
-        scores: Validation score at depth 1, 2, ..., L; empty without a validation set.
+        scores: Validation score at depth 1, 2, ..., L, the larger the better; empty without a
+            validation set.
         validation_losses: Loss of the output on the validation set at each depth.
         lr: Learning rate of each block in this epoch; 0 for a frozen one.
         seconds: Time of the training part of the epoch.

@@ -28,7 +28,7 @@ from associated_learning.training.growth.rules import Decision, Growth
 from associated_learning.training.judge import EpochJudge, Judge
 from associated_learning.training.segment import Segment
 from associated_learning.training.target_warmup import warm_targets
-from associated_learning.training.validation import epoch_record
+from associated_learning.training.validation import EpochMetric, epoch_record
 
 __all__ = ["TrainingRun"]
 
@@ -47,6 +47,7 @@ class TrainingRun:
         patience: Number of epochs without a better score after which to stop, if any.
         min_updates: Number of updates before which patience stops nothing.
         judge: By what depth an epoch is judged.
+        metric: By what else than the target's score.
         save_every: Number of updates between two checkpoints inside an epoch, if any.
         target_warmup: Number of updates of g and h ahead of all others.
         growth: When the network grows; None if never.
@@ -61,6 +62,7 @@ class TrainingRun:
     patience: int | None
     min_updates: int
     judge: Judge
+    metric: EpochMetric
     save_every: int | None
     target_warmup: int
     growth: Growth | None
@@ -230,7 +232,7 @@ class TrainingRun:
         self, report: SnapshotReport, executor: Executor, validation: BatchSource | None
     ) -> EpochRecord:
         state, net = self.state, functools.partial(executor.network, report.snapshot)
-        record = epoch_record(state, report.rates, net, validation)
+        record = epoch_record(state, report.rates, net, validation, self.metric)
         if state.finish_epoch(record, self._judge.candidates(record.scores)):
             # parts of a network that grows are layers, and those above the best depth are not kept
             depth = None if self.growth is None else state.best_depth

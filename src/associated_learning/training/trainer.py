@@ -13,6 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from associated_learning.errors import InputError
+from associated_learning.inference.metrics.names import MetricLike
 from associated_learning.network import Network
 from associated_learning.pipeline.executors import chosen_executor, make_executor
 from associated_learning.pipeline.items import Minibatch
@@ -34,6 +35,7 @@ from associated_learning.training.length import enough_epochs, warm_cosine
 from associated_learning.training.run import TrainingRun
 from associated_learning.training.sources import Data, as_sources
 from associated_learning.training.trainer_checks import check_settings
+from associated_learning.training.validation import EpochMetric, epoch_metric
 from associated_learning.update import UpdateRule
 
 __all__ = ["BatchSource", "Trainer"]
@@ -71,6 +73,10 @@ class Trainer:
             patience counts from the last epoch in which some depth got better, so that upper
             layers can follow lower ones. "full": by the score of full depth alone, as in the
             paper (of equals, the earliest).
+        metric: What validation scores are, for the best epoch, patience and growth: "loss", a name
+            of `metrics_by_name` such as "f1", "iou" or "perplexity", a metric of torchmetrics, or
+            an `EvaluationMetric`; the target's own score by default. One of which less is better
+            counts with the sign turned.
         seed: Keys the randomness inside the layers (with the layer and the step).
         save_every: Number of weight updates between two checkpoints inside an epoch; None
             for checkpoints at the end of each epoch only.
@@ -123,6 +129,7 @@ class Trainer:
     patience: int | None = None
     min_updates: int = 0
     judge: Judge = "any"
+    metric: MetricLike | None = None
     seed: int = 0
     save_every: int | None = None
     executor: str = "auto"
@@ -186,9 +193,10 @@ class Trainer:
             )
         if self.growth is not None:
             self.growth.check(net)
+        metric = epoch_metric(self.metric, net.target, validated=validation is not None)
         frozen_modules = frozen_parts(net, self.freeze)
         with frozen(frozen_modules):
-            training = self._training(net, self.epochs, frozen_modules, checkpoints)
+            training = self._training(net, self.epochs, frozen_modules, checkpoints, metric)
             if name == "processes":
                 # here, because not every build of torch has torch.distributed
                 from associated_learning.training.ranks import fit_in_ranks
@@ -246,6 +254,7 @@ class Trainer:
         epochs: int,
         frozen_modules: Sequence[nn.Module],
         checkpoints: Checkpoints | None,
+        metric: EpochMetric = None,
     ) -> TrainingRun:
         builder = StageBuilder(
             optimizer=self.optimizer,
@@ -265,6 +274,7 @@ class Trainer:
             patience=self.patience,
             min_updates=self.min_updates,
             judge=self.judge,
+            metric=metric,
             save_every=self.save_every,
             target_warmup=self.target_warmup,
             growth=self.growth,

@@ -81,6 +81,21 @@ def test_a_readout_that_does_not_see_the_samples_is_found() -> None:
     assert not checks[0].holds
 
 
+def test_two_samples_that_are_alike_in_what_is_read_are_no_fault() -> None:
+    x = torch.randn(4, 8)
+    x[1, 4:] = x[0, 4:]
+    model = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 3))
+    nn.init.eye_(model[0].weight)
+
+    class LastHalf(nn.Module):
+        def forward(self, s: Stream) -> Tensor:
+            return s.values[:, 4:]
+
+    al.convert(model, x, target=al.Classes(3), at=["1"], readout=[LastHalf(), None])
+    with pytest.raises(al.ConversionError, match="alike in what is read"):
+        al.convert(model, x[:2], target=al.Classes(3), at=["1"], readout=[LastHalf(), None])
+
+
 def test_rows_of_another_axis() -> None:
     old, new = torch.zeros(3, 4), torch.zeros(3, 4)
     old[0, 0] = 1.0

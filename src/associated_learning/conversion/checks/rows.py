@@ -184,7 +184,8 @@ def _judged(subject: Subject, i: int, rows: list[_Row]) -> Check:
             "changing a sample changes its s, but not what the bridge reads of it",
             subject.place(i),
             "Say which positions are padding: al.Example(x, padding=[...]) or keep=[...]; or give "
-            "a readout of your own: readout=.",
+            "a readout of your own: readout=. Samples of the example that are alike in what is "
+            "read show nothing: give ones that differ.",
         )
     tried = ", ".join(str(row.sample) for row in rows)
     return Check(claim, True, f"changed samples: {tried}" if rows else "all samples are alike")

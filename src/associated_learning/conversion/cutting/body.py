@@ -177,8 +177,9 @@ def _unseen(flow: Flow) -> tuple[str, str]:
         )
     return (
         "no tensor that depends on both the data and a parameter comes out of the model",
-        "Let the model return a tensor, and name the modules of the head by head=[...]. What NumPy "
-        "or other libraries compute is seen only if a module of its own does it.",
+        "Let the model return a tensor, and name the modules of the head by head=[...]. What "
+        "NumPy, torch.autograd.grad or other libraries compute is seen only if a module of its "
+        "own does it.",
     )
 
 

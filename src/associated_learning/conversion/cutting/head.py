@@ -71,7 +71,7 @@ def head_of(root: Call, end: int) -> str | None:
     own, whole = calls[0].output, first_tensor(root.output)
     if not isinstance(own, Tensor) or whole is None or own.shape != whole.shape:
         return None
-    same = own is whole or not (own.is_meta or whole.is_meta) and torch.equal(own, whole)
+    same = own is whole or (not (own.is_meta or whole.is_meta) and torch.equal(own, whole))
     return calls[0].path if same else None
 
 

@@ -113,6 +113,14 @@ def _unlike_data(flow: Flow, call: Call) -> Iterator[Unrepeatable]:
                 "instead (requires_grad_(False)).",
             )
             yield Unrepeatable(child.begin, False, fault)
+        if child.precision != call.precision:
+            fault = Fault(
+                call.place,
+                "its forward turns autocast on or off, which its layers would not",
+                "Cut so that this module is in one layer as a whole, or move that part into a "
+                "module of its own.",
+            )
+            yield Unrepeatable(child.begin, False, fault)
         if flow.reads_data(child):
             fault = Fault(
                 call.place,

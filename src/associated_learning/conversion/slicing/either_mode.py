@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -18,6 +19,7 @@ from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.call import Call, Recording
 from associated_learning.conversion.tracing.flow import Flow
 from associated_learning.conversion.tracing.record import record
+from associated_learning.conversion.tracing.resizing import attributes_kept
 from associated_learning.conversion.tracing.rows import Rows
 from associated_learning.errors import AssociatedLearningError, ConversionError, Fault
 
@@ -34,14 +36,12 @@ class TrainingPrograms(NamedTuple):
         programs: One a layer; None if it is what they do in evaluation.
         constants: Tensors that no module has registered, by path.
         notes: What to say of it.
-        features: What went into the head in the run that they repeat.
         left_out: The module whose way in training they do not take; empty if there is none.
     """
 
     programs: list[LayerProgram] | None
     constants: dict[str, Tensor]
     notes: tuple[str, ...]
-    features: Tensor | None
     left_out: str = ""
 
 
@@ -51,22 +51,36 @@ class _Found(NamedTuple):
 
 
 def training_programs(
-    script: Script, cuts: Sequence[Cut], arguments: Arguments, head: Head
+    script: Script,
+    cuts: Sequence[Cut],
+    arguments: Arguments,
+    head: Head,
+    fewer: Mapping[str, Tensor],
 ) -> TrainingPrograms:
     """Return what layers do in training, by runs of the model in training mode.
 
-    Where its forward draws which way it takes (LayerDrop), or cannot be taken apart there, they do
-    what they do in evaluation, and the notes say so.
+    Where its forward draws which way it takes (LayerDrop), or it does not run in training on the
+    example, they do what they do in evaluation, and the notes say so.
 
     Args:
         script: The steps of the run in evaluation mode.
         cuts: The cuts, the last at the head.
         arguments: How a batch becomes the model's inputs.
         head: The head.
+        fewer: Fewer samples, which show at less cost that nothing differs in training.
+
+    Raises:
+        ConversionError: Its forward cannot be taken apart there.
     """
-    own = script.recording
+    own, how = script.recording, (script, cuts, arguments, head)
+    if arguments.count(fewer) > 1:
+        with suppress(Exception):  # what the model raises on them, it may raise on all of them
+            run = _again(own, 0, arguments.call(fewer))
+            found = _find(run, *how)
+            if found.script.steps == script.steps:
+                return _like_evaluation()._replace(notes=_uncheckpointed(run, found.script))
     try:
-        run = _in_training(own, 0)
+        run = _again(own, 0)
     except Exception as error:  # BatchNorm on too small an example, or a model that wants labels
         return _like_evaluation(
             f"the model does not run in training mode on the example ({_first_line(error)}): what "
@@ -75,21 +89,32 @@ def training_programs(
     times = [cut.time for cut in cuts]
     place = _differs(own.root, run.root, times) or "the model itself"
     try:
-        found = _find(run, script, cuts, arguments, head)
+        found = _find(run, *how)
     except AssociatedLearningError as error:
-        other = [_in_training(own, seed) for seed in range(1, _SEEDS)]
-        draws = any(_differs(run.root, again.root, times) for again in other)
-        return _like_evaluation(place, _DRAWN if draws else _first_line(error))
+        other = [_again(own, seed) for seed in range(1, _SEEDS)]
+        if any(_differs(run.root, again.root, times) for again in other):
+            return _like_evaluation(place, _DRAWN)
+        if _is_found(_again(own, in_training=False), how):
+            raise ConversionError([_untrained(place, _first_line(error))]) from error
+        return _like_evaluation()  # it keeps what an earlier run made, in evaluation as well
     unkept = _uncheckpointed(run, found.script)
     if found.script.steps == script.steps:
         return _like_evaluation()._replace(notes=unkept)
     for seed in range(1, _SEEDS):
-        if not _takes_the_same_way(found, _in_training(own, seed), (script, cuts, arguments, head)):
+        if not _takes_the_same_way(found, _again(own, seed), how):
             return _like_evaluation(place, _DRAWN)
     programs = make_programs(found.script, found.cuts, arguments)
     note = f"in training, the forward of {place} takes another way, and the layers take it too"
-    features = found.cuts[-1].s.tensor
-    return TrainingPrograms(programs, found.script.constants, (note, *unkept), features)
+    return TrainingPrograms(programs, found.script.constants, (note, *unkept))
+
+
+def _untrained(place: str, why: str) -> Fault:
+    return Fault(
+        place,
+        f"in training its forward takes another way, which its layers could not ({why})",
+        "Cut so that this module is in one layer as a whole, or move that part into a module of "
+        "its own.",
+    )
 
 
 def _uncheckpointed(run: Recording, script: Script) -> tuple[str, ...]:
@@ -105,11 +130,16 @@ def _uncheckpointed(run: Recording, script: Script) -> tuple[str, ...]:
     )
 
 
+def _is_found(run: Recording, how: Any) -> bool:
+    with suppress(AssociatedLearningError):
+        return bool(_find(run, *how))
+    return False
+
+
 def _takes_the_same_way(found: _Found, run: Recording, how: Any) -> bool:
-    try:
+    with suppress(AssociatedLearningError):
         return bool(_find(run, *how).script.steps == found.script.steps)
-    except AssociatedLearningError:
-        return False
+    return False
 
 
 def _first_line(error: Exception) -> str:
@@ -123,12 +153,15 @@ def _like_evaluation(what: str = "", why: str = "") -> TrainingPrograms:
         if why
         else what
     )
-    return TrainingPrograms(None, {}, (said,) if said else (), None, what if why else "")
+    return TrainingPrograms(None, {}, (said,) if said else (), what if why else "")
 
 
-def _in_training(own: Recording, seed: int) -> Recording:
-    args, kwargs = own.root.args, own.root.kwargs
-    return record(own.model, args, kwargs, own.inputs, in_training=True, seed=seed)
+def _again(
+    own: Recording, seed: int = 0, given: Any = None, *, in_training: bool = True
+) -> Recording:
+    args, kwargs = given or (own.root.args, own.root.kwargs)
+    with attributes_kept(own.model):
+        return record(own.model, args, kwargs, own.inputs, in_training=in_training, seed=seed)
 
 
 def _find(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from associated_learning.conversion.slicing.program import (
     Attribute,
@@ -48,6 +50,7 @@ class Slice(nn.Module):
         members: The modules, parameters and other tensors that the recipe names, by path.
         recipe: What to do with them.
         in_training: What to do in training mode, where the model's forward does something else.
+        frozen: Modules that the model's own ``train`` leaves in evaluation mode, by path.
     """
 
     def __init__(
@@ -55,12 +58,22 @@ class Slice(nn.Module):
         members: dict[str, nn.Module | Tensor],
         recipe: LayerProgram,
         in_training: LayerProgram | None = None,
+        frozen: Iterable[str] = (),
     ) -> None:
         super().__init__()
         for path in sorted(members):
             _place(self, path, members[path])
         self.recipe = recipe
         self.in_training = in_training
+        held = {name for name, _ in self.named_modules()}
+        self.frozen = tuple(path for path in frozen if path in held)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode as the model's own ``train`` does, which may freeze some modules."""
+        super().train(mode)
+        for path in self.frozen:
+            self.get_submodule(path).eval()
+        return self
 
     def forward(self, x: Any) -> Stream:
         """Run the slice: on a batch of inputs in the first layer, on a `Stream` above it."""

@@ -30,6 +30,7 @@ from associated_learning.conversion.slicing.slice import Slice
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.guards import expect
 from associated_learning.errors import ConversionError, Fault
+from associated_learning.tensors.modes import training
 
 __all__ = ["make_programs", "make_slices"]
 
@@ -205,6 +206,7 @@ def make_slices(
     """
     found: list[Slice] = []
     taken: set[int] = set()
+    frozen = _frozen(model)
     for i, program in enumerate(programs):
         other = None if in_training is None else in_training[i]
         paths = _paths(program) | (set() if other is None else _paths(other))
@@ -213,8 +215,14 @@ def make_slices(
             if {id(tensor) for tensor in _state(member)} & taken:
                 members[path] = _copied(path, member, taken)
         taken |= {id(tensor) for member in members.values() for tensor in _state(member)}
-        found.append(Slice(members, program, other))
+        found.append(Slice(members, program, other, frozen))
     return found
+
+
+def _frozen(model: nn.Module) -> list[str]:
+    """Return what ``model.train()`` leaves in evaluation mode: frozen BatchNorm, say."""
+    with training(model):
+        return [name for name, module in model.named_modules() if not module.training]
 
 
 def _paths(program: LayerProgram) -> set[str]:

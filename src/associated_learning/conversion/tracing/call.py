@@ -28,6 +28,7 @@ class Call:
         mutated: Tensors whose content it changed.
         reads_data: Whether it made a Python value of a tensor's content.
         sealed: Whether nothing was recorded inside, because it is never cut.
+        precision: What autocast was set to around it.
         checkpoints: Whether its forward computes a part anew in the backward pass.
         opaque: Whether it is a function that makes masks or the like: no activation comes out.
         seconds: Time of a call without recorded calls inside.
@@ -46,6 +47,7 @@ class Call:
     mutated: list[Tensor] = field(default_factory=list)
     reads_data: bool = False
     sealed: bool = False
+    precision: Any = None
     checkpoints: bool = False
     opaque: bool = False
     seconds: float = 0.0

@@ -7,7 +7,7 @@ from typing import Any
 
 from associated_learning.errors import InputError
 
-__all__ = ["GuardError", "expect", "unchanged"]
+__all__ = ["GuardError", "expect", "same", "unchanged"]
 
 _SYMBOLS = {
     "lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!=",
@@ -39,7 +39,7 @@ def expect(function: Callable[..., Any], operands: Sequence[Any], outcome: Any, 
         GuardError: It is another value now, so that the forward might take another way.
     """
     value = function(*operands)
-    if not _same(value, outcome):
+    if not same(value, outcome):
         written = _written(function, operands)
         raise GuardError(
             f"{place} was taken apart, and its forward goes by {written}, "
@@ -57,11 +57,12 @@ def unchanged(value: Any) -> Any:
     return value
 
 
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
+    """Whether two plain values are the same: numbers, lists of them, or arrays."""
     if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
-        return len(a) == len(b) and all(map(_same, a, b))
+        return len(a) == len(b) and all(map(same, a, b))
     if hasattr(a, "tolist"):
-        return _same(a.tolist(), getattr(b, "tolist", lambda: b)())
+        return same(a.tolist(), getattr(b, "tolist", lambda: b)())
     return bool(a == b) or (a != a and b != b)
 
 

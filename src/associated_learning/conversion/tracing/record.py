@@ -169,6 +169,7 @@ class _Recorder(TorchFunctionMode):
     def open(self, target: Any, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         parent = self.stack[-1] if self.stack else None
         call = Call(target, path, parent, next(self.clock), kept(args), kept(kwargs))
+        call.precision = _precision()
         (self.roots if parent is None else parent.children).append(call)
         return call
 
@@ -258,6 +259,10 @@ class _Recorder(TorchFunctionMode):
             return alias
 
         return map_tensors(again, output)
+
+
+def _precision() -> list[tuple[bool, torch.dtype]]:
+    return [(torch.is_autocast_enabled(d), torch.get_autocast_dtype(d)) for d in ("cpu", "cuda")]
 
 
 def _attributes(model: nn.Module) -> dict[int, dict[str, int]]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.call import Call, Recording
-from associated_learning.conversion.tracing.guards import expect
+from associated_learning.conversion.tracing.guards import expect, same
 from associated_learning.conversion.tracing.record import record
 from associated_learning.conversion.tracing.sizes import is_traced
 
@@ -150,7 +150,7 @@ def differences(call: Call, other: Call) -> Iterator[Difference]:
                 made = " and ".join(_callee(c, "nothing") for c in (child, twin))
                 yield Difference(call, time, f"makes other calls ({made})")
             return
-        if child.target is expect and child.args[2] != twin.args[2]:
+        if child.target is expect and not same(child.args[2], twin.args[2]):
             if not known:
                 yield Difference(call, time, _goes_by(child, twin), guarded=True)
             return  # what comes after it differs because of it

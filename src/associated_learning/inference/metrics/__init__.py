@@ -1,0 +1,1 @@
+"""Metrics of torchmetrics, by name or by hand, at every depth of a network."""

@@ -1,0 +1,106 @@
+"""The chunked cross-entropy of a linear map against torch's on all logits, and what it holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from associated_learning.errors import InputError
+from associated_learning.losses import linear_cross_entropy
+
+N, D, V = 24, 5, 11
+
+
+def leaves(dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    torch.manual_seed(0)
+    shapes = (2, N // 2, D), (V, D), (V,)
+    return [torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes]
+
+
+def labels() -> Tensor:
+    found = torch.randint(0, V, (2, N // 2), generator=torch.Generator().manual_seed(1))
+    found[0, ::3] = -100
+    return found
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 7, N, None])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"label_smoothing": 0.2},
+        {"class_weight": torch.linspace(0, 2, V, dtype=torch.float64)},
+        {"class_weight": torch.linspace(0, 2, V, dtype=torch.float64), "label_smoothing": 0.1},
+    ],
+)
+def test_value_and_gradients_are_those_of_all_logits_at_once(
+    options: dict[str, Any], chunk: int | None
+) -> None:
+    ours, theirs = leaves(), leaves()
+    loss = linear_cross_entropy(ours[0], ours[1], labels(), bias=ours[2], chunk=chunk, **options)
+    loss.backward()
+    logits = F.linear(*theirs).flatten(0, 1)
+    renamed = {"weight": options.get("class_weight"), **options}
+    renamed.pop("class_weight", None)
+    expected = F.cross_entropy(logits, labels().flatten(), **renamed)
+    expected.backward()
+    torch.testing.assert_close(loss, expected)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
+def test_another_ignore_index_and_no_bias() -> None:
+    hidden, weight, _ = leaves()
+    loss = linear_cross_entropy(hidden, weight, labels().clamp(min=0), ignore_index=0, chunk=4)
+    logits = F.linear(hidden, weight).flatten(0, 1)
+    expected = F.cross_entropy(logits, labels().clamp(min=0).flatten(), ignore_index=0)
+    torch.testing.assert_close(loss, expected)
+
+
+def test_without_a_position_that_counts_it_is_zero_and_moves_nothing() -> None:
+    hidden, weight, bias = leaves()
+    loss = linear_cross_entropy(hidden, weight, torch.full((2, N // 2), -100), bias=bias)
+    loss.backward()
+    assert loss.item() == 0
+    assert not weight.grad.any()
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest number of rows of any tensor with V columns that is made."""
+
+    rows = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for made in tree_leaves(result):
+            if isinstance(made, Tensor) and made.dim() == 2 and made.shape[1] == V:
+                self.rows = max(self.rows, len(made))
+        return result
+
+
+def test_no_more_logits_than_a_chunk_are_made_forward_or_backward() -> None:
+    hidden, weight, bias = leaves()
+    with Largest() as largest:
+        linear_cross_entropy(hidden, weight, labels(), bias=bias, chunk=D + 1).backward()
+    assert largest.rows == D + 1
+    kept: list[Tensor] = []
+    pack = kept.append
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: pack(t) or t, lambda t: t):
+        linear_cross_entropy(hidden, weight, labels(), bias=bias, chunk=D + 1)
+    assert all(V not in one.shape[1:] for one in kept)  # no logits wait for the backward pass
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    hidden, weight, _ = leaves()
+    with pytest.raises(
+        InputError, match=r"hidden \[2, 12, 5\], weight \[11, 5\] and labels \[24\]"
+    ):
+        linear_cross_entropy(hidden, weight, labels().flatten())
+    with pytest.raises(InputError, match=r"expected \[\*P, D\], \[V, D\]"):
+        linear_cross_entropy(hidden, weight.T, labels())
