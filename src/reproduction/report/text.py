@@ -29,7 +29,7 @@ INTRODUCTION = (
     "early stopping for all arms. The two never share a figure."
 )
 STATISTICS = (
-    "The better BP is that of the higher validation accuracy: the paper's network, or AL's "
+    "The better BP, of those with three seeds, has the higher validation accuracy: the paper's network, or AL's "
     "encoders under a linear head. Intervals over seeds and p-values: Welch's test of the means, "
     "no seeds paired, p-values corrected by Holm; a lead must survive that, a loss need not. "
     "Intervals over test samples: bootstrap, samples "
@@ -89,25 +89,36 @@ def counted(content: Content) -> str:
 
     README, the results and the report share this text.
     """
-    counts = content.counts
+    counts, forms = content.counts, dict.fromkeys(one.title for one in content.standings)
+    unread = f", {counts.unread} rows of retired settings fill nothing" if counts.unread else ""
     lines = [
         f"Of {counts.printed} values that the paper prints, {counts.cpu} are filled by the cpu "
         f"tier and {counts.full} by the full one (three seeds or more; *full* with all of the "
-        "paper's training data).",
-        *(
-            f"{standing.title}, tier {standing.tier}, against the better of two BPs: "
-            f"{_verdicts(standing)}."
-            for standing in content.standings
-        ),
+        f"paper's training data{unread}).",
+        *(_form(content, title) for title in forms),
+        f"Behind: {_losses(content) or 'nowhere'}.",
         f"{counts.unfair} comparisons break a rule of fairness and claim no lead "
         "(`al report --check` names them); three seeds are a hint.",
     ]
-    if counts.unread:
-        lines.append(
-            f"{counts.unread} rows of the ledger have settings that are no longer there, and fill "
-            "nothing."
-        )
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _form(content: Content, title: str) -> str:
+    tiers = "; ".join(
+        f"tier {one.tier}: {_verdicts(one)}" for one in content.standings if one.title == title
+    )
+    return f"{title} against the better of two BPs, {tiers}."
+
+
+def _losses(content: Content) -> str:
+    # name, difference and numbers of seeds stand at these places of a line
+    name, difference, seeds = 0, COMPARISON.index("difference"), COMPARISON.index("n")
+    return "; ".join(
+        f"{line[name]} {line[difference]} (tier {one.tier}, {one.title}, n = {line[seeds]})"
+        for one in content.standings
+        for line in one.lines
+        if line[-1].startswith("behind")
+    )
 
 
 def _verdicts(standing: Standing) -> str:
