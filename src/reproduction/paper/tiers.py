@@ -89,7 +89,7 @@ _RATES: dict[tuple[str, str], dict[str, float]] = {
     ("bilstm", "ag_news"): {"al": 2e-3, "bp": 1e-3},
     ("transformer", "sst2"): {"al": 5e-4, "bp": 2.5e-4},
     ("transformer", "ag_news"): {"al": 2e-3, "bp": 1e-3},
-    ("cnn", "fashion_mnist"): {"al": 1e-3, "bp": 5e-4},
+    ("cnn", "fashion_mnist"): {"al": 1e-3, "bp": 5e-4, "bp-encoders": 1e-3},
     ("cnn", "cifar10"): {"al": 1e-3, "bp": 5e-4, "bp-encoders": 1e-3},
     ("vgg", "cifar10"): {"al": 2.5e-4, "bp": 2.5e-4},
 }

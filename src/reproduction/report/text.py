@@ -32,8 +32,8 @@ STATISTICS = (
     "The better BP, of those with three seeds, has the higher validation accuracy: the paper's "
     "network, or AL's encoders under a linear head. Intervals over seeds and p-values: Welch's "
     "test of the means, no seeds paired, p-values corrected by Holm; a lead must survive that, "
-    "a loss need not. Intervals over test samples: bootstrap, samples in common, seeds drawn for each "
-    "method."
+    "a loss need not. Intervals over test samples: bootstrap, samples in common, seeds drawn for "
+    "each method."
 )
 _SHORT = (0, 1, 2, 3, 4, 5, 11, 12)  # of COMPARISON, for pages that show little
 
