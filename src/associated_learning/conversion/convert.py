@@ -24,6 +24,7 @@ from associated_learning.conversion.slicing.equality import features
 from associated_learning.conversion.trained_model import (
     copied,
     exit_model,
+    with_bridge_as_head,
     with_trained_head,
 )
 from associated_learning.errors import InputError
@@ -81,6 +82,10 @@ class ConvertedNetwork(ALNetwork):
         is an `ExitModel`, which is called as the model, and returns logits in its type. Either
         has given the network's own bits for the example, and is in evaluation mode.
 
+        A model that answers at every position gets the bridge in the place of its head; through
+        fewer layers it is a model of fewer blocks, where these are a plain stack and the bridge
+        began as its own norm and head. ``save_pretrained`` then writes an ordinary folder.
+
         Args:
             example_inputs: A batch in the form of those in training.
             depth: Number of layers, 1 to `num_layers`; all by default.
@@ -107,6 +112,8 @@ class ConvertedNetwork(ALNetwork):
             answer = self(x, depth)
         prefix = self.prefix(depth)
         try:
+            if self.plan.positions:
+                return with_bridge_as_head(self._source, self.plan, prefix, depth, x, answer)
             if depth != len(self.plan.layers):
                 raise InputError(
                     f"depth {depth} came, the model was cut into {len(self.plan.layers)} layers; "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +10,26 @@ from torch import Tensor, nn
 from associated_learning.conversion.plan import Plan
 from associated_learning.targets import Target
 
-__all__ = ["head_bridges"]
+__all__ = ["NormedHead", "head_bridges", "is_norm"]
+
+
+class NormedHead(nn.Module):
+    """A model's final norm and its head: the bridge of a layer below the last.
+
+    Args:
+        norm: From ``[B, T, W]`` to the same.
+        head: From ``[B, T, W]`` to ``[B, T, size]``.
+    """
+
+    def __init__(self, norm: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+        self.head = head
+
+    def forward(self, s: Tensor) -> Tensor:
+        """Return ``[B, T, size]``."""
+        output: Tensor = self.head(self.norm(s))
+        return output
 
 
 def head_bridges(model: nn.Module, plan: Plan, target: Target) -> list[nn.Module | None]:
@@ -33,10 +51,10 @@ def head_bridges(model: nn.Module, plan: Plan, target: Target) -> list[nn.Module
     head = model.get_submodule(plan.head)
     if not gives(head, widths[-1], target.size):
         return [None] * count
-    norm = _final_norm(model, plan)
-    lower = [head] if norm is None else [norm, head]
-    found = [_copied(lower) if width == widths[-1] else None for width in widths[:-1]]
-    return [*found, _copied([head])]
+    last = model.get_submodule(plan.layers[-1].modules[-1])
+    lower = NormedHead(last, head) if is_norm(last) else head
+    found = [copy.deepcopy(lower) if width == widths[-1] else None for width in widths[:-1]]
+    return [*found, copy.deepcopy(head)]
 
 
 def gives(head: nn.Module, width: int, size: int) -> bool:
@@ -51,12 +69,6 @@ def gives(head: nn.Module, width: int, size: int) -> bool:
     return isinstance(output, Tensor) and output.shape == (2, 1, size)
 
 
-def _copied(modules: Sequence[nn.Module]) -> nn.Module:
-    copies = [copy.deepcopy(module) for module in modules]
-    return copies[0] if len(copies) == 1 else nn.Sequential(*copies)
-
-
-def _final_norm(model: nn.Module, plan: Plan) -> nn.Module | None:
-    """Return the norm that the last layer ends with, which no block below it ends with."""
-    last = model.get_submodule(plan.layers[-1].modules[-1])
-    return last if "norm" in type(last).__name__.lower() else None
+def is_norm(module: nn.Module) -> bool:
+    """Return whether a module is a norm, by the name of its class."""
+    return "norm" in type(module).__name__.lower()

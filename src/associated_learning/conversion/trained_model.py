@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from associated_learning.conversion.kept_head import NormedHead, is_norm
+from associated_learning.conversion.plan import Plan
 from associated_learning.conversion.planner import Source
 from associated_learning.conversion.slicing.slice import Stream
 from associated_learning.conversion.tracing.call import first_tensor
@@ -17,7 +19,14 @@ from associated_learning.errors import InputError
 from associated_learning.layer import Prefix
 from associated_learning.tensors.modes import evaluating
 
-__all__ = ["ExitHead", "ExitModel", "copied", "exit_model", "with_trained_head"]
+__all__ = [
+    "ExitHead",
+    "ExitModel",
+    "copied",
+    "exit_model",
+    "with_bridge_as_head",
+    "with_trained_head",
+]
 
 
 class ExitHead(nn.Module):
@@ -98,6 +107,81 @@ def with_trained_head(
             "the network: something else happens before or after that classifier."
         )
     return model.eval()
+
+
+def with_bridge_as_head(
+    source: Source, plan: Plan, prefix: Prefix, depth: int, x: Any, answer: Tensor
+) -> nn.Module:
+    """Return a copy of a model that answers at every position, with a bridge in its head's place.
+
+    The bridge is an ordinary module, so the model is saved and loaded as any other of its class.
+    Through fewer layers it is a model of fewer blocks.
+
+    Args:
+        source: The model.
+        plan: How it was cut.
+        prefix: The layers.
+        depth: Their number.
+        x: A batch.
+        answer: What the network says of it.
+
+    Raises:
+        InputError: Its head is not one module, its blocks are no plain stack, or it would answer
+            otherwise.
+    """
+    if plan.head is None:
+        raise InputError("the model's head is not one module that makes its output.")
+    model = copied(source.model)
+    bridge: nn.Module = copy.deepcopy(prefix.b)
+    if depth < len(plan.layers):
+        bridge = _shorten(model, plan, depth, bridge)
+    model.set_submodule(plan.head, bridge)
+    _untie(model)
+    _set_number_of_labels(model, answer.shape[-1])
+    found = _answer(_called(source._replace(model=model), x, f"in the place of {plan.head}"))
+    if found is None or not torch.equal(found, answer):
+        raise InputError(
+            f"with the bridge in the place of {plan.head} the model answers otherwise than the "
+            "network: something else happens before or after that module."
+        )
+    return model.eval()
+
+
+def _shorten(model: nn.Module, plan: Plan, depth: int, bridge: nn.Module) -> nn.Module:
+    """Leave a model its first blocks and the bridge's norm; return the bridge's head."""
+    begins, last = plan.layers[depth].begins, plan.layers[-1].modules[-1]
+    stack, _, number = begins.rpartition(".")
+    blocks = model.get_submodule(stack)
+    kept = isinstance(bridge, NormedHead) or not is_norm(model.get_submodule(last))
+    if not (number.isdecimal() and isinstance(blocks, nn.ModuleList) and kept):
+        raise InputError(
+            f"layer {depth + 1} begins at {begins or 'the input'}; expected a block of a stack, "
+            "and a bridge that begins as the model's own norm and head."
+        )
+    model.set_submodule(stack, nn.ModuleList(list(blocks)[: int(number)]))
+    if isinstance(bridge, NormedHead):
+        model.set_submodule(last, bridge.norm)
+        bridge = bridge.head
+    config = getattr(model, "config", None)
+    if config is not None:
+        config.num_hidden_layers = int(number)
+        if getattr(config, "layer_types", None):
+            config.layer_types = config.layer_types[: int(number)]
+    return bridge
+
+
+def _untie(model: nn.Module) -> None:
+    """Give each parameter of a model one name, and tell a model of transformers so."""
+    seen: set[int] = set()
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if id(parameter) in seen:
+            owner, _, own = name.rpartition(".")
+            again = nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
+            setattr(model.get_submodule(owner), own, again)
+        seen.add(id(parameter))
+    config = getattr(model, "config", None)
+    if getattr(config, "tie_word_embeddings", False):
+        config.tie_word_embeddings = False  # type: ignore[union-attr]
 
 
 def exit_model(source: Source, prefix: Prefix, x: Any) -> ExitModel:

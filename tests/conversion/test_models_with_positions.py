@@ -1,0 +1,213 @@
+"""Models that answer at every position: converted, trained, and saved as what they were."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import associated_learning as al
+
+transformers = pytest.importorskip("transformers")
+WORDS, TAGS = 50, 5
+SIZES = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "vocab_size": WORDS,
+}
+ROTARY = {**SIZES, "num_key_value_heads": 2, "max_position_embeddings": 32}
+GPT2 = {"vocab_size": WORDS, "n_positions": 32, "n_embd": 16, "n_layer": 3, "n_head": 2}
+OPT = {
+    "vocab_size": WORDS,
+    "hidden_size": 16,
+    "word_embed_proj_dim": 16,
+    "ffn_dim": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 32,
+}
+# class of the model, of its config, sizes, where the second and third layer begin
+MODELS: dict[str, tuple[str, str, dict[str, Any], list[str]]] = {
+    "gpt2, tied": (
+        "GPT2LMHeadModel", "GPT2Config", {**GPT2, "bos_token_id": 1, "eos_token_id": 2},
+        ["transformer.h.1", "transformer.h.2"],
+    ),
+    "llama": ("LlamaForCausalLM", "LlamaConfig", ROTARY, ["model.layers.1", "model.layers.2"]),
+    "qwen2, tied": (
+        "Qwen2ForCausalLM", "Qwen2Config", {**ROTARY, "tie_word_embeddings": True},
+        ["model.layers.1", "model.layers.2"],
+    ),
+    "opt": ("OPTForCausalLM", "OPTConfig", OPT, ["model.decoder.layers.1"]),
+    "bert, tags": (
+        "BertForTokenClassification", "BertConfig", {**SIZES, "num_labels": TAGS},
+        ["bert.encoder.layer.1"],
+    ),
+    "bert, masked": ("BertForMaskedLM", "BertConfig", SIZES, ["bert.encoder.layer.1"]),
+}  # fmt: skip
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+def made(name: str) -> tuple[nn.Module, al.Classes, list[str]]:
+    kind, config, sizes, at = MODELS[name]
+    torch.manual_seed(0)
+    model = getattr(transformers, kind)(getattr(transformers, config)(**sizes)).eval()
+    return model, al.Classes(TAGS if "tags" in name else WORDS, positions=1), at
+
+
+def batch() -> dict[str, Tensor]:
+    draw = torch.Generator().manual_seed(1)
+    ids = torch.randint(3, WORDS, (4, 9), generator=draw)
+    mask = torch.ones_like(ids)
+    mask[1, 6:] = 0
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def converted(name: str) -> tuple[al.ConvertedNetwork, nn.Module, dict[str, Tensor], Tensor]:
+    model, target, at = made(name)
+    x = batch()
+    net = al.convert(model, x, target=target, at=at, copy_model=True).eval()
+    y = (x["input_ids"] % target.k).masked_fill(x["attention_mask"] == 0, -100)
+    return net, model, x, y
+
+
+@every_model
+def test_a_pretrained_model_answers_as_before(name: str) -> None:
+    """Bit for bit through all layers, before the first update; `verify` holds."""
+    net, model, x, y = converted(name)
+    assert torch.equal(net(x), model(**x).logits)
+    assert "its own changes" in str(al.verify(net, (x, y)))
+
+
+@every_model
+def test_a_trained_model_is_saved_as_what_it_was(name: str, tmp_path: Path) -> None:
+    """At every depth ``from_pretrained`` gives a model of the same class and the same bits."""
+    net, model, x, y = converted(name)
+    al.Trainer(epochs=2, lr=1e-2).fit(net, [(x, y)])
+    net.eval()
+    for depth in range(1, net.num_layers + 1):
+        net.to_model(x, depth, same_class=True).save_pretrained(tmp_path / str(depth))
+        again = type(model).from_pretrained(tmp_path / str(depth)).eval()
+        assert torch.equal(again(**x).logits, net(x, depth))
+        assert again.config.num_hidden_layers == (3 if depth == net.num_layers else depth)
+    assert not torch.equal(net(x), model(**x).logits)
+
+
+def test_a_head_of_another_width_is_not_kept() -> None:
+    model, _, at = made("llama")
+    x, target = batch(), al.Classes(7, positions=1)
+    net = al.convert(model, x, target=target, at=at)
+    assert net(x).shape == (4, 9, 7)
+    fresh = al.convert(made("llama")[0], x, target=al.Classes(WORDS, positions=1), keep_head=False)
+    assert not torch.equal(fresh.eval()(x), made("llama")[0](**x).logits)
+
+
+def test_tokens_of_patches_become_pixels() -> None:
+    sizes = {**SIZES, "image_size": 32, "patch_size": 8}
+    del sizes["vocab_size"]
+    model = transformers.ViTModel(transformers.ViTConfig(**sizes), add_pooling_layer=False)
+    x, target = torch.randn(4, 3, 32, 32), al.Classes(4, positions=2)
+    net = al.convert(model.eval(), {"pixel_values": x}, target=target, at=["layers.1"]).eval()
+    assert net({"pixel_values": x}).shape == (4, 32, 32, 4)
+    assert "tokens as a grid of patches, without the first 1, resized to [32, 32]" in str(net.plan)
+    tokens = model(x).last_hidden_state[:, 1:].unflatten(1, (4, 4))
+    logits = net.layers[1].b[0](tokens).movedim(-1, 1)
+    expected = nn.functional.interpolate(logits, scale_factor=8, mode="bilinear").movedim(1, -1)
+    torch.testing.assert_close(net({"pixel_values": x}), expected)
+
+
+def segformer() -> nn.Module:
+    config = transformers.SegformerConfig(
+        depths=[1, 1, 1, 1],
+        hidden_sizes=[8, 8, 16, 16],
+        num_attention_heads=[1, 1, 2, 2],
+        decoder_hidden_size=16,
+        num_labels=4,
+    )
+    model: nn.Module = transformers.SegformerForSemanticSegmentation(config)
+    return model.eval()
+
+
+def test_the_encoder_of_a_segmentation_model_is_cut() -> None:
+    model, x = segformer(), {"pixel_values": torch.randn(4, 3, 64, 64)}
+    target = al.Classes(4, positions=2)
+    with pytest.raises(al.ConversionError, match="the head: it takes 4 activations"):
+        al.convert(model, x, target=target)
+    net = al.convert(model.get_submodule("segformer"), x, target=target, at=3)
+    assert net(x).shape == (4, 64, 64, 4)
+    al.verify(net, (x, torch.randint(4, (4, 64, 64))))
+
+
+class UNet(nn.Module):
+    """Its second half needs what the first one gives: a skip over every cut between them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(1, 4, 3, stride=2, padding=1)
+        self.middle = nn.Conv2d(4, 4, 3, padding=1)
+        self.up = nn.ConvTranspose2d(4, 4, 2, stride=2)
+        self.head = nn.Conv2d(8, 3, 1)
+        self.first = nn.Conv2d(1, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        skipped = self.first(x).relu()
+        deep = self.middle(self.down(x).relu()).relu()
+        answer: Tensor = self.head(torch.cat([skipped, self.up(deep)], 1))
+        return answer
+
+
+def test_a_skip_over_a_cut_is_refused_with_its_place() -> None:
+    x = torch.randn(4, 1, 16, 16)
+    with pytest.raises(al.ConversionError, match="a connection jumps over this cut"):
+        al.convert(UNet().eval(), x, target=al.Classes(3, positions=2), at=["middle"])
+
+
+class Shifted(nn.Module):
+    """Gives each position what stands before it, so that rows belong to other labels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(WORDS, 8)
+        self.map = nn.Linear(8, 8)
+        self.head = nn.Linear(8, TAGS)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        moved = self.words(ids).roll(2, dims=1)
+        answer: Tensor = self.head(self.map(moved).tanh().roll(-2, dims=1))
+        return answer
+
+
+def test_shifted_positions_are_found() -> None:
+    """The last layer is right again; a layer that ends between the shifts is not."""
+    ids = torch.randint(WORDS, (4, 9))
+    target = al.Classes(TAGS, positions=1)
+    with pytest.raises(al.ConversionError, match="other positions of what the bridge reads"):
+        al.convert(Shifted().eval(), ids, target=target, at=["map"])
+    al.convert(Shifted().eval(), ids, target=target, at=["head"], head=None)
+
+
+def test_a_layer_without_positions_is_refused() -> None:
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.map = nn.Embedding(WORDS, 8), nn.Linear(8, 8)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            answer: Tensor = self.map(self.words(ids).mean(1))
+            return answer
+
+    ids = torch.randint(WORDS, (4, 9))
+    with pytest.raises(al.InputError, match="expected one that keeps positions"):
+        al.convert(Pooled(), ids, target=al.Classes(3, positions=1), at=["map"], head=None)
+
+
+def test_a_plan_shows_what_readouts_keep() -> None:
+    model, target, at = made("gpt2, tied")
+    plan = al.plan(copy.deepcopy(model), batch(), target=target, at=at)
+    assert [layer.reason for layer in plan.layers] == ["each position, features are axis 2"] * 3
+    assert [layer.bridge_parameters for layer in plan.layers] == [17 * WORDS] * 3
