@@ -154,3 +154,23 @@ def test_layers_that_answer_by_themselves_learn_the_same_in_chunks(
         torch.testing.assert_close(one, other)
     for one, other in zip(losses, same_losses, strict=True):
         torch.testing.assert_close(one["associated"], other["associated"])
+
+
+def test_no_coder_of_a_whole_vocabulary_is_made() -> None:
+    """It would hold 100 million numbers."""
+    encoders, x = [nn.Linear(4, 4)], torch.randn(2, 3, 4)
+    with Widest() as widest:
+        al.al_form(encoders, x, al.Classes(10_000, positions=1))
+    assert widest.numbers == 10_000 * 4
+
+
+class Widest(TorchDispatchMode):
+    """Notes the largest number of elements of any tensor that is made."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        made = [one.numel() for one in tree_leaves(result) if isinstance(one, Tensor)]
+        self.numbers = max([self.numbers, *made])
+        return result

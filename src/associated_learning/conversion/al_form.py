@@ -195,16 +195,19 @@ def _own_partners(options: ALOptions, target: Target, *, first: bool) -> MakePar
     h_activation = (options.decoder_activation or activation) if nonlinear else None
 
     def make(width: int, below: int, latent: int) -> Partners:
+        b = make_bridge(
+            width,
+            latent,
+            kind=options.bridge,
+            activation=activation,
+            hidden=options.bridge_hidden,
+            bias=bias,
+            bounded=not answers,
+        )
+        if answers:  # before coders of a whole vocabulary would be made
+            return Partners(b, nn.Identity(), nn.Identity())
         return Partners(
-            make_bridge(
-                width,
-                latent,
-                kind=options.bridge,
-                activation=activation,
-                hidden=options.bridge_hidden,
-                bias=bias,
-                bounded=not answers,
-            ),
+            b,
             make_coder(below, latent, activation, bias=bias),
             make_coder(latent, below, h_activation, bias=bias),
         )
