@@ -36,7 +36,7 @@ ORDER = [
 # The same inside of the folders that have folders; what is not named imports all that is.
 INSIDE = {
     "conversion": ["tracing", "cutting", "slicing"],
-    "pipeline": ["tracing", "planning", "threads", "processes"],
+    "pipeline": ["timeline", "planning", "threads", "processes"],
 }
 DISTRIBUTED = {"pipeline", "state"}
 EXTRAS = {"runs", "cli", "data"}

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+import associated_learning as al
+from associated_learning.conversion.rivals import rival_form
 from associated_learning.errors import InputError
 from associated_learning.losses import linear_cross_entropy
 
@@ -104,3 +106,33 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         linear_cross_entropy(hidden, weight, labels().flatten())
     with pytest.raises(InputError, match=r"expected \[\*P, D\], \[V, D\]"):
         linear_cross_entropy(hidden, weight.T, labels())
+
+
+def trained(monkeypatch: pytest.MonkeyPatch, most: int | None, rival: bool = False) -> Any:
+    """Return a network of positions after an update, and the largest logits that it made."""
+    if most is not None:
+        for module in ("targets.answer_loss", "losses.cross_entropy"):
+            monkeypatch.setattr(f"associated_learning.{module}.MOST_LOGITS", most)
+    torch.manual_seed(0)
+    x, y = torch.randn(2, N // 2, D, dtype=torch.float64), labels()
+    weight = tuple(torch.linspace(0.5, 2, V).tolist())
+    target = al.Classes(V, positions=1, weight=weight, label_smoothing=0.1)
+    encoders = [nn.Linear(D, 3), nn.Linear(3, 3)]
+    net = (rival_form if rival else al.al_form)(encoders, x.float(), target).double()
+    optimizers = [torch.optim.SGD(block.parameters(), lr=1.0) for block in net.blocks()]
+    with Largest() as largest:
+        losses = al.update_network(net.blocks(), optimizers, x, y, step=0)
+    return net, losses, largest.rows
+
+
+@pytest.mark.parametrize("rival", [False, True])
+def test_layers_that_answer_by_themselves_learn_the_same_in_chunks(
+    monkeypatch: pytest.MonkeyPatch, rival: bool
+) -> None:
+    whole, losses, rows = trained(monkeypatch, None, rival)
+    chunked, same_losses, few_rows = trained(monkeypatch, 4 * V, rival)
+    assert (rows, few_rows) == (N, 4)
+    for one, other in zip(whole.parameters(), chunked.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+    for one, other in zip(losses, same_losses, strict=True):
+        torch.testing.assert_close(one["associated"], other["associated"])

@@ -24,7 +24,7 @@ from associated_learning.runs.ledger.ledger import append_row, make_row
 from associated_learning.runs.opened import open_run
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import read_config, train_run
-from associated_learning.training.progress import ProgressBar
+from associated_learning.training.progress_bar import ProgressBar
 from associated_learning.verification.memory import keep_freed_memory
 
 # association: that of the published figures, not today's default

@@ -21,7 +21,7 @@ from associated_learning.runs.defaults import resolved
 from associated_learning.runs.inputs import load_data
 from associated_learning.runs.result import RunResult
 from associated_learning.runs.run import train_run
-from associated_learning.training.progress import ProgressBar
+from associated_learning.training.progress_bar import ProgressBar
 from associated_learning.verification.memory import keep_freed_memory
 
 METHODS = ("al", "bp")

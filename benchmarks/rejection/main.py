@@ -29,7 +29,7 @@ from associated_learning.runs.inputs import evaluation_batches, load_data
 from associated_learning.runs.opened import OpenRun, open_run
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import train_run
-from associated_learning.training.progress import ProgressBar
+from associated_learning.training.progress_bar import ProgressBar
 
 STRANGERS = ("digits", "cifar10")
 MEASURES = ("prototype", "probability")

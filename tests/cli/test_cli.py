@@ -35,7 +35,7 @@ from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.ledger.ledger import read_rows
 from associated_learning.runs.opened import open_run
 from associated_learning.training.loader import LoaderBatches
-from associated_learning.training.progress import ProgressBar
+from associated_learning.training.progress_bar import ProgressBar
 from associated_learning.training.trainer import Trainer
 from commands import start
 

@@ -180,3 +180,63 @@ def test_sizes_of_the_batch_alone_are_no_guards() -> None:
 
     with pytest.raises(al.ConversionError, match="its forward goes by int of a size"):
         al.plan(Halved(), torch.randn(6, 16, 8), at=["b"])
+
+
+class Kernel(Base):
+    """Takes nine positions at least: half of the example is too short for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(16, 16, 9)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.changed(self.conv(self.a(x).mT).mT.contiguous())
+        scores: Tensor = self.out(self.c(self.b(h).relu()).relu().mean(1))
+        return scores
+
+    def changed(self, h: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class Windows(Kernel):
+    def changed(self, h: Tensor) -> Tensor:
+        batch, position, feature = h.stride()
+        shape = (len(h), h.shape[1] - 1, 2, 16)
+        return h.as_strided(shape, (batch, position, position, feature)).mean(2)
+
+
+class Bytes(Kernel):
+    def changed(self, h: Tensor) -> Tensor:
+        return h * (h[0].nbytes / 100)
+
+
+class Iterated(Kernel):
+    def changed(self, h: Tensor) -> Tensor:
+        return torch.stack([part * i for i, part in enumerate(h.transpose(0, 1))], 1)
+
+
+class Pieces(Kernel):
+    def changed(self, h: Tensor) -> Tensor:
+        return torch.cat([part * i for i, part in enumerate(h.split(2, dim=1))], 1)
+
+
+class Bits(Kernel):
+    def changed(self, h: Tensor) -> Tensor:
+        return h * h.shape[1].bit_length()
+
+
+@pytest.mark.parametrize("model", [Windows, Bytes, Iterated, Pieces, Bits])
+def test_a_plain_number_that_sizes_make_is_a_guard(model: type[nn.Module]) -> None:
+    net = check_as_the_model(model(), torch.randn(6, 12, 8), torch.randn(2, 12, 8), at=["b"])
+    with pytest.raises(al.InputError, match="its forward goes by"):
+        net(torch.randn(2, 20, 8))
+
+
+class Numbered(Kernel):
+    def changed(self, h: Tensor) -> Tensor:
+        return h * [float(i) for i in range(99)][h.shape[1]]
+
+
+def test_where_half_is_too_short_another_length_is_tried() -> None:
+    with pytest.raises(al.ConversionError, match=r"passes 4\.0 and 1\.0 to mul"):
+        al.convert(Numbered(), torch.randn(6, 12, 8), target=TARGET, at=["b"])

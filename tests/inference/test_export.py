@@ -16,8 +16,8 @@ from torch import Tensor, nn
 import associated_learning as al
 from associated_learning import models
 from associated_learning.errors import InputError
+from associated_learning.inference.export.exported_program import export_program
 from associated_learning.inference.export.onnx import export_onnx
-from associated_learning.inference.export.program import export_program
 from associated_learning.models import lstm_operator
 from associated_learning.tensors.padded_sequence import PaddedSequence
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from associated_learning.errors import InputError
 from associated_learning.pipeline.planning.simulation import simulate
-from associated_learning.pipeline.tracing.gantt import plot_gantt
-from associated_learning.pipeline.tracing.trace import Trace, stage_names
+from associated_learning.pipeline.timeline.gantt import plot_gantt
+from associated_learning.pipeline.timeline.trace import Trace, stage_names
 
 BAR = re.compile(r'<path d="M ([\d.]+) ([\d.]+) \nL \S+ \S+ \nL ([\d.]+) .*?fill: (#\w+)', re.S)
 

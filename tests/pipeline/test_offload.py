@@ -18,7 +18,7 @@ import associated_learning as al
 from associated_learning.pipeline.items import Minibatch
 from associated_learning.pipeline.offload import disk_store
 from associated_learning.pipeline.offload.disk_store import DiskStore
-from associated_learning.pipeline.offload.store import HostStore
+from associated_learning.pipeline.offload.layer_store import HostStore
 from associated_learning.pipeline.offload.waiting import Waiting
 from associated_learning.state.history import EpochRecord, TrainingState
 from associated_learning.state.tensor_file import (

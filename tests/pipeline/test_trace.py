@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.pipeline.planning.simulation import simulate
-from associated_learning.pipeline.tracing.trace import Recorder, Span, Trace, stage_names
+from associated_learning.pipeline.timeline.trace import Recorder, Span, Trace, stage_names
 
 # stage 1 needs 2 s, stage 2 needs 3 s, and gets the second batch 1 s late
 SPANS = (

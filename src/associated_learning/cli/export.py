@@ -116,7 +116,7 @@ def _onnx(run: Path, to: Path, depth: int | None) -> str:
 
 
 def _program(run: Path, to: Path, depth: int | None) -> str:
-    from associated_learning.inference.export.program import export_program
+    from associated_learning.inference.export.exported_program import export_program
     from associated_learning.inference.export.tensors import Signature
 
     opened = open_run(run)

@@ -22,7 +22,7 @@ from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import default_folder, read_config
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.training.callbacks import Callback, TensorBoard
-from associated_learning.training.progress import ProgressBar
+from associated_learning.training.progress_bar import ProgressBar
 
 __all__ = ["train"]
 

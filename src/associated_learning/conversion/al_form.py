@@ -34,6 +34,7 @@ from associated_learning.losses.contrast import contrastive_loss
 from associated_learning.losses.equation3 import autoencoder_loss
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Classes, Target
+from associated_learning.targets.answer_loss import AnswerLoss
 from associated_learning.tensors.devices import device_of
 
 __all__ = ["al_form", "al_layers", "latent_widths"]
@@ -157,7 +158,7 @@ class _Losses(NamedTuple):
 def _losses(options: ALOptions, target: Target, *, first: bool) -> _Losses:
     """Return the losses of a layer; the association is None for that of Equation 3."""
     if target.positions and options.association == "auto":
-        return _Losses(target.loss, None)  # every exit answers by itself
+        return _Losses(AnswerLoss(target), None)  # every exit answers by itself
     association = _association(options.association, target)
     if target.positions:
         return _Losses(

@@ -40,7 +40,7 @@ class Observation(NamedTuple):
     Attributes:
         recording: On the example.
         fewer: On fewer samples.
-        shorter: On fewer positions, if the model takes fewer.
+        shorter: On another number of positions, mostly fewer, if the model takes one.
         flow: What flows where in the first.
         rows: Which axes hold the samples.
     """

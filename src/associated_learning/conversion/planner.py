@@ -245,7 +245,7 @@ def _planned(
 def _shorter(
     slices: list[Slice], shorter: Recording | None, arguments: Arguments, head: Head
 ) -> tuple[list[Stream] | None, list[str]]:
-    """Check that fewer positions give the model's features; or say that they are refused."""
+    """Check that other positions give the model's features; or say that they are refused."""
     if shorter is None:
         return None, []
     expected = recorded_features(shorter, arguments, head)

@@ -1,4 +1,4 @@
-"""What of the example is looked at: its tensors, and of them the first samples."""
+"""Checks a model and its example, and takes the first samples of the example for the trials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every layer is trained by: from settings to a stage with optimizers and schedules."""
+"""Builds a stage of a network: its blocks, and an optimizer and a schedule for each of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of a training: the state to go on from, and the best weights."""
+"""What a training saves through `Checkpoints`: the state to go on from, and the best weights."""
 
 from __future__ import annotations
 

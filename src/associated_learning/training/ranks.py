@@ -14,7 +14,7 @@ from associated_learning.state.history import TrainingState
 from associated_learning.tensors.devices import device_of
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback, Callbacks
-from associated_learning.training.run import TrainingRun
+from associated_learning.training.fit import TrainingRun
 
 __all__ = ["fit_in_ranks"]
 

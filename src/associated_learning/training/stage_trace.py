@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from associated_learning.pipeline.tracing.gantt import plot_gantt
-from associated_learning.pipeline.tracing.trace import Recorder, Trace, stage_names
+from associated_learning.pipeline.timeline.gantt import plot_gantt
+from associated_learning.pipeline.timeline.trace import Recorder, Trace, stage_names
 from associated_learning.state.history import StageTime, TrainingState
 from associated_learning.training.callbacks import Callback
 

@@ -38,7 +38,7 @@ def steady_axis(s: Tensor, halved: Tensor | None, batch_axis: int, axis: int) ->
 
     Args:
         s: An activation on the example.
-        halved: The same on fewer positions or pixels, if the model takes fewer.
+        halved: The same on another number of positions or pixels, if the model takes one.
         batch_axis: The axis of the samples.
         axis: What the operations tell.
     """

@@ -1,4 +1,4 @@
-"""What layers do in training, where a taken-apart forward does something else then."""
+"""Slices for training, where a model's forward does something else in training mode."""
 
 from __future__ import annotations
 

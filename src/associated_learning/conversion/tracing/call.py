@@ -1,4 +1,4 @@
-"""The calls of a model's run: which module called which function on which tensors."""
+"""What a recording is made of: calls, each with its module, its function and its tensors."""
 
 from __future__ import annotations
 

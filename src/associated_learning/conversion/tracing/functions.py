@@ -14,6 +14,8 @@ __all__ = [
     "PROPERTIES",
     "READS",
     "SIZES",
+    "STRIDES",
+    "count_made",
     "holds_bool",
     "name_of",
     "traced_numbers",
@@ -24,9 +26,10 @@ SIZES = {"size", "numel", "nelement", "__len__"}
 PROPERTIES = {
     "dtype", "device", "layout", "ndim", "dim",
     "is_cuda", "is_meta", "requires_grad", "names", "grad", "grad_fn", "is_leaf", "itemsize",
-    "nbytes", "is_sparse", "is_quantized", "is_nested", "_version", "is_floating_point",
-    "is_complex", "get_device", "element_size", "stride", "is_contiguous", "storage_offset",
+    "is_sparse", "is_quantized", "is_nested", "_version", "is_floating_point",
+    "is_complex", "get_device", "element_size",
 }  # fmt: skip
+STRIDES = {"stride", "storage_offset", "nbytes", "is_contiguous"}  # plain, but made of sizes
 READS = {
     "__bool__", "__int__", "__float__", "__index__", "__complex__", "__contains__", "item",
     "tolist", "numpy", "__array__", "equal", "allclose", "is_nonzero",
@@ -51,6 +54,19 @@ def traced_size(value: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, 
         dim = args[1] if len(args) > 1 else kwargs["dim"]
         return TracedInt.of(value, Size(tensor, dim))
     return TracedInt.of(value, Size(tensor, 0 if name == "__len__" else None))
+
+
+def count_made(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
+    """Return how many tensors a function makes of one along an axis, if a size decides that."""
+    if name not in ("unbind", "split") or not isinstance(args[0], torch.Tensor):
+        return None
+    width = 1 if name == "unbind" else [*args[1:2], *kwargs.values()][0]
+    rest = args[1:] if name == "unbind" else args[2:]
+    dim = rest[0] if rest else kwargs.get("dim", 0)
+    if not isinstance(width, int):
+        return None
+    size = TracedInt.of(args[0].shape[dim], Size(args[0], dim))
+    return size if name == "unbind" else -(-size // width)
 
 
 def traced_numbers(output: Any, call: Call) -> Any:

@@ -1,4 +1,4 @@
-"""One run of a model, written down: which module called which function on which tensors."""
+"""Records one run of a model: sees every function that it calls, and writes the calls down."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from associated_learning.conversion.tracing.functions import (
     PROPERTIES,
     READS,
     SIZES,
+    STRIDES,
+    count_made,
     holds_bool,
     name_of,
     traced_numbers,
@@ -215,11 +217,16 @@ class _Recorder(TorchFunctionMode):
     def run_function(
         self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        count = count_made(name, args, kwargs)
+        if count is not None:
+            int(count)  # a guard: what takes the parts may be a loop over them
         call = self.open(func, "", args, kwargs)
         versions, before = _versions(call.tensors()), self.meter()
         output = self.undisturbed(func, args, kwargs)
         self.charge(call, before)
         call.mutated = _changed(versions)
+        if name in STRIDES:
+            return guard(unchanged, (Content(call),), self.close(call, output))
         if name in READS:
             return self.read(call, name, output)
         return self.close(call, output if call.mutated else self.distinct(output, call))

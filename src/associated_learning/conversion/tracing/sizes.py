@@ -202,6 +202,14 @@ def _conversion(function: Callable[..., Any]) -> Callable[..., Any]:
     return operation
 
 
+def _method(name: str) -> Callable[..., Any]:
+    def operation(number: Any, *details: Any) -> Any:
+        plain = guard(operator.pos, (number,), _plain(number))
+        return getattr(plain, name)(*details)
+
+    return operation
+
+
 def _hash(number: Any) -> int:
     plain = _plain(number)
     guard(operator.pos, (number,), plain)  # a key of a dictionary
@@ -222,7 +230,14 @@ _CONVERSIONS: dict[str, Callable[..., Any]] = {
     "format": format,
 }
 
+_OWN = {
+    TracedInt: ("bit_length", "bit_count", "as_integer_ratio", "to_bytes"),
+    TracedFloat: ("is_integer", "as_integer_ratio", "hex"),
+}
+
 for _kind in (TracedInt, TracedFloat):
+    for _name in _OWN[_kind]:
+        setattr(_kind, _name, _method(_name))
     for _name in _ARITHMETIC + (_BITS if _kind is TracedInt else ()):
         _function, _stem = getattr(operator, _name), _name.strip("_")
         setattr(_kind, f"__{_stem}__", _arithmetic(_function))

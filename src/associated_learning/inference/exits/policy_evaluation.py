@@ -1,4 +1,4 @@
-"""What a policy comes to on a data set whose exits have been computed once."""
+"""Accuracy and cost of an early-exit policy on a data set whose exits were computed once."""
 
 from __future__ import annotations
 

@@ -16,7 +16,11 @@ import torch
 from torch import Tensor
 
 from associated_learning.errors import InputError, needs_extra
-from associated_learning.inference.export.program import export_program, takes_any_length, trial
+from associated_learning.inference.export.exported_program import (
+    export_program,
+    takes_any_length,
+    trial,
+)
 from associated_learning.inference.export.tensors import OUTPUT, Signature, tensor_model
 from associated_learning.models.lstm_operator import OPERATION
 from associated_learning.network import Network

@@ -1,1 +1,1 @@
-"""Loops interchanged: one layer at a time in memory, trained on a window of minibatches."""
+"""The executor "offload": one layer at a time in memory, trained on a window of minibatches."""

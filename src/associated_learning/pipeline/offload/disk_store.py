@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from associated_learning.errors import CheckpointError, InputError
-from associated_learning.pipeline.offload.store import Store
+from associated_learning.pipeline.offload.layer_store import Store
 from associated_learning.state.digests import file_digest
 from associated_learning.state.files import (
     TEMPORARY,

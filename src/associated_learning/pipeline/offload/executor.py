@@ -1,4 +1,4 @@
-"""The loops interchanged: a layer takes a window of minibatches before the next layer begins."""
+"""The executor "offload": a layer trains on a window of minibatches, then the next layer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from associated_learning.pipeline.items import (
     SnapshotReport,
     Trained,
 )
-from associated_learning.pipeline.offload.on_demand import OnDemand
+from associated_learning.pipeline.offload.layer_store import Store
+from associated_learning.pipeline.offload.lazy_layers import LazyLayers
 from associated_learning.pipeline.offload.recomputation import Recomputation
 from associated_learning.pipeline.offload.residence import Residence
-from associated_learning.pipeline.offload.store import Store
-from associated_learning.pipeline.offload.streamed import StreamedNetwork
+from associated_learning.pipeline.offload.streamed_inference import StreamedNetwork
 from associated_learning.pipeline.offload.waiting import Waiting
 from associated_learning.pipeline.offload.window import windows
 from associated_learning.pipeline.stage import Stage
@@ -65,7 +65,7 @@ class Offload(Executor):
         waiting: Waiting,
         overlap: bool = True,
         recomputation: Recomputation | None = None,
-        calls: OnDemand | None = None,
+        calls: LazyLayers | None = None,
     ) -> None:
         if window < 1:
             raise InputError(f"window={window} came; expected at least 1 minibatch.")
@@ -118,7 +118,7 @@ class Offload(Executor):
             self._residence.take_all()
             if self._calls is None:
                 parts = {name: part for stage in self._stages for name, part in stage.parts.items()}
-                self._calls = OnDemand(parts, self._store)
+                self._calls = LazyLayers(parts, self._store)
             self._calls.settle = self._residence.settle
         failed = True
         self._recomputation.begin()

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from associated_learning.pipeline.items import Minibatch
 from associated_learning.pipeline.offload.layer_files import files_of
-from associated_learning.pipeline.offload.store import Store
+from associated_learning.pipeline.offload.layer_store import Store
 from associated_learning.pipeline.planning.costs import bytes_in
 from associated_learning.pipeline.stage import Stage
 from associated_learning.state.tensor_file import read_header, read_tensor, write_tensors

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.pipeline.offload.layer_files import files_of
-from associated_learning.pipeline.offload.store import Store
+from associated_learning.pipeline.offload.layer_store import Store
 from associated_learning.pipeline.stage import Stage
 from associated_learning.tensors.hollow import (
     Tensors,

@@ -15,9 +15,9 @@ from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
 from associated_learning.network import ALNetwork
 from associated_learning.pipeline.offload.disk_store import DiskStore
-from associated_learning.pipeline.offload.on_demand import OnDemand
-from associated_learning.pipeline.offload.store import HostStore, Store
-from associated_learning.pipeline.offload.streamed import streamed_exits
+from associated_learning.pipeline.offload.layer_store import HostStore, Store
+from associated_learning.pipeline.offload.lazy_layers import LazyLayers
+from associated_learning.pipeline.offload.streamed_inference import streamed_exits
 from associated_learning.targets import Target
 from associated_learning.tensors.hollow import fill, hollow, is_hollow, values_of, weights_of
 
@@ -46,7 +46,7 @@ class StoredNetwork(ALNetwork):
         store.check_fits(self.parts())
         self.store = store
         self._let_go()
-        self.calls = OnDemand(self.parts(), store)
+        self.calls = LazyLayers(self.parts(), store)
         self._read_numbers()
 
     def exits_of(self, batches: Iterable[Any]) -> Iterator[list[Tensor]]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from associated_learning.errors import InputError
-from associated_learning.pipeline.tracing.trace import Span, Trace
+from associated_learning.pipeline.timeline.trace import Span, Trace
 
 __all__ = ["Simulation", "StageTime", "constant_makespan", "simulate"]
 

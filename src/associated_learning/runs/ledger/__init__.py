@@ -1,1 +1,1 @@
-"""The ledger: one line of JSON a finished run, from which every published number comes."""
+"""The ledger of finished runs, from which every published number comes."""

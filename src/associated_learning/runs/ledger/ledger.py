@@ -1,4 +1,4 @@
-"""The ledger: one line of JSON a finished run, from which every published number comes."""
+"""Rows of the ledger: made of a run, appended to its file and read back, a line of JSON each."""
 
 from __future__ import annotations
 

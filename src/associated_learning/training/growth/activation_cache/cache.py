@@ -12,7 +12,7 @@ from associated_learning.errors import InputError
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.growth.activation_cache.columns import Form
 from associated_learning.training.growth.activation_cache.digests import sample_digests
-from associated_learning.training.growth.activation_cache.store import Store
+from associated_learning.training.growth.activation_cache.row_files import Store
 
 __all__ = ["ActivationCache", "CachedBatches"]
 

@@ -11,12 +11,12 @@ from associated_learning.errors import InputError
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.growth.activation_cache.columns import Form, Rows, rows_of
 from associated_learning.training.growth.activation_cache.frozen_encoders import FrozenEncoders
+from associated_learning.training.growth.activation_cache.row_files import Writer
 from associated_learning.training.growth.activation_cache.sample_census import (
     Batch,
     batches,
     census,
 )
-from associated_learning.training.growth.activation_cache.store import Writer
 
 __all__ = ["Progress", "fill"]
 

@@ -17,13 +17,13 @@ from associated_learning.training.growth.activation_cache.cache import Activatio
 from associated_learning.training.growth.activation_cache.columns import Form, rows_of
 from associated_learning.training.growth.activation_cache.filling import Progress, fill
 from associated_learning.training.growth.activation_cache.frozen_encoders import FrozenEncoders
+from associated_learning.training.growth.activation_cache.row_files import Store
 from associated_learning.training.growth.activation_cache.sample_census import (
     Batch,
     batches,
     census,
     check_sources,
 )
-from associated_learning.training.growth.activation_cache.store import Store
 
 __all__ = ["cache_activations"]
 

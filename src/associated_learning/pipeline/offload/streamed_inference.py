@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from associated_learning.network import ALNetwork, Network
-from associated_learning.pipeline.offload.on_demand import OnDemand
+from associated_learning.pipeline.offload.lazy_layers import LazyLayers
 from associated_learning.tensors.batch_checks import explained
 
 __all__ = ["StreamedNetwork", "streamed_exits"]
@@ -24,7 +24,7 @@ class StreamedNetwork(Network):
         window: Largest number of batches that a layer takes before the next one comes.
     """
 
-    def __init__(self, net: ALNetwork, calls: OnDemand, *, window: int) -> None:
+    def __init__(self, net: ALNetwork, calls: LazyLayers, *, window: int) -> None:
         super().__init__()
         self.net = net
         self.target = net.target
@@ -57,7 +57,7 @@ class StreamedNetwork(Network):
 
 
 def streamed_exits(
-    net: ALNetwork, calls: OnDemand, batches: Iterable[Any], *, window: int
+    net: ALNetwork, calls: LazyLayers, batches: Iterable[Any], *, window: int
 ) -> Iterator[list[Tensor]]:
     """Yield the outputs of every depth for each of several batches, window by window.
 
@@ -73,7 +73,7 @@ def streamed_exits(
         first += len(s)
 
 
-def _exits(net: ALNetwork, calls: OnDemand, s: list[Any], first: int) -> list[list[Tensor]]:
+def _exits(net: ALNetwork, calls: LazyLayers, s: list[Any], first: int) -> list[list[Tensor]]:
     """Return the outputs of every depth for each batch of a window, which begins at a number.
 
     Decoders of the layers below stay in memory meanwhile: every depth runs them.

@@ -9,9 +9,9 @@ from torch.utils.checkpoint import checkpoint
 
 from associated_learning.errors import InputError
 
-__all__ = ["linear_cross_entropy"]
+__all__ = ["MOST_LOGITS", "linear_cross_entropy"]
 
-_LOGITS = 2**24  # in a chunk: 64 MiB of float32
+MOST_LOGITS = 2**24  # in a chunk: 64 MiB of float32
 
 
 def linear_cross_entropy(
@@ -59,7 +59,7 @@ def linear_cross_entropy(
     labels = labels.flatten()
     kept = labels != ignore_index
     rows, labels = hidden.flatten(0, -2)[kept], labels[kept]
-    size = chunk or max(1, _LOGITS // len(weight))
+    size = chunk or max(1, MOST_LOGITS // len(weight))
     constants = class_weight, label_smoothing
     if len(rows) <= size:
         summed = _summed(rows, weight, bias, labels, *constants)

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from associated_learning.errors import InputError
-from associated_learning.pipeline.offload.store import Store
+from associated_learning.pipeline.offload.layer_store import Store
 from associated_learning.tensors.hollow import Tensors, fill, hollow, is_hollow, weights_of
 
-__all__ = ["OnDemand"]
+__all__ = ["LazyLayers"]
 
 
-class OnDemand:
+class LazyLayers:
     """Fetches the weights of a layer when one of its modules runs, and lets those before go.
 
     So whatever runs a network, an early exit, an export or a callback, sees the weights that the
@@ -83,7 +83,7 @@ class OnDemand:
 class _Fetcher:
     """A hook before a module that fetches its layer; copies of the module have none."""
 
-    def __init__(self, calls: OnDemand, name: str, module: nn.Module) -> None:
+    def __init__(self, calls: LazyLayers, name: str, module: nn.Module) -> None:
         self._calls = calls
         self._name = name
         self._own = list(weights_of(module).values())
@@ -105,7 +105,7 @@ class _Fetcher:
 class _BeforeSaving:
     """A hook before ``state_dict`` that fetches a layer, whose tensors outlive its stay."""
 
-    def __init__(self, calls: OnDemand, name: str) -> None:
+    def __init__(self, calls: LazyLayers, name: str) -> None:
         self._calls = calls
         self._name = name
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from associated_learning.errors import needs_extra
-from associated_learning.pipeline.tracing.summary import TraceSummary
-from associated_learning.pipeline.tracing.trace import Span, Trace
+from associated_learning.pipeline.timeline.summary import TraceSummary
+from associated_learning.pipeline.timeline.trace import Span, Trace
 from associated_learning.state.files import replaced_file
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from associated_learning.errors import InputError
-from associated_learning.pipeline.tracing.summary import Lane, TraceSummary
+from associated_learning.pipeline.timeline.summary import Lane, TraceSummary
 from associated_learning.state.files import replaced_file
 
 __all__ = ["Recorder", "Span", "Trace", "stage_names"]

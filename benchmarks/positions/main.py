@@ -1,0 +1,163 @@
+"""Answers at every position: tags of words, pixels of garments, the next character; AL and BP.
+
+Run: ``python benchmarks/positions/main.py --data-root DATA``. See README.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py and update.py serve several
+
+from networks import LENGTH, network
+from timing import alternate, ratios
+from update import training_step
+
+import associated_learning as al
+from associated_learning.runs.provenance import describe_hardware, find_provenance
+from associated_learning.state.files import write_json
+from associated_learning.training.length import warm_cosine
+from associated_learning.verification.memory import peak_memory
+from data import Split, characters, garments, words
+
+TASKS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "tokens": ("f1", ("bp", "al")),
+    "segmentation": ("iou", ("bp", "al")),
+    "lm": ("loss", ("bp", "al_2", "al_3")),
+}
+CLASSES = {"tokens": 3, "segmentation": 11}
+RATES = (1e-3, 3e-3)
+
+
+def main() -> None:
+    """Train what is not trained yet, measure a step, print tables and a line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-root", help="folder with NAME/SPLIT.parquet; else the hub")
+    parser.add_argument("--runs", type=Path, default=Path("runs/positions"), help="finished trials")
+    parser.add_argument("--only", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=300, help="updates of the language model")
+    parser.add_argument("--epochs", type=int, default=5, help="of the other two")
+    parser.add_argument("--threads", type=int, default=1, help="intra-op threads of torch")
+    parser.add_argument("--rounds", type=int, default=9, help="of the timing")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    found: dict[str, Any] = {name: results(name, arguments) for name in arguments.only}
+    for name, scores in found.items():
+        Console(width=100).print(table(name, scores))
+    costs = {name: cost(name, arguments) for name in arguments.only}
+    step = {name: one["time"] for name, one in costs.items()}
+    memory = {name: one["memory"] for name, one in costs.items()}
+    about = {"seeds": arguments.seeds, "steps": arguments.steps, "epochs": arguments.epochs}
+    where = {"hardware": describe_hardware("cpu"), "commit": find_provenance().commit}
+    print(json.dumps({**found, "step_over_bp": step, "memory_over_bp": memory, **about, **where}))
+
+
+def split_of(task: str, arguments: argparse.Namespace, seed: int) -> Split:
+    """Return the data of a task."""
+    root = arguments.data_root
+    if task == "tokens":
+        return words(root, seed)
+    if task == "segmentation":
+        return garments(root, seed)
+    return characters(root, seed, LENGTH, 16, arguments.steps)
+
+
+def results(task: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what every method reaches: its rate chosen on the first seed, then all seeds."""
+    _, methods = TASKS[task]
+    found = {}
+    for method in methods:
+        tried = {rate: trial(task, method, rate, 0, arguments) for rate in RATES}
+        best = min(RATES, key=lambda rate: tried[rate]["losses"][-1])
+        trials = [trial(task, method, best, seed, arguments) for seed in range(arguments.seeds)]
+        exits = [
+            statistics.mean(depth) for depth in zip(*(t["exits"] for t in trials), strict=True)
+        ]
+        last = [t["exits"][-1] for t in trials]
+        found[method] = {
+            "mean": round(statistics.mean(last), 4),
+            "deviation": round(statistics.stdev(last), 4) if len(last) > 1 else None,
+            "exits": [round(value, 4) for value in exits],
+            "rate": best,
+        }
+    return found
+
+
+def trial(
+    task: str, method: str, rate: float, seed: int, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Train one network, unless it was done before; return what every exit reaches."""
+    length = arguments.steps if task == "lm" else arguments.epochs
+    file = arguments.runs / f"{task}-{method}-{rate:g}-{seed}-{length}.json"
+    if file.exists():
+        done: dict[str, Any] = json.loads(file.read_text())
+        return done
+    split = split_of(task, arguments, seed)
+    x, _ = next(split.train.epoch(0))
+    target = al.Classes(
+        CLASSES.get(task, split.known), positions=2 if task == "segmentation" else 1
+    )
+    net = network(task, method, x, target, split.known, seed)
+    epochs = 1 if task == "lm" else arguments.epochs
+    schedule = warm_cosine(epochs, len(split.train))
+    begin = time.perf_counter()
+    al.Trainer(epochs=epochs, lr=rate, clip=1.0, seed=seed, **schedule).fit(net, split.train)
+    seconds = time.perf_counter() - begin
+    metric = TASKS[task][0]
+    named = [] if metric == "loss" else [metric]
+    judged = al.evaluate(net, split.validation.epoch(0), metrics=named)
+    result = {
+        "losses": judged.losses,
+        "exits": judged.metrics[metric] if named else judged.losses,
+        "updates": epochs * len(split.train),
+        "seconds": round(seconds, 1),
+    }
+    arguments.runs.mkdir(parents=True, exist_ok=True)
+    write_json(file, result)
+    print(file.name, result, flush=True)
+    return result
+
+
+def cost(task: str, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Return time and memory of an update over BP's, in one process, turn by turn."""
+    split = split_of(task, arguments, 0)
+    x, y = next(split.train.epoch(0))
+    target = al.Classes(
+        CLASSES.get(task, split.known), positions=2 if task == "segmentation" else 1
+    )
+    methods = ["bp", "bp_checkpointing", *TASKS[task][1][1:]] + (["al_6"] if task == "lm" else [])
+    steps = {
+        method: training_step(network(task, method, x, target, split.known, 0), x, y)
+        for method in methods
+    }
+    seconds = alternate(steps, rounds=arguments.rounds, warmup=2)
+    peaks = {method: peak_memory(step) for method, step in steps.items()}
+    return {
+        "time": {m: round(ratios(seconds[m], seconds["bp"]).median, 3) for m in methods[1:]},
+        "memory": {m: round(peaks[m] / peaks["bp"], 3) for m in methods[1:]},
+    }
+
+
+def table(task: str, found: dict[str, Any]) -> Table:
+    """Return a table of what every method reaches."""
+    made = Table("method", TASKS[task][0], "each exit", "rate", title=task)
+    for method, one in found.items():
+        spread = "" if one["deviation"] is None else f" ± {one['deviation']:.4f}"
+        exits = ", ".join(f"{value:.3f}" for value in one["exits"])
+        made.add_row(method, f"{one['mean']:.4f}{spread}", exits, f"{one['rate']:g}")
+    return made
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,0 @@
-"""What ran when, as a value, as figures and as a picture."""
