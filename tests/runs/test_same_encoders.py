@@ -54,9 +54,12 @@ def test_a_users_own_data_get_the_stronger_baseline() -> None:
 
 
 def test_older_runs_had_the_network_of_the_paper() -> None:
+    for preset in ("any", "paper"):
+        older = resolved(RunConfig(method="bp", model="cnn", preset=preset)).to_json()
+        del older["encoders"]
+        assert restored(older).encoders == "paper"
     older = resolved(RunConfig(method="bp", model="bilstm", preset="paper")).to_json()
     del older["encoders"]
-    assert restored(older).encoders == "paper"
     assert restored({**older, "hidden": None}).hidden == 350
     assert resolved(RunConfig(method="bp", model="bilstm", encoders="al")).hidden == 300
 

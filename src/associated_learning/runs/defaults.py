@@ -104,6 +104,8 @@ def restored(values: Mapping[str, Any]) -> ResolvedConfig:
         ('squared', 'contrast')
     """
     before: dict[str, Any] = {"association": "squared", "preset": "paper"}
+    if values.get("method") == "bp" and values.get("model") in FAMILIES:
+        before["encoders"] = "paper"
     values = {name: value for name, value in values.items() if not _is_off(name, value)}
     if values.get("model") == "vgg":
         before["batch_norm"] = values.get("method") == "bp"

@@ -35,7 +35,11 @@ def broken_rules(index: RowIndex, found: Evidences) -> tuple[str, ...]:
     """
     present = {arm: evidence for arm, evidence in found.items() if evidence is not None}
     seeds = {arm: 0 if one is None else len(one.rows) for arm, one in found.items()}
-    few = tuple(f"{n} seeds of {_name(arm)}" for arm, n in seeds.items() if n < ENOUGH)
+    few = tuple(
+        f"{n} {'seed' if n == 1 else 'seeds'} of {_name(arm)}"
+        for arm, n in seeds.items()
+        if n < ENOUGH
+    )
     each = (reason for pair in present.items() for reason in _of_evidence(*pair))
     return (*few, *each, *_of_grids(index, present))
 
