@@ -19,7 +19,7 @@ from associated_learning.runs.inputs import evaluation_batches, load_data
 from associated_learning.runs.opened import open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.sources import check_sources
-from associated_learning.runs.tasks.columns import evaluation_columns, measure
+from associated_learning.runs.tasks.columns import evaluation_columns, headline
 from associated_learning.runs.tasks.refusals import check_early_exit
 
 __all__ = ["evaluate"]
@@ -120,9 +120,10 @@ def evaluate(
         }
         print(json.dumps({"split": split, "samples": result.num_samples, **shown}))
         return
-    title = f"{escape(config.data)}, {split}: {result.num_samples} samples"
+    what = "blocks" if opened.spec.block_size else "samples"
+    title = f"{escape(config.data)}, {split}: {result.num_samples} {what}"
     if chosen is not None:
-        name = measure(config.task)
+        name = headline(config.task)
         console.print(f"{title}, depth {chosen}: {name} {columns[name][chosen - 1]:.4f}")
         return
     console.print(title)

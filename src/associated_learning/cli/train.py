@@ -20,7 +20,7 @@ from associated_learning.runs.opened import open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import default_folder, read_config
-from associated_learning.runs.tasks.columns import measure, result_columns
+from associated_learning.runs.tasks.columns import headline, result_columns
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.training.callbacks import Callback, TensorBoard
 from associated_learning.training.progress_bar import ProgressBar
@@ -148,7 +148,7 @@ def _callbacks(
 def _show(folder: Path, config: ResolvedConfig, result: RunResult) -> None:
     data, model = escape(config.data), escape(config.model_name)
     title = (
-        f"{data}, {model} by {config.method.upper()}: {measure(config.task)} in the best epoch, "
+        f"{data}, {model} by {config.method.upper()}: {headline(config.task)} in the best epoch, "
         f"{result.best_epoch} of {result.epochs}; {result.seconds:.0f} s of training"
     )
     console.print(title, soft_wrap=True)

@@ -62,7 +62,9 @@ def read_texts(
 def _in_file(path: Path, column: str | None, cache_dir: str | Path | None) -> list[str]:
     if path.suffix.lower() in TEXT_FILES:
         if column is not None:
-            raise InputError(f"a text column {column!r} came for {path}, a plain text; leave it out")
+            raise InputError(
+                f"a text column {column!r} came for {path}, a plain text; leave it out"
+            )
         return _parted(path)
     if path.is_dir() or path.suffix.lower() not in FILE_FORMATS:
         known = ", ".join([*TEXT_FILES, *FILE_FORMATS])

@@ -122,9 +122,7 @@ class SubwordPreprocessor:
             words: Whether each comes as a list of its words.
         """
         for start in range(0, len(texts), _CHUNK):
-            yield from self._own.encode_batch(
-                texts[start : start + _CHUNK], is_pretokenized=words
-            )
+            yield from self._own.encode_batch(texts[start : start + _CHUNK], is_pretokenized=words)
 
     def decoded(self, ids: Sequence[int]) -> str:
         """Return token ids as a text, without special tokens."""

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from associated_learning.inference.evaluation import Evaluation
 from associated_learning.runs.result import RunResult
 
-__all__ = ["evaluation_columns", "measure", "perplexities", "result_columns"]
+__all__ = ["evaluation_columns", "headline", "perplexities", "result_columns"]
 
 Columns = Mapping[str, Sequence[float]]
 
 
-def measure(task: str) -> str:
+def headline(task: str) -> str:
     """Return the name of what the best epoch of a task is told by."""
     return "perplexity" if task == "lm" else "accuracy"
 
