@@ -2,6 +2,7 @@
 
 from associated_learning.data.augment import Augmentation
 from associated_learning.data.batches import Augment, Batches
+from associated_learning.data.blocks import BlockPreprocessor, BlockSamples
 from associated_learning.data.dataset import DataSet, Kind
 from associated_learning.data.image_preprocessor import ImagePreprocessor
 from associated_learning.data.images import ImageFormat
@@ -29,6 +30,8 @@ __all__ = [
     "Augment",
     "Augmentation",
     "Batches",
+    "BlockPreprocessor",
+    "BlockSamples",
     "DataSet",
     "ImageFormat",
     "ImagePreprocessor",

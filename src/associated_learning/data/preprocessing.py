@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor
 from typing_extensions import Self
 
+from associated_learning.data.blocks import BlockPreprocessor
 from associated_learning.data.image_preprocessor import ImagePreprocessor
 from associated_learning.data.samples import Input, Samples
 from associated_learning.data.subword import SubwordPreprocessor
@@ -45,6 +46,7 @@ _BY_KIND: dict[str, type[Preprocessor]] = {
     "table": TablePreprocessor,
     "text": TextPreprocessor,
     "subword": SubwordPreprocessor,
+    "blocks": BlockPreprocessor,
 }
 
 

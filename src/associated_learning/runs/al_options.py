@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from associated_learning.conversion.options import ALOptions
+from associated_learning.conversion.options import ALOptions, Association
 from associated_learning.losses.contrast import contrastive_loss
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.settings.setting import numbers
 
 __all__ = ["al_options"]
+
+_ASSOCIATIONS: dict[str, Association] = {
+    "squared": None,
+    "contrast": contrastive_loss,
+    "target": "auto",
+}
 
 
 def al_options(config: ResolvedConfig) -> ALOptions:
@@ -22,7 +28,7 @@ def al_options(config: ResolvedConfig) -> ALOptions:
         bridge_hidden=config.bridge_hidden,
         activation=config.coder_activation,
         bias=config.coder_bias,
-        association=contrastive_loss if config.association == "contrast" else None,
+        association=_ASSOCIATIONS[config.association],
         detach_target=config.detach_target,
     )
 

@@ -71,6 +71,10 @@ _ANY: dict[str, Any] = {
 _ANY_GROWING: dict[str, Any] = {"epochs": 100, "schedule": "constant", "warmup": 0.0}
 # tuned for pretrained weights (benchmarks/finetuning); some hundred updates even of small data
 _ANY_HUB: dict[str, Any] = {"min_updates": 300, "judge": "any"}
+# with an answer at every position every exit answers by itself
+_POSITIONS: dict[str, Any] = {"association": "target", "target_warmup": 0, "readout": None}
+# the head is pretrained too, so that one rate is for all
+_LANGUAGE: dict[str, Any] = {"lr": 2e-4, "encoder_lr": None, "block_size": None}
 
 
 def resolved(config: RunConfig) -> ResolvedConfig:
@@ -126,6 +130,8 @@ def _filled(config: RunConfig) -> ResolvedConfig:
     defaults = dict(_defaults(config.family, config.method, config.preset, config.encoders))
     if config.epochs is not None:
         defaults["min_updates"] = 0  # as many epochs as were asked for
+    if config.task != "classification":
+        defaults |= _POSITIONS | (_LANGUAGE if config.task == "lm" else {})
     if config.grow_from is not None:
         defaults["patience"] = 0
         if config.preset == "any" and config.family != "hf":

@@ -36,6 +36,7 @@ from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.hub.network import Backbone, build_converted
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.settings.setting import numbers
+from associated_learning.runs.tasks.target import task_target
 from associated_learning.targets import Classes
 from associated_learning.tensors.randomness.keyed import seeded
 
@@ -66,8 +67,7 @@ def build_network(
     Raises:
         InputError: The model does not fit the kind of data.
     """
-    mse = config.method == "al" and config.first_loss == "mse"
-    target = Classes(spec.num_classes, "mse" if mse else "ce")
+    target = task_target(config, spec)
     if backbone is not None:
         with seeded(config.seed, "weights"):
             return build_converted(config, spec, backbone, target, pretrained=pretrained)

@@ -11,6 +11,7 @@ from torch import Tensor
 from associated_learning.data import (
     Augmentation,
     Batches,
+    BlockPreprocessor,
     DataSet,
     ImagePreprocessor,
     KnownVectors,
@@ -29,6 +30,7 @@ from associated_learning.runs.hub.network import Backbone, find_backbone
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.settings.setting import option
 from associated_learning.runs.size_limits import check_sizes
+from associated_learning.runs.tasks.data import load_task_data
 
 __all__ = [
     "RunInputs",
@@ -103,6 +105,8 @@ def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) 
     Raises:
         InputError: They cannot be loaded, or not be brought to the size asked for.
     """
+    if config.task != "classification":
+        return load_task_data(config, preprocessor)
     length = getattr(preprocessor, "max_length", config.max_length)
     if preprocessor is None and config.family == "hf":
         model = find_model(config.model)
@@ -151,6 +155,14 @@ def evaluation_batches(config: ResolvedConfig, data: DataSet, split: str) -> Bat
 
 def input_spec(config: ResolvedConfig, data: DataSet, vectors: Vectors | None) -> InputSpec:
     """Return what a network must know of the data."""
+    if isinstance(data.preprocessor, BlockPreprocessor):
+        return InputSpec(
+            kind="text",
+            num_classes=data.preprocessor.width,
+            vocabulary_size=data.preprocessor.vocabulary_size,
+            positions=1,
+            block_size=data.preprocessor.block_size,
+        )
     if isinstance(data.preprocessor, SubwordPreprocessor):
         size = data.preprocessor.vocabulary_size
         return InputSpec(kind="text", num_classes=data.num_classes, vocabulary_size=size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from associated_learning.errors import InputError
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.settings.setting import option
+from associated_learning.runs.tasks.unused import check_task
 
 __all__ = ["AL_ONLY", "check_unused"]
 
@@ -47,6 +48,7 @@ def check_unused(config: RunConfig) -> None:
         _check_head(config)
     else:
         _refuse(config, _BP_ONLY, "--method al has no such head")
+    check_task(config)
     if config.local_loss != "associated":
         why = f"--local-loss {config.local_loss} has no autoencoders"
         _refuse(config, _ASSOCIATED, why)

@@ -47,6 +47,7 @@ class HubModel(NamedTuple):
         weights: Folder or hub name to read its weights from; None for fresh ones.
         tokenizer: Folder or hub name to read its tokenizer from; None if it has none.
         by_type: Whether its type alone was asked for, so that its sizes follow the data.
+        task: What it is for, which tells its class.
     """
 
     name: str
@@ -55,6 +56,7 @@ class HubModel(NamedTuple):
     weights: str | None = None
     tokenizer: str | None = None
     by_type: bool = False
+    task: str = "classification"
 
     @property
     def longest(self) -> int | None:
@@ -127,11 +129,11 @@ class HubModel(NamedTuple):
             InputError: The weights cannot be read, or are of another model.
         """
         if self.weights is None:
-            return fresh_model(config)
+            return fresh_model(config, self.task)
         folder = safe_weights(self.weights)
         try:
             with quiet_transformers():
-                model, report = model_class(config).from_pretrained(
+                model, report = model_class(config, self.task).from_pretrained(
                     folder,
                     config=config,
                     use_safetensors=True,
@@ -155,11 +157,16 @@ class HubModel(NamedTuple):
         return found
 
 
-def fresh_model(config: Any) -> nn.Module:
-    """Return the plain model of a configuration with fresh weights, from torch's generator."""
+def fresh_model(config: Any, task: str = "classification") -> nn.Module:
+    """Return the model of a configuration with fresh weights, from torch's generator.
+
+    Args:
+        config: The configuration.
+        task: What it is for: plain models are for classification, others have heads.
+    """
     try:
         with quiet_transformers():
-            model: nn.Module = model_class(config)(config)
+            model: nn.Module = model_class(config, task)(config)
     except (RuntimeError, ValueError, TypeError, AssertionError, ZeroDivisionError) as error:
         raise InputError(
             f"transformers cannot build a model of the type {config.model_type!r} with this "
@@ -168,18 +175,25 @@ def fresh_model(config: Any) -> nn.Module:
     return model.to(torch.float32)
 
 
-def find_model(name: str) -> HubModel:
+def find_model(name: str, task: str = "classification") -> HubModel:
     """Find the model that stands after ``hf:``.
 
     Args:
         name: ``hf:`` and a folder with config.json (and maybe model.safetensors and a
             tokenizer), a config.json, a type of model such as ``bert`` or ``vit`` (fresh, with
             the sizes of `SMALL`), or a name on the Hugging Face hub.
+        task: What it is for.
 
     Raises:
         InputError: There is no such model, it cannot be read, or it reads neither texts nor
             images; or transformers is not installed.
     """
+    found = _found(name)
+    model_class(found.config, task)
+    return found._replace(task=task)
+
+
+def _found(name: str) -> HubModel:
     library = transformers_library()
     rest = name.removeprefix(HUB)
     path = Path(rest).expanduser()

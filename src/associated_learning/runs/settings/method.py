@@ -72,8 +72,10 @@ class MethodSettings:
     association: str | None = _setting(
         None,
         "AL: loss of a bridge against its target: squared error (the paper); contrast "
-        "adds how hard it is to tell that target from those of other classes.",
-        choices=("squared", "contrast"),
+        "adds how hard it is to tell that target from those of other classes. target, with an "
+        "answer at every token only, and there the default: every exit answers y itself, by "
+        "cross-entropy; no autoencoders.",
+        choices=("squared", "contrast", "target"),
     )
     detach_target: bool = _setting(
         True, "AL: whether the associated loss leaves g alone (Equation 3 does not)."
