@@ -19,6 +19,7 @@ from associated_learning.models import (
     BiLSTM,
     Flatten,
     GlobalAverage,
+    KeptPositions,
     LastState,
     LayeredModel,
     MaskedMean,
@@ -91,14 +92,16 @@ def build_network(
             spec.example(),
             target,
             options=al_options(config),
-            readout=_readouts(config, count),
+            readout=None if spec.positions else _readouts(config, count),
             stop_gradients=stops,
             use_associated=[config.lower_associated] * (count - 1) + [True],
         )
 
 
 def _end_to_end(config: ResolvedConfig, model: LayeredModel, target: Classes) -> BPNetwork:
-    if config.readout is not None:
+    if target.positions:  # the same head reads every token
+        model.readout = KeptPositions()
+    elif config.readout is not None:
         model.readout = _READOUTS[config.readout]()
     if config.double_softmax:
         model.head = nn.Sequential(model.head, nn.Softmax(dim=1))
@@ -159,7 +162,11 @@ def _bilstm(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> 
 
 
 def _transformer(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
-    return Transformer(feedforward=_own(config.hidden), **_of_texts(config, spec, vectors))
+    return Transformer(
+        feedforward=_own(config.hidden),
+        positions=bool(spec.positions),  # a word's label asks what stands beside it
+        **_of_texts(config, spec, vectors),
+    )
 
 
 def _of_texts(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> dict[str, Any]:
