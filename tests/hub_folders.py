@@ -99,3 +99,14 @@ def write_stories(path: Path, count: int = 40) -> Path:
     ]
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def write_tagged(path: Path, count: int = 60, column: str = "tags") -> Path:
+    """Write texts whose words have labels that follow from the words."""
+    known = {"a": "O", "good": "ADJ", "bad": "ADJ", "films": "NOUN", "film": "NOUN"}
+    lines = []
+    for i in range(count):
+        words = ["a", ("good", "bad")[i % 2], ("film", "films")[i // 2 % 2]][i % 3 % 2 :]
+        lines.append(json.dumps({"tokens": words, column: [known[word] for word in words]}))
+    path.write_text("\n".join(lines) + "\n")
+    return path

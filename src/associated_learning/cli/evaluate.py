@@ -19,7 +19,7 @@ from associated_learning.runs.inputs import evaluation_batches, load_data
 from associated_learning.runs.opened import open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.sources import check_sources
-from associated_learning.runs.tasks.columns import evaluation_columns, headline
+from associated_learning.runs.tasks.columns import evaluation_columns, headline, task_metrics
 from associated_learning.runs.tasks.refusals import check_early_exit
 
 __all__ = ["evaluate"]
@@ -109,7 +109,8 @@ def evaluate(
         )
         return
     batches = evaluation_batches(config, loaded, split)
-    result = evaluate_network(opened.net, batches.epoch(0))
+    metrics = task_metrics(config.task)
+    result = evaluate_network(opened.net, batches.epoch(0), metrics=metrics)
     columns = evaluation_columns(config.task, result)
     if as_json:
         depths = range(1, opened.net.num_layers + 1) if chosen is None else [chosen]

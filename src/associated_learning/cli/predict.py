@@ -68,6 +68,9 @@ def predict(
 ) -> None:
     """Label new inputs with a trained run: label, probabilities and depth; or continue texts.
 
+    Of a run of --task tokens every input is words with spaces between them, or a list of words in
+    JSON; words and labels come back as JSON, one text a line.
+
     Examples:
 
         al predict runs/sst2-bilstm-al-0 "a gripping film" "what a waste of time"
@@ -85,15 +88,10 @@ def predict(
     raw = [*(inputs or []), *_lines(file)]
     if not raw:
         raise InputError("no input came; give texts, image files or rows, or name a --file.")
+    check_options(opened.config.task, exit_, max_new_tokens)
     if opened.spec.positions:
-        check_options(opened, exit_, max_new_tokens)
         show_positions(opened, raw, opened.depth(depth), max_new_tokens, as_json=as_json)
         return
-    if max_new_tokens is not None:
-        raise InputError(
-            f"--max-new-tokens {max_new_tokens} came for a run of --task classification, which "
-            "continues no texts; leave it out."
-        )
     answered = _answers(opened, Path(run), raw, depth, exit_)
     names = opened.label_names
     answers = [

@@ -19,6 +19,7 @@ from associated_learning.data.samples import (
 )
 from associated_learning.data.subword import SubwordPreprocessor
 from associated_learning.data.table_preprocessor import TablePreprocessor
+from associated_learning.data.tags import TaggedText, TagPreprocessor, TagSamples
 from associated_learning.data.text import tokenize
 from associated_learning.data.text_preprocessor import TextPreprocessor
 from associated_learning.data.vectors import KnownVectors, Vectors, find_vectors, load_vectors
@@ -44,6 +45,9 @@ __all__ = [
     "SubwordPreprocessor",
     "TablePreprocessor",
     "TableSamples",
+    "TagPreprocessor",
+    "TagSamples",
+    "TaggedText",
     "TextPreprocessor",
     "TextSamples",
     "Vectors",

@@ -73,6 +73,10 @@ class BlockSamples:
         """Return ids ``[B, T]`` (int64)."""
         return self.gather(indices)
 
+    def targets(self, indices: Tensor) -> Tensor:
+        """Return the tokens that come next, ``[B, T]`` (int64)."""
+        return self.labels[indices]
+
     def subset(self, indices: Tensor) -> Self:
         """Return new samples: those at ``indices``, in that order."""
         tokens = self.tokens[indices.to(self.tokens.device)]

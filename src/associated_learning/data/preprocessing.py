@@ -12,6 +12,7 @@ from associated_learning.data.image_preprocessor import ImagePreprocessor
 from associated_learning.data.samples import Input, Samples
 from associated_learning.data.subword import SubwordPreprocessor
 from associated_learning.data.table_preprocessor import TablePreprocessor
+from associated_learning.data.tags import TagPreprocessor
 from associated_learning.data.text_preprocessor import TextPreprocessor
 from associated_learning.errors import InputError
 
@@ -47,6 +48,7 @@ _BY_KIND: dict[str, type[Preprocessor]] = {
     "text": TextPreprocessor,
     "subword": SubwordPreprocessor,
     "blocks": BlockPreprocessor,
+    "tags": TagPreprocessor,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -87,6 +87,18 @@ class SubwordPreprocessor:
             padding=loaded.pad_token_id or 0,
         )
 
+    def of_words(self) -> SubwordPreprocessor:
+        """Return the tokenizer for texts that come word by word.
+
+        One that tells words by the space before them then puts a space before each.
+        """
+        own = json.loads(self.tokenizer)
+        before = own.get("pre_tokenizer") or {}
+        for part in [before, *before.get("pretokenizers", [])]:
+            if part.get("type") == "ByteLevel":
+                part["add_prefix_space"] = True
+        return replace(self, tokenizer=json.dumps(own))
+
     @property
     def vocabulary_size(self) -> int:
         """Number of token ids, added ones among them."""
@@ -121,8 +133,9 @@ class SubwordPreprocessor:
             texts: The texts.
             words: Whether each comes as a list of its words.
         """
+        how = {"is_pretokenized": True} if words else {}
         for start in range(0, len(texts), _CHUNK):
-            yield from self._own.encode_batch(texts[start : start + _CHUNK], is_pretokenized=words)
+            yield from self._own.encode_batch(texts[start : start + _CHUNK], **how)
 
     def decoded(self, ids: Sequence[int]) -> str:
         """Return token ids as a text, without special tokens."""

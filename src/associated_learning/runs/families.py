@@ -20,6 +20,7 @@ from associated_learning.models import (
     BiLSTM,
     Flatten,
     GlobalAverage,
+    KeptPositions,
     LastState,
     LayeredModel,
     MaskedMean,
@@ -93,7 +94,7 @@ def build_network(
             spec.example(),
             target,
             options=al_options(config),
-            readout=_readouts(config, count),
+            readout=None if spec.positions else _readouts(config, count),
             stop_gradients=stops,
             use_associated=[config.lower_associated] * (count - 1) + [True],
         )
@@ -102,7 +103,9 @@ def build_network(
 def _end_to_end(
     config: ResolvedConfig, model: LayeredModel, spec: InputSpec, target: Classes
 ) -> BPNetwork:
-    if config.encoders == "al":
+    if target.positions:  # the same head reads every token
+        model.readout = KeptPositions()
+    elif config.encoders == "al":
         _read_as_al(config, model, spec, target)
     elif config.readout is not None:
         model.readout = _READOUTS[config.readout]()
@@ -181,7 +184,11 @@ def _bilstm(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> 
 
 
 def _transformer(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
-    return Transformer(feedforward=_own(config.hidden), **_of_texts(config, spec, vectors))
+    return Transformer(
+        feedforward=_own(config.hidden),
+        positions=bool(spec.positions),  # a word's label asks what stands beside it
+        **_of_texts(config, spec, vectors),
+    )
 
 
 def _of_texts(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> dict[str, Any]:

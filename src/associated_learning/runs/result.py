@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from associated_learning.conversion.table import html_table
-from associated_learning.data import BlockSamples, DataSet, Samples, Vectors
+from associated_learning.data import BlockSamples, DataSet, Samples, TagSamples, Vectors
 from associated_learning.errors import CheckpointError
 from associated_learning.runs.ledger.answers import pack_answers
 from associated_learning.runs.provenance import Provenance
@@ -170,7 +170,9 @@ def make_result(
 def _largest_share(samples: Samples) -> float | None:
     if isinstance(samples, BlockSamples):  # a token is no class that anyone would always answer
         return None
-    return float(samples.labels.bincount().max()) / len(samples)
+    labels = samples.tags if isinstance(samples, TagSamples) else samples.labels
+    counts = labels[labels >= 0].bincount()
+    return float(counts.max()) / float(counts.sum())
 
 
 def write_result(folder: Path, result: RunResult) -> None:

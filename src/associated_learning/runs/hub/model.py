@@ -109,6 +109,8 @@ class HubModel(NamedTuple):
                 f"{spec.kind}; use {_other(spec.kind)}."
             )
         config = copy.deepcopy(self.config)
+        if self.task == "tokens":
+            config.num_labels = spec.num_classes
         if hasattr(config, "use_cache"):  # what was read before is of no use to a classifier
             config.use_cache = False
         if spec.kind == "text":
@@ -138,6 +140,7 @@ class HubModel(NamedTuple):
                     config=config,
                     use_safetensors=True,
                     output_loading_info=True,
+                    ignore_mismatched_sizes=self.task == "tokens",
                     local_files_only=True,
                 )
         except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
@@ -147,6 +150,10 @@ class HubModel(NamedTuple):
             ) from error
         # a pooler has no weights where the model was trained without one
         missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
+        if self.task == "tokens":  # whose head is fresh, unless the folder has one of that width
+            missing = [*missing, *(name for name, *_ in report["mismatched_keys"])]
+            body = model.base_model_prefix + "."
+            missing = [name for name in missing if name.startswith(body)]
         if missing:
             raise InputError(
                 f"the weights of {self.name} are of another model: {len(missing)} tensors are "

@@ -9,7 +9,7 @@ from associated_learning.runs.settings.setting import setting
 
 __all__ = ["TASKS", "DataSettings"]
 
-TASKS = ("classification", "lm")
+TASKS = ("classification", "tokens", "lm")
 
 _setting = partial(setting, "Data")
 
@@ -20,8 +20,10 @@ class DataSettings:
 
     task: str = _setting(
         "classification",
-        "What is answered. classification: one class a sample. lm: the next token of texts, by a "
-        "causal model of transformers (--model hf:...).",
+        "What is answered. classification: one class a sample. tokens: one for each word, of a "
+        "JSONL or Parquet file with columns of lists (tokens, and labels, names or numbers, -100 "
+        "where one does not count), by hf:..., bilstm or transformer. lm: the next token of texts, "
+        "by a causal model of transformers (--model hf:...).",
         choices=TASKS,
     )
     data: str = _setting(

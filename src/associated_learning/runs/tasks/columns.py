@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 
 from associated_learning.inference.evaluation import Evaluation
 from associated_learning.runs.result import RunResult
 
-__all__ = ["evaluation_columns", "headline", "perplexities", "result_columns"]
+__all__ = ["evaluation_columns", "headline", "perplexities", "result_columns", "task_metrics"]
 
 Columns = Mapping[str, Sequence[float]]
 
@@ -38,6 +39,14 @@ def result_columns(task: str, result: RunResult) -> Columns:
         "test loss": result.test_losses,
         "test perplexity": perplexities(result.test_losses),
     }
+
+
+def task_metrics(task: str) -> tuple[str, ...]:
+    """Return the names of what a split of the data is measured by beside the accuracy.
+
+    Without torchmetrics it is nothing.
+    """
+    return ("f1",) if task == "tokens" and find_spec("torchmetrics") is not None else ()
 
 
 def evaluation_columns(task: str, found: Evaluation) -> Columns:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from associated_learning.conversion import ConvertedNetwork
-from associated_learning.data import BlockPreprocessor
+from associated_learning.data import BlockPreprocessor, SubwordPreprocessor, TagPreprocessor
 from associated_learning.errors import InputError, needs_extra
 from associated_learning.runs.hub.config import quiet_transformers
 from associated_learning.runs.opened import OpenRun
@@ -40,6 +40,9 @@ def save_model(opened: OpenRun, to: Path, depth: int) -> str:
     model: Any = net.to_model(x, depth, same_class=True)
     if hasattr(model.config, "use_cache"):  # it was of no use in training
         model.config.use_cache = True
+    if opened.label_names:
+        model.config.id2label = dict(enumerate(opened.label_names))
+        model.config.label2id = {name: i for i, name in enumerate(opened.label_names)}
     with quiet_transformers():
         model.save_pretrained(to)
         _save_tokenizer(opened, to)
@@ -51,10 +54,16 @@ def _save_tokenizer(opened: OpenRun, to: Path) -> None:
     with needs_extra("hf", "the tokenizer of a model"):
         from tokenizers import Tokenizer
         from transformers import PreTrainedTokenizerFast
-    preprocessor = opened.preprocessor
-    if not isinstance(preprocessor, BlockPreprocessor):
+    found, names = opened.preprocessor, {}
+    if isinstance(found, BlockPreprocessor):
+        tokenizer, longest = found.tokenizer, found.longest
+        names = {"eos_token": found.end}
+    elif isinstance(found, TagPreprocessor) and isinstance(found.words, SubwordPreprocessor):
+        tokenizer, longest = found.words, found.max_length
+        names = {"pad_token": tokenizer.padding}
+    else:
         return
-    own = Tokenizer.from_str(json.dumps(preprocessor.tokenizer.to_dict()["tokenizer"]))
-    end = {} if preprocessor.end is None else {"eos_token": own.id_to_token(preprocessor.end)}
-    longest = {} if preprocessor.longest is None else {"model_max_length": preprocessor.longest}
-    PreTrainedTokenizerFast(tokenizer_object=own, **end, **longest).save_pretrained(to)
+    own = Tokenizer.from_str(json.dumps(tokenizer.to_dict()["tokenizer"]))
+    known = {name: own.id_to_token(i) for name, i in names.items() if i is not None}
+    limit = {} if longest is None else {"model_max_length": longest}
+    PreTrainedTokenizerFast(tokenizer_object=own, **known, **limit).save_pretrained(to)

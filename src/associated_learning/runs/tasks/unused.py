@@ -13,6 +13,7 @@ _READOUTS = ("readout", "double_softmax")
 _CODERS = (
     "latent", "latents", "coder_activation", "coder_bias", "detach_target", "target_warmup",
 )  # fmt: skip
+_OF_WORDS = ("bilstm", "transformer")
 _OF_BLOCKS = ("label_column", "max_length", "vectors", "remove_stop_words", "vocabulary_size")
 
 
@@ -36,12 +37,14 @@ def check_task(config: RunConfig) -> None:
     if config.task == "classification":
         if config.association == "target":
             raise InputError(
-                "--association target came, but is for answers at every token (--task lm); "
+                "--association target came, but is for answers at every token (--task tokens, lm); "
                 "expected squared or contrast."
             )
         return
     task = f"--task {config.task}"
     _refuse(config, _CLASSES, f"{task} has no classes of whole samples or images")
+    if config.task == "tokens":
+        _refuse(config, ("remove_stop_words",), "--task tokens has a label for every word")
     _refuse(config, _READOUTS, f"{task} reads every token as it is")
     if config.local_loss != "associated":
         raise InputError(f"--local-loss {config.local_loss} came; {task} has --association target.")
@@ -54,6 +57,11 @@ def check_task(config: RunConfig) -> None:
         )
     if config.task == "lm":
         _check_language(config)
+    elif config.model not in _OF_WORDS and config.family != "hf":
+        raise InputError(
+            f"--task tokens came with --model {config.model}; expected one that reads texts: "
+            f"{', '.join(_OF_WORDS)} or hf:..."
+        )
 
 
 def _check_language(config: RunConfig) -> None:
