@@ -88,8 +88,9 @@ class Batches:
         return min(len(self.samples), len(self) * self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Input, Tensor]]:
-        """Yield ``(x, y)`` of an epoch from batch index ``start``; ``y`` is ``[B]`` (int64), or
-        ``[B, T]`` where texts have a label at every token.
+        """Yield ``(x, y)`` of an epoch from batch index ``start``.
+
+        ``y`` is ``[B]`` (int64), or ``[B, T]`` where texts have a label at every token.
 
         Raises:
             InputError: ``epoch`` is negative, or ``start`` is beyond the last batch.
