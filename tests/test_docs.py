@@ -27,7 +27,8 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "associated_learning"
 PAGES = [
     "README.md", "docs/idea.md", "docs/guide.md", "docs/convert.md", "docs/pipeline.md",
-    "docs/larger_than_memory.md", "docs/integrations.md",
+    "docs/larger_than_memory.md", "docs/integrations.md", "docs/tokens.md",
+    "docs/language_models.md",
 ]  # fmt: skip
 COMMAND_PAGES = [*PAGES, "docs/production.md", "docs/results.md", "docs/reproduce.md"]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)

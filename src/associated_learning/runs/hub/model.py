@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from associated_learning.data import SubwordPreprocessor
@@ -22,7 +20,7 @@ from associated_learning.runs.hub.config import (
     small_config,
     transformers_library,
 )
-from associated_learning.runs.hub.safe_weights import safe_weights
+from associated_learning.runs.hub.making import fresh_model, pretrained_model
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.settings.model import HUB
 
@@ -132,54 +130,7 @@ class HubModel(NamedTuple):
         """
         if self.weights is None:
             return fresh_model(config, self.task)
-        folder = safe_weights(self.weights)
-        try:
-            with quiet_transformers():
-                model, report = model_class(config, self.task).from_pretrained(
-                    folder,
-                    config=config,
-                    use_safetensors=True,
-                    output_loading_info=True,
-                    ignore_mismatched_sizes=self.task == "tokens",
-                    local_files_only=True,
-                )
-        except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
-            raise InputError(
-                f"the weights of {self.name} cannot be read ({error}); expected a "
-                "model.safetensors of that configuration."
-            ) from error
-        # a pooler has no weights where the model was trained without one
-        missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
-        if self.task == "tokens":  # whose head is fresh, unless the folder has one of that width
-            missing = [*missing, *(name for name, *_ in report["mismatched_keys"])]
-            body = model.base_model_prefix + "."
-            missing = [name for name in missing if name.startswith(body)]
-        if missing:
-            raise InputError(
-                f"the weights of {self.name} are of another model: {len(missing)} tensors are "
-                f"missing, such as {missing[0]}. Name a folder whose model.safetensors fits its "
-                "config.json."
-            )
-        found: nn.Module = model.float()
-        return found
-
-
-def fresh_model(config: Any, task: str = "classification") -> nn.Module:
-    """Return the model of a configuration with fresh weights, from torch's generator.
-
-    Args:
-        config: The configuration.
-        task: What it is for: plain models are for classification, others have heads.
-    """
-    try:
-        with quiet_transformers():
-            model: nn.Module = model_class(config, task)(config)
-    except (RuntimeError, ValueError, TypeError, AssertionError, ZeroDivisionError) as error:
-        raise InputError(
-            f"transformers cannot build a model of the type {config.model_type!r} with this "
-            f"configuration: {error}"
-        ) from error
-    return model.to(torch.float32)
+        return pretrained_model(self.name, self.weights, config, self.task)
 
 
 def find_model(name: str, task: str = "classification") -> HubModel:
