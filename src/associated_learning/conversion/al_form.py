@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from torch import nn
 from typing_extensions import Unpack
 
-from associated_learning.conversion.list_readouts import readouts_for
+from associated_learning.conversion.list_readouts import Readouts, readouts_for
+from associated_learning.conversion.lookahead import check_no_writes, lookahead, seen_layers
 from associated_learning.conversion.options import (
     ALKeywords,
     ALOptions,
@@ -74,7 +75,9 @@ def al_form(
         (2, torch.Size([5, 3]))
     """
     options, encoders = with_keywords(options, keywords, al_form), list(encoders)
-    readouts, widths, resizes = readouts_for(encoders, example, options.readout, target)
+    readouts, widths, resizes = _seen(
+        encoders, example, readouts_for(encoders, example, options.readout, target), options
+    )
     layers = al_layers(encoders, target, readouts, widths, options, resizes=resizes)
     return ALNetwork(layers, target)
 
@@ -134,6 +137,15 @@ def al_layers(
     for layer in layers:
         layer.to(device_of(layer.f))
     return layers
+
+
+def _seen(encoders: list[nn.Module], example: Any, own: Readouts, options: ALOptions) -> Readouts:
+    """Return what bridges read: each layer's own readout, or one further up behind copies."""
+    seen = seen_layers(len(encoders), options)
+    if options.bridge == "block":
+        check_no_writes(encoders, example)
+    modules = [lookahead(i, encoders, own.modules, options) for i in range(len(encoders))]
+    return Readouts(modules, [own.widths[k] for k in seen], [own.resizes[k] for k in seen])
 
 
 def latent_widths(options: ALOptions, count: int, target: Target | None) -> list[int]:

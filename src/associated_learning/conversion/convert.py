@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 from associated_learning.conversion.al_form import al_layers
 from associated_learning.conversion.checks.conversion import Level
 from associated_learning.conversion.checks.subject import Subject
+from associated_learning.conversion.copying import copied
 from associated_learning.conversion.cutting.balance import Balance
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.cutting.selection import At
@@ -22,7 +23,6 @@ from associated_learning.conversion.planner import Source, make_encoders
 from associated_learning.conversion.sampling import Samples
 from associated_learning.conversion.slicing.equality import features
 from associated_learning.conversion.trained_model import (
-    copied,
     exit_model,
     with_bridge_as_head,
     with_trained_head,

@@ -35,8 +35,15 @@ class ALOptions:
             must then hold no parameters). None chooses by the shape of ``s_i``: the masked mean
             for sequences (section 2.1.1) and the means of a grid for images, so that bridges
             stay small.
-        bridge: "linear", "activated" or "mlp"; see `make_bridge`.
+        bridge: "linear", "activated", "mlp" or "block"; see `make_bridge`. "block" looks ahead:
+            the bridge of a layer reads what a private copy of the next layer's encoder makes of
+            ``s_i``, which begins with its weights and learns by this layer's loss alone. No
+            gradient crosses layers; a step takes longer and holds the copy's activations too,
+            and so does inference at less than full depth. The last layer's is linear.
         bridge_hidden: Width between the two maps of an "mlp" bridge.
+        bridge_blocks: How many of the next layers' encoders a "block" bridge copies, where as
+            many follow.
+        bridge_frozen: Whether the weights of these copies stay as they are.
         activation: Nonlinearity of g and h, and of the bridges that have one (tanh in section
             2.1; sigmoid in the released image code). ``h_1`` has none where it gives logits.
         decoder_activation: Nonlinearity of h, if it is not that of g.
@@ -67,6 +74,8 @@ class ALOptions:
     readout: PerLayer[nn.Module] | None = None
     bridge: BridgeKind = "linear"
     bridge_hidden: int = 1280
+    bridge_blocks: int = 1
+    bridge_frozen: bool = False
     activation: Activation = "tanh"
     decoder_activation: Activation | None = None
     linear_decoders: bool = False
@@ -84,6 +93,8 @@ class ALKeywords(TypedDict, total=False):
     readout: PerLayer[nn.Module] | None
     bridge: BridgeKind
     bridge_hidden: int
+    bridge_blocks: int
+    bridge_frozen: bool
     activation: Activation
     decoder_activation: Activation | None
     linear_decoders: bool

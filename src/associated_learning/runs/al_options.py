@@ -20,6 +20,8 @@ def al_options(config: ResolvedConfig) -> ALOptions:
         latent=_latents(config),
         bridge=config.bridge,  # type: ignore[arg-type]
         bridge_hidden=config.bridge_hidden,
+        bridge_blocks=config.bridge_blocks,
+        bridge_frozen=config.bridge_frozen,
         activation=config.coder_activation,
         bias=config.coder_bias,
         association=contrastive_loss if config.association == "contrast" else None,

@@ -9,7 +9,8 @@ from associated_learning.runs.settings.setting import option
 __all__ = ["AL_ONLY", "check_unused"]
 
 _ASSOCIATED = (
-    "latent", "latents", "bridge", "bridge_hidden", "coder_activation", "coder_bias", "first_loss",
+    "latent", "latents", "bridge", "bridge_hidden", "bridge_blocks", "bridge_frozen",
+    "coder_activation", "coder_bias", "first_loss",
     "association", "detach_target", "lower_associated", "single_layer", "target_warmup",
 )  # fmt: skip
 _GROWTH = ("grow_patience", "grow_rise", "grow_gain", "grow_freeze", "grow_settled")
@@ -62,6 +63,8 @@ def check_unused(config: RunConfig) -> None:
         _refuse(config, ("carry_state",), "only --model bilstm has such states")
     if config.bridge != "mlp":
         _refuse(config, ("bridge_hidden",), "only --bridge mlp has a width between")
+    if config.bridge != "block":
+        _refuse(config, ("bridge_blocks", "bridge_frozen"), "only --bridge block has copies")
     if config.model not in ("cnn", "vgg"):
         _refuse(config, ("batch_norm",), f"--model {config.model} has no convolutions")
     else:

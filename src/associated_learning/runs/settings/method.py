@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import get_args
 
+from associated_learning.conversion.partners import BridgeKind
 from associated_learning.runs.settings.setting import setting
 
 __all__ = ["MethodSettings"]
@@ -52,8 +54,15 @@ class MethodSettings:
     )
     bridge: str | None = _setting(
         None,
-        "AL: linear (the paper), activated or mlp (the released code).",
-        choices=("linear", "activated", "mlp"),
+        "AL: linear (the paper), activated or mlp (the released code); block: a bridge looks ahead "
+        "through a copy of the next layer's encoder, which learns by its loss alone.",
+        choices=get_args(BridgeKind),
+    )
+    bridge_blocks: int = _setting(
+        1, "AL: how many of the next layers' encoders a block bridge copies.", least=1
+    )
+    bridge_frozen: bool = _setting(
+        False, "AL: whether the copies in a block bridge keep their weights."
     )
     bridge_hidden: int | None = _setting(
         None, "AL: width between the two maps of an mlp bridge.", least=1
