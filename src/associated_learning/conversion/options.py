@@ -5,20 +5,20 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from associated_learning.conversion.partners import BridgeKind
 from associated_learning.errors import InputError, nearest
 from associated_learning.layer import PerLayer
+from associated_learning.losses.table import PairLoss
 from associated_learning.models.activations import Activation
 
-__all__ = ["ALKeywords", "ALOptions", "LocalLoss", "flat", "with_keywords"]
+__all__ = ["ALKeywords", "ALOptions", "Association", "flat", "with_keywords"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-LocalLoss = Callable[[Tensor, Tensor], Tensor]
-Association = LocalLoss | Literal["auto"] | None
+Association = PairLoss | str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +49,11 @@ class ALOptions:
         decoder_activation: Nonlinearity of h, if it is not that of g.
         linear_decoders: True gives ``h_2 .. h_L`` no nonlinearity (the later released code).
         bias: Whether b, g and h have biases.
-        association: Loss of ``b_i(s_i)`` against ``t_i``: any function of the two, such as
-            `contrastive_loss`; None for Equation 3's squared error. "auto" is contrast for
-            classes, which reaches more on small data (benchmarks/first_run), and None for others.
+        association: What a layer learns by: a name in `LOCAL_LOSSES`, such as "squared"
+            (Equation 3, and None is the same), "contrast" or "ce"; or a loss of ``b_i(s_i)``
+            against ``t_i``, any function of the two. Some names have no autoencoders, so that every bridge
+            answers by itself. "auto" is contrast for classes, which reaches more on small data
+            (benchmarks/first_run), "ce" where y has positions, and "squared" for others.
         detach_target: See `associated_loss`: False lets g learn from the associated loss.
         stop_gradients: See `ALLayer`; one for each layer, or one for all.
         use_associated: See `ALLayer`; one for each layer, or one for all.

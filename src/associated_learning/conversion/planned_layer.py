@@ -13,6 +13,7 @@ from associated_learning.conversion.cutting.balance import Costs
 from associated_learning.conversion.cutting.body import Cut
 from associated_learning.conversion.cutting.feature_axis import feature_axis, steady_axis
 from associated_learning.conversion.list_readouts import read_by
+from associated_learning.conversion.local_loss import local_loss
 from associated_learning.conversion.lookahead import lookahead, seen_layers
 from associated_learning.conversion.options import ALOptions
 from associated_learning.conversion.partners import MakePartners, bridge_size, partners_for
@@ -99,7 +100,8 @@ def planned_layers(
         target: What y is, where that is known.
     """
     shares = costs.shares([cut.time for cut in cuts])
-    latents = latent_widths(options, len(cuts), target)
+    features = local_loss(options.association, target).features
+    latents = [width + features for width in latent_widths(options, len(cuts), target)]
     wanted = () if target is None else positions_of_input(script.recording.inputs, target)
     shorter = streams.shorter
     given = one_for_each("readouts", options.readout, len(cuts))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from associated_learning.conversion.options import ALOptions
-from associated_learning.losses.contrast import contrastive_loss
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.settings.setting import numbers
 
@@ -16,6 +15,7 @@ def al_options(config: ResolvedConfig) -> ALOptions:
     Args:
         config: The settings.
     """
+    with_coders = config.local_loss == "associated"
     return ALOptions(
         latent=_latents(config),
         bridge=config.bridge,  # type: ignore[arg-type]
@@ -24,7 +24,7 @@ def al_options(config: ResolvedConfig) -> ALOptions:
         bridge_frozen=config.bridge_frozen,
         activation=config.coder_activation,
         bias=config.coder_bias,
-        association=contrastive_loss if config.association == "contrast" else None,
+        association=config.association if with_coders else config.local_loss,
         detach_target=config.detach_target,
     )
 
