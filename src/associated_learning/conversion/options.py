@@ -51,9 +51,10 @@ class ALOptions:
         bias: Whether b, g and h have biases.
         association: What a layer learns by: a name in `LOCAL_LOSSES`, such as "squared"
             (Equation 3, and None is the same), "contrast" or "ce"; or a loss of ``b_i(s_i)``
-            against ``t_i``, any function of the two. Some names have no autoencoders, so that every bridge
-            answers by itself. "auto" is contrast for classes, which reaches more on small data
-            (benchmarks/first_run), "ce" where y has positions, and "squared" for others.
+            against ``t_i``, any function of the two. Some names have no autoencoders, so that
+            every bridge answers by itself. "auto" is contrast for classes, which reaches more on
+            small data (benchmarks/first_run), "ce" where y has positions, and "squared" for
+            others.
         detach_target: See `associated_loss`: False lets g learn from the associated loss.
         stop_gradients: See `ALLayer`; one for each layer, or one for all.
         use_associated: See `ALLayer`; one for each layer, or one for all.
