@@ -15,18 +15,19 @@ from typing import Any, NamedTuple
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import nn
+from torch import Tensor, nn
 
 import associated_learning as al
 from associated_learning.data import load
 from associated_learning.data.batches import Batches
 from associated_learning.data.dataset import DataSet
+from associated_learning.data.vectors import load_vectors
 from associated_learning.models import BiLSTM, LayeredModel, MaskedMean
 from associated_learning.runs.provenance import describe_hardware, find_provenance
 from associated_learning.state.files import write_json
 from associated_learning.training.length import warm_cosine
 
-RATES = (1e-3, 2e-3, 4e-3, 8e-3, 16e-3)  # as many for every method
+RATES = (2e-3, 4e-3, 8e-3, 16e-3)  # as many for every method
 METHODS: dict[str, dict[str, Any]] = {
     "bp": {},
     "squared": {"association": "squared"},
@@ -47,15 +48,23 @@ class Trial(NamedTuple):
     seed: int
 
 
+class Texts(NamedTuple):
+    """Sentences, and vectors ``[V, D]`` of their words, if any are given."""
+
+    data: DataSet
+    vectors: Tensor | None
+
+
 def main() -> None:
     """Train what is not trained yet, print a table and a line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-root", help="folder with NAME/SPLIT.parquet; else the hub")
+    parser.add_argument("--vectors", help="word vectors in GloVe's text format; fresh ones if none")
     parser.add_argument("--runs", type=Path, default=Path("runs/local_losses"), help="finished")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--samples", type=int, default=3000, help="sentences to train on")
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--layers", type=int, default=2, help="recurrent ones above the embedding")
     parser.add_argument("--threads", type=int, default=1, help="intra-op threads of torch")
     arguments = parser.parse_args()
@@ -65,12 +74,16 @@ def main() -> None:
     Console(width=110).print(table(found))
     about = {key: getattr(arguments, key) for key in ("seeds", "samples", "epochs", "layers")}
     where = {"hardware": describe_hardware("cpu"), "commit": find_provenance().commit}
-    print(json.dumps({**found, **about, "rates": RATES, **where}))
+    print(
+        json.dumps(
+            {**found, **about, "vectors": arguments.vectors is not None, "rates": RATES, **where}
+        )
+    )
 
 
-def _data(arguments: argparse.Namespace, seed: int) -> DataSet:
+def _data(arguments: argparse.Namespace, seed: int) -> Texts:
     """Return the data of a seed, which chooses the sentences to train on."""
-    return load(
+    data = load(
         "sst2",
         data_root=arguments.data_root,
         limit_train=arguments.samples,
@@ -78,9 +91,13 @@ def _data(arguments: argparse.Namespace, seed: int) -> DataSet:
         validation_fraction=0.03,
         seed=seed,
     )
+    if arguments.vectors is None:
+        return Texts(data, None)
+    vocabulary = data.preprocessor.vocabulary  # type: ignore[union-attr]
+    return Texts(data, load_vectors(arguments.vectors, vocabulary).weights)
 
 
-def results(method: str, sets: dict[int, DataSet], arguments: argparse.Namespace) -> dict[str, Any]:
+def results(method: str, sets: dict[int, Texts], arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what a method reaches: its rate chosen by validation on the first seed."""
     tried = {rate: trained(Trial(method, rate, 0), sets[0], arguments) for rate in RATES}
     best = max(RATES, key=lambda rate: tried[rate]["validation"][-1])
@@ -99,17 +116,19 @@ def results(method: str, sets: dict[int, DataSet], arguments: argparse.Namespace
     }
 
 
-def trained(trial: Trial, data: DataSet, arguments: argparse.Namespace) -> dict[str, Any]:
+def trained(trial: Trial, texts: Texts, arguments: argparse.Namespace) -> dict[str, Any]:
     """Train one network, unless it was done before; return the accuracy of every exit."""
-    size = f"{arguments.samples}-{arguments.epochs}-{arguments.layers}"
+    given = "given" if arguments.vectors else "fresh"
+    size = f"{given}-{arguments.samples}-{arguments.epochs}-{arguments.layers}"
     name = trial.method.replace(", ", "-")
     file = arguments.runs / f"{name}-{trial.rate:g}-{trial.seed}-{size}.json"
     if file.exists():
         done: dict[str, Any] = json.loads(file.read_text())
         return done
+    data = texts.data
     batches = Batches(samples=data.train, batch_size=32, seed=trial.seed)
     x, _ = next(batches.epoch(0))
-    net = network(trial.method, x, data, arguments.layers, trial.seed)
+    net = network(trial.method, x, texts, arguments.layers, trial.seed)
     schedule = warm_cosine(arguments.epochs, len(batches))
     begin = time.process_time()
     trainer = al.Trainer(
@@ -133,24 +152,25 @@ def _scores(net: al.Network, samples: Any) -> list[float]:
     return al.evaluate(net, Batches(samples=samples, batch_size=128, shuffle=False).epoch(0)).scores
 
 
-def network(method: str, x: Any, data: DataSet, layers: int, seed: int) -> al.Network:
+def network(method: str, x: Any, texts: Texts, layers: int, seed: int) -> al.Network:
     """Return a network; the encoders of all methods begin with the same weights.
 
     Args:
         method: One of `METHODS`.
         x: A batch.
-        data: What it is trained on.
+        texts: What it is trained on.
         layers: Number of recurrent layers.
         seed: Of the weights.
     """
     torch.manual_seed(seed)
-    width, hidden, target = 64, 64, al.Classes(data.num_classes)
+    data, hidden, target = texts.data, 64, al.Classes(texts.data.num_classes)
     encoders = BiLSTM(
         vocabulary_size=len(data.preprocessor.vocabulary),  # type: ignore[union-attr]
-        embedding_dim=width,
+        embedding_dim=100 if texts.vectors is None else texts.vectors.shape[1],
         hidden=hidden,
         num_layers=layers,
         out_features=target.size,
+        weights=texts.vectors,
     ).layers
     if method == "bp":
         head = nn.Linear(2 * hidden, target.size)

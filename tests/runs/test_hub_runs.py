@@ -240,6 +240,18 @@ def test_bridges_look_ahead_by_copies_of_the_pretrained_blocks(films: RunConfig)
         assert all(torch.equal(a, b) and a is not b for a, b in pairs)
 
 
+def test_a_converted_model_learns_by_a_local_loss_without_autoencoders(
+    films: RunConfig, tmp_path: Path
+) -> None:
+    asked = replace(films, local_loss="predsim", latent=None, target_warmup=None, epochs=1)
+    train_run(asked, tmp_path / "run")
+    net = open_run(tmp_path / "run").net
+    assert isinstance(net, al.ALNetwork)
+    assert [type(layer.g) for layer in net.al_layers()] == [torch.nn.Identity] * 3
+    history = read_history(tmp_path / "run")
+    assert [list(terms) for terms in history[0].losses] == [["associated"]] * 3
+
+
 def test_cuts_are_found_once(films: RunConfig, tmp_path: Path) -> None:
     """A balance by measured time may not cut a run anew when it is opened or resumed."""
     config = replace(films, num_layers=None, at="2", balance="time")

@@ -13,6 +13,7 @@ from associated_learning.conversion.options import ALOptions
 from associated_learning.errors import InputError
 from associated_learning.models.lookahead import Lookahead
 from associated_learning.tensors.chain import encodings
+from associated_learning.tensors.hollow import is_hollow
 from associated_learning.tensors.modes import evaluating
 from associated_learning.tensors.nested import map_tensors, tensors_in
 
@@ -50,10 +51,19 @@ def lookahead(
         encoders: ``f_1 .. f_L``; the copies begin with their weights.
         readouts: Each layer's own.
         options: What the user wishes.
+
+    Raises:
+        InputError: The encoders' weights are not in memory.
     """
     seen = seen_layers(len(encoders), options)[i]
     if seen == i:
         return readouts[i]
+    if any(is_hollow(p) for f in encoders[i + 1 : seen + 1] for p in f.parameters()):
+        raise InputError(
+            'bridge="block" came for a model that is read a layer at a time: its bridges begin as '
+            "copies of the next layers, which are not in memory. Take another bridge, or --store "
+            "host."
+        )
     made = Lookahead(map(copied, encoders[i + 1 : seen + 1]), copied(readouts[seen]))
     return made.requires_grad_(False) if options.bridge_frozen else made
 

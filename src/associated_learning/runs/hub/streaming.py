@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from associated_learning.conversion import ConvertedNetwork
 from associated_learning.errors import CheckpointError, InputError, needs_extra
-from associated_learning.models.lookahead import Lookahead
 from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.stored_network import StoredNetwork
 from associated_learning.runs.config import ResolvedConfig
@@ -100,14 +99,7 @@ def store_converted(
 
     Raises:
         CheckpointError: A weight is in no file, or of another shape; or a file is truncated.
-        InputError: Bridges hold copies of encoders, whose weights are not there to be copied.
     """
-    if any(isinstance(layer.readout, Lookahead) for layer in net.al_layers()):
-        raise InputError(
-            'bridge="block" came for a model that is read a layer at a time: its bridges begin as '
-            "copies of the next layers, which are not in memory. Take another bridge, or --store "
-            "host."
-        )
     files = _Shards(Path(shards), net.backbone())
     names = _names(net)
     store = DiskStore(folder, torch.device(device))
