@@ -65,3 +65,48 @@ def write_films(path: Path, count: int = 60) -> Path:
     lines = [f"a {('good', 'bad')[i % 2]} film{'s' * (i % 3)},{i % 2}" for i in range(count)]
     path.write_text("text,label\n" + "\n".join(lines) + "\n")
     return path
+
+
+STORY = ["the", "a", "cat", "dog", "sees", "likes", "."]
+
+
+def write_causal(folder: Path, *, end: str | None = "<end>", **sizes: Any) -> Any:
+    """Save a small GPT-2 as it is published, with a tokenizer of words, and return it."""
+    import transformers
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    own = Tokenizer(
+        models.WordLevel({w: i for i, w in enumerate(["<end>", "<unk>", *STORY])}, "<unk>")
+    )
+    own.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    names = {} if end is None else {"eos_token": end}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=own, **names).save_pretrained(folder)
+    known = {"vocab_size": 12, "n_positions": 16, "n_embd": 16, "n_layer": 3, "n_head": 2}
+    torch.manual_seed(7)
+    model = transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(**{**known, "bos_token_id": 0, "eos_token_id": 0, **sizes})
+    )
+    model.save_pretrained(folder)
+    return model.eval()
+
+
+def write_stories(path: Path, count: int = 40) -> Path:
+    """Write texts, one a line, in which a verb follows an animal."""
+    animals, verbs = ("cat", "dog"), ("sees", "likes")
+    lines = [
+        f"the {animals[i % 2]} {verbs[i // 2 % 2]} a {animals[i // 4 % 2]} . " * 2
+        for i in range(count)
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def write_tagged(path: Path, count: int = 60, column: str = "tags") -> Path:
+    """Write texts whose words have labels that follow from the words."""
+    known = {"a": "O", "good": "ADJ", "bad": "ADJ", "films": "NOUN", "film": "NOUN"}
+    lines = []
+    for i in range(count):
+        words = ["a", ("good", "bad")[i % 2], ("film", "films")[i // 2 % 2]][i % 3 % 2 :]
+        lines.append(json.dumps({"tokens": words, column: [known[word] for word in words]}))
+    path.write_text("\n".join(lines) + "\n")
+    return path

@@ -141,7 +141,7 @@ def test_samples_of_which_each_has_another_target_have_nothing_to_contrast(count
 
 def test_the_command_line_offers_the_table() -> None:
     offered = {*CHOICES["local_loss"], *CHOICES["association"]}
-    assert offered == {"associated", *LOCAL_LOSSES}
+    assert offered == {"associated", "target", *LOCAL_LOSSES}  # two more names of the default
 
 
 def test_a_run_learns_by_what_it_names() -> None:

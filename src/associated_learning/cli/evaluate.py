@@ -19,6 +19,8 @@ from associated_learning.runs.inputs import evaluation_batches, load_data
 from associated_learning.runs.opened import open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.sources import check_sources
+from associated_learning.runs.tasks.columns import evaluation_columns, headline, task_metrics
+from associated_learning.runs.tasks.refusals import check_early_exit
 
 __all__ = ["evaluate"]
 
@@ -94,6 +96,7 @@ def evaluate(
     check_data(Path(run), loaded)
     check_sources(Path(run), config)
     if exits:
+        check_early_exit(config.task)
         rival = None if against is None else Path(against)
         show_exits(
             Path(run),
@@ -106,17 +109,24 @@ def evaluate(
         )
         return
     batches = evaluation_batches(config, loaded, split)
-    result = evaluate_network(opened.net, batches.epoch(0))
+    metrics = task_metrics(config.task)
+    result = evaluate_network(opened.net, batches.epoch(0), metrics=metrics)
+    columns = evaluation_columns(config.task, result)
     if as_json:
         depths = range(1, opened.net.num_layers + 1) if chosen is None else [chosen]
-        scores = {str(k): result.scores[k - 1] for k in depths}
-        print(json.dumps({"split": split, "samples": result.num_samples, "accuracy": scores}))
+        shown = {
+            name: {str(k): values[k - 1] for k in depths}
+            for name, values in columns.items()
+            if name == "accuracy" or opened.spec.positions
+        }
+        print(json.dumps({"split": split, "samples": result.num_samples, **shown}))
         return
-    title = f"{escape(config.data)}, {split}: {result.num_samples} samples"
+    what = "blocks" if opened.spec.block_size else "samples"
+    title = f"{escape(config.data)}, {split}: {result.num_samples} {what}"
     if chosen is not None:
-        console.print(f"{title}, depth {chosen}: accuracy {result.scores[chosen - 1]:.4f}")
+        name = headline(config.task)
+        console.print(f"{title}, depth {chosen}: {name} {columns[name][chosen - 1]:.4f}")
         return
-    columns = {"accuracy": result.scores, "loss": result.losses}
     console.print(title)
     console.print(scores_table(opened.net, columns))
 

@@ -18,6 +18,9 @@ from associated_learning.runs.export.description import export_description, temp
 from associated_learning.runs.export.source import runner_beside, write_runner
 from associated_learning.runs.opened import OpenRun, open_run
 from associated_learning.runs.printable import escape
+from associated_learning.runs.run import read_config
+from associated_learning.runs.tasks.refusals import check_graph
+from associated_learning.runs.tasks.saved import save_model
 from associated_learning.state.files import replaced_file
 
 __all__ = ["export"]
@@ -76,7 +79,12 @@ def export(
             raise InputError(
                 f"--license {license_} came for {to}; only a folder has a model card to name it in."
             )
+        check_graph(read_config(Path(run)).task, to)
         console.print(escape(_WAYS[to.suffix](Path(run), to, depth), lines=True))
+    elif (opened := open_run(Path(run))).spec.positions:
+        if license_ is not None:
+            raise InputError(f"--license {license_} came for {to}, which gets no model card.")
+        console.print(escape(save_model(opened, to, opened.depth(depth)), lines=True))
     else:
         console.print(escape(_folder(Path(run), to, depth, license_), lines=True))
 

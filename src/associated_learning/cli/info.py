@@ -9,7 +9,7 @@ from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import ALNetwork
-from associated_learning.runs.opened import open_run
+from associated_learning.runs.opened import OpenRun, open_run
 from associated_learning.runs.printable import escape
 
 __all__ = ["info"]
@@ -27,7 +27,7 @@ def info(run: RunFolder) -> None:
     model, data = escape(config.model_name), escape(config.data)
     console.print(
         f"[bold]{model}[/] by {config.method.upper()} on {data}: "
-        f"{opened.spec.num_classes} classes, kind {opened.spec.kind}, seed {config.seed}"
+        f"{_answers(opened)}, kind {opened.spec.kind}, seed {config.seed}"
     )
     net = opened.net
     if isinstance(net, ALNetwork):
@@ -39,3 +39,10 @@ def info(run: RunFolder) -> None:
         console.print(
             f"Best on the validation data: depth {opened.best_depth}, where predict answers"
         )
+
+
+def _answers(opened: OpenRun) -> str:
+    if opened.spec.block_size:
+        return f"the next of {opened.spec.num_classes} tokens, blocks of {opened.spec.block_size}"
+    where = " at every token" if opened.spec.positions else ""
+    return f"{opened.spec.num_classes} classes{where}"

@@ -37,7 +37,7 @@ def layers_table(net: ALNetwork, spec: InputSpec) -> Table:
                 escape(_encoder(net, i)),
                 escape(_shape(s, spec.kind)),
                 type(getattr(layer.readout, "readout", layer.readout)).__name__,
-                f"{layer.readout(s).shape[1]} → {layer.bridge(s).shape[1]}",
+                f"{layer.readout(s).shape[-1]} → {layer.bridge(s).shape[-1]}",
                 f"{_count(layer):,}",
             )
     return table

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from associated_learning.cli.options import RunFolder
+from associated_learning.cli.positions import check_options, show_positions
 from associated_learning.cli.tables import console
 from associated_learning.errors import InputError, nearest
 from associated_learning.inference.evaluation import predict_batches
@@ -26,7 +27,7 @@ from associated_learning.runs.printable import printable
 __all__ = ["predict"]
 
 BATCH = 64
-_OPTIONS = ("--file", "--depth", "--exit", "--json")
+_OPTIONS = ("--file", "--depth", "--exit", "--max-new-tokens", "--json")
 
 
 def predict(
@@ -54,11 +55,21 @@ def predict(
             "al evaluate RUN --exits.",
         ),
     ] = None,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Language models: most tokens to add, 32 if not given, each the likeliest. Every "
+            "one is computed from the whole text anew: there is no cache of keys and values."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line instead of a table.")
     ] = False,
 ) -> None:
-    """Label new inputs with a trained run: label, probabilities and depth.
+    """Label new inputs with a trained run: label, probabilities and depth; or continue texts.
+
+    Of a run of --task tokens every input is words with spaces between them, or a list of words in
+    JSON; words and labels come back as JSON, one text a line.
 
     Examples:
 
@@ -69,12 +80,18 @@ def predict(
         al predict runs/sst2-bilstm-al-0 --file reviews.txt --exit auto
 
         al predict runs/points-mlp-al-0 -1.5,2,0
+
+        al predict runs/texts-hf-gpt2-al-0 "Once upon a time" --max-new-tokens 20
     """
     _check_options(inputs or [])
     opened = open_run(Path(run))
     raw = [*(inputs or []), *_lines(file)]
     if not raw:
         raise InputError("no input came; give texts, image files or rows, or name a --file.")
+    check_options(opened.config.task, exit_, max_new_tokens)
+    if opened.spec.positions:
+        show_positions(opened, raw, opened.depth(depth), max_new_tokens, as_json=as_json)
+        return
     answered = _answers(opened, Path(run), raw, depth, exit_)
     names = opened.label_names
     answers = [

@@ -20,6 +20,7 @@ from associated_learning.runs.opened import open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import default_folder, read_config
+from associated_learning.runs.tasks.columns import headline, result_columns
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.training.callbacks import Callback, TensorBoard
 from associated_learning.training.progress_bar import ProgressBar
@@ -83,6 +84,8 @@ def train(
 
         al train --data sst2 --model bilstm --executor threads --stages 2
 
+        al train --task lm --data texts.txt --model hf:models/gpt2 --block-size 128
+
         torchrun --nproc-per-node 2 --no-python al train --data sst2 --model bilstm
     """
     if resume is not None:
@@ -90,6 +93,11 @@ def train(
     else:
         config = resolved(RunConfig(**settings))
         folder = default_folder(config) if run_folder is None else Path(run_folder)
+    if ledger is not None and config.task == "lm":
+        raise InputError(
+            f"--ledger {ledger} came with --task lm; a ledger holds accuracies, a language model "
+            "has perplexities. Leave it out; they are in the run's result.json."
+        )
     result = run_training(config, folder, _callbacks(config, folder, tensorboard, quiet))
     if result is None:
         return
@@ -140,12 +148,11 @@ def _callbacks(
 def _show(folder: Path, config: ResolvedConfig, result: RunResult) -> None:
     data, model = escape(config.data), escape(config.model_name)
     title = (
-        f"{data}, {model} by {config.method.upper()}: accuracy in the best epoch, "
+        f"{data}, {model} by {config.method.upper()}: {headline(config.task)} in the best epoch, "
         f"{result.best_epoch} of {result.epochs}; {result.seconds:.0f} s of training"
     )
-    columns = {"validation": result.validation_scores, "test": result.test_scores}
     console.print(title, soft_wrap=True)
-    console.print(scores_table(open_run(folder).net, columns))
+    console.print(scores_table(open_run(folder).net, result_columns(config.task, result)))
     for line in advice(config, result):
         console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
     show_no_picture()

@@ -34,6 +34,7 @@ from associated_learning.losses.equation3 import autoencoder_loss
 from associated_learning.losses.table import PairLoss
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
+from associated_learning.targets.answer_loss import AnswerLoss
 from associated_learning.tensors.devices import device_of
 
 __all__ = ["al_form", "al_layers", "latent_widths"]
@@ -173,7 +174,7 @@ class _Losses(NamedTuple):
 def _losses(options: ALOptions, target: Target, *, first: bool) -> _Losses:
     """Return the losses of a layer; the association is None for that of Equation 3."""
     chosen = local_loss(options.association, target)
-    association = chosen.make(target.loss)
+    association = chosen.make(AnswerLoss(target))
     if not chosen.autoencoders:
         return _Losses(association, None)
     if target.positions:

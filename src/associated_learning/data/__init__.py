@@ -2,6 +2,7 @@
 
 from associated_learning.data.augment import Augmentation
 from associated_learning.data.batches import Augment, Batches
+from associated_learning.data.blocks import BlockPreprocessor, BlockSamples
 from associated_learning.data.dataset import DataSet, Kind
 from associated_learning.data.image_preprocessor import ImagePreprocessor
 from associated_learning.data.images import ImageFormat
@@ -18,6 +19,7 @@ from associated_learning.data.samples import (
 )
 from associated_learning.data.subword import SubwordPreprocessor
 from associated_learning.data.table_preprocessor import TablePreprocessor
+from associated_learning.data.tags import TaggedText, TagPreprocessor, TagSamples
 from associated_learning.data.text import tokenize
 from associated_learning.data.text_preprocessor import TextPreprocessor
 from associated_learning.data.vectors import KnownVectors, Vectors, find_vectors, load_vectors
@@ -29,6 +31,8 @@ __all__ = [
     "Augment",
     "Augmentation",
     "Batches",
+    "BlockPreprocessor",
+    "BlockSamples",
     "DataSet",
     "ImageFormat",
     "ImagePreprocessor",
@@ -41,6 +45,9 @@ __all__ = [
     "SubwordPreprocessor",
     "TablePreprocessor",
     "TableSamples",
+    "TagPreprocessor",
+    "TagSamples",
+    "TaggedText",
     "TextPreprocessor",
     "TextSamples",
     "Vectors",

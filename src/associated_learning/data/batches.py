@@ -88,7 +88,9 @@ class Batches:
         return min(len(self.samples), len(self) * self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Input, Tensor]]:
-        """Yield ``(x, y)`` of an epoch from batch index ``start``; ``y`` is ``[B]`` (int64).
+        """Yield ``(x, y)`` of an epoch from batch index ``start``.
+
+        ``y`` is ``[B]`` (int64), or ``[B, T]`` where texts have a label at every token.
 
         Raises:
             InputError: ``epoch`` is negative, or ``start`` is beyond the last batch.
@@ -113,7 +115,7 @@ class Batches:
         for number in range(start, len(indices)):
             yield (
                 self._inputs(indices[number], epoch, number),
-                self.samples.labels[indices[number]],
+                self.samples.targets(indices[number]),
             )
 
     def _inputs(self, indices: Tensor, epoch: int, number: int) -> Input:

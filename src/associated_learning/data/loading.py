@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -11,19 +11,16 @@ from associated_learning.data.dataset import DataSet
 from associated_learning.data.digits import read_digits
 from associated_learning.data.image_preprocessor import ImagePreprocessor
 from associated_learning.data.images import ImageFormat, decode
-from associated_learning.data.keys import mix
 from associated_learning.data.named import DIGITS, NAMED
 from associated_learning.data.preprocessing import Preprocessor
 from associated_learning.data.raw import RawSet, RawSplit
 from associated_learning.data.reading import read_file, read_folder, read_named
-from associated_learning.data.split import cut, limit
+from associated_learning.data.splits import final_splits, without_validation
 from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.text_preprocessor import TextPreprocessor
 from associated_learning.errors import InputError
 
 __all__ = ["load"]
-
-_TEST, _VALIDATION, _LIMIT = range(3)  # what a seed is for
 
 
 def load(
@@ -97,10 +94,17 @@ def load(
         feature_columns=feature_columns,
     )
     _check_kind(raw, preprocessor)
-    raw = _with_test(raw, test_fraction, mix(seed, _TEST))
-    pool = len(raw.splits["train"].labels)
-    fraction = None if official_validation and "validation" in raw.splits else validation_fraction
-    raw = _prepared(raw, fraction, limit_train, image_size, seed)
+    if not official_validation:
+        raw = without_validation(raw)
+    raw, pool = final_splits(
+        raw,
+        test_fraction=test_fraction,
+        validation_fraction=validation_fraction,
+        limit_train=limit_train,
+        seed=seed,
+    )
+    if raw.kind == "image":
+        raw = raw._replace(splits=_decoded(raw.splits, image_size))
     if preprocessor is None:
         preprocessor = _fitted(raw, vocabulary_size, max_length, remove_stop_words)
     samples = {
@@ -152,38 +156,9 @@ def _check_kind(raw: RawSet, preprocessor: Preprocessor | None) -> None:
         )
 
 
-def _with_test(raw: RawSet, fraction: float, seed: int) -> RawSet:
-    """Return ``raw`` with a test split, cut from its training split if it had none."""
-    if "test" in raw.splits:
-        return raw
-    train = raw.splits["train"]
-    kept, off = cut(train.labels, fraction, seed=seed)
-    splits = {**raw.splits, "train": train.subset(kept), "test": train.subset(off)}
-    return raw._replace(splits=splits)
-
-
-def _prepared(
-    raw: RawSet,
-    validation_fraction: float | None,
-    limit_train: int | None,
-    image_size: tuple[int, int] | None,
-    seed: int,
-) -> RawSet:
-    """Return ``raw`` with its final three splits, images decoded."""
-    splits = dict(raw.splits)
-    if validation_fraction is not None:
-        train = splits["train"]
-        kept, off = cut(train.labels, validation_fraction, seed=mix(seed, _VALIDATION))
-        splits["train"], splits["validation"] = train.subset(kept), train.subset(off)
-    if limit_train is not None:
-        train = splits["train"]
-        splits["train"] = train.subset(limit(train.labels, limit_train, seed=mix(seed, _LIMIT)))
-    if raw.kind == "image":
-        splits = _decoded(splits, image_size)
-    return raw._replace(splits=splits)
-
-
-def _decoded(splits: dict[str, RawSplit], size: tuple[int, int] | None) -> dict[str, RawSplit]:
+def _decoded(
+    splits: Mapping[str, RawSplit], size: tuple[int, int] | None
+) -> Mapping[str, RawSplit]:
     """Return image splits as pixels in the format of the training split."""
     images = splits["train"].inputs
     if isinstance(images, Tensor):

@@ -7,10 +7,12 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor
 from typing_extensions import Self
 
+from associated_learning.data.blocks import BlockPreprocessor
 from associated_learning.data.image_preprocessor import ImagePreprocessor
 from associated_learning.data.samples import Input, Samples
 from associated_learning.data.subword import SubwordPreprocessor
 from associated_learning.data.table_preprocessor import TablePreprocessor
+from associated_learning.data.tags import TagPreprocessor
 from associated_learning.data.text_preprocessor import TextPreprocessor
 from associated_learning.errors import InputError
 
@@ -45,6 +47,8 @@ _BY_KIND: dict[str, type[Preprocessor]] = {
     "table": TablePreprocessor,
     "text": TextPreprocessor,
     "subword": SubwordPreprocessor,
+    "blocks": BlockPreprocessor,
+    "tags": TagPreprocessor,
 }
 
 

@@ -46,6 +46,10 @@ class Samples(Protocol):
         """Return the inputs at ``indices`` ``[B]`` as a network reads them."""
         ...
 
+    def targets(self, indices: Tensor) -> Tensor:
+        """Return y of the samples at ``indices``: class numbers ``[B]``, or ``[B, T]``."""
+        ...
+
     def subset(self, indices: Tensor) -> Self:
         """Return new samples: those at ``indices`` ``[M]``, in that order."""
         ...
@@ -103,6 +107,10 @@ class ImageSamples:
     def take(self, indices: Tensor) -> Tensor:
         """Return normalised images ``[B, C, H, W]`` (float32)."""
         return self.standardise(self.gather(indices))
+
+    def targets(self, indices: Tensor) -> Tensor:
+        """Return the class numbers at ``indices``, ``[B]`` (int64)."""
+        return self.labels[indices]
 
     def subset(self, indices: Tensor) -> Self:
         """Return new samples: those at ``indices``, in that order."""
@@ -186,6 +194,10 @@ class TextSamples:
         """Return right-padded ids; see `gather`."""
         return self.gather(indices)
 
+    def targets(self, indices: Tensor) -> Tensor:
+        """Return the class numbers at ``indices``, ``[B]`` (int64)."""
+        return self.labels[indices]
+
     def subset(self, indices: Tensor) -> Self:
         """Return new samples: those at ``indices``, in that order."""
         lengths = self.lengths[indices]
@@ -237,6 +249,10 @@ class TableSamples:
     def take(self, indices: Tensor) -> Tensor:
         """Return standardised rows ``[B, F]`` (float32)."""
         return self.gather(indices)
+
+    def targets(self, indices: Tensor) -> Tensor:
+        """Return the class numbers at ``indices``, ``[B]`` (int64)."""
+        return self.labels[indices]
 
     def subset(self, indices: Tensor) -> Self:
         """Return new samples: those at ``indices``, in that order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ from associated_learning.data.samples import TextSamples
 from associated_learning.errors import InputError, needs_extra
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
-__all__ = ["SubwordPreprocessor"]
+__all__ = ["SubwordPreprocessor", "load_tokenizer"]
 
 _WHAT = "the tokenizer of a pretrained model"
 
@@ -66,7 +66,16 @@ class SubwordPreprocessor:
         Raises:
             InputError: There is no tokenizer, or none that the library `tokenizers` can hold.
         """
-        loaded = _load(place)
+        return cls.of(load_tokenizer(place), max_length=max_length)
+
+    @classmethod
+    def of(cls, loaded: Any, *, max_length: int | None = None) -> SubwordPreprocessor:
+        """Take over the tokenizer that `load_tokenizer` gave.
+
+        Args:
+            loaded: The tokenizer.
+            max_length: Most tokens of a text; None takes the tokenizer's own limit.
+        """
         own = json.loads(loaded.backend_tokenizer.to_str())
         limits = [loaded.model_max_length, (own["truncation"] or {}).get("max_length")]
         # transformers writes 10^30 where a tokenizer knows no limit
@@ -77,6 +86,18 @@ class SubwordPreprocessor:
             max_length=limit if max_length is None else max_length,
             padding=loaded.pad_token_id or 0,
         )
+
+    def of_words(self) -> SubwordPreprocessor:
+        """Return the tokenizer for texts that come word by word.
+
+        One that tells words by the space before them then puts a space before each.
+        """
+        own = json.loads(self.tokenizer)
+        before = own.get("pre_tokenizer") or {}
+        for part in [before, *before.get("pretokenizers", [])]:
+            if part.get("type") == "ByteLevel":
+                part["add_prefix_space"] = True
+        return replace(self, tokenizer=json.dumps(own))
 
     @property
     def vocabulary_size(self) -> int:
@@ -100,12 +121,26 @@ class SubwordPreprocessor:
         A text without any token is kept as a single unknown one, so that no sample of a data
         set is lost; at prediction the same text is an error.
         """
-        ids = (encoding.ids or [self.nothing] for encoding in self._encoded(list(inputs)))
+        ids = (encoding.ids or [self.nothing] for encoding in self.encodings(list(inputs)))
         return TextSamples.of(ids, labels, padding=self.padding)
 
-    def _encoded(self, texts: Sequence[str]) -> Iterator[Any]:
+    def encodings(
+        self, texts: Sequence[str] | Sequence[Sequence[str]], *, words: bool = False
+    ) -> Iterator[Any]:
+        """Yield what the library `tokenizers` makes of each text.
+
+        Args:
+            texts: The texts.
+            words: Whether each comes as a list of its words.
+        """
+        how = {"is_pretokenized": True} if words else {}
         for start in range(0, len(texts), _CHUNK):
-            yield from self._own.encode_batch(texts[start : start + _CHUNK])
+            yield from self._own.encode_batch(texts[start : start + _CHUNK], **how)
+
+    def decoded(self, ids: Sequence[int]) -> str:
+        """Return token ids as a text, without special tokens."""
+        text: str = self._own.decode(list(ids))
+        return text
 
     def __call__(self, inputs: Sequence[str]) -> PaddedSequence:
         """Return texts as ids ``[B, T]`` with their lengths.
@@ -118,7 +153,7 @@ class SubwordPreprocessor:
         for i, text in enumerate(inputs):
             if not isinstance(text, str):
                 raise InputError(f"input {i} is {type(text).__name__}: expected a text")
-        encoded = zip(inputs, self._encoded(inputs), strict=True)
+        encoded = zip(inputs, self.encodings(inputs), strict=True)
         ids = [self._known(text, i, encoding) for i, (text, encoding) in enumerate(encoded)]
         labels = torch.zeros(len(inputs), dtype=torch.int64)
         samples = TextSamples.of(ids, labels, padding=self.padding)
@@ -174,8 +209,15 @@ class SubwordPreprocessor:
         return ids
 
 
-def _load(place: str | Path) -> Any:
-    """Return a tokenizer of transformers that is backed by the library `tokenizers`."""
+def load_tokenizer(place: str | Path) -> Any:
+    """Return a tokenizer of transformers that is backed by the library `tokenizers`.
+
+    Args:
+        place: Folder with its files, or a name on the Hugging Face hub.
+
+    Raises:
+        InputError: There is none.
+    """
     with needs_extra("hf", _WHAT):
         from transformers import AutoTokenizer
     try:

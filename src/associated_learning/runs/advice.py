@@ -15,7 +15,8 @@ def advice(config: ResolvedConfig, result: RunResult) -> list[str]:
         config: Its settings.
         result: What came out.
     """
-    found = [_no_better_than_one_class(result), _still_rising(config, result), _too_deep(result)]
+    too_deep = _too_deep(result, by_loss=config.task == "lm")
+    found = [_no_better_than_one_class(result), _still_rising(config, result), too_deep]
     return [line for line in found if line is not None]
 
 
@@ -41,12 +42,13 @@ def _still_rising(config: ResolvedConfig, result: RunResult) -> str | None:
     )
 
 
-def _too_deep(result: RunResult) -> str | None:
+def _too_deep(result: RunResult, *, by_loss: bool) -> str | None:
     full, best = len(result.validation_scores), result.best_depth
     if best is None or result.validation_scores[best - 1] <= result.validation_scores[-1]:
         return None
+    scores = result.validation_losses if by_loss else result.validation_scores
     return (
         f"Depth {best} of {full} is the best on the validation data, "
-        f"{result.validation_scores[best - 1]:.4f} against {result.validation_scores[-1]:.4f} at "
+        f"{'losses ' if by_loss else ''}{scores[best - 1]:.4f} against {scores[-1]:.4f} at "
         "full depth: al predict answers there. Try fewer layers, or more epochs for the upper ones."
     )

@@ -8,6 +8,8 @@ from associated_learning.runs.settings.setting import numbers
 
 __all__ = ["al_options"]
 
+_AUTOMATIC = {"target": "auto"}  # what fits positions
+
 
 def al_options(config: ResolvedConfig) -> ALOptions:
     """Return what all models with these settings have beside their encoders, but readouts.
@@ -16,6 +18,7 @@ def al_options(config: ResolvedConfig) -> ALOptions:
         config: The settings.
     """
     with_coders = config.local_loss == "associated"
+    chosen = config.association if with_coders else config.local_loss
     return ALOptions(
         latent=_latents(config),
         bridge=config.bridge,  # type: ignore[arg-type]
@@ -24,7 +27,7 @@ def al_options(config: ResolvedConfig) -> ALOptions:
         bridge_frozen=config.bridge_frozen,
         activation=config.coder_activation,
         bias=config.coder_bias,
-        association=config.association if with_coders else config.local_loss,
+        association=_AUTOMATIC.get(chosen, chosen),
         detach_target=config.detach_target,
     )
 

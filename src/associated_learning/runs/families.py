@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from associated_learning.backprop import BPNetwork
 from associated_learning.conversion import al_form
+from associated_learning.conversion.list_readouts import readouts_for
 from associated_learning.errors import InputError
 from associated_learning.models import (
     CNN,
@@ -18,6 +19,7 @@ from associated_learning.models import (
     BiLSTM,
     Flatten,
     GlobalAverage,
+    KeptPositions,
     LastState,
     LayeredModel,
     MaskedMean,
@@ -27,12 +29,14 @@ from associated_learning.models import (
     StateSum,
     Transformer,
 )
+from associated_learning.models.dense import dense_head
 from associated_learning.network import Network
 from associated_learning.runs.al_options import al_options
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.hub.network import Backbone, build_converted
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.settings.setting import numbers
+from associated_learning.runs.tasks.target import task_target
 from associated_learning.targets import Classes
 from associated_learning.tensors.randomness.keyed import seeded
 
@@ -63,8 +67,7 @@ def build_network(
     Raises:
         InputError: The model does not fit the kind of data.
     """
-    mse = config.method == "al" and config.first_loss == "mse"
-    target = Classes(spec.num_classes, "mse" if mse else "ce")
+    target = task_target(config, spec)
     if backbone is not None:
         with seeded(config.seed, "weights"):
             return build_converted(config, spec, backbone, target, pretrained=pretrained)
@@ -72,7 +75,7 @@ def build_network(
     with seeded(config.seed, "weights"):
         model = _MODELS[config.model](config, spec, vectors)
         if config.method == "bp":
-            return _end_to_end(config, model, target)
+            return _end_to_end(config, model, spec, target)
         encoders = [nn.Sequential(*model.layers)] if config.single_layer else list(model.layers)
         count = len(encoders)
         stops = [True] + [config.stop_gradients] * (count - 1)
@@ -81,18 +84,35 @@ def build_network(
             spec.example(),
             target,
             options=al_options(config),
-            readout=_readouts(config, count),
+            readout=None if spec.positions else _readouts(config, count),
             stop_gradients=stops,
             use_associated=[config.lower_associated] * (count - 1) + [True],
         )
 
 
-def _end_to_end(config: ResolvedConfig, model: LayeredModel, target: Classes) -> BPNetwork:
-    if config.readout is not None:
+def _end_to_end(
+    config: ResolvedConfig, model: LayeredModel, spec: InputSpec, target: Classes
+) -> BPNetwork:
+    if target.positions:  # the same head reads every token
+        model.readout = KeptPositions()
+    elif config.encoders == "al":
+        _read_as_al(config, model, spec, target)
+    elif config.readout is not None:
         model.readout = _READOUTS[config.readout]()
     if config.double_softmax:
         model.head = nn.Sequential(model.head, nn.Softmax(dim=1))
     return BPNetwork(model, target)
+
+
+def _read_as_al(
+    config: ResolvedConfig, model: LayeredModel, spec: InputSpec, target: Classes
+) -> None:
+    """Put a model's head on what the last bridge of AL would read."""
+    encoders = list(model.layers)
+    read = readouts_for(encoders, spec.example(), _readouts(config, len(encoders)), target)
+    model.readout = read.modules[-1]
+    hidden = tuple(numbers("head_hidden", config.head_hidden))
+    model.head = dense_head(read.widths[-1], hidden, spec.num_classes)
 
 
 def _check_kind(model: str, spec: InputSpec) -> None:
@@ -124,12 +144,12 @@ def _cnn(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> Lay
         image_size=_side(spec),
         out_features=spec.num_classes,
         batch_norm=config.batch_norm,
-        activation="elu" if config.method == "al" else "relu",
+        activation="elu" if _as_al(config) else "relu",
     )
 
 
 def _vgg(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
-    isolated = config.method == "al"  # the released AL code: ELU, a dense layer
+    isolated = _as_al(config)  # the released AL code: ELU, a dense layer
     return VGG(
         in_channels=spec.shape[0],
         image_size=_side(spec),
@@ -138,6 +158,11 @@ def _vgg(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> Lay
         activation="elu" if isolated else "relu",
         dense=(1024, 1024) if isolated else (),
     )
+
+
+def _as_al(config: ResolvedConfig) -> bool:
+    """Return whether the encoders are those of AL's network."""
+    return config.method == "al" or config.encoders == "al"
 
 
 def _bilstm(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
@@ -149,7 +174,11 @@ def _bilstm(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> 
 
 
 def _transformer(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
-    return Transformer(feedforward=_own(config.hidden), **_of_texts(config, spec, vectors))
+    return Transformer(
+        feedforward=_own(config.hidden),
+        positions=bool(spec.positions),  # a word's label asks what stands beside it
+        **_of_texts(config, spec, vectors),
+    )
 
 
 def _of_texts(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
@@ -22,6 +23,8 @@ class InputSpec:
         shape: Shape of one input without the batch: ``[C, H, W]`` or ``[F]``; empty for text.
         vocabulary_size: Number of token ids; 0 unless text.
         embedding_dim: Width of the embedding; 0 unless text, or where the model has its own.
+        positions: Number of axes of positions in y; see `Target`.
+        block_size: Number of tokens of texts that come in blocks; else 0.
     """
 
     kind: str
@@ -29,9 +32,18 @@ class InputSpec:
     shape: tuple[int, ...] = ()
     vocabulary_size: int = 0
     embedding_dim: int = 0
+    positions: int = 0
+    block_size: int = 0
 
     def example(self) -> Any:
-        """Return a small batch of this form, of zeros (token ids of ones)."""
+        """Return a small batch of this form, of zeros (token ids of ones, unlike at positions)."""
+        if self.block_size:
+            return self._unlike(min(self.block_size, 8))
+        if self.kind == "text" and self.positions:
+            return PaddedSequence(self._unlike(3), torch.tensor([3, 2]))
         if self.kind == "text":
             return PaddedSequence(torch.ones(2, 3, dtype=torch.int64), torch.tensor([3, 2]))
         return torch.zeros(2, *self.shape)
+
+    def _unlike(self, length: int) -> Tensor:
+        return (torch.arange(2 * length) % self.vocabulary_size).view(2, length)

@@ -11,11 +11,13 @@ from torch import Tensor
 from associated_learning.data import (
     Augmentation,
     Batches,
+    BlockPreprocessor,
     DataSet,
     ImagePreprocessor,
     KnownVectors,
     Preprocessor,
     SubwordPreprocessor,
+    TagPreprocessor,
     TextPreprocessor,
     Vectors,
     Vocabulary,
@@ -23,12 +25,12 @@ from associated_learning.data import (
     load,
 )
 from associated_learning.errors import InputError
-from associated_learning.runs.config import ResolvedConfig, RunConfig
+from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.hub.model import find_model
 from associated_learning.runs.hub.network import Backbone, find_backbone
 from associated_learning.runs.input_spec import InputSpec
-from associated_learning.runs.settings.setting import option
 from associated_learning.runs.size_limits import check_sizes
+from associated_learning.runs.tasks.data import check_own_words, load_task_data
 
 __all__ = [
     "RunInputs",
@@ -103,13 +105,15 @@ def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) 
     Raises:
         InputError: They cannot be loaded, or not be brought to the size asked for.
     """
+    if config.task != "classification":
+        return load_task_data(config, preprocessor)
     length = getattr(preprocessor, "max_length", config.max_length)
     if preprocessor is None and config.family == "hf":
         model = find_model(config.model)
         length, preprocessor = model.length(length), model.preprocessor(length)
     tokenizer = preprocessor if isinstance(preprocessor, SubwordPreprocessor) else None
     if tokenizer is not None:
-        _check_own_words(config)
+        check_own_words(config)
     data = load(
         config.data,
         data_root=config.data_root,
@@ -151,6 +155,23 @@ def evaluation_batches(config: ResolvedConfig, data: DataSet, split: str) -> Bat
 
 def input_spec(config: ResolvedConfig, data: DataSet, vectors: Vectors | None) -> InputSpec:
     """Return what a network must know of the data."""
+    if isinstance(data.preprocessor, BlockPreprocessor):
+        return InputSpec(
+            kind="text",
+            num_classes=data.preprocessor.width,
+            vocabulary_size=data.preprocessor.vocabulary_size,
+            positions=1,
+            block_size=data.preprocessor.block_size,
+        )
+    if isinstance(data.preprocessor, TagPreprocessor):
+        own = config.family != "hf"
+        return InputSpec(
+            kind="text",
+            num_classes=data.num_classes,
+            vocabulary_size=data.preprocessor.vocabulary_size,
+            embedding_dim=_embedding_dim(config, vectors) if own else 0,
+            positions=1,
+        )
     if isinstance(data.preprocessor, SubwordPreprocessor):
         size = data.preprocessor.vocabulary_size
         return InputSpec(kind="text", num_classes=data.num_classes, vocabulary_size=size)
@@ -192,19 +213,11 @@ def find_known_vectors(config: ResolvedConfig, data: DataSet) -> KnownVectors:
 
 
 def _vocabulary(config: ResolvedConfig, data: DataSet) -> Vocabulary:
-    if not isinstance(data.preprocessor, TextPreprocessor):
+    found = data.preprocessor
+    found = found.words if isinstance(found, TagPreprocessor) else found
+    if not isinstance(found, TextPreprocessor):
         raise InputError(f"--vectors came for data of kind {data.kind}; they are for text.")
-    return data.preprocessor.vocabulary
-
-
-def _check_own_words(config: ResolvedConfig) -> None:
-    """Raise InputError for what our own vocabulary would have taken."""
-    for name in ("vocabulary_size", "remove_stop_words"):
-        if getattr(config, name) != getattr(RunConfig, name):
-            raise InputError(
-                f"{option(name)} {getattr(config, name)} came, but the texts are split by the "
-                f"tokenizer of {config.model}; leave it out."
-            )
+    return found.vocabulary
 
 
 def _check_image_size(side: int | None, data: DataSet) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
 from associated_learning.conversion.table import html_table
-from associated_learning.data import DataSet, Vectors
+from associated_learning.data import BlockSamples, DataSet, Samples, TagSamples, Vectors
 from associated_learning.errors import CheckpointError
 from associated_learning.runs.ledger.answers import pack_answers
 from associated_learning.runs.provenance import Provenance
@@ -18,7 +19,7 @@ from associated_learning.state.history import EpochRecord, TrainingState
 from associated_learning.state.lines import read_lines
 from associated_learning.state.sealed import unsealed
 
-__all__ = ["RunResult", "make_result", "read_history", "read_result", "write_result"]
+__all__ = ["RunResult", "TestScores", "make_result", "read_history", "read_result", "write_result"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,9 @@ class RunResult:
         training_curve: Training accuracy after every epoch, where ``watch_training`` is set.
         answers: Which test samples full depth got right (`unpack_answers`).
         best_depth: Depth of the best validation score in the best epoch.
+        test_losses: Where y has positions: the test loss at every depth. Scores are then means over
+            all positions; those of a language model on validation are losses with the sign turned.
+        validation_losses: Likewise on the validation data, in the best epoch.
         largest_class: Share of the validation samples that are of the most frequent class.
     """
 
@@ -70,6 +74,8 @@ class RunResult:
     answers: str | None = None
     best_depth: int | None = None
     largest_class: float | None = None
+    test_losses: list[float] = field(default_factory=list)
+    validation_losses: list[float] = field(default_factory=list)
 
     def _repr_html_(self) -> str:
         pairs = enumerate(zip(self.validation_scores, self.test_scores, strict=True), start=1)
@@ -91,10 +97,32 @@ class RunResult:
         )
 
 
+class TestScores(NamedTuple):
+    """What the test data say of a network.
+
+    Attributes:
+        scores: Mean score at depth 1, 2, ..., L.
+        losses: Mean losses likewise, where y has positions.
+        samples: Number of samples.
+        answers: Which of them full depth got right, where y is one label a sample.
+    """
+
+    scores: list[float]
+    losses: list[float]
+    samples: int
+    answers: str | None
+
+    @classmethod
+    def of(cls, scores: Tensor) -> TestScores:
+        """Return those of one label a sample: the score of each at every depth ``[L, N]``."""
+        answers = pack_answers(scores[-1].numpy() > 0)
+        return cls(scores.mean(dim=1).tolist(), [], scores.shape[1], answers)
+
+
 def make_result(
     state: TrainingState,
     *,
-    test: Tensor,
+    test: TestScores,
     data: DataSet,
     parameters: int,
     vectors: Vectors | None,
@@ -105,8 +133,7 @@ def make_result(
 
     Args:
         state: Where training ended.
-        test: Score of every test sample at every depth ``[L, N]``, with the weights of the best
-            epoch, in the order of the test set.
+        test: Those of the weights of the best epoch.
         data: What it was trained on.
         parameters: See `RunResult`.
         vectors: The word vectors, if there are any.
@@ -114,10 +141,10 @@ def make_result(
         origin: By what code and on what machine it was trained.
     """
     best = state.records[state.best_epoch - 1]
-    depths = test.shape[0]  # a network that grew may have tried more
+    depths = len(test.scores)  # a network that grew may have tried more
     associated = [losses["associated"] for losses in best.losses[:depths] if "associated" in losses]
     return RunResult(
-        test_scores=test.mean(dim=1).tolist(),
+        test_scores=test.scores,
         validation_scores=best.scores[:depths],
         best_epoch=state.best_epoch,
         epochs=state.epoch,
@@ -125,21 +152,27 @@ def make_result(
         vector_coverage=None if vectors is None else vectors.coverage,
         train_samples=len(data.train),
         train_pool=data.train_pool,
-        test_samples=test.shape[1],
+        test_samples=test.samples,
         vector_dim=None if vectors is None else vectors.weights.shape[1],
         parameters=parameters,
         associated=associated,
         validation_curve=[record.scores for record in state.records],
         training_curve=training_curve,
-        answers=pack_answers(test[-1].numpy() > 0),
+        answers=test.answers,
         best_depth=best.best_depth(depths),
-        largest_class=_largest_share(data.validation.labels),
+        largest_class=_largest_share(data.validation),
+        test_losses=test.losses,
+        validation_losses=best.validation_losses[:depths] if test.losses else [],
         **origin._asdict(),
     )
 
 
-def _largest_share(labels: Tensor) -> float:
-    return float(labels.bincount().max()) / len(labels)
+def _largest_share(samples: Samples) -> float | None:
+    if isinstance(samples, BlockSamples):  # a token is no class that anyone would always answer
+        return None
+    labels = samples.tags if isinstance(samples, TagSamples) else samples.labels
+    counts = labels[labels >= 0].bincount()
+    return float(counts.max()) / float(counts.sum())
 
 
 def write_result(folder: Path, result: RunResult) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from associated_learning.data import (
     Batches,
@@ -17,7 +16,7 @@ from associated_learning.data import (
     preprocessor_from_dict,
 )
 from associated_learning.errors import InputError, needs_extra
-from associated_learning.inference.evaluation import score_samples
+from associated_learning.inference.evaluation import evaluate, score_samples
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import Network
 from associated_learning.runs.config import COMPUTING, ResolvedConfig, RunConfig
@@ -44,6 +43,7 @@ from associated_learning.runs.plots import can_plot, plot_curves
 from associated_learning.runs.provenance import find_provenance
 from associated_learning.runs.result import (
     RunResult,
+    TestScores,
     make_result,
     read_result,
     write_result,
@@ -222,10 +222,13 @@ def _placed(net: Network, device: torch.device) -> Network:
     return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _test_scores(net: Network, batches: Batches) -> Tensor:
-    """Return the score of every sample at every depth ``[L, N]``, in the order of the samples."""
+def _test_scores(net: Network, batches: Batches) -> TestScores:
+    """Return what the test data say; of one label a sample, in the order of the samples."""
+    if net.target.positions:
+        found = evaluate(net, batches.epoch(0))
+        return TestScores(list(found.scores), list(found.losses), found.num_samples, None)
     scores = score_samples(net, batches.epoch(0))
-    return scores[:, batches.order().argsort()]
+    return TestScores.of(scores[:, batches.order().argsort()])
 
 
 def _read_inputs(

@@ -18,8 +18,6 @@ from associated_learning.state.schedules import make_schedule, turn_schedule
 from associated_learning.training.length import enough_epochs
 from associated_learning.training.trainer import Trainer
 
-# FIX Trainer,
-
 __all__ = ["choose_device", "make_trainer", "set_up_torch", "store_folder"]
 
 _OPTIMIZERS: dict[str, type[Optimizer]] = {
@@ -60,6 +58,7 @@ def make_trainer(
         patience=config.patience or None,
         min_updates=config.min_updates,
         judge=config.judge,
+        metric="loss" if config.task == "lm" else None,
         seed=config.seed,
         save_every=config.save_every,
         executor=config.executor,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from associated_learning.errors import InputError
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.settings.setting import option
+from associated_learning.runs.tasks.unused import check_task
 
 __all__ = ["AL_ONLY", "check_unused"]
 
@@ -16,7 +17,7 @@ _BRIDGE = ("bridge", "bridge_hidden", "bridge_blocks", "bridge_frozen")
 _GROWTH = ("grow_patience", "grow_rise", "grow_gain", "grow_freeze", "grow_settled")
 _JOINT = ("stop_gradients", "lower_associated", "single_layer")
 AL_ONLY = (*_ASSOCIATED, *_BRIDGE, "local_loss", "greedy", "stop_gradients", "grow_from")
-_BP_ONLY = ("head_hidden", "double_softmax")
+_BP_ONLY = ("head_hidden", "double_softmax", "encoders")
 _HEADS = [("bilstm", readout) for readout in ("last", "mean", "state-concat")]
 _SIZES = ("num_layers", "hidden", "dropout")
 _WORDS = ("embedding_dim", "embedding_dropout", "head_hidden")
@@ -24,7 +25,7 @@ _CUTS = ("at", "balance")
 _NOT_HUB = ("hidden", "dropout", *_WORDS, "vectors")
 _NOT_CONVERTED = (
     "readout", "stop_gradients", "lower_associated", "latents", "coder_bias",
-    "single_layer", "double_softmax",
+    "single_layer", "double_softmax", "encoders",
 )  # fmt: skip
 
 
@@ -48,6 +49,7 @@ def check_unused(config: RunConfig) -> None:
         _check_head(config)
     else:
         _refuse(config, _BP_ONLY, "--method al has no such head")
+    check_task(config)
     if config.local_loss != "associated":
         why = f"--local-loss {config.local_loss} has no autoencoders"
         _refuse(config, _ASSOCIATED, why)
@@ -79,11 +81,12 @@ def check_unused(config: RunConfig) -> None:
 
 
 def _check_head(config: RunConfig) -> None:
-    if config.readout is None or (config.model, config.readout) in _HEADS:
+    encoders = config.encoders or ("paper" if config.preset == "paper" else "al")
+    if config.readout is None or encoders == "al" or (config.model, config.readout) in _HEADS:
         return
     raise InputError(
-        f"--readout {config.readout} came, but --method bp has a head of its own; only that of "
-        "--model bilstm can read something else: last, mean or state-concat. Leave it out."
+        f"--readout {config.readout} came, but --encoders paper has a head of its own; only that "
+        "of --model bilstm can read something else: last, mean or state-concat. Leave it out."
     )
 
 

@@ -41,6 +41,13 @@ SMALL: dict[str, Any] = {
 """Sizes of a fresh model that was asked for by its type alone, as far as the type has them."""
 
 
+# task -> the classes of its models, and what these are called
+_WITH_HEAD = {
+    "lm": ("MODEL_FOR_CAUSAL_LM_MAPPING", "causal language model"),
+    "tokens": ("MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING", "classifier of tokens"),
+}
+
+
 def transformers_library() -> Any:
     """Import transformers. Raises InputError that says how to install it."""
     with needs_extra("hf", "--model hf:..."):
@@ -116,15 +123,29 @@ def _small(default: Any, name: str) -> Any:
     return size[: len(old)] if isinstance(old, (list, tuple)) and len(old) <= len(size) else None
 
 
-def model_class(config: Any) -> Any:
-    """Return the class of the plain model (without a head) of a configuration.
+def model_class(config: Any, task: str = "classification") -> Any:
+    """Return the class of the model of a configuration.
 
-    Of models with encoder and decoder it is that of the encoder, where there is one for texts.
+    For classification it is the plain model, without a head; of models with encoder and decoder
+    that of the encoder, where there is one for texts.
+
+    Args:
+        config: The configuration.
+        task: What the model is for.
 
     Raises:
         InputError: transformers has none.
     """
     library = transformers_library()
+    if task in _WITH_HEAD:
+        mapping_name, what = _WITH_HEAD[task]
+        mapping = getattr(library, mapping_name)
+        if type(config) not in mapping:
+            raise InputError(
+                f"transformers has no {what} of the type {config.model_type!r}, which --task "
+                f"{task} needs."
+            )
+        return mapping[type(config)]
     mappings = [library.MODEL_MAPPING]
     if getattr(config, "is_encoder_decoder", False):
         mappings.insert(0, library.MODEL_FOR_TEXT_ENCODING_MAPPING)

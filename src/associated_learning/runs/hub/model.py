@@ -7,8 +7,6 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from associated_learning.data import SubwordPreprocessor
@@ -22,7 +20,7 @@ from associated_learning.runs.hub.config import (
     small_config,
     transformers_library,
 )
-from associated_learning.runs.hub.safe_weights import safe_weights
+from associated_learning.runs.hub.making import fresh_model, pretrained_model
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.settings.model import HUB
 
@@ -47,6 +45,7 @@ class HubModel(NamedTuple):
         weights: Folder or hub name to read its weights from; None for fresh ones.
         tokenizer: Folder or hub name to read its tokenizer from; None if it has none.
         by_type: Whether its type alone was asked for, so that its sizes follow the data.
+        task: What it is for, which tells its class.
     """
 
     name: str
@@ -55,6 +54,7 @@ class HubModel(NamedTuple):
     weights: str | None = None
     tokenizer: str | None = None
     by_type: bool = False
+    task: str = "classification"
 
     @property
     def longest(self) -> int | None:
@@ -107,6 +107,8 @@ class HubModel(NamedTuple):
                 f"{spec.kind}; use {_other(spec.kind)}."
             )
         config = copy.deepcopy(self.config)
+        if self.task == "tokens":
+            config.num_labels = spec.num_classes
         if hasattr(config, "use_cache"):  # what was read before is of no use to a classifier
             config.use_cache = False
         if spec.kind == "text":
@@ -127,59 +129,29 @@ class HubModel(NamedTuple):
             InputError: The weights cannot be read, or are of another model.
         """
         if self.weights is None:
-            return fresh_model(config)
-        folder = safe_weights(self.weights)
-        try:
-            with quiet_transformers():
-                model, report = model_class(config).from_pretrained(
-                    folder,
-                    config=config,
-                    use_safetensors=True,
-                    output_loading_info=True,
-                    local_files_only=True,
-                )
-        except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
-            raise InputError(
-                f"the weights of {self.name} cannot be read ({error}); expected a "
-                "model.safetensors of that configuration."
-            ) from error
-        # a pooler has no weights where the model was trained without one
-        missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
-        if missing:
-            raise InputError(
-                f"the weights of {self.name} are of another model: {len(missing)} tensors are "
-                f"missing, such as {missing[0]}. Name a folder whose model.safetensors fits its "
-                "config.json."
-            )
-        found: nn.Module = model.float()
-        return found
+            return fresh_model(config, self.task)
+        return pretrained_model(self.name, self.weights, config, self.task)
 
 
-def fresh_model(config: Any) -> nn.Module:
-    """Return the plain model of a configuration with fresh weights, from torch's generator."""
-    try:
-        with quiet_transformers():
-            model: nn.Module = model_class(config)(config)
-    except (RuntimeError, ValueError, TypeError, AssertionError, ZeroDivisionError) as error:
-        raise InputError(
-            f"transformers cannot build a model of the type {config.model_type!r} with this "
-            f"configuration: {error}"
-        ) from error
-    return model.to(torch.float32)
-
-
-def find_model(name: str) -> HubModel:
+def find_model(name: str, task: str = "classification") -> HubModel:
     """Find the model that stands after ``hf:``.
 
     Args:
         name: ``hf:`` and a folder with config.json (and maybe model.safetensors and a
             tokenizer), a config.json, a type of model such as ``bert`` or ``vit`` (fresh, with
             the sizes of `SMALL`), or a name on the Hugging Face hub.
+        task: What it is for.
 
     Raises:
         InputError: There is no such model, it cannot be read, or it reads neither texts nor
             images; or transformers is not installed.
     """
+    found = _found(name)
+    model_class(found.config, task)
+    return found._replace(task=task)
+
+
+def _found(name: str) -> HubModel:
     library = transformers_library()
     rest = name.removeprefix(HUB)
     path = Path(rest).expanduser()

@@ -15,10 +15,12 @@ from associated_learning.models import LayeredModel
 from associated_learning.network import Network
 from associated_learning.runs.al_options import al_options
 from associated_learning.runs.config import ResolvedConfig
+from associated_learning.runs.hub.causality import check_causal
 from associated_learning.runs.hub.config import config_from_json, config_to_json
 from associated_learning.runs.hub.hollow_model import hollow_model
 from associated_learning.runs.hub.model import find_model, fresh_model
 from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.tasks.target import task_target
 from associated_learning.targets import Target
 from associated_learning.tensors.randomness.keyed import seeded
 
@@ -58,14 +60,22 @@ def find_backbone(config: ResolvedConfig, spec: InputSpec, example: Any) -> Back
         InputError: There is no such model, or it does not fit the data.
         ConversionError: It cannot be cut as asked; holds all reasons.
     """
-    fitted = find_model(config.model).fitted(spec)
+    fitted = find_model(config.model, config.task).fitted(spec)
     if needs_store(config):
         model = hollow_model(fitted)
     else:
         with seeded(config.seed, "weights"):
-            model = fresh_model(fitted)
-    at = cut_names(config.at, config.num_layers)
-    found = plan(model, example, at=at, balance=config.balance, head=None)
+            model = fresh_model(fitted, config.task)
+    if config.task == "lm":
+        check_causal(model, example)
+    found = plan(
+        model,
+        example,
+        target=task_target(config, spec) if spec.positions else None,
+        at=cut_names(config.at, config.num_layers),
+        balance=config.balance,
+        head=_head(spec),
+    )
     cuts = tuple(layer.begins for layer in found.layers[1:])
     return Backbone(config=config_to_json(fitted), cuts=cuts)
 
@@ -87,7 +97,8 @@ def build_converted(
             where a checkpoint brings all weights.
     """
     fitted = config_from_json(backbone.config)
-    model = find_model(config.model).load(fitted) if pretrained else fresh_model(fitted)
+    task = config.task
+    model = find_model(config.model, task).load(fitted) if pretrained else fresh_model(fitted, task)
     net = convert_model(model, config, spec, backbone, target)
     return net if config.method == "al" else _end_to_end(net, target)
 
@@ -102,14 +113,21 @@ def convert_model(
         target=target,
         at=backbone.cuts,
         balance="parameters",  # nothing is balanced, so that nothing has to be measured
-        head=None,
+        head=_head(spec),
         options=al_options(config),
     )
 
 
+def _head(spec: InputSpec) -> Literal["auto"] | None:
+    """Return what of a model is its head: plain models have none."""
+    return "auto" if spec.positions else None
+
+
 def _end_to_end(net: ConvertedNetwork, target: Target) -> BPNetwork:
-    head = nn.Linear(net.plan.layers[-1].width, target.size)
-    return BPNetwork(LayeredModel(net.encoders(), net.al_layers()[-1].readout, head), target)
+    last = net.al_layers()[-1]
+    # at positions every exit answers y itself, and the last begins as the model's own head
+    head = last.b if target.positions else nn.Linear(net.plan.layers[-1].width, target.size)
+    return BPNetwork(LayeredModel(net.encoders(), last.readout, head), target)
 
 
 def cut_names(at: str | None, num_layers: int | None) -> Sequence[str] | int | Literal["auto"]:

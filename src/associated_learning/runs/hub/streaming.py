@@ -20,6 +20,7 @@ from associated_learning.runs.hub.hollow_model import hollow_model
 from associated_learning.runs.hub.model import find_model
 from associated_learning.runs.hub.network import Backbone, convert_model
 from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.tasks.target import task_target
 from associated_learning.state.files import replaced_folder, write_json
 from associated_learning.state.tensor_file import (
     TensorSpec,
@@ -27,7 +28,6 @@ from associated_learning.state.tensor_file import (
     read_tensor,
     write_tensors,
 )
-from associated_learning.targets import Classes
 from associated_learning.tensors.hollow import hollow, weights_of
 from associated_learning.tensors.randomness.keyed import seeded
 
@@ -141,7 +141,7 @@ def stored_run(
         CheckpointError: A file is truncated or of another model.
     """
     fitted = config_from_json(backbone.config)
-    target = Classes(spec.num_classes, "mse" if config.first_loss == "mse" else "ce")
+    target = task_target(config, spec)
     with seeded(config.seed, "weights"):
         net = convert_model(hollow_model(fitted), config, spec, backbone, target)
     if checkpoint is not None:

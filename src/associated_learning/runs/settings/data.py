@@ -7,7 +7,9 @@ from functools import partial
 
 from associated_learning.runs.settings.setting import setting
 
-__all__ = ["DataSettings"]
+__all__ = ["TASKS", "DataSettings"]
+
+TASKS = ("classification", "tokens", "lm")
 
 _setting = partial(setting, "Data")
 
@@ -16,10 +18,19 @@ _setting = partial(setting, "Data")
 class DataSettings:
     """Which data a run reads, and how they are treated."""
 
+    task: str = _setting(
+        "classification",
+        "What is answered. classification: one class a sample. tokens: one for each word, of a "
+        "JSONL or Parquet file with columns of lists (tokens, and labels, names or numbers, -100 "
+        "where one does not count), by hf:..., bilstm or transformer. lm: the next token of texts, "
+        "by a causal model of transformers (--model hf:...).",
+        choices=TASKS,
+    )
     data: str = _setting(
         "digits",
         "digits, fashion_mnist, cifar10, ag_news, imdb, sst2 or dbpedia_14; or a CSV, JSONL or "
-        "Parquet file, or a folder with one folder of images per class.",
+        "Parquet file, or a folder with one folder of images per class; lm: also a text file, "
+        "whose texts stand between empty lines, or one a line where there are none.",
     )
     data_root: str | None = _setting(
         None, "Folder with NAME/SPLIT.parquet files; without it the Hugging Face hub."
@@ -27,6 +38,12 @@ class DataSettings:
     test_data: str | None = _setting(None, "Your own data: file or folder for testing.")
     text_column: str | None = _setting(None, "Your own data: the column of the texts.")
     label_column: str | None = _setting(None, "Your own data: the column of the labels.")
+    block_size: int | None = _setting(
+        None,
+        "lm: number of tokens in a sample; texts stand in them one behind the other. 128, or as "
+        "many as the model takes, if not given.",
+        least=2,
+    )
     limit_train: int | None = _setting(
         None, "Use at most this many training samples, classes in proportion.", least=1
     )

@@ -34,6 +34,12 @@ class MethodSettings:
         "al: Associated Learning. bp: end-to-end backpropagation.",
         choices=("al", "bp"),
     )
+    encoders: str | None = _setting(
+        None,
+        "bp: al, the encoders and the last readout of AL's network under a linear head, so that "
+        "only training differs; paper, the network of the paper's baseline.",
+        choices=("al", "paper"),
+    )
     local_loss: str = _setting(
         "associated",
         "AL: what a layer learns by. associated: Equation 3, or by --association. The others have "
@@ -48,8 +54,8 @@ class MethodSettings:
     latents: str | None = _setting(None, "AL: width of t layer by layer, such as 128,300,300.")
     readout: str | None = _setting(
         None,
-        "How an activation becomes the bridge's vector (bp, bilstm: the head's; the final states "
-        "if not given). pooled: means of a 4 x 4 grid; grid: of one with at most 2,048 numbers.",
+        "How an activation becomes the bridge's vector (bp: the head's). pooled: means of a 4 x 4 "
+        "grid; grid: of one with at most 2,048 numbers.",
         choices=(
             "flatten",
             "average",
@@ -84,8 +90,10 @@ class MethodSettings:
     first_loss: str = _setting("ce", "AL: loss of the first autoencoder.", choices=("ce", "mse"))
     association: str | None = _setting(
         None,
-        "AL: loss of a bridge against its target. " + _told(autoencoders=True),
-        choices=_named(autoencoders=True),
+        "AL: loss of a bridge against its target. " + _told(autoencoders=True) + " target, with an "
+        "answer at every token only, and there the default: every exit answers y itself, by "
+        "cross-entropy; no autoencoders.",
+        choices=(*_named(autoencoders=True), "target"),
     )
     detach_target: bool = _setting(
         True, "AL: whether the associated loss leaves g alone (Equation 3 does not)."

@@ -1,0 +1,1 @@
+"""What else than classification a run can be for: its data, its target, what it shows."""

@@ -1,0 +1,55 @@
+"""What tables show of the scores of a run: accuracies, or losses and perplexities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+
+from associated_learning.inference.evaluation import Evaluation
+from associated_learning.runs.result import RunResult
+
+__all__ = ["evaluation_columns", "headline", "perplexities", "result_columns", "task_metrics"]
+
+Columns = Mapping[str, Sequence[float]]
+
+
+def headline(task: str) -> str:
+    """Return the name of what the best epoch of a task is told by."""
+    return "perplexity" if task == "lm" else "accuracy"
+
+
+def perplexities(losses: Sequence[float]) -> list[float]:
+    """Return the perplexity of each mean loss of a token.
+
+    Example:
+        >>> perplexities([0.0])
+        [1.0]
+    """
+    return [math.exp(loss) if loss < 700 else math.inf for loss in losses]
+
+
+def result_columns(task: str, result: RunResult) -> Columns:
+    """Return the columns of a finished run, one number a depth each."""
+    if task != "lm":
+        return {"validation": result.validation_scores, "test": result.test_scores}
+    return {
+        "validation loss": result.validation_losses,
+        "validation perplexity": perplexities(result.validation_losses),
+        "test loss": result.test_losses,
+        "test perplexity": perplexities(result.test_losses),
+    }
+
+
+def task_metrics(task: str) -> tuple[str, ...]:
+    """Return the names of what a split of the data is measured by beside the accuracy.
+
+    Without torchmetrics it is nothing.
+    """
+    return ("f1",) if task == "tokens" and find_spec("torchmetrics") is not None else ()
+
+
+def evaluation_columns(task: str, found: Evaluation) -> Columns:
+    """Return the columns of a split of the data, one number a depth each."""
+    others = {"perplexity": perplexities(found.losses)} if task == "lm" else found.metrics
+    return {"accuracy": found.scores, **others, "loss": found.losses}

@@ -1,0 +1,143 @@
+"""The data of a run whose y has positions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from associated_learning.data import (
+    BlockPreprocessor,
+    DataSet,
+    Preprocessor,
+    SubwordPreprocessor,
+    TaggedText,
+    TagPreprocessor,
+    TextPreprocessor,
+)
+from associated_learning.data.plain_texts import read_texts
+from associated_learning.data.raw import RawSet
+from associated_learning.data.splits import final_splits
+from associated_learning.data.tagged_texts import read_tagged
+from associated_learning.errors import InputError
+from associated_learning.runs.config import ResolvedConfig, RunConfig
+from associated_learning.runs.hub.model import HubModel, find_model
+from associated_learning.runs.settings.setting import option
+
+__all__ = ["check_own_words", "load_task_data"]
+
+_BLOCK = 128
+
+
+def load_task_data(config: ResolvedConfig, preprocessor: Preprocessor | None) -> DataSet:
+    """Load the data that the settings of such a run name.
+
+    Args:
+        config: The settings.
+        preprocessor: That of the run, where there is one, with its tokenizer.
+
+    Raises:
+        InputError: They cannot be loaded, or do not fit the model.
+    """
+    return (_language if config.task == "lm" else _tokens)(config, preprocessor)
+
+
+def _language(config: ResolvedConfig, preprocessor: Preprocessor | None) -> DataSet:
+    if not isinstance(preprocessor, BlockPreprocessor):
+        preprocessor = _blocks(config, find_model(config.model, config.task))
+    raw = read_texts(
+        config.data,
+        data_root=config.data_root,
+        test_data=config.test_data,
+        text_column=config.text_column,
+    )
+    data = _data_set(config, *_splits(config, raw), preprocessor)
+    full = int((data.train.labels[0] >= 0).sum())
+    if full < preprocessor.block_size:
+        raise InputError(
+            f"the training texts are {full + 1} tokens together; expected more than one block of "
+            f"{preprocessor.block_size}. Give more texts, or a smaller --block-size."
+        )
+    return data
+
+
+def _tokens(config: ResolvedConfig, preprocessor: Preprocessor | None) -> DataSet:
+    raw, pool = _splits(
+        config,
+        read_tagged(
+            config.data,
+            test_data=config.test_data,
+            text_column=config.text_column,
+            label_column=config.label_column,
+        ),
+    )
+    given = preprocessor.words if isinstance(preprocessor, TagPreprocessor) else None
+    if not isinstance(given, SubwordPreprocessor):  # a vocabulary is fitted again, to be compared
+        length = config.max_length if given is None else given.max_length
+        preprocessor = _of_words(config, raw.splits["train"].inputs, length, known=given)
+    assert preprocessor is not None
+    return _data_set(config, raw, pool, preprocessor)
+
+
+def _of_words(
+    config: ResolvedConfig,
+    texts: Sequence[TaggedText],
+    length: int | None,
+    *,
+    known: TextPreprocessor | None,
+) -> TagPreprocessor:
+    """Return the model's own tokenizer, or the vocabulary of the training words."""
+    if config.family == "hf" and known is None:
+        model = find_model(config.model, config.task)
+        length, own = model.length(length), model.preprocessor(length)
+        if own is not None:
+            check_own_words(config)
+            return TagPreprocessor(words=own.of_words())
+    return TagPreprocessor.fit(texts, vocabulary_size=config.vocabulary_size, max_length=length)
+
+
+def _splits(config: ResolvedConfig, raw: RawSet) -> tuple[RawSet, int]:
+    return final_splits(
+        raw,
+        validation_fraction=config.validation_fraction,
+        limit_train=config.limit_train,
+        seed=config.data_seed,
+    )
+
+
+def _data_set(
+    config: ResolvedConfig, raw: RawSet, pool: int, preprocessor: Preprocessor
+) -> DataSet:
+    samples = {
+        key: preprocessor.samples(split.inputs, split.labels) for key, split in raw.splits.items()
+    }
+    return DataSet(
+        name=config.data,
+        kind=raw.kind,
+        label_names=raw.label_names,
+        **samples,
+        preprocessor=preprocessor,
+        train_pool=pool,
+    )
+
+
+def _blocks(config: ResolvedConfig, model: HubModel) -> BlockPreprocessor:
+    if model.tokenizer is None:
+        raise InputError(
+            f"{model.name} has no tokenizer; expected a folder with a config.json and a "
+            "tokenizer.json, by which texts become tokens."
+        )
+    return BlockPreprocessor.load(
+        model.tokenizer,
+        block_size=config.block_size or min(_BLOCK, model.longest or _BLOCK),
+        width=model.config.vocab_size,
+        longest=model.longest,
+    )
+
+
+def check_own_words(config: ResolvedConfig) -> None:
+    """Raise InputError for what our own vocabulary would have taken."""
+    for name in ("vocabulary_size", "remove_stop_words"):
+        if getattr(config, name) != getattr(RunConfig, name):
+            raise InputError(
+                f"{option(name)} {getattr(config, name)} came, but the texts are split by the "
+                f"tokenizer of {config.model}; leave it out."
+            )

@@ -1,0 +1,26 @@
+"""What y is in a run."""
+
+from __future__ import annotations
+
+from associated_learning.runs.config import ResolvedConfig
+from associated_learning.runs.input_spec import InputSpec
+from associated_learning.targets import Classes
+
+__all__ = ["task_target"]
+
+
+def task_target(config: ResolvedConfig, spec: InputSpec) -> Classes:
+    """Return what y is.
+
+    Args:
+        config: The settings.
+        spec: What the data look like.
+
+    Example:
+        >>> from associated_learning.runs.config import RunConfig
+        >>> from associated_learning.runs.defaults import resolved
+        >>> task_target(resolved(RunConfig()), InputSpec(kind="image", num_classes=3)).k
+        3
+    """
+    mse = config.method == "al" and config.first_loss == "mse"
+    return Classes(spec.num_classes, "mse" if mse else "ce", positions=spec.positions)

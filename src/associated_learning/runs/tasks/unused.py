@@ -1,0 +1,80 @@
+"""Settings that a task cannot use."""
+
+from __future__ import annotations
+
+from associated_learning.errors import InputError
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.settings.setting import option
+
+__all__ = ["check_task"]
+
+_CLASSES = ("label_noise", "augment", "image_size")
+_READOUTS = ("readout", "double_softmax")
+_CODERS = (
+    "latent", "latents", "coder_activation", "coder_bias", "detach_target", "target_warmup",
+)  # fmt: skip
+_OF_WORDS = ("bilstm", "transformer")
+_OF_BLOCKS = ("label_column", "max_length", "vectors", "remove_stop_words", "vocabulary_size")
+
+
+def check_task(config: RunConfig) -> None:
+    """Check that the task of a run can use every setting that came.
+
+    Args:
+        config: The settings as they were given, not `resolved`.
+
+    Raises:
+        InputError: One does not fit, or would have no effect.
+
+    Example:
+        >>> check_task(RunConfig(task="lm", model="hf:gpt2", label_noise=0.1))
+        Traceback (most recent call last):
+        ...
+        associated_learning.errors.InputError: --label-noise 0.1 came, but --task lm ...
+    """
+    if config.task != "lm":
+        _refuse(config, ("block_size",), f"--task {config.task} has no blocks")
+    if config.task == "classification":
+        if config.association == "target":
+            raise InputError(
+                "--association target came, but is for answers at every token (--task tokens, lm); "
+                "expected squared or contrast."
+            )
+        return
+    task = f"--task {config.task}"
+    _refuse(config, _CLASSES, f"{task} has no classes of whole samples or images")
+    if config.task == "tokens":
+        _refuse(config, ("remove_stop_words",), "--task tokens has a label for every word")
+    _refuse(config, _READOUTS, f"{task} reads every token as it is")
+    if config.local_loss != "associated":
+        raise InputError(f"--local-loss {config.local_loss} came; {task} has --association target.")
+    if config.association in (None, "target"):
+        _refuse(config, _CODERS, "--association target has no autoencoders")
+    if config.executor == "offload" and config.store != "host":
+        raise InputError(
+            f"--store {config.store} came with {task}, whose models are not read layer by layer "
+            "yet; use --store host."
+        )
+    if config.task == "lm":
+        _check_language(config)
+    elif config.model not in _OF_WORDS and config.family != "hf":
+        raise InputError(
+            f"--task tokens came with --model {config.model}; expected one that reads texts: "
+            f"{', '.join(_OF_WORDS)} or hf:..."
+        )
+
+
+def _check_language(config: RunConfig) -> None:
+    if config.family != "hf":
+        raise InputError(
+            f"--task lm came with --model {config.model}; expected a causal model of transformers "
+            "with its tokenizer: --model hf:FOLDER."
+        )
+    _refuse(config, _OF_BLOCKS, "--task lm takes whole texts, in blocks (--block-size)")
+
+
+def _refuse(config: RunConfig, names: tuple[str, ...], why: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value != getattr(RunConfig, name):  # its default
+            raise InputError(f"{option(name)} {value} came, but {why}; leave it out.")
