@@ -101,7 +101,7 @@ def risk() -> None:
 def signed_rank() -> None:
     from reproduction.report import comparison
 
-    comparison.signed_rank([None] * 6)  # type: ignore[list-item]
+    comparison.signed_rank([1.0] * 6)
 
 
 def page() -> None:

@@ -22,6 +22,8 @@ from reproduction.report.markdown import (
     variants_table,
 )
 from reproduction.report.text import (
+    choice_table,
+    counted,
     render_markdown,
     section_table,
     standing_table,
@@ -60,10 +62,27 @@ def content() -> Content:
 
 
 def test_the_comparison_on_the_front_page_is_the_ledgers(content: Content) -> None:
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    pages = {"al": ROOT / "README.md", "contrast": ROOT / "docs/results.md"}
     assert {standing.tier for standing in content.standings} == {"cpu", "full"}
     for standing in content.standings:
-        assert standing_table(standing) in page
+        assert standing_table(standing) in pages[standing.arm].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/results.md", "docs/tables.md"])
+def test_all_pages_count_by_one_function(name: str, content: Content) -> None:
+    assert counted(content) in (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_no_lead_is_claimed_that_breaks_a_rule(content: Content) -> None:
+    for standing in content.standings:
+        broken = {name for name, why in standing.broken if why}
+        leads = {line[0] for line in standing.lines if line[-1].startswith(("ahead", "level"))}
+        assert not broken & leads
+    assert content.counts.unfair == len(content.counts.unfair_cells)
+
+
+def test_what_validation_chooses_is_the_ledgers(content: Content) -> None:
+    assert choice_table(content) in (ROOT / "docs/study.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["variants", "field"])

@@ -32,7 +32,7 @@ from data import Split, characters, garments, words
 
 TASKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tokens": ("f1", ("bp", "al")),
-    "segmentation": ("iou", ("bp", "al")),
+    "segmentation": ("iou", ("bp", "al", "al_2")),
     "lm": ("loss", ("bp", "al_2", "al_3")),
 }
 CLASSES = {"tokens": 3, "segmentation": 11}

@@ -77,13 +77,22 @@ def network(task: str, method: str, x: Any, target: al.Target, known: int, seed:
         seed: Of the weights, which all methods begin with.
     """
     torch.manual_seed(seed)
-    count = int(method.removeprefix("al_")) if method.startswith("al_") else BLOCKS
-    net = _converted(x, target, known, count) if task == "lm" else al.al_form(
-        lists_of_encoders(task, known), x, target
-    )  # fmt: skip
+    count = int(method.removeprefix("al_")) if method.startswith("al_") else 0
+    if task == "lm":
+        net: al.ALNetwork = _converted(x, target, known, count or BLOCKS)
+    else:
+        net = al.al_form(_grouped(lists_of_encoders(task, known), count), x, target)
     if method.startswith("al"):
         return net
     return al.BPNetwork(Answer(net.al_layers(), checkpointed="check" in method), target)
+
+
+def _grouped(encoders: list[nn.Module], count: int) -> list[nn.Module]:
+    """Return the encoders as so many layers of as many encoders each; 0 leaves them."""
+    if not count:
+        return encoders
+    each = len(encoders) // count
+    return [nn.Sequential(*encoders[i : i + each]) for i in range(0, len(encoders), each)]
 
 
 def _converted(x: Tensor, target: al.Target, known: int, count: int) -> al.ALNetwork:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from associated_learning.errors import InputError
 from associated_learning.losses.equation3 import associated_loss, autoencoder_loss
+from associated_learning.targets.answer_loss import AnswerLoss
 from associated_learning.tensors.chain import encode
 from associated_learning.tensors.nested import detach, tensors_in
 
@@ -118,12 +119,15 @@ class ALLayer(nn.Module):
         t_next = self.g(t)
         losses = {}
         if self.use_associated:
-            losses["associated"] = self._associated(self.bridge(s_next), t_next)
+            losses["associated"] = self._associated(s_next, t_next)
         if self.reconstruction is not None:
             losses["autoencoder"] = self.reconstruction(self.h(t_next), t)
         return LayerOutput(s_next, t_next, losses)
 
-    def _associated(self, s_prime: Tensor, t: Tensor) -> Tensor:
+    def _associated(self, s: Any, t: Tensor) -> Tensor:
+        if isinstance(self.association, AnswerLoss):
+            return self.association.of_bridge(self.b, self.readout(s), t)
+        s_prime = self.bridge(s)
         if self.association is None:
             return associated_loss(s_prime, t, detach_target=self.detach_target)
         return self.association(s_prime, detach(t) if self.detach_target else t)

@@ -21,6 +21,7 @@ from rich.console import Console
 from sklearn.datasets import load_digits
 from torch import Tensor
 
+import associated_learning
 import conftest
 from associated_learning.cli.main import app, main
 from associated_learning.cli.predict import _show
@@ -75,7 +76,7 @@ def run(trained: Path, tmp_path: Path) -> str:
 def test_help_names_every_command_and_setting(capsys: pytest.CaptureFixture[str]) -> None:
     names = (
         *("demo", "plan", "train", "grow", "evaluate", "predict", "export", "info"),
-        *("reproduce", "report"),
+        *("runs", "reproduce", "report"),
     )
     _, out, _ = al("--help", capsys=capsys)
     assert all(name in out for name in names)
@@ -252,6 +253,34 @@ def test_own_csv_of_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert code == 0, err
     _, out, _ = al("predict", folder, "6,1", "0,1", "--json", capsys=capsys)
     assert [json.loads(line)["label"] for line in out.splitlines()] == ["high", "low"]
+
+
+def test_runs_lists_a_folder_and_says_which_are_not_finished(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(run, tmp_path / "stopped")
+    (tmp_path / "stopped" / "result.json").unlink()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("{")
+    code, out, _ = al("runs", str(tmp_path), capsys=capsys)
+    assert code == 0
+    assert all(len(line) <= 80 for line in out.splitlines())
+    rows = {line.split()[1]: line for line in out.splitlines() if line.startswith("│")}
+    best = json.loads((Path(run) / "result.json").read_text())
+    at = max(range(len(best["validation_scores"])), key=best["validation_scores"].__getitem__)
+    assert f"{best['test_scores'][at]:.4f}" in rows["run"]
+    assert "not finished" in rows["stopped"]
+    assert "cannot be read" in rows["broken"]
+    code, _, err = al("runs", str(tmp_path / "nothing"), capsys=capsys)
+    assert code == 2
+    assert "holds no run" in err
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert al("--version", capsys=capsys)[:2] == (
+        0,
+        f"associated_learning {associated_learning.__version__}\n",
+    )
 
 
 def test_info_shows_layers_and_parameters(run: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -217,7 +217,7 @@ def test_seeds_are_outermost_and_the_comparison_comes_first() -> None:
     jobs = make_jobs(exhibits, tier="cpu", seeds=[0, 1], places=PLACES)
     assert [one.seed for one in jobs] == sorted(one.seed for one in jobs)
     of_first = [one for one in jobs if one.seed == 0]
-    arms = [one.run.arm in ("al", "bp") for one in of_first]
+    arms = [one.run.arm in ("al", "bp", "bp-encoders") for one in of_first]
     assert arms == sorted(arms, reverse=True)
     assert len({(one.identity, one.seed) for one in jobs}) == len(jobs)
     assert len({one.folder for one in jobs}) == len(jobs)

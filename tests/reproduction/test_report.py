@@ -7,6 +7,7 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from reproduction.paper.data_paths import DataPaths
 from reproduction.report.cells import RowIndex
 from reproduction.report.charts import rows_chart
 from reproduction.report.content import Content, make_content
-from reproduction.report.statistics import holm, paired_bootstrap
+from reproduction.report.statistics import bootstrap, holm, welch
 from reproduction.report.text import (
     render_markdown,
     section_table,
@@ -59,12 +60,12 @@ def made_up(accuracies: dict[str, float], tier: str = "cpu", pool: int = 67_349)
 def test_the_bootstrap_of_one_seed_is_scipys() -> None:
     rng = np.random.default_rng(1)
     ours, theirs = rng.random((1, 800)) < 0.9, rng.random((1, 800)) < 0.86
-    found = paired_bootstrap(ours, theirs)
+    found = bootstrap(ours, theirs)
     change = (ours.astype(float) - theirs)[0]
     oracle = stats.bootstrap(
         (change,), np.mean, method="percentile", n_resamples=10_000, rng=np.random.default_rng(2)
     ).confidence_interval
-    assert found.difference == pytest.approx(change.mean())
+    assert found.low < change.mean() < found.high
     assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), abs=2e-3)
 
 
@@ -73,7 +74,7 @@ def test_the_bootstraps_p_value_is_near_mcnemars() -> None:
     ours, theirs = rng.random((1, 2000)) < 0.90, rng.random((1, 2000)) < 0.885
     only_ours, only_theirs = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
     exact = stats.binomtest(only_ours, only_ours + only_theirs).pvalue
-    assert paired_bootstrap(ours, theirs).p == pytest.approx(exact, abs=0.03)
+    assert bootstrap(ours, theirs).p == pytest.approx(exact, abs=0.03)
 
 
 def test_more_spread_between_seeds_widens_the_interval() -> None:
@@ -81,7 +82,7 @@ def test_more_spread_between_seeds_widens_the_interval() -> None:
     theirs = rng.random((3, 1000)) < 0.8
     even = rng.random((3, 1000)) < 0.85
     uneven = rng.random((3, 1000)) < np.array([[0.75], [0.85], [0.95]])
-    one, other = paired_bootstrap(even, theirs), paired_bootstrap(uneven, theirs)
+    one, other = bootstrap(even, theirs), bootstrap(uneven, theirs)
     assert other.high - other.low > 2 * (one.high - one.low)
 
 
@@ -101,15 +102,29 @@ def test_answers_come_back(count: int) -> None:
         unpack_answers(pack_answers(right), count + 8)
 
 
+def test_welchs_test_is_that_of_its_formula() -> None:
+    ours, theirs = [49.5, 49.9, 50.4], [46.2, 45.5, 43.6, 44.9]
+    variances = [np.var(ours, ddof=1) / 3, np.var(theirs, ddof=1) / 4]
+    error = np.sqrt(sum(variances))
+    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 2 + variances[1] ** 2 / 3)
+    difference, reach = np.mean(ours) - np.mean(theirs), stats.t.ppf(0.975, freedom) * error
+    found = welch(ours, theirs)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((difference - reach, difference + reach))
+    assert found.p == pytest.approx(2 * stats.t.sf(difference / error, freedom))
+    assert welch([1.0], theirs) is None
+    assert welch([1.0, 1.0], [1.0, 1.0]) is None
+
+
 def check(
     rows: list[LedgerRow], folder: Path, capsys: pytest.CaptureFixture[str]
-) -> dict[str, int]:
+) -> dict[str, Any]:
     ledger = folder / "made-up.jsonl"
     for row in rows:
         append_row(ledger, row)
     ledger.touch()
     report(ledger=str(ledger), check=True)
-    found: dict[str, int] = json.loads(capsys.readouterr().out)
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
 
@@ -118,15 +133,22 @@ def test_the_check_counts_what_is_filled(
 ) -> None:
     (tmp_path / "empty").mkdir()
     empty = check([], tmp_path / "empty", capsys)
-    # 60 and 24 + 24 in Tables 1 to 3, 36, 72, 18 in 4 to 6, 6 + 6 in 9 and 10, 6 + 4 curves
+    # 32 values in Table 1, 16 each in Tables 2 to 4, 32, 17 (one epoch twice) in 5 and 6, 6 + 4
+    # in 9 and 10
     assert empty == {
-        "cells": 256, "cpu": 0, "full": 0, "comparisons": 0, "al_at_least_fair_bp": 0
+        "printed": 139, "cpu": 0, "full": 0, "standing": {}, "unfair": 0, "unfair_cells": {},
+        "unread": 0,
     }  # fmt: skip
-    rows = made_up({"al": 0.9, "bp": 0.8})
-    # of each model: full, SC1, EMB, the chosen depth and fair BP in Table 1; four in Table 3
-    assert check(rows, tmp_path, capsys) == {
-        "cells": 256, "cpu": 18, "full": 0, "comparisons": 2, "al_at_least_fair_bp": 2
-    }  # fmt: skip
+    found = check(made_up({"al": 0.9, "bp": 0.8}), tmp_path, capsys)
+    # of each model: full, SC1, EMB and BP in Table 1; two rows of two values in Table 3
+    assert (found["cpu"], found["full"]) == (16, 0)
+    assert found["standing"] == {
+        "cpu, AL (Equation 3)": {"ahead": 0, "level": 0, "behind": 0, "not yet fair": 2}
+    }
+    assert found["unfair"] == 2
+    assert (
+        "0 seeds of BP, AL's encoders" in found["unfair_cells"]["cpu, SST, LSTM, AL (Equation 3)"]
+    )
 
 
 def test_two_seeds_or_half_of_the_data_fill_nothing() -> None:
@@ -134,7 +156,15 @@ def test_two_seeds_or_half_of_the_data_fill_nothing() -> None:
     rows = [row for row in made_up(arms) if row.seed < 2] + made_up(arms, "full", pool=60_000)
     content = make_content(rows)
     counts = content.counts
-    assert (counts.cpu, counts.full, counts.comparisons) == (0, 0, 0)
+    assert (counts.cpu, counts.full) == (0, 0)
+    assert all("not yet fair" in counted for counted in counts.standing.values())
+    assert any(
+        "2 seeds of AL" in why for why in counts.unfair_cells["cpu, SST, LSTM, AL (Equation 3)"]
+    )
+    assert any(
+        "a part of the data" in why
+        for why in counts.unfair_cells["full, SST, LSTM, AL (Equation 3)"]
+    )
     text = render_markdown(content)
     assert "chosen from 60,000 of 67,349" in text
 
@@ -150,8 +180,8 @@ def both_tiers() -> Content:
 
 def test_the_better_tier_decides_and_tiers_do_not_mix(both_tiers: Content) -> None:
     rows, counts = of_both_tiers(), both_tiers.counts
-    assert (counts.cpu, counts.full) == (18, 18)
-    assert (counts.comparisons, counts.al_at_least_fair_bp) == (2, 0)
+    assert (counts.cpu, counts.full) == (16, 16)
+    assert counts.standing["full, AL (Equation 3)"]["behind"] == 2
     asked = ("full", "al", "bilstm")
     of_full = np.mean(
         [100 * r.result.test_scores[-1] for r in rows if (r.tier, r.variant, r.model) == asked]
@@ -180,7 +210,7 @@ def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
     assert "82.23 ± 0.93" in page
     assert "82.23 ± 0.93" in markdown.read_text(encoding="utf-8")
     charts = sorted(path.name for path in (tmp_path / "images").iterdir())
-    assert charts == ["field-cpu.svg", "standing-cpu.svg"]
+    assert charts == ["field-cpu.svg", "standing-al-cpu.svg"]
     assert all(
         ET.parse(tmp_path / "images" / name).getroot().tag.endswith("svg") for name in charts
     )
@@ -201,7 +231,9 @@ def test_short_tables_show_one_tier(both_tiers: Content) -> None:
     for tier in ("cpu", "full"):
         table = section_table(content.section("field"), tier)
         assert table.splitlines()[0].startswith("|  | AGNews, LSTM | AGNews, Tran | SST, LSTM |")
-        (line,) = [line for line in table.splitlines() if line.startswith("| Associated")]
+        (line,) = [
+            line for line in table.splitlines() if line.startswith("| Associated learning (Eq")
+        ]
         cells = [cell.strip() for cell in line.split("|")[2:-1]]
         assert cells[0] == cells[1] == cells[4] == ""
         assert (float(cells[2].split()[0]) > 80) is (tier == "cpu")

@@ -275,7 +275,7 @@ def test_settings_out_of_range_are_named(settings: dict[str, object], message: s
     ("settings", "message"),
     [
         ({"method": "bp", "latent": 64}, "--latent 64 came, but --method bp has no associated"),
-        ({"method": "bp", "readout": "mean"}, "--readout mean came, but --method bp"),
+        ({"method": "bp", "encoders": "paper", "readout": "mean"}, "--encoders paper has a head"),
         ({"method": "bp", "bridge": "mlp"}, "--bridge mlp came, but --method bp"),
         ({"method": "bp", "target_warmup": 9}, "--target-warmup 9 came, but --method bp"),
         ({"bridge_hidden": 9}, "--bridge-hidden 9 came, but only --bridge mlp has a width"),

@@ -6,11 +6,12 @@ import os
 import sys
 import warnings
 from contextlib import suppress
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 
+import associated_learning
 from associated_learning.cli.demo import demo
 from associated_learning.cli.evaluate import evaluate
 from associated_learning.cli.export import export
@@ -19,6 +20,7 @@ from associated_learning.cli.info import info
 from associated_learning.cli.plan import plan
 from associated_learning.cli.predict import predict
 from associated_learning.cli.reproduction import reproduction_commands
+from associated_learning.cli.runs import runs
 from associated_learning.cli.train import train
 from associated_learning.cli.verify import verify
 from associated_learning.errors import AssociatedLearningError
@@ -37,13 +39,29 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, plan, train, grow, evaluate, export, info):
+for command in (demo, plan, train, grow, evaluate, export, info, runs):
     app.command()(command)
 for beside in reproduction_commands():
     app.command(context_settings=beside.context)(beside.function)
 app.add_typer(verify)
 # so that rows may start with a negative number; predict itself refuses unknown options
 app.command(context_settings={"ignore_unknown_options": True})(predict)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"associated_learning {associated_learning.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

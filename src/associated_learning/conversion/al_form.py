@@ -34,6 +34,7 @@ from associated_learning.losses.contrast import contrastive_loss
 from associated_learning.losses.equation3 import autoencoder_loss
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Classes, Target
+from associated_learning.targets.answer_loss import AnswerLoss
 from associated_learning.tensors.devices import device_of
 
 __all__ = ["al_form", "al_layers", "latent_widths"]
@@ -157,7 +158,7 @@ class _Losses(NamedTuple):
 def _losses(options: ALOptions, target: Target, *, first: bool) -> _Losses:
     """Return the losses of a layer; the association is None for that of Equation 3."""
     if target.positions and options.association == "auto":
-        return _Losses(target.loss, None)  # every exit answers by itself
+        return _Losses(AnswerLoss(target), None)  # every exit answers by itself
     association = _association(options.association, target)
     if target.positions:
         return _Losses(
@@ -194,16 +195,19 @@ def _own_partners(options: ALOptions, target: Target, *, first: bool) -> MakePar
     h_activation = (options.decoder_activation or activation) if nonlinear else None
 
     def make(width: int, below: int, latent: int) -> Partners:
+        b = make_bridge(
+            width,
+            latent,
+            kind=options.bridge,
+            activation=activation,
+            hidden=options.bridge_hidden,
+            bias=bias,
+            bounded=not answers,
+        )
+        if answers:  # before coders of a whole vocabulary would be made
+            return Partners(b, nn.Identity(), nn.Identity())
         return Partners(
-            make_bridge(
-                width,
-                latent,
-                kind=options.bridge,
-                activation=activation,
-                hidden=options.bridge_hidden,
-                bias=bias,
-                bounded=not answers,
-            ),
+            b,
             make_coder(below, latent, activation, bias=bias),
             make_coder(latent, below, h_activation, bias=bias),
         )

@@ -100,29 +100,22 @@ def planned_layers(
     shares = costs.shares([cut.time for cut in cuts])
     latents = latent_widths(options, len(cuts), target)
     wanted = () if target is None else positions_of_input(script.recording.inputs, target)
-    shorter = streams.shorter
     given = one_for_each("readouts", options.readout, len(cuts))
     found = []
     for i, (cut, encoder) in enumerate(zip(cuts, slices, strict=True)):
         batch_axis = _batch_axis(streams.example[i].values, streams.fewer[i].values)
-        own_readout = given[i]
+        own = given[i]
+        shorter = None if streams.shorter is None else streams.shorter[i].values
         readout = (
-            _readout(
-                script,
-                cut,
-                batch_axis,
-                None if shorter is None else shorter[i].values,
-                arguments,
-                wanted,
-            )
-            if own_readout is None
-            else Readout(own_readout, "as given")
+            _readout(script, cut, batch_axis, shorter, arguments, wanted)
+            if own is None
+            else Readout(own, "as given")
         )
         read = read_by(i + 1, readout.module, streams.example[i], len(wanted))
-        width = read.shape[-1]
+        width, make = read.shape[-1], partners_for(_maker(script, cut))
         resize = resizing(i + 1, read, wanted) if wanted else None
-        make = partners_for(_maker(script, cut))
-        own = list(encoder.parameters())
+        bridge = bridge_size(width, latents[i], options.bridge, options.bridge_hidden, make)
+        parameters = list(encoder.parameters())
         found.append(
             PlannedLayer(
                 begins=cuts[i - 1].name if i else "",
@@ -133,12 +126,10 @@ def planned_layers(
                 resize=resize,
                 reason=readout.reason + ("" if resize is None else f", resized to {list(wanted)}"),
                 width=width,
-                parameters=sum(p.numel() for p in own),
-                frozen=sum(p.numel() for p in own if not p.requires_grad),
+                parameters=sum(p.numel() for p in parameters),
+                frozen=sum(p.numel() for p in parameters if not p.requires_grad),
                 partners=make,
-                bridge_parameters=bridge_size(
-                    width, latents[i], options.bridge, options.bridge_hidden, make
-                ),
+                bridge_parameters=bridge,
                 share=shares[i],
             )
         )

@@ -15,6 +15,7 @@ from associated_learning.losses.equation3 import autoencoder_loss
 from associated_learning.losses.similarity import predsim_loss
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
+from associated_learning.targets.answer_loss import AnswerLoss
 
 __all__ = ["RivalLoss", "rival_form"]
 
@@ -67,7 +68,7 @@ def rival_form(
     if target.positions and loss != "ce":
         raise InputError(f"loss {loss!r} compares samples as wholes, and y has positions; use ce.")
     extra = features if loss == "predsim" else 0
-    association = partial(predsim_loss, prediction=target.loss) if extra else target.loss
+    association = partial(predsim_loss, prediction=target.loss) if extra else AnswerLoss(target)
     layers = [
         ALLayer(
             f,

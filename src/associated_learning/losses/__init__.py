@@ -1,8 +1,8 @@
 """What one layer learns by: Equation 3, and what may stand in its place; one noun a file."""
 
 from associated_learning.losses.contrast import contrastive_loss
+from associated_learning.losses.cross_entropy import linear_cross_entropy
 from associated_learning.losses.equation3 import associated_loss, autoencoder_loss
-from associated_learning.losses.linear_cross_entropy import linear_cross_entropy
 from associated_learning.losses.similarity import predsim_loss, similarity_loss
 
 __all__ = [

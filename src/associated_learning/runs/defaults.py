@@ -53,6 +53,8 @@ _AL: dict[str, dict[str, Any]] = {
     "transformer": {"hidden": 256, "readout": "mean"},
     "hf": {"encoder_lr": 2e-4, "target_warmup": 500},
 }
+_ENCODERS = ("hidden", "readout")  # what of the above decides about encoders and readouts
+_RETIRED: dict[str, tuple[Any, ...]] = {"normalize": (None, False)}  # and what meant "without"
 # What takes the place of the above by the preset "any", for AL and BP alike: chosen on half of the
 # sets of benchmarks/first_run, judged on the other half.
 _ANY: dict[str, Any] = {
@@ -106,6 +108,9 @@ def restored(values: Mapping[str, Any]) -> ResolvedConfig:
         ('squared', 'contrast')
     """
     before: dict[str, Any] = {"association": "squared", "preset": "paper"}
+    if values.get("method") == "bp" and values.get("model") in FAMILIES:
+        before["encoders"] = "paper"
+    values = {name: value for name, value in values.items() if not _is_off(name, value)}
     if values.get("model") == "vgg":
         before["batch_norm"] = values.get("method") == "bp"
     try:
@@ -116,8 +121,13 @@ def restored(values: Mapping[str, Any]) -> ResolvedConfig:
         ) from error
 
 
+def _is_off(name: str, value: Any) -> bool:
+    """Return whether this is a setting that no longer exists, of a run that did without."""
+    return name in _RETIRED and value in _RETIRED[name]
+
+
 def _filled(config: RunConfig) -> ResolvedConfig:
-    defaults = dict(_defaults(config.family, config.method, config.preset))
+    defaults = dict(_defaults(config.family, config.method, config.preset, config.encoders))
     if config.epochs is not None:
         defaults["min_updates"] = 0  # as many epochs as were asked for
     if config.task != "classification":
@@ -157,9 +167,16 @@ def _both(name: str, family: str) -> str:
     return f"{al}" if bp in (None, al) or name in AL_ONLY else f"{al} (bp {bp})"
 
 
-def _defaults(family: str, method: str, preset: str = "any") -> Mapping[str, Any]:
-    own = _AL[family] if method == "al" else {}
-    paper = {**_SHARED, **_FAMILY[family], **own}
+def _defaults(
+    family: str, method: str, preset: str = "any", encoders: str | None = None
+) -> Mapping[str, Any]:
+    found = {**_SHARED, **_FAMILY[family]}
+    if method == "al":
+        found |= _AL[family]
+    elif family != "hf":  # whose BP has the encoders of AL anyway
+        found["encoders"] = encoders or ("paper" if preset == "paper" else "al")
+        if found["encoders"] == "al":
+            found |= {name: _AL[family][name] for name in _ENCODERS if name in _AL[family]}
     if preset == "paper":
-        return paper
-    return {**paper, **(_ANY_HUB if family == "hf" else _ANY)}
+        return found
+    return {**found, **(_ANY_HUB if family == "hf" else _ANY)}

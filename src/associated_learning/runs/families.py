@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from associated_learning.backprop import BPNetwork
 from associated_learning.conversion import al_form
+from associated_learning.conversion.list_readouts import readouts_for
 from associated_learning.conversion.rivals import rival_form
 from associated_learning.errors import InputError
 from associated_learning.models import (
@@ -29,6 +30,7 @@ from associated_learning.models import (
     StateSum,
     Transformer,
 )
+from associated_learning.models.dense import dense_head
 from associated_learning.network import Network
 from associated_learning.runs.al_options import al_options
 from associated_learning.runs.config import ResolvedConfig
@@ -74,7 +76,7 @@ def build_network(
     with seeded(config.seed, "weights"):
         model = _MODELS[config.model](config, spec, vectors)
         if config.method == "bp":
-            return _end_to_end(config, model, target)
+            return _end_to_end(config, model, spec, target)
         encoders = [nn.Sequential(*model.layers)] if config.single_layer else list(model.layers)
         count = len(encoders)
         stops = [True] + [config.stop_gradients] * (count - 1)
@@ -98,14 +100,29 @@ def build_network(
         )
 
 
-def _end_to_end(config: ResolvedConfig, model: LayeredModel, target: Classes) -> BPNetwork:
+def _end_to_end(
+    config: ResolvedConfig, model: LayeredModel, spec: InputSpec, target: Classes
+) -> BPNetwork:
     if target.positions:  # the same head reads every token
         model.readout = KeptPositions()
+    elif config.encoders == "al":
+        _read_as_al(config, model, spec, target)
     elif config.readout is not None:
         model.readout = _READOUTS[config.readout]()
     if config.double_softmax:
         model.head = nn.Sequential(model.head, nn.Softmax(dim=1))
     return BPNetwork(model, target)
+
+
+def _read_as_al(
+    config: ResolvedConfig, model: LayeredModel, spec: InputSpec, target: Classes
+) -> None:
+    """Put a model's head on what the last bridge of AL would read."""
+    encoders = list(model.layers)
+    read = readouts_for(encoders, spec.example(), _readouts(config, len(encoders)), target)
+    model.readout = read.modules[-1]
+    hidden = tuple(numbers("head_hidden", config.head_hidden))
+    model.head = dense_head(read.widths[-1], hidden, spec.num_classes)
 
 
 def _check_kind(model: str, spec: InputSpec) -> None:
@@ -137,12 +154,12 @@ def _cnn(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> Lay
         image_size=_side(spec),
         out_features=spec.num_classes,
         batch_norm=config.batch_norm,
-        activation="elu" if config.method == "al" else "relu",
+        activation="elu" if _as_al(config) else "relu",
     )
 
 
 def _vgg(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
-    isolated = config.method == "al"  # the released AL code: ELU, a dense layer
+    isolated = _as_al(config)  # the released AL code: ELU, a dense layer
     return VGG(
         in_channels=spec.shape[0],
         image_size=_side(spec),
@@ -151,6 +168,11 @@ def _vgg(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> Lay
         activation="elu" if isolated else "relu",
         dense=(1024, 1024) if isolated else (),
     )
+
+
+def _as_al(config: ResolvedConfig) -> bool:
+    """Return whether the encoders are those of AL's network."""
+    return config.method == "al" or config.encoders == "al"
 
 
 def _bilstm(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:

@@ -16,7 +16,7 @@ _ASSOCIATED = (
 _GROWTH = ("grow_patience", "grow_rise", "grow_gain", "grow_freeze", "grow_settled")
 _JOINT = ("stop_gradients", "lower_associated", "local_loss", "single_layer")
 AL_ONLY = (*_ASSOCIATED, "local_loss", "greedy", "stop_gradients", "grow_from")
-_BP_ONLY = ("head_hidden", "double_softmax")
+_BP_ONLY = ("head_hidden", "double_softmax", "encoders")
 _HEADS = [("bilstm", readout) for readout in ("last", "mean", "state-concat")]
 _SIZES = ("num_layers", "hidden", "dropout")
 _WORDS = ("embedding_dim", "embedding_dropout", "head_hidden")
@@ -24,7 +24,7 @@ _CUTS = ("at", "balance")
 _NOT_HUB = ("hidden", "dropout", *_WORDS, "vectors")
 _NOT_CONVERTED = (
     "readout", "stop_gradients", "lower_associated", "local_loss", "latents", "coder_bias",
-    "single_layer", "double_softmax",
+    "single_layer", "double_softmax", "encoders",
 )  # fmt: skip
 
 
@@ -78,11 +78,12 @@ def check_unused(config: RunConfig) -> None:
 
 
 def _check_head(config: RunConfig) -> None:
-    if config.readout is None or (config.model, config.readout) in _HEADS:
+    encoders = config.encoders or ("paper" if config.preset == "paper" else "al")
+    if config.readout is None or encoders == "al" or (config.model, config.readout) in _HEADS:
         return
     raise InputError(
-        f"--readout {config.readout} came, but --method bp has a head of its own; only that of "
-        "--model bilstm can read something else: last, mean or state-concat. Leave it out."
+        f"--readout {config.readout} came, but --encoders paper has a head of its own; only that "
+        "of --model bilstm can read something else: last, mean or state-concat. Leave it out."
     )
 
 

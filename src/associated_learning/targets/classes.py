@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from associated_learning.errors import InputError
+from associated_learning.losses.cross_entropy import linear_cross_entropy
 from associated_learning.targets.target import (
     FirstLoss,
     Prediction,
@@ -139,6 +140,26 @@ class Classes(Target):
         # the squared distance to a one-hot row, which is never made
         own = rows.gather(1, flat.unsqueeze(1)).squeeze(1)
         return ((rows.square().sum(1) - 2 * own + 1) / self.k).mean()
+
+    def loss_of_linear(self, hidden: Tensor, linear: nn.Linear, labels: Tensor) -> Tensor:
+        """Return the loss of ``linear(hidden)``, but never hold the logits of all positions.
+
+        Args:
+            hidden: ``[B, *P, W]``.
+            linear: From ``W`` to ``k``.
+            labels: ``t_0`` with positions, ``[B, *P]``.
+        """
+        if self.loss_kind != "ce":
+            return self.loss(linear(hidden), labels)
+        return linear_cross_entropy(
+            hidden,
+            linear.weight,
+            labels,
+            bias=linear.bias,
+            class_weight=None if self.weight is None else hidden.new_tensor(self.weight),
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+        )
 
     def _cross_entropy(self, rows: Tensor, labels: Tensor) -> Tensor:
         weight = None if self.weight is None else rows.new_tensor(self.weight)

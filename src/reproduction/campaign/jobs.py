@@ -23,7 +23,7 @@ from reproduction.paper.tiers import (
 
 __all__ = ["Job", "Selection", "make_jobs", "missing_jobs", "parsed_seeds"]
 
-_FIRST = ("bp", "al")  # the comparison that is wanted most
+_FIRST = ("bp", "bp-encoders", "al")  # the comparison that is wanted most
 _MOST_SEEDS = 10_000
 
 

@@ -35,8 +35,8 @@ def report(
         bool,
         typer.Option(
             "--check",
-            help="Write nothing; print one line of JSON: how many cells there are, how many each "
-            "tier fills, and on how many data sets and models AL is at least level with fair BP.",
+            help="Write nothing; print one line of JSON: how many values the paper prints and each "
+            "tier fills, how AL stands, and which comparisons break a rule of fairness.",
         ),
     ] = False,
 ) -> None:

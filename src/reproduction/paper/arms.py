@@ -116,9 +116,11 @@ def _bp(title: str, **settings: Any) -> Arm:
 
 
 ARMS: dict[str, Arm] = {
-    "bp": _bp("BP, fair"),
+    "bp": _bp("BP, the paper's network"),
+    "bp-encoders": _bp("BP, AL's encoders", encoders="al"),
     "bp-released": _BP_RELEASED,
-    "al": _al("AL"),
+    "al": _al("AL (Equation 3)", association="squared"),
+    "contrast": _al("AL of this library (contrast)", association="contrast"),
     "al-released": _AL_RELEASED,
     # Table 6, section 3.5
     "no-stops": _al("AL w/o gradient stops", stop_gradients=False),
@@ -145,7 +147,5 @@ ARMS: dict[str, Arm] = {
     "read-flatten": _al("bridge reads the whole map", readout="flatten"),
     # beyond the paper
     "read-mean-max": _al("bridge reads mean and maximum", readout="mean-max"),
-    "squared": _al("squared error alone (Equation 3)", association="squared"),
-    "contrast": _al("contrast to other labels", association="contrast"),
     "wide-latents": _al("latents 128, 300, 300", latents="128,300,300"),
 }

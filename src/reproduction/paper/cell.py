@@ -21,6 +21,7 @@ __all__ = [
     "accuracy",
     "associated_loss",
     "best_epoch",
+    "best_validation",
     "chosen_depth_accuracy",
     "last_validation",
     "training_accuracy",
@@ -162,6 +163,11 @@ def chosen_depth_accuracy(row: LedgerRow) -> float | None:
 def best_epoch(row: LedgerRow) -> float | None:
     """Read the epoch that was best on the validation data."""
     return float(row.result.best_epoch)
+
+
+def best_validation(row: LedgerRow) -> float | None:
+    """Read the validation accuracy in percent at full depth in the best epoch."""
+    return 100 * row.result.validation_scores[-1]
 
 
 def last_validation(row: LedgerRow) -> float | None:

@@ -26,6 +26,7 @@ def _panel(title: str, noise: float, read: ReadCurve) -> Panel:
     lines = (
         Line(label="CNN, BP", run=noisy_run("bp", noise), read=read),
         Line(label="CNN-AL", run=noisy_run("al", noise), read=read),
+        Line(label="with contrast", run=noisy_run("contrast", noise), read=read),
     )
     return Panel(title=title, lines=lines)
 

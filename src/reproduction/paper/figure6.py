@@ -14,10 +14,18 @@ from reproduction.paper.runs import Run
 __all__ = ["FIGURE"]
 
 
+_LINES = {
+    "bp": "CNN, BP",
+    "bp-encoders": "BP, AL's encoders",
+    "al": "CNN-AL",
+    "contrast": "with contrast",
+}
+
+
 def _panel(title: str, data: str) -> Panel:
     lines = tuple(
         Line(label=label, run=Run(data=data, model="cnn", arm=arm), read=validation_curve)
-        for label, arm in (("CNN, BP", "bp"), ("CNN-AL", "al"))
+        for arm, label in _LINES.items()
     )
     return Panel(title=title, lines=lines)
 

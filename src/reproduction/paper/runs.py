@@ -8,7 +8,7 @@ from typing import Any
 from associated_learning.runs.config import ResolvedConfig, RunConfig
 from associated_learning.runs.defaults import resolved
 from associated_learning.runs.families import TEXT_MODELS
-from reproduction.paper.arms import ARMS, Arm
+from reproduction.paper.arms import ARMS
 from reproduction.paper.data_paths import DataPaths
 from reproduction.paper.tiers import protocol
 
@@ -35,7 +35,7 @@ class Run:
         """Return the settings."""
         arm = ARMS[self.arm]
         settings: dict[str, Any] = {
-            **_protocol(arm, tier, self.data, self.model),
+            **_protocol(self.arm, tier, self.data, self.model),
             **arm.settings_of(self.model, self.data),
             **dict(self.extra),
         }
@@ -65,8 +65,10 @@ class Run:
         return self.model in TEXT_MODELS and ARMS[self.arm].reads_vectors(self.model, self.data)
 
 
-def _protocol(arm: Arm, tier: str, data: str, model: str) -> dict[str, Any]:
+def _protocol(name: str, tier: str, data: str, model: str) -> dict[str, Any]:
     """Return learning rate, batches and the like: the arm's own, but for the cpu tier's."""
+    arm = ARMS[name]
     own = arm.protocol_of(model, data)
-    declared = protocol(tier, data, model, method=arm.settings_of(model, data).get("method", "al"))
+    method = arm.settings_of(model, data).get("method", "al")
+    declared = protocol(tier, data, model, method=method, arm=name)
     return {**own, **declared} if tier == "cpu" else {**declared, **own}

@@ -3,24 +3,25 @@
 Command: ``al reproduce variants --tier cpu``.
 Cost: 117 runs, 5 h 19 min on one core by the cpu tier.
 Where paper, pseudocode and code disagree stands in docs/decisions.md; the library's defaults are
-to be chosen by this table.
+to be chosen by this table, which reads validation data alone.
 """
 
 from __future__ import annotations
 
-from reproduction.paper.cell import Cell, Table, accuracy
+from reproduction.paper.cell import Cell, Table, best_validation
 from reproduction.paper.runs import Run
 
 __all__ = ["TABLE"]
 
+_DEFAULT = "the default"
+_DEFAULT_ARMS = {"bilstm": "al", "transformer": "al", "cnn": "contrast"}  # of the preset "paper"
 _EVERY = {
-    "al": "the default",
     "target-learns": "(a) g learns from the associated loss",
     "first-mse": "(b) squared error for the first autoencoder",
     "target-learns-mse": "(a) and (b)",
     "bridge-activated": "(c) bridge with activation",
     "bridge-mlp": "(c) bridge of two dense layers",
-    "squared": "squared error alone (Equation 3)",
+    "al": "squared error alone (Equation 3)",
     "contrast": "contrast to other labels",
 }
 _COLUMNS = {
@@ -41,14 +42,15 @@ _OWN = {
 
 def _cells() -> list[Cell]:
     rows: list[tuple[str, str, tuple[str, ...]]]
-    rows = [(arm, heading, ("bilstm", "transformer", "cnn")) for arm, heading in _EVERY.items()]
+    rows = [(arm, _DEFAULT, (model,)) for model, arm in _DEFAULT_ARMS.items()]
+    rows += [(arm, heading, ("bilstm", "transformer", "cnn")) for arm, heading in _EVERY.items()]
     rows += [(arm, heading, models) for arm, (heading, models) in _OWN.items()]
     return [
         Cell(
             row=heading,
             column=column,
             run=Run(data=data, model=model, arm=arm),
-            read=accuracy(),
+            read=best_validation,
         )
         for arm, heading, models in rows
         for (data, model), column in _COLUMNS.items()
@@ -58,7 +60,8 @@ def _cells() -> list[Cell]:
 
 TABLE = Table(
     name="variants",
-    title="Variants of AL: test accuracy in percent at full depth",
+    title="Variants of AL: validation accuracy in percent at full depth",
     cells=tuple(_cells()),
-    baseline="the default",
+    note="One is chosen by these; test is read of that one and of the default alone.",
+    baseline=_DEFAULT,
 )

@@ -46,6 +46,8 @@ class Evidence:
             parts.append(f"{first.test_samples:,} of {paper.test:,} to test")
         if first.vector_dim is not None:
             parts.append(f"{first.vector_dim}-d vectors")
+        if len({row.result.hardware.startswith("NVIDIA") for row in self.rows}) > 1:
+            parts.append("some on a GPU, some on a CPU")
         return "; ".join(parts)
 
     @property
@@ -81,13 +83,22 @@ def data_sizes(row: LedgerRow) -> tuple[int | None, ...]:
 
 
 class RowIndex:
-    """The rows of a ledger, by what was trained."""
+    """The rows of a ledger, by what was trained.
+
+    Attributes:
+        unread: How many rows of the tiers have settings that this version no longer has.
+    """
 
     def __init__(self, rows: Sequence[LedgerRow]) -> None:
         self._rows: dict[tuple[str, Identity], list[LedgerRow]] = {}
+        self.unread = 0
         for row in rows:
-            found = same_but_vectors(row.config) if row.tier in REPORTED else None
-            if found is not None:
+            if row.tier not in REPORTED:
+                continue
+            found = same_but_vectors(row.config)
+            if found is None:
+                self.unread += 1
+            else:
                 self._rows.setdefault((row.tier, found), []).append(row)
 
     def evidence(self, run: Run, tier: str) -> Evidence | None:

@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["curves_chart", "differences_chart", "rows_chart", "svg_of"]
 
 BP, AL, GREY = "#c2622d", "#2166a5", "#8a8f98"
-_COLOURS = {"ahead": AL, "behind": BP, "level": GREY}
+_COLOURS = {"ahead": AL, "behind": BP, "level": GREY, "not yet fair": "#c3c7cd"}
+_LINES = {"bp": BP, "bp-encoders": "#e8a33d", "al": AL, "contrast": "#5aa6a0"}
 _HEAD = "data:image/svg+xml;base64,"
 _FARTHEST = 8.0  # points; what lies beyond is drawn at the edge
 
 
 def differences_chart(comparisons: Sequence[Comparison], names: Sequence[str]) -> str:
-    """Draw AL less fair BP with its 95 % interval, one line a data set and model.
+    """Draw AL less the better BP with its 95 % interval, one line a data set and model.
+
+    Small dots are all differences between a run of one and a run of the other.
 
     Args:
         comparisons: What to draw, from the top.
@@ -38,14 +41,14 @@ def differences_chart(comparisons: Sequence[Comparison], names: Sequence[str]) -
     for place, one in enumerate(comparisons):
         colour = _COLOURS[one.verdict]
         if one.test is not None:
-            axes.plot(
-                [100 * one.test.low, 100 * one.test.high], [place] * 2, color=colour, linewidth=2.2
-            )
+            axes.plot([one.test.low, one.test.high], [place] * 2, color=colour, linewidth=1.6)
+        count = len(one.differences)
+        axes.plot(one.differences, [place] * count, ".", color=colour, markersize=3, alpha=0.5)
         axes.plot(one.difference, place, "o", color=colour, markersize=6)
     axes.axvline(0, color="#333", linewidth=0.8)
     axes.set_yticks(range(len(comparisons)), names)
     axes.invert_yaxis()
-    axes.set_xlabel("AL less fair BP, points of test accuracy")
+    axes.set_xlabel("AL less the better BP, points of test accuracy")
     axes.grid(axis="x", alpha=0.25)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
@@ -81,7 +84,7 @@ def rows_chart(table: Table, index: RowIndex, tier: str) -> str | None:
         axes.tick_params(axis="y", length=0)
         axes.set_yticks(range(len(headings)), headings)
         axes.set_ylim(len(headings) - 0.5, -0.5)
-    canvas.supxlabel(f"points of test accuracy against {table.baseline}", fontsize=8)
+    canvas.supxlabel(f"points of accuracy against {table.baseline}", fontsize=8)
     return _uri(canvas)
 
 
@@ -116,7 +119,7 @@ def _draw_panel(axes: Axes, panel: Panel, index: RowIndex, tier: str) -> None:
             continue
         columns = list(zip(*curves, strict=False))  # as far as the shortest
         epochs = range(1, len(columns) + 1)
-        colour = AL if line.run.arm == "al" else BP
+        colour = _LINES.get(line.run.arm, GREY)
         means = [100 * sum(column) / len(column) for column in columns]
         axes.plot(epochs, means, color=colour, label=f"{line.label} (n = {len(curves)})")
         lows, highs = [100 * min(c) for c in columns], [100 * max(c) for c in columns]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from associated_learning.runs.families import IMAGE_MODELS, TEXT_MODELS
 from associated_learning.runs.ledger.ledger import LedgerRow
-from reproduction.paper import table1, table4
+from reproduction.paper import variants
+from reproduction.paper.arms import ARMS
 from reproduction.paper.catalogue import EXHIBITS
 from reproduction.paper.cell import Cell, Figure, Printed, Table
 from reproduction.report.cells import REPORTED, Entry, RowIndex
@@ -15,18 +17,19 @@ from reproduction.report.charts import (
     differences_chart,
     rows_chart,
 )
+from reproduction.report.choice import Choice, choices
 from reproduction.report.comparison import (
+    HEADLINE,
+    LIBRARY,
     Comparison,
     compare_all,
     signed_rank,
 )
-from reproduction.report.counts import Counts, count_cells
+from reproduction.report.counts import VERDICTS, Counts, count_cells
+from reproduction.report.names import name_of
 from reproduction.report.statistics import Spread
 
 __all__ = ["Content", "FilledCell", "Section", "Standing", "make_content"]
-
-_MODELS = {**table1.NAMES, "cnn": "CNN", "vgg": "VGG"}
-_DATA = {**table1.DATA, **table4.COLUMNS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,26 +71,29 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """AL against fair BP by one tier.
+    """A form of AL against the better backpropagation by one tier.
 
     Attributes:
         tier: The tier.
+        arm: Name of the form of AL.
+        title: What the form of AL is called.
         chart: Image of the differences.
-        lines: Data set and model, AL, BP, difference, interval, corrected p, effect size, best
-            epochs, n and verdict of each comparison, as texts.
-        ahead: Number of data sets and models where AL is ahead.
-        level: Where the difference may be chance.
-        behind: Where it is behind.
-        signed_rank: P-value of Wilcoxon's signed-rank test over all of them; empty for too few.
+        lines: Data set and model, AL, BP and which one, difference, interval over seeds and over
+            test samples, corrected p, effect size, best epochs, settings tried, n and verdict of
+            each comparison, as texts.
+        verdicts: How many comparisons have each verdict.
+        signed_rank: What Wilcoxon's signed-rank test says of texts and of images, as texts.
+        broken: Data set and model, and the rules of a fair comparison that it breaks.
     """
 
     tier: str
+    arm: str
+    title: str
     chart: str
     lines: tuple[tuple[str, ...], ...]
-    ahead: int
-    level: int
-    behind: int
+    verdicts: tuple[tuple[str, int], ...]
     signed_rank: str
+    broken: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,18 +104,21 @@ class Content:
         counts: See `Counts`.
         standings: One for each tier that has a comparison.
         sections: The paper's tables and figures, then those beyond it.
+        choices: For each column of the study, the variant that validation data choose: column,
+            variant, its validation and test accuracy, test accuracy of the default, as texts.
         rows: Number of rows of the ledger.
     """
 
     counts: Counts
     standings: tuple[Standing, ...]
     sections: tuple[Section, ...]
+    choices: tuple[tuple[str, ...], ...]
     rows: int
 
     @property
     def charts(self) -> dict[str, str]:
-        """All charts by a name for a file, such as ``standing-cpu`` or ``variants-cpu``."""
-        found = {f"standing-{one.tier}": one.chart for one in self.standings}
+        """All charts by a name for a file, such as ``standing-al-cpu`` or ``variants-cpu``."""
+        found = {f"standing-{one.arm}-{one.tier}": one.chart for one in self.standings}
         for section in self.sections:
             found |= {f"{section.name}-{tier}": chart for tier, chart in section.charts}
         return found
@@ -122,7 +131,11 @@ class Content:
 def make_content(rows: Sequence[LedgerRow]) -> Content:
     """Return what a ledger has to say."""
     index = RowIndex(rows)
-    standings = [_standing(compare_all(index, tier), tier) for tier in REPORTED]
+    standings = [
+        _standing(compare_all(index, tier, arm), tier, arm)
+        for arm in (HEADLINE, LIBRARY)
+        for tier in REPORTED
+    ]
     return Content(
         counts=count_cells(index),
         standings=tuple(one for one in standings if one is not None),
@@ -130,8 +143,14 @@ def make_content(rows: Sequence[LedgerRow]) -> Content:
             _figure(exhibit, index) if isinstance(exhibit, Figure) else _table(exhibit, index)
             for exhibit in EXHIBITS.values()
         ),
+        choices=tuple(map(_choice, choices(variants.TABLE, index, "cpu"))),
         rows=len(rows),
     )
+
+
+def _choice(one: Choice) -> tuple[str, ...]:
+    figures = (one.validation, one.test, one.default)
+    return one.column, one.chosen, *(_spread(figure, 2) for figure in figures)
 
 
 def _table(table: Table, index: RowIndex) -> Section:
@@ -213,34 +232,47 @@ def _printed(paper: Printed | None, digits: int | None) -> str:
     return "" if paper is None else _spread(Spread(paper.mean, paper.sd, 0), digits)
 
 
-def _standing(comparisons: Sequence[Comparison], tier: str) -> Standing | None:
+def _standing(comparisons: Sequence[Comparison], tier: str, arm: str) -> Standing | None:
     if not comparisons:
         return None
-    names = [f"{_DATA[one.data]}, {_MODELS[one.model]}" for one in comparisons]
+    names = [name_of(one.data, one.model) for one in comparisons]
     verdicts = [one.verdict for one in comparisons]
-    p = signed_rank(comparisons)
     return Standing(
         tier=tier,
+        arm=arm,
+        title=ARMS[arm].title,
         chart=differences_chart(comparisons, names),
         lines=tuple(map(_line, names, comparisons)),
-        ahead=verdicts.count("ahead"),
-        level=verdicts.count("level"),
-        behind=verdicts.count("behind"),
-        signed_rank="" if p is None else f"{p:.3f}",
+        verdicts=tuple((verdict, verdicts.count(verdict)) for verdict in VERDICTS),
+        signed_rank=_signed_ranks(comparisons),
+        broken=tuple((name, one.broken) for name, one in zip(names, comparisons, strict=True)),
     )
 
 
+def _signed_ranks(comparisons: Sequence[Comparison]) -> str:
+    told = []
+    for kind, models in (("texts", TEXT_MODELS), ("images", IMAGE_MODELS)):
+        differences = [one.difference for one in comparisons if one.model in models]
+        p = signed_rank(differences)
+        told.append(f"{kind} {'too few' if p is None else f'p = {p:.3f}'} ({len(differences)})")
+    return ", ".join(told)
+
+
 def _line(name: str, one: Comparison) -> tuple[str, ...]:
-    test = one.test
     return (
         name,
         _spread(one.ours, 2),
         _spread(one.theirs, 2),
+        ARMS[one.baseline].title,
         f"{one.difference:+.2f}",
-        "" if test is None else f"{100 * test.low:+.2f} to {100 * test.high:+.2f}",
+        "" if one.test is None else f"{one.test.low:+.2f} to {one.test.high:+.2f}",
+        ""
+        if one.samples is None
+        else f"{100 * one.samples.low:+.2f} to {100 * one.samples.high:+.2f}",
         "" if one.corrected is None else f"{one.corrected:.3f}",
         f"{one.effect:+.3f}",
         f"{one.epochs[0].mean:.1f}; {one.epochs[1].mean:.1f}",
-        str(one.ours.n),
-        one.verdict,
+        "; ".join(map(str, one.tried)),
+        f"{one.ours.n}; {one.theirs.n}",
+        f"{one.verdict} (a hint)" if one.hint and not one.broken else one.verdict,
     )

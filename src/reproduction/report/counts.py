@@ -1,74 +1,104 @@
-"""How much of the paper is filled, and how AL stands against fair BP: four numbers."""
+"""What the report counts: the one place where README, report and documentation get numbers from."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from reproduction.paper.arms import ARMS
 from reproduction.paper.catalogue import EXHIBITS, PAPER_EXHIBITS
-from reproduction.paper.cell import Figure
-from reproduction.paper.runs import Run
-from reproduction.report.cells import ENOUGH, REPORTED, RowIndex
-from reproduction.report.comparison import compare_all
+from reproduction.paper.cell import Cell, Printed, Table
+from reproduction.report.cells import REPORTED, RowIndex
+from reproduction.report.comparison import HEADLINE, LIBRARY, Comparison, compare_all
+from reproduction.report.names import name_of
 
-__all__ = ["Counts", "count_cells"]
+__all__ = ["VERDICTS", "Counts", "count_cells"]
+
+VERDICTS = ("ahead", "level", "behind", "not yet fair")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """How far the reproduction is.
+    """How far the reproduction is, and how AL stands.
 
     Attributes:
-        cells: Cells of the paper's tables and lines of its figures.
+        printed: Values that the paper prints in its tables, each once.
         cpu: Those that the cpu tier fills, by three seeds or more.
         full: Those that the full tier fills, likewise and with all of the paper's data.
-        comparisons: Data sets and models on which AL and fair BP are compared.
-        al_at_least_fair_bp: Those where the mean accuracy of AL is at least that of fair BP, by
-            the full tier where it is complete, else by the cpu tier.
+        standing: For each tier and form of AL, how many data sets and models have each verdict
+            against the better backpropagation.
+        unfair: Number of comparisons that break a rule of fairness.
+        unfair_cells: Each of them, with the rules that it breaks.
+        unread: Rows of settings that this version no longer has, which fill nothing.
     """
 
-    cells: int
+    printed: int
     cpu: int
     full: int
-    comparisons: int
-    al_at_least_fair_bp: int
+    standing: dict[str, dict[str, int]]
+    unfair: int
+    unfair_cells: dict[str, tuple[str, ...]]
+    unread: int
 
 
 def count_cells(index: RowIndex) -> Counts:
-    """Count what a ledger fills."""
-    filled = dict.fromkeys(REPORTED, 0)
-    cells = 0
-    for name in PAPER_EXHIBITS:
-        exhibit = EXHIBITS[name]
-        places: list[Run] = (
-            [line.run for line in exhibit.lines()]
-            if isinstance(exhibit, Figure)
-            else [cell.run for cell in exhibit.cells]
-        )
-        cells += len(places)
-        for tier in REPORTED:
-            filled[tier] += sum(_complete(index, run, tier) for run in places)
-    standing = _standing(index)
+    """Count what a ledger fills, and what it says.
+
+    Example:
+        >>> from reproduction.report.cells import RowIndex
+        >>> counts = count_cells(RowIndex([]))
+        >>> counts.cpu, counts.unfair
+        (0, 0)
+    """
+    printed = _printed()
+    filled = {
+        tier: sum(any(_complete(index, cell, tier) for cell in cells) for cells in printed.values())
+        for tier in REPORTED
+    }
+    compared = {
+        (tier, arm): compare_all(index, tier, arm)
+        for tier in REPORTED
+        for arm in (HEADLINE, LIBRARY)
+    }
+    unfair = dict(_unfair(one for found in compared.values() for one in found))
     return Counts(
-        cells=cells,
+        printed=len(printed),
         cpu=filled["cpu"],
         full=filled["full"],
-        comparisons=len(standing),
-        al_at_least_fair_bp=sum(difference >= 0 for difference in standing.values()),
+        standing={
+            f"{tier}, {ARMS[arm].title}": _verdicts(found)
+            for (tier, arm), found in compared.items()
+            if found
+        },
+        unfair=len(unfair),
+        unfair_cells=unfair,
+        unread=index.unread,
     )
 
 
-def _complete(index: RowIndex, run: Run, tier: str) -> bool:
-    evidence = index.evidence(run, tier)
+def _printed() -> dict[tuple[str, str, Printed], list[Cell]]:
+    """Return the cells of each value that the paper prints; two baselines may share one."""
+    found: dict[tuple[str, str, Printed], list[Cell]] = {}
+    for name in PAPER_EXHIBITS:
+        exhibit = EXHIBITS[name]
+        for cell in exhibit.cells if isinstance(exhibit, Table) else ():
+            if cell.paper is not None:
+                found.setdefault((name, cell.column, cell.paper), []).append(cell)
+    return found
+
+
+def _complete(index: RowIndex, cell: Cell, tier: str) -> bool:
+    evidence = index.evidence(cell.run, tier)
     return evidence is not None and evidence.fills()
 
 
-def _standing(index: RowIndex) -> dict[tuple[str, str], float]:
-    """Return AL less BP for each data set and model, of the best tier that has enough seeds."""
-    found: dict[tuple[str, str], float] = {}
-    for tier in reversed(REPORTED):  # the better tier has the last word
-        for one in compare_all(index, tier):
-            runs = [Run(data=one.data, model=one.model, arm=arm) for arm in ("al", "bp")]
-            enough = one.ours.n >= ENOUGH and all(_complete(index, run, tier) for run in runs)
-            if enough:
-                found[one.data, one.model] = one.difference
-    return found
+def _verdicts(found: list[Comparison]) -> dict[str, int]:
+    counted = Counter(one.verdict for one in found)
+    return {verdict: counted[verdict] for verdict in VERDICTS}
+
+
+def _unfair(found: Iterator[Comparison]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for one in found:
+        if one.broken:
+            yield f"{one.tier}, {name_of(one.data, one.model)}, {ARMS[one.arm].title}", one.broken

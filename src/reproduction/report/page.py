@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from associated_learning.errors import needs_extra
 from reproduction.report.content import Content
-from reproduction.report.text import COMPARISON, INTRODUCTION
+from reproduction.report.text import COMPARISON, INTRODUCTION, STATISTICS
 
 __all__ = ["render_html"]
 
@@ -23,4 +23,6 @@ def render_html(content: Content) -> str:
     )
     template = environment.get_template("report.html.j2")
     introduction = INTRODUCTION.replace("*", "")
-    return template.render(content=content, headings=COMPARISON, introduction=introduction)
+    return template.render(
+        content=content, headings=COMPARISON, introduction=introduction, statistics=STATISTICS
+    )

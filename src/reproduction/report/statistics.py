@@ -1,4 +1,4 @@
-"""Statistics of a comparison: mean and spread over seeds, paired bootstrap, Holm's correction."""
+"""Statistics of a comparison: mean and spread over seeds, Welch's test, bootstrap, Holm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Bootstrap", "Spread", "cohens_h", "holm", "paired_bootstrap", "spread"]
+from associated_learning.errors import needs_extra
+
+__all__ = ["Answers", "Interval", "Spread", "bootstrap", "cohens_h", "holm", "spread", "welch"]
 
 Answers = npt.NDArray[np.bool_]
 
@@ -40,53 +42,81 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.fmean(values), deviation, len(values))
 
 
-class Bootstrap(NamedTuple):
-    """What resampling says of a difference of two accuracies.
+class Interval(NamedTuple):
+    """What a test says of a difference of two means.
 
     Attributes:
-        difference: The difference itself, as a share.
         low: Lower end of its 95 % interval.
         high: Upper end.
         p: Two-sided p-value of no difference.
     """
 
-    difference: float
     low: float
     high: float
     p: float
 
 
-def paired_bootstrap(
-    ours: Answers, theirs: Answers, *, resamples: int = 10_000, seed: int = 0
-) -> Bootstrap:
-    """Compare two methods on the same test samples by runs of the same seeds.
+def welch(ours: Sequence[float], theirs: Sequence[float]) -> Interval | None:
+    """Compare two means of independent runs whose spreads may differ (Welch, 1947).
 
-    Both are resampled in pairs: the seeds, and the test samples. Samples that all runs answered
+    No run of one is paired with a run of the other: equal seeds make nothing alike.
+
+    Returns:
+        None where one has a single run, or where no two runs of either differ.
+
+    Example:
+        >>> found = welch([3.0, 3.2, 3.1], [2.0, 2.4, 2.2])
+        >>> round(found.low, 2), round(found.high, 2), found.p < 0.01
+        (0.5, 1.3, True)
+    """
+    if min(len(ours), len(theirs)) < 2 or len(set(ours)) == len(set(theirs)) == 1:
+        return None
+    with needs_extra("reproduction", "Welch's test"):
+        from scipy.stats import ttest_ind
+
+    found = ttest_ind(ours, theirs, equal_var=False)
+    low, high = found.confidence_interval(0.95)
+    return Interval(float(low), float(high), float(found.pvalue))
+
+
+def bootstrap(
+    ours: Answers, theirs: Answers, *, resamples: int = 10_000, seed: int = 0
+) -> Interval:
+    """Compare two methods on the same test samples: what those samples leave open.
+
+    Seeds are drawn for each method alone, samples for both at once. Samples that all runs answered
     alike are counted, not drawn one by one, which gives the same distribution.
 
     Args:
         ours: Which samples each run got right, ``[S, N]``.
-        theirs: The same of the other method.
+        theirs: The same of the other method, ``[T, N]``.
         resamples: How often to draw.
         seed: Keys the draws.
 
     Example:
         >>> import numpy as np
-        >>> ours, theirs = np.ones((2, 50), bool), np.zeros((2, 50), bool)
-        >>> paired_bootstrap(ours, theirs).difference
+        >>> ours, theirs = np.ones((2, 50), bool), np.zeros((3, 50), bool)
+        >>> bootstrap(ours, theirs).low
         1.0
     """
-    change = ours.astype(np.int8) - theirs.astype(np.int8)  # [S, N]
-    seeds, count = change.shape
-    patterns, times = np.unique(change, axis=1, return_counts=True)  # [S, P], [P]
+    count = ours.shape[1]
+    both = np.concatenate([ours, theirs]).astype(np.int8)
+    patterns, times = np.unique(both, axis=1, return_counts=True)  # [S + T, P], [P]
     rng = np.random.default_rng(seed)
     samples = rng.multinomial(count, times / count, size=resamples)  # [R, P]
-    weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples)  # [R, S]
-    drawn = np.einsum("rs,sp,rp->r", weights, patterns, samples) / (seeds * count)
+    accuracies = samples @ patterns.T / count  # [R, S + T]
+    weights = np.concatenate(
+        [_drawn(rng, len(ours), resamples), -_drawn(rng, len(theirs), resamples)], 1
+    )
+    drawn = (accuracies * weights).sum(1)
     low, high = np.quantile(drawn, [0.025, 0.975])
     tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
-    p = min(2 * (tail + 1) / (resamples + 1), 1.0)
-    return Bootstrap(float(change.mean()), float(low), float(high), float(p))
+    return Interval(float(low), float(high), float(min(2 * (tail + 1) / (resamples + 1), 1.0)))
+
+
+def _drawn(rng: np.random.Generator, count: int, resamples: int) -> npt.NDArray[np.float64]:
+    """Return weights of runs drawn with replacement, ``[R, count]``; each row sums to 1."""
+    return rng.multinomial(count, np.full(count, 1 / count), size=resamples) / count
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

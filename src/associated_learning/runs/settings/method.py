@@ -21,6 +21,12 @@ class MethodSettings:
         "al: Associated Learning. bp: end-to-end backpropagation.",
         choices=("al", "bp"),
     )
+    encoders: str | None = _setting(
+        None,
+        "bp: al, the encoders and the last readout of AL's network under a linear head, so that "
+        "only training differs; paper, the network of the paper's baseline.",
+        choices=("al", "paper"),
+    )
     local_loss: str = _setting(
         "associated",
         "AL: what a layer learns by. associated: Equation 3. The others have no autoencoders, and "
@@ -36,8 +42,8 @@ class MethodSettings:
     latents: str | None = _setting(None, "AL: width of t layer by layer, such as 128,300,300.")
     readout: str | None = _setting(
         None,
-        "How an activation becomes the bridge's vector (bp, bilstm: the head's; the final states "
-        "if not given). pooled: means of a 4 x 4 grid; grid: of one with at most 2,048 numbers.",
+        "How an activation becomes the bridge's vector (bp: the head's). pooled: means of a 4 x 4 "
+        "grid; grid: of one with at most 2,048 numbers.",
         choices=(
             "flatten",
             "average",

@@ -120,9 +120,12 @@ class ALModule(LightningModule):  # type: ignore[misc]
     def _score(self, batch: Any, number: int, name: str) -> None:
         x, y = self._pair(batch, number)
         exits = enumerate(self.net.exits(x), start=1)
-        score = self.net.target.score
-        values = {f"{name}/depth-{i}": score(output, y).mean() for i, output in exits}
-        self.log_dict(values, batch_size=len(y))
+        target, counted = self.net.target, self.net.target.counted(y)
+        total = int(counted.sum())
+        scores = {i: (target.score(output, y) * counted).sum() for i, output in exits}
+        if total:  # batches weigh by the answers in them that count
+            values = {f"{name}/depth-{i}": score / total for i, score in scores.items()}
+            self.log_dict(values, batch_size=total)
 
     def _pair(self, batch: Any, number: int) -> tuple[Any, Tensor]:
         x, y = as_pair(batch, number)

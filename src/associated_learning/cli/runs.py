@@ -1,0 +1,53 @@
+"""``al runs``: the runs in a folder, and what came out of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from associated_learning.cli.tables import console
+from associated_learning.errors import AssociatedLearningError, InputError
+from associated_learning.runs.printable import escape
+from associated_learning.runs.result import read_result
+from associated_learning.runs.run import read_config
+
+__all__ = ["runs"]
+
+
+def runs(
+    folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Where the runs are.")] = "runs",
+) -> None:
+    """List the runs in a folder, with the scores of the depth that is best on validation.
+
+    Examples:
+
+        al runs
+
+        al runs runs/sweep
+    """
+    place = Path(folder)
+    found = sorted(path.parent for path in place.glob("*/config.json")) if place.is_dir() else []
+    if not found:
+        raise InputError(
+            f"{folder} holds no run; name a folder in which runs are, or train one: al train"
+        )
+    table = Table("run", "network", "epochs", "validation", "test")
+    for path in found:
+        table.add_row(escape(path.name), *map(escape, _columns(path)))
+    console.print(table)
+
+
+def _columns(path: Path) -> tuple[str, ...]:
+    try:
+        config, result = read_config(path), read_result(path)
+    except AssociatedLearningError:
+        return "cannot be read", "", "", ""
+    network = f"{config.model_name}, {config.method}"
+    if result is None:
+        return network, "not finished", "", ""
+    at = max(range(len(result.validation_scores)), key=result.validation_scores.__getitem__)
+    scores = (result.validation_scores[at], result.test_scores[at])
+    return network, str(result.epochs), *(f"{score:.4f}" for score in scores)

@@ -1,0 +1,131 @@
+"""Rules of a fair comparison: each is broken alone, on made-up ledgers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from associated_learning.runs.ledger.ledger import LedgerRow
+from ledger_rows import made_row
+from reproduction.paper import variants
+from reproduction.paper.data_paths import DataPaths
+from reproduction.paper.rates import COMPARED, GRID
+from reproduction.paper.runs import Run
+from reproduction.report.cells import RowIndex
+from reproduction.report.choice import choices
+from reproduction.report.comparison import Comparison, compare_all
+
+PLACES = DataPaths()
+ACCURACIES = {"bp": 0.80, "bp-encoders": 0.82, "al": 0.86, "contrast": 0.84}
+SAMPLES = {"train_samples": 4_000, "train_pool": 50_000, "test_samples": 10_000}
+Change = Callable[[str, float, int], dict[str, Any] | None]
+
+
+def cnn_row(run: Run, seed: int, **told: Any) -> LedgerRow:
+    config = run.config("cpu", seed, PLACES)
+    return made_row(
+        experiment="rates", data=run.data, model=run.model, method=config.method, variant=run.arm,
+        seed=seed, commit="c", config=config.to_json(), hardware="h", torch="t", epochs=8,
+        seconds=1.0, tier="cpu", **SAMPLES, **told,
+    )  # fmt: skip
+
+
+def ledger(change: Change) -> list[LedgerRow]:
+    """Return the grid of rates of CIFAR-10's CNN, three seeds a rate, all fair but for a change."""
+    rows = []
+    for arm in COMPARED:
+        own = Run(data="cifar10", model="cnn", arm=arm).config("cpu", 0, PLACES).lr
+        for rate in GRID:
+            for seed in range(3):
+                score = ACCURACIES[arm] - abs(rate - own) * 10 + 0.001 * seed
+                told = {
+                    "best_epoch": 2,
+                    "validation": [score],
+                    "test": [score],
+                    "validation_curve": [[score - 0.1], [score], *[[score - 0.1]] * 6],
+                }
+                changed = change(arm, rate, seed)
+                if changed is not None:
+                    run = Run(data="cifar10", model="cnn", arm=arm, extra=(("lr", rate),))
+                    rows.append(cnn_row(run, seed, **{**told, **changed}))
+    return rows
+
+
+def compared(change: Change, arm: str = "al") -> Comparison:
+    (found,) = compare_all(RowIndex(ledger(change)), "cpu", arm)
+    return found
+
+
+def test_a_fair_comparison_is_with_the_better_backpropagation() -> None:
+    found = compared(lambda arm, rate, seed: {})
+    assert (found.broken, found.verdict, found.hint) == ((), "ahead", True)
+    assert found.baseline == "bp-encoders"
+    assert found.difference == pytest.approx(4)
+    assert sorted(found.differences)[0] == pytest.approx(4 - 0.2)
+    assert len(found.differences) == 9
+
+
+def test_validation_data_choose_the_backpropagation() -> None:
+    found = compared(lambda arm, rate, seed: {"test": [0.9]} if arm == "bp" else {})
+    assert found.baseline == "bp-encoders"  # though the other would be better on test data
+
+
+BROKEN: list[tuple[str, Change]] = [
+    ("0 seeds of BP, AL's encoders", lambda arm, rate, seed: None if arm == "bp-encoders" else {}),
+    ("2 seeds of AL", lambda arm, rate, seed: None if (arm, seed) == ("al", 2) else {}),
+    (
+        "the last epoch allowed is the best of BP, the paper's network in 3 of 3 runs",
+        lambda arm, rate, seed: (
+            {"best_epoch": 8, "validation_curve": [[0.1]] * 7 + [[0.8]]} if arm == "bp" else {}
+        ),
+    ),
+    (
+        "do not show that validation data chose",
+        lambda arm, rate, seed: {"best_epoch": 1} if arm == "al" else {},
+    ),
+    ("settings tried: ", lambda arm, rate, seed: None if (arm, rate) == ("bp", 2e-3) else {}),
+    (
+        "the best rate of AL (Equation 3), 0.002, is at the edge",
+        lambda arm, rate, seed: {"validation": [0.99]} if (arm, rate) == ("al", 2e-3) else {},
+    ),
+    (
+        "BP, AL's encoders has not its best rate, 0.002",
+        lambda arm, rate, seed: (
+            {"validation": [0.99]} if (arm, rate) == ("bp-encoders", 2e-3) else {}
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("reason", "change"), BROKEN, ids=[reason for reason, _ in BROKEN])
+def test_a_broken_rule_is_named_and_claims_no_lead(reason: str, change: Change) -> None:
+    found = compared(change)
+    assert any(reason in why for why in found.broken), found.broken
+    assert found.verdict == "not yet fair"
+
+
+def test_a_loss_is_a_loss_though_a_rule_is_broken() -> None:
+    def change(arm: str, rate: float, seed: int) -> dict[str, Any] | None:
+        return None if arm == "bp-encoders" else {"test": [0.7 + seed / 100]} if arm == "al" else {}
+
+    found = compared(change)
+    assert found.broken
+    assert found.verdict == "behind"
+
+
+def test_a_variant_is_chosen_without_the_test_data() -> None:
+    told = {"contrast": (0.8, 0.81), "bridge-mlp": (0.85, 0.7), "read-flatten": (0.84, 0.99)}
+    rows = [
+        cnn_row(
+            Run(data="fashion_mnist", model="cnn", arm=arm), seed, best_epoch=1,
+            validation=[validation], test=[test],
+        )
+        for arm, (validation, test) in told.items()
+        for seed in range(3)
+    ]  # fmt: skip
+    (one,) = choices(variants.TABLE, RowIndex(rows), "cpu")
+    assert one.chosen == "(c) bridge of two dense layers"
+    assert (one.validation.mean, one.test.mean) == pytest.approx((85, 70))
+    assert one.default.mean == pytest.approx(81)
