@@ -211,3 +211,89 @@ def test_a_plan_shows_what_readouts_keep() -> None:
     plan = al.plan(copy.deepcopy(model), batch(), target=target, at=at)
     assert [layer.reason for layer in plan.layers] == ["each position, features are axis 2"] * 3
     assert [layer.bridge_parameters for layer in plan.layers] == [17 * WORDS] * 3
+
+
+class ConvolutionTagger(nn.Module):
+    """Reads ``[B, C, T]`` and answers so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv1d(20, 8, 3, padding=1), nn.Conv1d(8, 8, 3, padding=1)
+        self.head = nn.Conv1d(8, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.head(self.second(self.first(x).relu()).relu())
+        return answer
+
+
+class RecurrentTagger(nn.Module):
+    """Its last linear map gives a row of scores for each token, and is no base model's head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(WORDS, 8)
+        self.first = nn.LSTM(8, 8, batch_first=True)
+        self.second = nn.LSTM(8, 8, batch_first=True)
+        self.head = nn.Linear(8, TAGS)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        answer: Tensor = self.head(self.second(self.first(self.words(ids))[0])[0])
+        return answer
+
+
+class PixelMap(nn.Module):
+    """Reads ``[B, H, W, C]``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(5, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer: Tensor = self.head(self.second(self.first(x).tanh()).tanh())
+        return answer
+
+
+@pytest.mark.parametrize("length", [10, 16, 20])  # 20 is the number of channels, too
+def test_positions_are_those_that_the_network_keeps(length: int) -> None:
+    x, target = torch.randn(4, 20, length), al.Classes(3, positions=1)
+    model = ConvolutionTagger().eval()
+    net = al.convert(model, x, target=target, at=["second"]).eval()
+    assert net(x).shape == (4, length, 3)
+    assert net.plan.dropped == ("head",)
+    assert not any("resized" in layer.reason for layer in net.plan.layers)
+    features = model.second(model.first(x).relu()).relu().movedim(1, -1)
+    torch.testing.assert_close(net(x), net.layers[1].b(features))
+    al.verify(net, (x, torch.randint(3, (4, length))))
+    al.verify(net, (x[..., :7], torch.randint(3, (4, 7))))
+
+
+def test_images_with_their_channels_last() -> None:
+    x, target = torch.randn(4, 12, 7, 5), al.Classes(3, positions=2)
+    net = al.convert(PixelMap().eval(), x, target=target, at=["second"]).eval()
+    assert net(x).shape == (4, 12, 7, 3)
+    al.verify(net, (x, torch.randint(3, (4, 12, 7))))
+
+
+def test_a_last_map_of_every_token_is_the_head() -> None:
+    ids, model = torch.randint(WORDS, (4, 9)), RecurrentTagger().eval()
+    net = al.convert(model, ids, target=al.Classes(TAGS, positions=1), at=["second"]).eval()
+    assert net.plan.head == "head"
+    assert torch.equal(net(ids), model(ids))
+
+
+def test_axes_that_cannot_be_told_are_asked_for() -> None:
+    class Halved(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv1d(20, 8, 3, stride=2, padding=1)
+            self.second = nn.Conv1d(8, 8, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            answer: Tensor = self.second(self.first(x).relu())
+            return answer
+
+    x, target = torch.randn(4, 20, 10), al.Classes(3, positions=1)
+    with pytest.raises(al.InputError, match="y could have"):
+        al.convert(Halved(), x, target=target, at=["second"], head=None)
+    net = al.convert(Halved(), torch.randn(4, 20, 14), target=target, at=["second"], head=None)
+    assert net(torch.randn(2, 20, 14)).shape == (2, 14, 3)

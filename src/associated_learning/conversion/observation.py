@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from associated_learning.conversion.cutting.balance import Balance
 from associated_learning.conversion.cutting.body import Body, find_body
 from associated_learning.conversion.cutting.faults import head_faults
-from associated_learning.conversion.cutting.head import Head, head_begins
+from associated_learning.conversion.cutting.head import Head, answering_map, head_begins
 from associated_learning.conversion.slicing.equality import check_seen
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.call import Recording
@@ -81,13 +81,15 @@ def observe(
     return Observation(recording, fewer, shorter, flow, _rows(recording, arguments))
 
 
-def body_below(head: Head, seen: Observation) -> tuple[Body, Head]:
+def body_below(head: Head, seen: Observation, positions: int = 0) -> tuple[Body, Head]:
     """Return the part of a model below its head, and what the head is.
 
     Where the head was not named, and is part of a module that cannot be taken apart, the whole of
     that module is the head.
     """
     root = seen.recording.root
+    if head == "auto" and positions and head_begins(seen.recording, head) == root.end:
+        head = answering_map(root, positions) or head
     body = find_body(seen.flow, head_begins(seen.recording, head), seen.rows)
     inside = [call for call in body.opening.opened([body.end]) if call is not root]
     if head == "auto" and inside and head_faults(body):

@@ -17,6 +17,7 @@ from associated_learning.conversion.planned_layer import (
     modules_of,
     planned_layers,
 )
+from associated_learning.conversion.positions import position_axes
 from associated_learning.conversion.slicing.script import Script
 from associated_learning.conversion.slicing.slice import Slice
 from associated_learning.conversion.table import html_table, text_table
@@ -37,7 +38,7 @@ class Plan:
         balance: What the shares are shares of.
         notes: What else there is to know.
         branches: Modules that do something in training which the layers do not.
-        positions: Number of axes of positions that the readouts keep.
+        positions: Which axes of the input are y's positions; empty where it has none.
         head: Name of the one module that makes the model's output of its features, if it is one.
 
     Example:
@@ -60,7 +61,7 @@ class Plan:
     balance: Balance
     notes: tuple[str, ...]
     branches: tuple[str, ...]
-    positions: int = 0
+    positions: tuple[int, ...] = ()
     head: str | None = None
 
     def __str__(self) -> str:
@@ -133,7 +134,7 @@ def make_plan(
         balance=costs.balance,
         notes=(*_notes(layers, dropped), *notes),
         branches=branches,
-        positions=0 if target is None else target.positions,
+        positions=position_axes(script.recording.inputs, layers[0].positions),
         head=head_of(script.recording.root, cuts[-1].time),
     )
 

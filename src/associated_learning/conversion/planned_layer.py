@@ -46,6 +46,7 @@ class PlannedLayer:
         partners: Makes b, g and h, if a function is registered for the module that made s.
         bridge_parameters: Number of parameters of b, and of the copies that it looks ahead by.
         share: Share of the cost of all layers, of what the plan was balanced by.
+        positions: The sizes of y's positions on the example; empty without them.
     """
 
     begins: str
@@ -61,6 +62,7 @@ class PlannedLayer:
     partners: MakePartners | None
     bridge_parameters: int
     share: float
+    positions: tuple[int, ...] = ()
 
 
 class Streams(NamedTuple):
@@ -102,7 +104,7 @@ def planned_layers(
     shares = costs.shares([cut.time for cut in cuts])
     features = local_loss(options.association, target).features
     latents = [width + features for width in latent_widths(options, len(cuts), target)]
-    wanted = () if target is None else positions_of_input(script.recording.inputs, target)
+    wanted = _positions_of_y(script, cuts[-1], streams, target)
     given = one_for_each("readouts", options.readout, len(cuts))
     found = []
     for i, (cut, encoder) in enumerate(zip(cuts, slices, strict=True)):
@@ -134,6 +136,7 @@ def planned_layers(
                 partners=make,
                 bridge_parameters=bridge,
                 share=shares[i],
+                positions=wanted,
             )
         )
     return _looking_ahead(found, slices, latents, options)
@@ -165,6 +168,18 @@ def _looking_ahead(
             )
         )
     return made
+
+
+def _positions_of_y(
+    script: Script, last: Cut, streams: Streams, target: Target | None
+) -> tuple[int, ...]:
+    if target is None or not target.positions:
+        return ()
+    s = last.s.tensor
+    batch_axis = _batch_axis(streams.example[-1].values, streams.fewer[-1].values)
+    own = {batch_axis, feature_axis(script.flow, s)}
+    kept = tuple(size for axis, size in enumerate(s.shape) if axis not in own)
+    return positions_of_input(script.recording.inputs, target, kept)
 
 
 def _batch_axis(s: Tensor, fewer: Tensor) -> int:

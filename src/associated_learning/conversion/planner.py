@@ -163,7 +163,7 @@ def make_encoders(
         except RunError as error:
             raise _failed(model, arguments, whole, inputs, error) from error
         say("choosing where the layers begin")
-        body, head = body_below(head, seen)
+        body, head = body_below(head, seen, 0 if target is None else target.positions)
         costs = Costs(body, balance)
         cuts = [*choose_cuts(body, at, costs), Cut("the head", body.end, body.features)]
         say("cutting the model into layers")

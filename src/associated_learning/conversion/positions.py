@@ -18,6 +18,7 @@ __all__ = [
     "Grid",
     "input_with_positions",
     "kept_positions",
+    "position_axes",
     "positions_of_input",
     "read_positions",
     "resizing",
@@ -51,19 +52,62 @@ def kept_positions(s: Any, target: Target) -> nn.Module:
     )
 
 
-def positions_of_input(x: Any, target: Target) -> tuple[int, ...]:
+def positions_of_input(
+    x: Any, target: Target, kept: tuple[int, ...] | None = None
+) -> tuple[int, ...]:
     """Return the sizes that y is taken to have: those of the input's tokens or pixels.
+
+    Which axes of ``[B, T, D]`` or ``[B, D, T]``, and of images, are positions is told by what the
+    network keeps of them.
 
     Args:
         x: An example. Of a mapping the first input counts, but for a decoder the decoder's.
         target: What y is; without positions there are no sizes.
+        kept: The positions that the last encoder hands on, where that is known.
+
+    Raises:
+        InputError: Several axes would do, and give y different sizes.
     """
     if isinstance(x, Mapping):
         x = x[input_with_positions(x)]
     first = x.values if isinstance(x, PaddedSequence) else tensors_in(x)[0]
-    if target.positions < 2:
-        return tuple(first.shape[1 : 1 + target.positions])
-    return tuple(first.shape[-target.positions :])
+    sizes = [tuple(first.shape[axis] for axis in axes) for axes in _axes(first, target.positions)]
+    if kept is None or len(sizes) == 1:
+        return sizes[0]
+    same = [one for one in sizes if one == kept]
+    divided = [one for one in sizes if _divides(one, kept)]
+    fitting = same or divided or sizes[:1]
+    if len(set(fitting)) > 1:
+        raise InputError(
+            f"an input of {list(first.shape)} came for a network that keeps {list(kept)} of its "
+            f"positions: y could have {' or '.join(str(list(one)) for one in fitting)}. Give an "
+            "example of other sizes."
+        )
+    return fitting[0]
+
+
+def position_axes(inputs: Mapping[str, Tensor], sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return which axes of the input are positions of the given sizes; none if there are none."""
+    if not sizes:
+        return ()
+    x = inputs[input_with_positions(inputs)]
+    found = (axes for axes in _axes(x, len(sizes)) if tuple(x.shape[a] for a in axes) == sizes)
+    return next(found, _axes(x, len(sizes))[0])
+
+
+def _axes(x: Tensor, positions: int) -> list[tuple[int, ...]]:
+    """Return which axes could be positions, the usual ones first."""
+    last = tuple(range(x.dim() - positions, x.dim()))
+    first = tuple(range(1, 1 + positions))
+    if not positions or x.dim() != 2 + positions:
+        return [first if positions < 2 else last]
+    return [first, last] if positions == 1 else [last, first]
+
+
+def _divides(sizes: tuple[int, ...], kept: tuple[int, ...]) -> bool:
+    return len(sizes) == len(kept) and all(
+        size % one == 0 for size, one in zip(sizes, kept, strict=True)
+    )
 
 
 def input_with_positions(inputs: Mapping[str, Any]) -> str:

@@ -30,39 +30,37 @@ def check_positions(subject: Subject, inputs: Mapping[str, Tensor]) -> list[Chec
         inputs: A batch.
     """
     name = input_with_positions(inputs)
-    place = _place(inputs[name], subject.positions)
-    changed = {**inputs, name: _changed(inputs[name], place, subject.positions)}
+    value, axes = inputs[name], subject.positions
+    place = _place(value, axes)
+    changed = {**inputs, name: _changed(value, axes, place)}
     with subject.mode(False):
         before, after = _read(subject, inputs), _read(subject, changed)
-        causal = subject.positions == 1 and _is_causal(subject, inputs, changed, place[0])
-    sizes = _sizes(inputs[name], subject.positions)
+        causal = len(place) == 1 and _is_causal(subject, inputs, changed, place[0])
+    sizes = tuple(value.shape[axis] for axis in axes)
     pairs = enumerate(zip(before, after, strict=True))
     return [_judged(subject, i, old, new, place, sizes, causal) for i, (old, new) in pairs]
 
 
-def _sizes(value: Tensor, positions: int) -> tuple[int, ...]:
-    return tuple(value.shape[1:2] if positions == 1 else value.shape[-positions:])
-
-
-def _place(value: Tensor, positions: int) -> tuple[int, ...]:
+def _place(value: Tensor, axes: tuple[int, ...]) -> tuple[int, ...]:
     """Return a position in the middle; of ids one that stands beside another id."""
-    sizes = _sizes(value, positions)
-    middle = tuple(size // 2 for size in sizes)
-    if positions > 1 or value.is_floating_point():
+    middle = tuple(value.shape[axis] // 2 for axis in axes)
+    if value.is_floating_point():
         return middle
-    order = sorted(range(sizes[0]), key=lambda p: abs(p - middle[0]))
+    order = sorted(range(value.shape[1]), key=lambda p: abs(p - middle[0]))
     unlike = (p for p in order if not torch.equal(value[:, p], value[:, p - 1]))
     return (next(unlike, middle[0]),)
 
 
-def _changed(value: Tensor, place: tuple[int, ...], positions: int) -> Tensor:
+def _changed(value: Tensor, axes: tuple[int, ...], place: tuple[int, ...]) -> Tensor:
+    """Return an input with another value at one position of all samples."""
     changed = value.clone()
-    if positions == 1:
-        other = changed[:, place[0] - 1]
-        changed[:, place[0]] = other if not value.is_floating_point() else 2 * other + 1
-    else:
-        pixel = (..., *place)
-        changed[pixel] = 2 * changed[pixel] + 1  # type: ignore[index]
+    seen = changed.movedim(axes, tuple(range(1, 1 + len(axes))))
+    if not value.is_floating_point():
+        seen[:, place[0]] = seen[:, place[0] - 1]
+        return changed
+    for number in place:
+        seen = seen.select(1, number)
+    seen.mul_(2).add_(1)
     return changed
 
 

@@ -39,7 +39,7 @@ class Subject(NamedTuple):
         readouts: What reads each layer's s.
         batch_axes: Which axis of each s holds the samples.
         names: The module at which each layer begins; empty for the first.
-        positions: Number of axes of positions that the readouts keep.
+        positions: Which axes of the input are y's positions; empty where it has none.
     """
 
     model: nn.Module
@@ -49,7 +49,7 @@ class Subject(NamedTuple):
     readouts: Sequence[nn.Module]
     batch_axes: Sequence[int]
     names: Sequence[str]
-    positions: int = 0
+    positions: tuple[int, ...] = ()
 
     @classmethod
     def of(

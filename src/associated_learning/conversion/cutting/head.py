@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from associated_learning.conversion.tracing.call import Call, Recording, first_tensor
 from associated_learning.errors import InputError, nearest
 
-__all__ = ["Head", "head_begins", "head_of"]
+__all__ = ["Head", "answering_map", "head_begins", "head_of"]
 
 # what a classifier may do with its last map's output; any other function makes it a layer
 _SCORES = {
@@ -20,6 +20,7 @@ _SCORES = {
 }  # fmt: skip
 # of a classifier of two classes, whose one score a sample is often handed out as [B]
 _OF_ONE_SCORE = _SCORES | {"squeeze", "flatten", "ravel", "__getitem__", "select"}
+_MOVED = {"permute", "transpose", "movedim"}
 Head = Literal["auto"] | None | Sequence[str]
 
 
@@ -48,6 +49,26 @@ def head_begins(recording: Recording, head: Head) -> int:
         if name not in calls:
             raise InputError(unknown_module(name, calls))
     return min(calls[name].begin for name in head)
+
+
+def answering_map(root: Call, positions: int) -> list[str] | None:
+    """Return the name of a last linear map, or convolution of one pixel, that gives all answers.
+
+    Args:
+        root: The call of the model.
+        positions: Number of axes of positions in its output.
+    """
+    output, last = first_tensor(root.output), _last_holder(root)
+    if output is None or last is None or not last.path or not isinstance(last.output, Tensor):
+        return None
+    pixelwise = isinstance(last.module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) and all(
+        size == 1 for size in last.module.kernel_size
+    )
+    if not (pixelwise or isinstance(last.module, nn.Linear)):
+        return None
+    after = {_name(c) for c in root.walk() if not c.children and c.begin > last.end}
+    whole = last.output.numel() == output.numel() and last.output.dim() == 2 + positions
+    return [last.path] if whole and after <= _SCORES | _MOVED else None
 
 
 def head_of(root: Call, end: int) -> str | None:
