@@ -32,6 +32,10 @@ def evaluate(
         str, typer.Option(help="Number of layers to pass, or all for a table of every depth.")
     ] = "all",
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure this too, such as f1, auroc or mcc; may be given repeatedly."),
+    ] = None,
     exits: Annotated[
         bool,
         typer.Option(
@@ -81,6 +85,8 @@ def evaluate(
 
         al evaluate runs/digits-mlp-al-0 --depth 1 --json
 
+        al evaluate runs/digits-mlp-al-0 --metric f1 --metric auroc
+
         al evaluate runs/sst2-bilstm-al-0 --exits --goal cost:50 --against runs/sst2-bilstm-bp-0
 
         al evaluate runs/reviews-bilstm-al-0 --data elsewhere/reviews.csv
@@ -95,6 +101,8 @@ def evaluate(
     loaded = load_data(config, opened.preprocessor)
     check_data(Path(run), loaded)
     check_sources(Path(run), config)
+    if exits and metric:
+        raise InputError("--metric came with --exits, which compares accuracies; leave one out.")
     if exits:
         check_early_exit(config.task)
         rival = None if against is None else Path(against)
@@ -109,7 +117,7 @@ def evaluate(
         )
         return
     batches = evaluation_batches(config, loaded, split)
-    metrics = task_metrics(config.task)
+    metrics = list(dict.fromkeys([*task_metrics(config.task), *(metric or [])]))
     result = evaluate_network(opened.net, batches.epoch(0), metrics=metrics)
     columns = evaluation_columns(config.task, result)
     if as_json:
@@ -117,7 +125,7 @@ def evaluate(
         shown = {
             name: {str(k): values[k - 1] for k in depths}
             for name, values in columns.items()
-            if name == "accuracy" or opened.spec.positions
+            if name == "accuracy" or name in result.metrics or opened.spec.positions
         }
         print(json.dumps({"split": split, "samples": result.num_samples, **shown}))
         return
