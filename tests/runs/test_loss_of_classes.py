@@ -94,3 +94,5 @@ def test_a_mistyped_type_of_model_is_told_without_the_hub(monkeypatch: pytest.Mo
     monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", asked)
     with pytest.raises(InputError, match=r"Did you mean 'bert'\? .*hf:OWNER/bret"):
         find_model("hf:bret")
+    with pytest.raises(AssertionError, match="the hub was asked"):
+        find_model("hf:distilgpt2")  # a model on the hub, of the time before owners
