@@ -12,7 +12,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import associated_learning as al
-from associated_learning.conversion.rivals import rival_form
 from associated_learning.errors import InputError
 from associated_learning.losses import linear_cross_entropy
 
@@ -136,7 +135,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, most: int | None, rival: bool = Fal
     weight = tuple(torch.linspace(0.5, 2, V).tolist())
     target = al.Classes(V, positions=1, weight=weight, label_smoothing=0.1)
     encoders = [nn.Linear(D, 3), nn.Linear(3, 3)]
-    net = (rival_form if rival else al.al_form)(encoders, x.float(), target).double()
+    net = al.al_form(encoders, x.float(), target, association="ce" if rival else "auto").double()
     optimizers = [torch.optim.SGD(block.parameters(), lr=1.0) for block in net.blocks()]
     with Largest() as largest:
         losses = al.update_network(net.blocks(), optimizers, x, y, step=0)

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import associated_learning as al
-from associated_learning.conversion.rivals import rival_form
 from associated_learning.inference.exits.confidence import prototypes
 from associated_learning.losses import contrastive_loss
 from associated_learning.targets import target_from_config
@@ -254,7 +253,7 @@ def test_evaluation_weighs_samples_by_what_counts() -> None:
 def test_a_rival_without_autoencoders_is_the_default_form() -> None:
     x, y = batch()
     encoders = [nn.Linear(4, 8), nn.Linear(8, 8)]
-    rival = rival_form(encoders, x, al.Classes(3, positions=1))
+    rival = al.al_form(encoders, x, al.Classes(3, positions=1), association="ce")
     net = al.al_form(encoders, x, al.Classes(3, positions=1))
     net.load_state_dict(rival.state_dict())
     pairs = zip(net.associate(x, y), rival.associate(x, y), strict=True)
@@ -269,7 +268,7 @@ def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(al.InputError, match="came for labels of"):
         network().associate(batch()[0], batch(tokens=4)[1])
     with pytest.raises(al.InputError, match="compares samples as wholes"):
-        rival_form([nn.Linear(4, 8)], batch()[0], al.Classes(3, positions=1), loss="predsim")
+        network(association="predsim")
 
 
 def test_a_network_with_positions_grows() -> None:

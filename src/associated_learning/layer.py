@@ -15,6 +15,7 @@ from associated_learning.tensors.nested import detach, tensors_in
 
 __all__ = [
     "ALLayer",
+    "Answer",
     "Branch",
     "JointLayers",
     "LayerOutput",
@@ -137,6 +138,34 @@ class ALLayer(nn.Module):
         s_prime: Tensor = self.b(self.readout(s))
         return s_prime
 
+    def latent(self, s: Any) -> Tensor:
+        """Return ``s'_i`` as wide as ``t_i``: without features that the loss alone reads."""
+        s_prime = self.bridge(s)
+        return self.h(s_prime) if isinstance(self.h, Answer) else s_prime
+
+
+class Answer(nn.Module):
+    """An h that hands y on: the first columns of a bridge's output.
+
+    Those behind them are features, which the layer's loss alone reads (`LocalLoss`).
+
+    Args:
+        count: Number of columns to keep.
+
+    Example:
+        >>> import torch
+        >>> Answer(3)(torch.zeros(2, 5)).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def forward(self, t: Tensor) -> Tensor:
+        """Return ``[B, count]``."""
+        return t[:, : self.count]
+
 
 class JointLayers(nn.Module):
     """Consecutive layers without gradient stops between them: one loss trains them all.
@@ -190,7 +219,7 @@ def check_fit(layer: ALLayer, s: Any, t: Tensor, *, number: int) -> None:
     """
     try:
         s_next, t_next = layer.f(s), layer.g(t)
-        bridged, decoded = layer.bridge(s_next), layer.h(t_next)
+        bridged, decoded = layer.latent(s_next), layer.h(t_next)
     except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
         shapes = [list(tensor.shape) for tensor in tensors_in(s)]
         raise InputError(

@@ -223,7 +223,7 @@ class ALNetwork(Network):
         if x is not None:
             with evaluating(self), evaluating(layer):
                 s = encode(self.encoders(), x)
-                t = self.al_layers()[-1].bridge(s)  # looks as t of the top does
+                t = self.al_layers()[-1].latent(s)  # looks as t of the top does
                 check_fit(layer, s, t, number=self.num_layers + 1)
         self.layers.append(layer)
         try:

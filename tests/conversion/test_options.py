@@ -34,34 +34,47 @@ OTHER: dict[str, Any] = {
     "readout": Values(),
     "bridge": "mlp",
     "bridge_hidden": 9,
+    "bridge_blocks": 2,
+    "bridge_frozen": True,
     "activation": "sigmoid",
     "decoder_activation": "relu",
     "linear_decoders": True,
     "bias": False,
     "association": None,
     "detach_target": False,
-    "stop_gradients": [True, False],
-    "use_associated": [False, True],
+    "stop_gradients": [True, True, False],
+    "use_associated": [True, False, True],
+}
+
+# what a field has no effect without
+NEEDED: dict[str, dict[str, Any]] = {
+    "bridge_hidden": {"bridge": "mlp"},
+    "bridge_blocks": {"bridge": "block"},
+    "bridge_frozen": {"bridge": "block"},
+    "use_associated": {"stop_gradients": [True, True, False]},
 }
 
 
 def form(**options: Any) -> al.ALNetwork:
     torch.manual_seed(0)
-    return al.al_form([nn.Linear(6, 8), nn.Linear(8, 8)], X, TARGET, **options)
+    return al.al_form([nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 8)], X, TARGET, **options)
 
 
 def converted(**options: Any) -> al.ALNetwork:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3))
-    return al.convert(model, X, target=TARGET, at=["1"], **options)
+    model = nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 3))
+    return al.convert(model, X, target=TARGET, at=["1", "2"], **options)
 
 
 def seen(net: al.ALNetwork) -> list[Any]:
     """What two networks of the same options have alike."""
     return [
-        (repr(layer.b), repr(layer.g), repr(layer.h), type(layer.readout), layer.association)
+        (repr(layer.b), repr(layer.g), repr(layer.h), repr(layer.readout), layer.association)
         if part == "modules"
-        else (layer.detach_target, layer.stop_gradients, layer.use_associated)
+        else (
+            [parameter.requires_grad for parameter in layer.parameters()],
+            *(layer.detach_target, layer.stop_gradients, layer.use_associated),
+        )
         for layer in net.al_layers()
         for part in ("modules", "switches")
     ]
@@ -87,16 +100,15 @@ def test_help_shows_every_field_with_its_default(function: Callable[..., Any]) -
 def test_every_field_is_taken_as_keyword_and_in_the_value(
     make: Callable[..., al.ALNetwork], name: str
 ) -> None:
-    needed = {"bridge_hidden": "bridge", "use_associated": "stop_gradients"}
-    asked = {key: OTHER[key] for key in (name, needed.get(name, name))}
+    asked = {**NEEDED.get(name, {}), name: OTHER[name]}
     by_keyword, by_value = make(**asked), make(options=al.ALOptions(**asked))
     assert seen(by_keyword) == seen(by_value)
-    assert seen(by_keyword) != seen(make())
+    assert seen(by_keyword) != seen(make(**NEEDED.get(name, {})))
 
 
 def test_a_keyword_takes_the_place_of_what_the_value_says() -> None:
     net = form(options=al.ALOptions(latent=7, bias=False), latent=5)
-    assert [layer.g[0].out_features for layer in net.al_layers()] == [5, 5]
+    assert [layer.g[0].out_features for layer in net.al_layers()] == [5, 5, 5]
     assert net.layers[0].b.bias is None
 
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 import associated_learning as al
-from associated_learning.conversion.rivals import rival_form
 from associated_learning.losses.similarity import predsim_loss, similarity_loss
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.defaults import resolved
@@ -177,14 +176,14 @@ def test_local_cross_entropy_is_a_classifier_on_every_detached_layer() -> None:
     torch.manual_seed(0)
     encoders = [torch.nn.Linear(4, 6), torch.nn.Linear(6, 5)]
     x, y = torch.randn(7, 4), torch.arange(7) % 3
-    net = rival_form(encoders, x, al.Classes(3))
+    net = al.al_form(encoders, x, al.Classes(3), association="ce")
     losses = [output.losses for output in net.associate(x, y)]
     s1 = encoders[0](x)
     s2 = encoders[1](s1.detach())
     for terms, s, layer in zip(losses, (s1, s2), net.al_layers(), strict=True):
         expected = torch.nn.functional.cross_entropy(layer.b(s), y)
         assert torch.allclose(terms["associated"], expected)
-        assert float(terms["autoencoder"]) == 0
+        assert list(terms) == ["associated"]
     losses[1]["associated"].backward()
     assert encoders[0].weight.grad is None
     assert torch.equal(net(x, depth=1), net.al_layers()[0].b(s1))
@@ -202,10 +201,11 @@ def test_predsim_adds_the_likeness_of_samples() -> None:
     ce = torch.nn.functional.cross_entropy
     mixed = 0.01 * float(ce(x[:, :3], t)) + 0.99 * expected
     assert float(predsim_loss(x, t, ce)) == pytest.approx(mixed, rel=1e-4)
-    net = rival_form([torch.nn.Linear(4, 6)], torch.randn(2, 4), al.Classes(3), loss="predsim")
+    encoder, x = torch.nn.Linear(4, 6), torch.randn(2, 4)
+    net = al.al_form([encoder], x, al.Classes(3), association="predsim")
     assert net(torch.randn(2, 4)).shape == (2, 3)
-    with pytest.raises(al.InputError, match="loss 'sum' came; expected one of ce, predsim"):
-        rival_form([torch.nn.Linear(4, 6)], torch.randn(2, 4), al.Classes(3), loss="sum")
+    with pytest.raises(al.InputError, match="association='sum' came; expected one of auto, sq"):
+        al.al_form([encoder], x, al.Classes(3), association="sum")
 
 
 def test_greedy_layers_learn_in_their_turn() -> None:

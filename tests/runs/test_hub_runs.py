@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 import associated_learning as al
 from associated_learning.models import LayeredModel
+from associated_learning.models.lookahead import Lookahead
 from associated_learning.network import Network
 from associated_learning.runs import run
 from associated_learning.runs.config import RunConfig
@@ -229,6 +230,28 @@ def test_bridges_of_two_maps_have_the_width_asked_for(films: RunConfig) -> None:
     assert shapes == [[(24, 16), (8, 24)]] * 3
 
 
+def test_bridges_look_ahead_by_copies_of_the_pretrained_blocks(films: RunConfig) -> None:
+    net, _ = start(replace(films, bridge="block", bridge_blocks=2))
+    assert isinstance(net, al.ALNetwork)
+    first, *above = net.al_layers()
+    assert isinstance(first.readout, Lookahead)
+    for copy, layer in zip(first.readout.blocks, above, strict=True):
+        pairs = zip(copy.parameters(), layer.f.parameters(), strict=True)
+        assert all(torch.equal(a, b) and a is not b for a, b in pairs)
+
+
+def test_a_converted_model_learns_by_a_local_loss_without_autoencoders(
+    films: RunConfig, tmp_path: Path
+) -> None:
+    asked = replace(films, local_loss="predsim", latent=None, target_warmup=None, epochs=1)
+    train_run(asked, tmp_path / "run")
+    net = open_run(tmp_path / "run").net
+    assert isinstance(net, al.ALNetwork)
+    assert [type(layer.g) for layer in net.al_layers()] == [torch.nn.Identity] * 3
+    history = read_history(tmp_path / "run")
+    assert [list(terms) for terms in history[0].losses] == [["associated"]] * 3
+
+
 def test_cuts_are_found_once(films: RunConfig, tmp_path: Path) -> None:
     """A balance by measured time may not cut a run anew when it is opened or resumed."""
     config = replace(films, num_layers=None, at="2", balance="time")
@@ -278,6 +301,7 @@ def test_texts_are_cut_to_what_the_model_can_count(films: RunConfig, tmp_path: P
         ({"num_layers": None, "at": "encoder.layr.1"}, r"Did you mean 'encoder\.layer\.1'"),
         ({"freeze": "embeding"}, r"freeze=embeding came, .* Did you mean 'embeddings'"),
         ({"bridge_hidden": 9}, "--bridge-hidden 9 came, but only --bridge mlp has a width"),
+        ({"bridge_blocks": 2}, "--bridge-blocks 2 came, but only --bridge block has copies"),
         ({"freeze": "4"}, "freeze=4 came for a network of 3 encoders"),
     ],
 )

@@ -30,10 +30,17 @@ def images() -> Tensor:
     return torch.randn(4, 1, 8, 8)
 
 
-def converted(model: Any) -> al.ConvertedNetwork:
+def converted(model: Any, **options: Any) -> al.ConvertedNetwork:
     torch.manual_seed(0)
-    target = al.Classes(3)
-    return al.convert(model, images(), target=target, at=3, balance="parameters", head=None)
+    return al.convert(
+        model,
+        images(),
+        target=al.Classes(3),
+        at=3,
+        balance="parameters",
+        head=None,
+        **options,
+    )
 
 
 @pytest.fixture
@@ -47,6 +54,12 @@ def folder(tmp_path: Path) -> Path:
 def stored(folder: Path, place: Path) -> StoredModel:
     config = transformers.AutoConfig.from_pretrained(folder)
     return store_converted(converted(hollow_model(config)), folder, place, config=config)
+
+
+def test_bridges_that_look_ahead_have_nothing_to_copy(folder: Path) -> None:
+    model = hollow_model(transformers.AutoConfig.from_pretrained(folder))
+    with pytest.raises(al.InputError, match=r"which are not in memory\. Take another bridge"):
+        converted(model, bridge="block")
 
 
 def test_a_hollow_model_has_all_shapes_and_no_memory(folder: Path) -> None:

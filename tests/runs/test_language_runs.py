@@ -23,6 +23,7 @@ from associated_learning.network import Network
 from associated_learning.runs import run
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.defaults import resolved
+from associated_learning.runs.equivalence import verify_run
 from associated_learning.runs.families import build_network
 from associated_learning.runs.inputs import evaluation_batches, load_data, read_inputs
 from associated_learning.runs.opened import open_run
@@ -184,6 +185,7 @@ def test_what_a_language_model_has_no_use_for_is_refused(trained: Path, tmp_path
     ("changes", "message"),
     [
         ({"model": "bilstm", "num_layers": None}, "expected a causal model of transformers"),
+        ({"grow_from": 1}, "added by the rules of accuracies, not of losses"),
         ({"label_noise": 0.1}, "no classes of whole samples"),
         ({"label_column": "label"}, "--task lm takes whole texts"),
         ({"max_length": 9}, "--task lm takes whole texts"),
@@ -223,6 +225,13 @@ def test_models_and_texts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         read_inputs(resolved(stories(tmp_path, model=f"hf:{tmp_path / 'plain'}")))
     with pytest.raises(InputError, match="transformers has no causal language model of the type"):
         read_inputs(resolved(stories(tmp_path, model="hf:vit")))
+
+
+def test_a_pipeline_trains_to_the_same_bits(tmp_path: Path) -> None:
+    write_causal(tmp_path / "gpt")
+    found = verify_run(stories(tmp_path, executor="threads", stages="2"), steps=3)
+    assert found is not None
+    assert found.steps == 3
 
 
 def test_layers_may_learn_by_equation_3(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ def test_a_run_learns_by_weighted_and_smoothed_labels(method: str, tmp_path: Pat
 
     pytest.importorskip("torchmetrics")
     found = al("evaluate", tmp_path / "run", "--metric", "balanced_accuracy", "--json")
+    shown = al("evaluate", tmp_path / "run", "--metric", "balanced_accuracy", "--depth", 1)
+    assert f"balanced_accuracy {json.loads(found)['balanced_accuracy']['1']:.4f}" in shown
     file = tmp_path / "answers.jsonl"
     last = max(json.loads(found)["balanced_accuracy"], key=int)
     al("predict", tmp_path / "run", "--file", tmp_path / "test.csv", "--depth", last,

@@ -13,10 +13,11 @@ from associated_learning.cli.exits import show_exits
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console, scores_table
 from associated_learning.errors import InputError
+from associated_learning.inference.evaluation import Evaluation
 from associated_learning.inference.evaluation import evaluate as evaluate_network
 from associated_learning.runs.description import check_data
 from associated_learning.runs.inputs import evaluation_batches, load_data
-from associated_learning.runs.opened import open_run
+from associated_learning.runs.opened import OpenRun, open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.sources import check_sources
 from associated_learning.runs.tasks.columns import evaluation_columns, headline, task_metrics
@@ -119,21 +120,34 @@ def evaluate(
     batches = evaluation_batches(config, loaded, split)
     metrics = list(dict.fromkeys([*task_metrics(config.task), *(metric or [])]))
     result = evaluate_network(opened.net, batches.epoch(0), metrics=metrics)
-    columns = evaluation_columns(config.task, result)
     if as_json:
-        depths = range(1, opened.net.num_layers + 1) if chosen is None else [chosen]
-        shown = {
-            name: {str(k): values[k - 1] for k in depths}
-            for name, values in columns.items()
-            if name == "accuracy" or name in result.metrics or opened.spec.positions
-        }
-        print(json.dumps({"split": split, "samples": result.num_samples, **shown}))
-        return
+        print(json.dumps(_as_json(opened, split, result, chosen)))
+    else:
+        _show(opened, f"{escape(config.data)}, {split}", result, chosen)
+
+
+def _as_json(
+    opened: OpenRun, split: str, result: Evaluation, chosen: int | None
+) -> dict[str, object]:
+    columns = evaluation_columns(opened.config.task, result)
+    depths = range(1, opened.net.num_layers + 1) if chosen is None else [chosen]
+    shown = {
+        name: {str(k): values[k - 1] for k in depths}
+        for name, values in columns.items()
+        if name == "accuracy" or name in result.metrics or opened.spec.positions
+    }
+    return {"split": split, "samples": result.num_samples, **shown}
+
+
+def _show(opened: OpenRun, title: str, result: Evaluation, chosen: int | None) -> None:
+    task = opened.config.task
+    columns = evaluation_columns(task, result)
     what = "blocks" if opened.spec.block_size else "samples"
-    title = f"{escape(config.data)}, {split}: {result.num_samples} {what}"
+    title = f"{title}: {result.num_samples} {what}"
     if chosen is not None:
-        name = headline(config.task)
-        console.print(f"{title}, depth {chosen}: {name} {columns[name][chosen - 1]:.4f}")
+        names = dict.fromkeys([headline(task), *result.metrics])
+        values = ", ".join(f"{name} {columns[name][chosen - 1]:.4f}" for name in names)
+        console.print(f"{title}, depth {chosen}: {values}")
         return
     console.print(title)
     console.print(scores_table(opened.net, columns))

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from torch import nn
 from typing_extensions import Unpack
 
-from associated_learning.conversion.list_readouts import readouts_for
+from associated_learning.conversion.list_readouts import Readouts, readouts_for
+from associated_learning.conversion.local_loss import local_loss
+from associated_learning.conversion.lookahead import check_no_writes, lookahead, seen_layers
 from associated_learning.conversion.options import (
     ALKeywords,
     ALOptions,
-    Association,
-    LocalLoss,
     flat,
     with_keywords,
 )
@@ -29,11 +29,11 @@ from associated_learning.conversion.position_coders import (
     reconstruction_of_rows,
 )
 from associated_learning.errors import InputError
-from associated_learning.layer import ALLayer, one_for_each
-from associated_learning.losses.contrast import contrastive_loss
+from associated_learning.layer import ALLayer, Answer, one_for_each
 from associated_learning.losses.equation3 import autoencoder_loss
+from associated_learning.losses.table import PairLoss
 from associated_learning.network import ALNetwork
-from associated_learning.targets import Classes, Target
+from associated_learning.targets import Target
 from associated_learning.targets.answer_loss import AnswerLoss
 from associated_learning.tensors.devices import device_of
 
@@ -75,7 +75,9 @@ def al_form(
         (2, torch.Size([5, 3]))
     """
     options, encoders = with_keywords(options, keywords, al_form), list(encoders)
-    readouts, widths, resizes = readouts_for(encoders, example, options.readout, target)
+    readouts, widths, resizes = _seen(
+        encoders, example, readouts_for(encoders, example, options.readout, target), options
+    )
     layers = al_layers(encoders, target, readouts, widths, options, resizes=resizes)
     return ALNetwork(layers, target)
 
@@ -109,16 +111,13 @@ def al_layers(
     if not all(isinstance(width, int) and width > 0 for width in widths):
         raise InputError(f"latent widths {widths[1:]} came; expected whole numbers above 0.")
     made = [
-        (_own_partners(options, target, first=i == 0) if make is None else make)(
+        _partners(make, options, target, resize, first=i == 0)(
             read_widths[i], widths[i], widths[i + 1]
         )
-        for i, make in enumerate(partners or [None] * count)
+        for i, (make, resize) in enumerate(
+            zip(partners or [None] * count, resizes or [None] * count, strict=True)
+        )
     ]
-    if target.positions:
-        made = [
-            _with_positions(one, options, target, resize, first=i == 0)
-            for i, (one, resize) in enumerate(zip(made, resizes or [None] * count, strict=True))
-        ]
     layers = [
         ALLayer(
             f,
@@ -137,6 +136,15 @@ def al_layers(
     return layers
 
 
+def _seen(encoders: list[nn.Module], example: Any, own: Readouts, options: ALOptions) -> Readouts:
+    """Return what bridges read: each layer's own readout, or one further up behind copies."""
+    seen = seen_layers(len(encoders), options)
+    if options.bridge == "block":
+        check_no_writes(encoders, example)
+    modules = [lookahead(i, encoders, own.modules, options) for i in range(len(encoders))]
+    return Readouts(modules, [own.widths[k] for k in seen], [own.resizes[k] for k in seen])
+
+
 def latent_widths(options: ALOptions, count: int, target: Target | None) -> list[int]:
     """Return ``D_1 .. D_L``: those that are wished for, or y's own where every exit answers it.
 
@@ -144,22 +152,31 @@ def latent_widths(options: ALOptions, count: int, target: Target | None) -> list
         options: What the user wishes.
         count: Number of layers.
         target: What y is, where that is known.
+
+    Raises:
+        InputError: A list has not one entry for each layer, or y is needed and not known.
     """
-    if target is not None and target.positions and options.association == "auto":
+    if not local_loss(options.association, target).autoencoders:
+        if target is None:
+            raise InputError(
+                f"association={options.association!r} came without a target, which tells how many "
+                "outputs its bridges have; pass target=, what y is."
+            )
         return [target.size] * count
     return one_for_each("values of latent", options.latent, count)
 
 
 class _Losses(NamedTuple):
-    association: LocalLoss | None
-    reconstruction: LocalLoss | None
+    association: PairLoss | None
+    reconstruction: PairLoss | None
 
 
 def _losses(options: ALOptions, target: Target, *, first: bool) -> _Losses:
     """Return the losses of a layer; the association is None for that of Equation 3."""
-    if target.positions and options.association == "auto":
-        return _Losses(AnswerLoss(target), None)  # every exit answers by itself
-    association = _association(options.association, target)
+    chosen = local_loss(options.association, target)
+    association = chosen.make(AnswerLoss(target))
+    if not chosen.autoencoders:
+        return _Losses(association, None)
     if target.positions:
         return _Losses(
             at_positions(association, detach_target=options.detach_target),
@@ -168,46 +185,67 @@ def _losses(options: ALOptions, target: Target, *, first: bool) -> _Losses:
     return _Losses(association, target.loss if first else autoencoder_loss)
 
 
-def _association(chosen: Association, target: Target) -> LocalLoss | None:
-    if chosen != "auto":
-        if not (chosen is None or callable(chosen)):
-            raise InputError(f"association={chosen!r} came; expected auto, None or a function.")
-        return chosen
-    return contrastive_loss if isinstance(target, Classes) else None
+def _partners(
+    make: MakePartners | None,
+    options: ALOptions,
+    target: Target,
+    resize: nn.Module | None,
+    *,
+    first: bool,
+) -> MakePartners:
+    """Return what makes b, g and h of a layer.
+
+    Args:
+        make: A function of the user's that does it, or None.
+        options: What the user wishes.
+        target: What y is.
+        resize: What a bridge ends with where it has to bring its positions to those of y.
+        first: Whether they are those of the first layer.
+    """
+    chosen = local_loss(options.association, target)
+
+    def made(width: int, below: int, latent: int) -> Partners:
+        if not chosen.autoencoders:
+            whole = latent + chosen.features
+            b = (
+                make(width, below, whole).b
+                if make
+                else _bridge(options, width, whole, answers=True)
+            )
+            h = Answer(latent) if chosen.features else nn.Identity()
+            partners = Partners(b, nn.Identity(), h)
+        else:
+            partners = (make or _own_partners(options, target, first=first))(width, below, latent)
+            if target.positions:
+                partners = coded_by_rows(partners, target, first=first)
+        if resize is None:
+            return partners
+        return partners._replace(b=nn.Sequential(partners.b, resize))
+
+    return made
 
 
-def _with_positions(
-    made: Partners, options: ALOptions, target: Target, resize: nn.Module | None, *, first: bool
-) -> Partners:
-    """Return b, g and h for targets with positions; b ends with the positions of y."""
-    if options.association == "auto":
-        made = Partners(made.b, nn.Identity(), nn.Identity())
-    else:
-        made = coded_by_rows(made, target, first=first)
-    return made if resize is None else made._replace(b=nn.Sequential(made.b, resize))
+def _bridge(options: ALOptions, width: int, out: int, *, answers: bool) -> nn.Module:
+    return make_bridge(
+        width,
+        out,
+        kind=options.bridge,
+        activation=options.activation,
+        hidden=options.bridge_hidden,
+        bias=options.bias,
+        bounded=not answers,
+    )
 
 
 def _own_partners(options: ALOptions, target: Target, *, first: bool) -> MakePartners:
     """Return what makes b, g and h; ``h_1`` gives logits or real values, if y is not bounded."""
     activation, bias = options.activation, options.bias
-    answers = bool(target.positions) and options.association == "auto"
     nonlinear = target.bounded_output if first else not options.linear_decoders
     h_activation = (options.decoder_activation or activation) if nonlinear else None
 
     def make(width: int, below: int, latent: int) -> Partners:
-        b = make_bridge(
-            width,
-            latent,
-            kind=options.bridge,
-            activation=activation,
-            hidden=options.bridge_hidden,
-            bias=bias,
-            bounded=not answers,
-        )
-        if answers:  # before coders of a whole vocabulary would be made
-            return Partners(b, nn.Identity(), nn.Identity())
         return Partners(
-            b,
+            _bridge(options, width, latent, answers=False),
             make_coder(below, latent, activation, bias=bias),
             make_coder(latent, below, h_activation, bias=bias),
         )

@@ -11,24 +11,26 @@ from typing_extensions import Unpack
 from associated_learning.conversion.al_form import al_layers
 from associated_learning.conversion.checks.conversion import Level
 from associated_learning.conversion.checks.subject import Subject
+from associated_learning.conversion.copying import copied
 from associated_learning.conversion.cutting.balance import Balance
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.cutting.selection import At
 from associated_learning.conversion.example import Example
 from associated_learning.conversion.kept_head import head_bridges
+from associated_learning.conversion.local_loss import local_loss
 from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
 from associated_learning.conversion.plan import Plan
 from associated_learning.conversion.planner import Source, make_encoders
 from associated_learning.conversion.sampling import Samples
 from associated_learning.conversion.slicing.equality import features
 from associated_learning.conversion.trained_model import (
-    copied,
     exit_model,
     with_bridge_as_head,
     with_trained_head,
 )
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
+from associated_learning.losses.table import LOCAL_LOSSES
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
 from associated_learning.tensors.modes import evaluating
@@ -224,7 +226,8 @@ def convert(
         partners=[layer.partners for layer in plan.layers],
         resizes=[layer.resize for layer in plan.layers],
     )
-    if keep_head and target.positions and options.association == "auto":
+    answers = local_loss(options.association, target) is LOCAL_LOSSES["ce"]
+    if keep_head and target.positions and answers:
         for layer, bridge in zip(layers, head_bridges(model, plan, target), strict=True):
             layer.b = layer.b if bridge is None else bridge
     source = Source(model, subject.arguments, subject.head)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
-from torch import Tensor, nn
+from torch import nn
 
 from associated_learning.conversion.partners import BridgeKind
 from associated_learning.errors import InputError, nearest
 from associated_learning.layer import PerLayer
+from associated_learning.losses.table import PairLoss
 from associated_learning.models.activations import Activation
 
-__all__ = ["ALKeywords", "ALOptions", "LocalLoss", "flat", "with_keywords"]
+__all__ = ["ALKeywords", "ALOptions", "Association", "flat", "with_keywords"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-LocalLoss = Callable[[Tensor, Tensor], Tensor]
-Association = LocalLoss | Literal["auto"] | None
+Association = PairLoss | str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,16 +35,26 @@ class ALOptions:
             must then hold no parameters). None chooses by the shape of ``s_i``: the masked mean
             for sequences (section 2.1.1) and the means of a grid for images, so that bridges
             stay small.
-        bridge: "linear", "activated" or "mlp"; see `make_bridge`.
+        bridge: "linear", "activated", "mlp" or "block"; see `make_bridge`. "block" looks ahead:
+            the bridge of a layer reads what a private copy of the next layer's encoder makes of
+            ``s_i``, which begins with its weights and learns by this layer's loss alone. No
+            gradient crosses layers; a step takes longer and holds the copy's activations too,
+            and so does inference at less than full depth. The last layer's is linear.
         bridge_hidden: Width between the two maps of an "mlp" bridge.
+        bridge_blocks: How many of the next layers' encoders a "block" bridge copies, where as
+            many follow.
+        bridge_frozen: Whether the weights of these copies stay as they are.
         activation: Nonlinearity of g and h, and of the bridges that have one (tanh in section
             2.1; sigmoid in the released image code). ``h_1`` has none where it gives logits.
         decoder_activation: Nonlinearity of h, if it is not that of g.
         linear_decoders: True gives ``h_2 .. h_L`` no nonlinearity (the later released code).
         bias: Whether b, g and h have biases.
-        association: Loss of ``b_i(s_i)`` against ``t_i``: any function of the two, such as
-            `contrastive_loss`; None for Equation 3's squared error. "auto" is contrast for
-            classes, which reaches more on small data (benchmarks/first_run), and None for others.
+        association: What a layer learns by: a name in `LOCAL_LOSSES`, such as "squared"
+            (Equation 3, and None is the same), "contrast" or "ce"; or a loss of ``b_i(s_i)``
+            against ``t_i``, any function of the two. Some names have no autoencoders, so that
+            every bridge answers by itself. "auto" is contrast for classes, which reaches more on
+            small data (benchmarks/first_run), "ce" where y has positions, and "squared" for
+            others.
         detach_target: See `associated_loss`: False lets g learn from the associated loss.
         stop_gradients: See `ALLayer`; one for each layer, or one for all.
         use_associated: See `ALLayer`; one for each layer, or one for all.
@@ -67,6 +77,8 @@ class ALOptions:
     readout: PerLayer[nn.Module] | None = None
     bridge: BridgeKind = "linear"
     bridge_hidden: int = 1280
+    bridge_blocks: int = 1
+    bridge_frozen: bool = False
     activation: Activation = "tanh"
     decoder_activation: Activation | None = None
     linear_decoders: bool = False
@@ -84,6 +96,8 @@ class ALKeywords(TypedDict, total=False):
     readout: PerLayer[nn.Module] | None
     bridge: BridgeKind
     bridge_hidden: int
+    bridge_blocks: int
+    bridge_frozen: bool
     activation: Activation
     decoder_activation: Activation | None
     linear_decoders: bool

@@ -22,7 +22,7 @@ __all__ = [
     "register_partners",
 ]
 
-BridgeKind = Literal["linear", "activated", "mlp"]
+BridgeKind = Literal["linear", "activated", "mlp", "block"]
 
 
 class Partners(NamedTuple):
@@ -115,15 +115,16 @@ def make_bridge(
         in_features: Width of the readout.
         out_features: ``D_i``.
         kind: "linear" (section 2.1), "activated" (a linear map and the activation: the
-            released PyTorch code) or "mlp" (two linear maps, each with the activation: the
-            released TensorFlow code).
+            released PyTorch code), "mlp" (two linear maps, each with the activation: the
+            released TensorFlow code) or "block" (linear; what it reads comes from a copy of
+            the next block, see `ALOptions`).
         activation: Its name, its class, or a function that makes one.
         hidden: Width between the two maps of "mlp".
         bias: Whether the linear maps have a bias.
         bounded: False leaves out the last activation, of a bridge that answers by itself.
     """
-    last = [make_activation(activation)] if bounded and kind != "linear" else []
-    if kind in ("linear", "activated"):
+    last = [make_activation(activation)] if bounded and kind in ("activated", "mlp") else []
+    if kind in ("linear", "activated", "block"):
         linear = nn.Linear(in_features, out_features, bias=bias)
         return nn.Sequential(linear, *last) if last else linear
     if kind == "mlp":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -13,6 +13,8 @@ from associated_learning.conversion.cutting.balance import Costs
 from associated_learning.conversion.cutting.body import Cut
 from associated_learning.conversion.cutting.feature_axis import feature_axis, steady_axis
 from associated_learning.conversion.list_readouts import read_by
+from associated_learning.conversion.local_loss import local_loss
+from associated_learning.conversion.lookahead import lookahead, seen_layers
 from associated_learning.conversion.options import ALOptions
 from associated_learning.conversion.partners import MakePartners, bridge_size, partners_for
 from associated_learning.conversion.positions import positions_of_input, resizing
@@ -42,7 +44,7 @@ class PlannedLayer:
         parameters: Number of parameters of f.
         frozen: How many of them have ``requires_grad=False``, and stay frozen.
         partners: Makes b, g and h, if a function is registered for the module that made s.
-        bridge_parameters: Number of parameters of b.
+        bridge_parameters: Number of parameters of b, and of the copies that it looks ahead by.
         share: Share of the cost of all layers, of what the plan was balanced by.
     """
 
@@ -98,7 +100,8 @@ def planned_layers(
         target: What y is, where that is known.
     """
     shares = costs.shares([cut.time for cut in cuts])
-    latents = latent_widths(options, len(cuts), target)
+    features = local_loss(options.association, target).features
+    latents = [width + features for width in latent_widths(options, len(cuts), target)]
     wanted = () if target is None else positions_of_input(script.recording.inputs, target)
     given = one_for_each("readouts", options.readout, len(cuts))
     found = []
@@ -133,7 +136,35 @@ def planned_layers(
                 share=shares[i],
             )
         )
-    return found
+    return _looking_ahead(found, slices, latents, options)
+
+
+def _looking_ahead(
+    found: list[PlannedLayer], slices: list[Slice], latents: list[int], options: ALOptions
+) -> list[PlannedLayer]:
+    """Let bridges that look ahead read what copies of the next layers make of s."""
+    own = [layer.readout for layer in found]
+    made = []
+    for i, seen in enumerate(seen_layers(len(found), options)):
+        if seen == i:
+            made.append(found[i])
+            continue
+        readout, above = lookahead(i, slices, own, options), found[seen]
+        size = bridge_size(
+            above.width, latents[i], options.bridge, options.bridge_hidden, found[i].partners
+        )
+        span = f"layer {i + 2}" if seen == i + 1 else f"layers {i + 2} to {seen + 1}"
+        made.append(
+            replace(
+                found[i],
+                readout=readout,
+                resize=above.resize,
+                reason=f"a copy of {span}, then: {above.reason}",
+                width=above.width,
+                bridge_parameters=size + sum(p.numel() for p in readout.parameters()),
+            )
+        )
+    return made
 
 
 def _batch_axis(s: Tensor, fewer: Tensor) -> int:

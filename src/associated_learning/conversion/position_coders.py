@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from associated_learning.conversion.options import LocalLoss
 from associated_learning.conversion.partners import Partners
 from associated_learning.losses.contrast import contrast_with_rows, contrastive_loss
 from associated_learning.losses.equation3 import associated_loss
+from associated_learning.losses.table import PairLoss
 from associated_learning.targets import Classes, Target
 from associated_learning.targets.rows import PositionTargets
 
@@ -34,7 +34,7 @@ def coded_by_rows(partners: Partners, target: Target, *, first: bool) -> Partner
     return Partners(b, coder, OnRows(h))
 
 
-def at_positions(association: LocalLoss | None, *, detach_target: bool) -> Callable[..., Tensor]:
+def at_positions(association: PairLoss | None, *, detach_target: bool) -> Callable[..., Tensor]:
     """Return the loss of bridges ``[B, *P, D]`` against `PositionTargets`.
 
     Args:
@@ -119,7 +119,7 @@ class ValueRows(nn.Module):
         return PositionTargets(self.g(torch.nan_to_num(t0[kept])), index)
 
 
-def _associated(s_prime: Tensor, t: PositionTargets, loss: LocalLoss) -> Tensor:
+def _associated(s_prime: Tensor, t: PositionTargets, loss: PairLoss) -> Tensor:
     return loss(s_prime[t.kept()], t.gathered())
 
 

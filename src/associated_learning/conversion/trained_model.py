@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from associated_learning.conversion.copying import copied
 from associated_learning.conversion.kept_head import NormedHead, is_norm
 from associated_learning.conversion.plan import Plan
 from associated_learning.conversion.planner import Source
@@ -22,7 +23,6 @@ from associated_learning.tensors.modes import evaluating
 __all__ = [
     "ExitHead",
     "ExitModel",
-    "copied",
     "exit_model",
     "with_bridge_as_head",
     "with_trained_head",
@@ -190,17 +190,6 @@ def exit_model(source: Source, prefix: Prefix, x: Any) -> ExitModel:
     form = type(output) if isinstance(output, Mapping) and "logits" in output else None
     parameters = tuple(inspect.signature(source.model.forward).parameters)
     return ExitModel(copy.deepcopy(prefix), parameters, form).eval()
-
-
-def copied(model: nn.Module) -> nn.Module:
-    """Copy a model, also one whose modules keep what they computed of their parameters.
-
-    The old ``torch.nn.utils.weight_norm`` leaves such tensors, which deepcopy refuses; they are
-    computed anew in every forward.
-    """
-    kept = (value for module in model.modules() for value in vars(module).values())
-    computed = [v for v in kept if isinstance(v, Tensor) and not v.is_leaf]
-    return copy.deepcopy(model, {id(tensor): tensor.detach().clone() for tensor in computed})
 
 
 def _called(source: Source, x: Any, how: str) -> Any:

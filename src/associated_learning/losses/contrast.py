@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from associated_learning.losses.same_targets import same_targets
+
 __all__ = ["contrast_with_rows", "contrastive_loss"]
 
 
@@ -25,7 +27,7 @@ def contrastive_loss(s_prime: Tensor, t: Tensor) -> Tensor:
     """
     with torch.autocast(s_prime.device.type, enabled=False):  # differences of large numbers
         dtype = torch.promote_types(s_prime.dtype, torch.float32)
-        return _contrast(s_prime.to(dtype), t.to(dtype), _same_targets(t, dtype))
+        return _contrast(s_prime.to(dtype), t.to(dtype), same_targets(t, dtype))
 
 
 def contrast_with_rows(s_prime: Tensor, rows: Tensor, own: Tensor, counts: Tensor) -> Tensor:
@@ -56,15 +58,3 @@ def _contrast(s_prime: Tensor, t: Tensor, same: Tensor) -> Tensor:
     scores = _scores(s_prime, t)
     own = scores.masked_fill(~same, float("-inf")).logsumexp(1)
     return F.mse_loss(s_prime, t) + (scores.logsumexp(1) - own).mean()
-
-
-def _same_targets(t: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return which targets are of the same label, ``[B, B]``.
-
-    Kernels treat the rows of a batch in groups, so that those of one label may differ in their last
-    bits; no exact comparison would find them.
-    """
-    exact = t.detach().to(dtype)
-    rounding = torch.finfo(t.dtype).eps ** (2 / 3) * exact.abs().max()
-    same: Tensor = torch.cdist(exact, exact, p=float("inf")) <= rounding
-    return same

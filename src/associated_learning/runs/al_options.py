@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from associated_learning.conversion.options import ALOptions, Association
-from associated_learning.losses.contrast import contrastive_loss
+from associated_learning.conversion.options import ALOptions
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.settings.setting import numbers
 
 __all__ = ["al_options"]
 
-_ASSOCIATIONS: dict[str, Association] = {
-    "squared": None,
-    "contrast": contrastive_loss,
-    "target": "auto",
-}
+_AUTOMATIC = {"target": "auto"}  # what fits positions
 
 
 def al_options(config: ResolvedConfig) -> ALOptions:
@@ -22,13 +17,17 @@ def al_options(config: ResolvedConfig) -> ALOptions:
     Args:
         config: The settings.
     """
+    with_coders = config.local_loss == "associated"
+    chosen = config.association if with_coders else config.local_loss
     return ALOptions(
         latent=_latents(config),
         bridge=config.bridge,  # type: ignore[arg-type]
         bridge_hidden=config.bridge_hidden,
+        bridge_blocks=config.bridge_blocks,
+        bridge_frozen=config.bridge_frozen,
         activation=config.coder_activation,
         bias=config.coder_bias,
-        association=_ASSOCIATIONS[config.association],
+        association=_AUTOMATIC.get(chosen, chosen),
         detach_target=config.detach_target,
     )
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from associated_learning.backprop import BPNetwork
 from associated_learning.conversion import al_form
 from associated_learning.conversion.list_readouts import readouts_for
-from associated_learning.conversion.rivals import rival_form
 from associated_learning.errors import InputError
 from associated_learning.models import (
     CNN,
@@ -80,15 +79,6 @@ def build_network(
         encoders = [nn.Sequential(*model.layers)] if config.single_layer else list(model.layers)
         count = len(encoders)
         stops = [True] + [config.stop_gradients] * (count - 1)
-        if config.local_loss != "associated":
-            return rival_form(
-                encoders,
-                spec.example(),
-                target,
-                loss=config.local_loss,  # type: ignore[arg-type]
-                readout=_readouts(config, count),
-                stop_gradients=stops,
-            )
         return al_form(
             encoders,
             spec.example(),

@@ -10,12 +10,13 @@ from associated_learning.runs.tasks.unused import check_task
 __all__ = ["AL_ONLY", "check_unused"]
 
 _ASSOCIATED = (
-    "latent", "latents", "bridge", "bridge_hidden", "coder_activation", "coder_bias", "first_loss",
+    "latent", "latents", "coder_activation", "coder_bias", "first_loss",
     "association", "detach_target", "lower_associated", "single_layer", "target_warmup",
 )  # fmt: skip
+_BRIDGE = ("bridge", "bridge_hidden", "bridge_blocks", "bridge_frozen")
 _GROWTH = ("grow_patience", "grow_rise", "grow_gain", "grow_freeze", "grow_settled")
-_JOINT = ("stop_gradients", "lower_associated", "local_loss", "single_layer")
-AL_ONLY = (*_ASSOCIATED, "local_loss", "greedy", "stop_gradients", "grow_from")
+_JOINT = ("stop_gradients", "lower_associated", "single_layer")
+AL_ONLY = (*_ASSOCIATED, *_BRIDGE, "local_loss", "greedy", "stop_gradients", "grow_from")
 _BP_ONLY = ("head_hidden", "double_softmax", "encoders")
 _OF_LOSS = ("label_smoothing", "class_weight")
 _HEADS = [("bilstm", readout) for readout in ("last", "mean", "state-concat")]
@@ -24,7 +25,7 @@ _WORDS = ("embedding_dim", "embedding_dropout", "head_hidden")
 _CUTS = ("at", "balance")
 _NOT_HUB = ("hidden", "dropout", *_WORDS, "vectors")
 _NOT_CONVERTED = (
-    "readout", "stop_gradients", "lower_associated", "local_loss", "latents", "coder_bias",
+    "readout", "stop_gradients", "lower_associated", "latents", "coder_bias",
     "single_layer", "double_softmax", "encoders",
 )  # fmt: skip
 
@@ -72,6 +73,8 @@ def check_unused(config: RunConfig) -> None:
         _refuse(config, ("carry_state",), "only --model bilstm has such states")
     if config.bridge != "mlp":
         _refuse(config, ("bridge_hidden",), "only --bridge mlp has a width between")
+    if config.bridge != "block":
+        _refuse(config, ("bridge_blocks", "bridge_frozen"), "only --bridge block has copies")
     if config.model not in ("cnn", "vgg"):
         _refuse(config, ("batch_norm",), f"--model {config.model} has no convolutions")
     else:

@@ -12,7 +12,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from associated_learning.errors import InputError
-from associated_learning.layer import PerLayer, one_for_each
+from associated_learning.layer import ALLayer, PerLayer, one_for_each
+from associated_learning.models.lookahead import Lookahead
 from associated_learning.state.freezing import encoders_in
 from associated_learning.state.history import EpochRecord
 
@@ -41,7 +42,8 @@ def make_optimizers(
         encoder_lr: That of the encoders (see `encoders_in`) where it is another than that of
             the parts beside them, as when the encoders are pretrained and b, g and h are not;
             one for all encoders, or one for each, from the input up. Encoders become parameter
-            groups of their own, after that of the other parts.
+            groups of their own, after that of the other parts; so do the copies of encoders in
+            a lookahead bridge, by the rate of their layer's encoder.
         options: Passed on to the optimizer. Where the class has a fused kernel it is used
             unless ``fused=False`` or ``foreach=True`` is given, or parameters are complex: on
             large embeddings it is several times faster.
@@ -101,6 +103,10 @@ def _groups(
 ) -> list[dict[str, Any]]:
     """Return the parameter groups of a block: what has its own rate, then encoders by theirs."""
     rates = {id(p): rate for f, rate in encoders if rate is not None for p in f.parameters()}
+    for layer in (module for module in block.modules() if isinstance(module, ALLayer)):
+        rate = dict(encoders).get(layer.f)
+        if isinstance(layer.readout, Lookahead) and rate is not None:  # pretrained as f is
+            rates |= {id(p): rate for p in layer.readout.blocks.parameters()}
     by_rate: dict[float | None, list[nn.Parameter]] = {None: []}
     for parameter in block.parameters():
         if parameter.requires_grad:

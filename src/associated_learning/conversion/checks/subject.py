@@ -107,7 +107,7 @@ class Subject(NamedTuple):
         own, whatever was drawn before: so model and layers draw the same, also where the model
         draws more.
         """
-        everything = nn.ModuleList([self.model, *self.encoders])
+        everything = nn.ModuleList([self.model, *self.encoders, *self.readouts])
         python = random.getstate()
         with (
             training(everything),

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import get_args
 
+from associated_learning.conversion.partners import BridgeKind
+from associated_learning.losses.table import LOCAL_LOSSES
 from associated_learning.runs.settings.setting import setting
 
 __all__ = ["MethodSettings"]
 
 _setting = partial(setting, "Method")
+
+
+def _named(*, autoencoders: bool) -> tuple[str, ...]:
+    """Return the names in the table of local losses that have autoencoders, or have none."""
+    return tuple(n for n, loss in LOCAL_LOSSES.items() if loss.autoencoders == autoencoders)
+
+
+def _told(*, autoencoders: bool) -> str:
+    rows = ((name, LOCAL_LOSSES[name]) for name in _named(autoencoders=autoencoders))
+    return "; ".join(f"{name}: {loss.what} ({loss.source})" for name, loss in rows) + "."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +42,9 @@ class MethodSettings:
     )
     local_loss: str = _setting(
         "associated",
-        "AL: what a layer learns by. associated: Equation 3. The others have no autoencoders, and "
-        "their bridges are classifiers: ce, cross-entropy (Table 6, w/o AE; with "
-        "--no-stop-gradients deep supervision); predsim, that and the likeness of samples.",
-        choices=("associated", "ce", "predsim"),
+        "AL: what a layer learns by. associated: Equation 3, or by --association. The others have "
+        "no autoencoders, and their bridges are classifiers. " + _told(autoencoders=False),
+        choices=("associated", *_named(autoencoders=False)),
     )
     greedy: bool = _setting(
         False,
@@ -58,8 +70,15 @@ class MethodSettings:
     )
     bridge: str | None = _setting(
         None,
-        "AL: linear (the paper), activated or mlp (the released code).",
-        choices=("linear", "activated", "mlp"),
+        "AL: linear (the paper), activated or mlp (the released code); block: a bridge looks ahead "
+        "through a copy of the next layer's encoder, which learns by its loss alone.",
+        choices=get_args(BridgeKind),
+    )
+    bridge_blocks: int = _setting(
+        1, "AL: how many of the next layers' encoders a block bridge copies.", least=1
+    )
+    bridge_frozen: bool = _setting(
+        False, "AL: whether the copies in a block bridge keep their weights."
     )
     bridge_hidden: int | None = _setting(
         None, "AL: width between the two maps of an mlp bridge.", least=1
@@ -84,11 +103,10 @@ class MethodSettings:
     )
     association: str | None = _setting(
         None,
-        "AL: loss of a bridge against its target: squared error (the paper); contrast "
-        "adds how hard it is to tell that target from those of other classes. target, with an "
+        "AL: loss of a bridge against its target. " + _told(autoencoders=True) + " target, with an "
         "answer at every token only, and there the default: every exit answers y itself, by "
         "cross-entropy; no autoencoders.",
-        choices=("squared", "contrast", "target"),
+        choices=(*_named(autoencoders=True), "target"),
     )
     detach_target: bool = _setting(
         True, "AL: whether the associated loss leaves g alone (Equation 3 does not)."

@@ -70,6 +70,7 @@ def _check_language(config: RunConfig) -> None:
             f"--task lm came with --model {config.model}; expected a causal model of transformers "
             "with its tokenizer: --model hf:FOLDER."
         )
+    _refuse(config, ("grow_from",), "layers are added by the rules of accuracies, not of losses")
     _refuse(config, _OF_BLOCKS, "--task lm takes whole texts, in blocks (--block-size)")
 
 
