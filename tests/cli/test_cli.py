@@ -236,9 +236,8 @@ def test_own_csv_of_texts_from_training_to_prediction(
     assert code == 0, err
     code, out, _ = al("predict", folder, "a lovely film", "a dull film", "--json", capsys=capsys)
     assert [json.loads(line)["label"] for line in out.splitlines()] == ["five", "one"]
-    code, out, err = al("predict", folder, "xyzzy", "--json", capsys=capsys)
-    assert code == 2
-    assert "known" in err
+    _, out, _ = al("predict", folder, "xyzzy", "--json", capsys=capsys)
+    assert json.loads(out)["note"] == "no known word"
 
 
 def test_own_csv_of_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -374,7 +373,8 @@ def test_evaluate_refuses_data_that_changed_and_finds_data_that_moved(
 
 def test_texts_and_labels_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     text, label = "good [/b] :fire: film", "[red]"
-    _show([{"input": text, "label": label, "probabilities": {label: 1.0}, "depth": 1}], False)
+    answer = {"input": text, "label": label, "probabilities": {label: 1.0}, "depth": 1}
+    _show([[answer | {"note": None}]], False)
     out = capsys.readouterr().out
     assert text in out
     assert label in out

@@ -33,6 +33,10 @@ def evaluate(
         str, typer.Option(help="Number of layers to pass, or all for a table of every depth.")
     ] = "all",
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure this too, such as f1, auroc or mcc; may be given repeatedly."),
+    ] = None,
     exits: Annotated[
         bool,
         typer.Option(
@@ -82,6 +86,8 @@ def evaluate(
 
         al evaluate runs/digits-mlp-al-0 --depth 1 --json
 
+        al evaluate runs/digits-mlp-al-0 --metric f1 --metric auroc
+
         al evaluate runs/sst2-bilstm-al-0 --exits --goal cost:50 --against runs/sst2-bilstm-bp-0
 
         al evaluate runs/reviews-bilstm-al-0 --data elsewhere/reviews.csv
@@ -96,6 +102,8 @@ def evaluate(
     loaded = load_data(config, opened.preprocessor)
     check_data(Path(run), loaded)
     check_sources(Path(run), config)
+    if exits and metric:
+        raise InputError("--metric came with --exits, which compares accuracies; leave one out.")
     if exits:
         check_early_exit(config.task)
         rival = None if against is None else Path(against)
@@ -110,7 +118,8 @@ def evaluate(
         )
         return
     batches = evaluation_batches(config, loaded, split)
-    result = evaluate_network(opened.net, batches.epoch(0), metrics=task_metrics(config.task))
+    metrics = list(dict.fromkeys([*task_metrics(config.task), *(metric or [])]))
+    result = evaluate_network(opened.net, batches.epoch(0), metrics=metrics)
     if as_json:
         print(json.dumps(_as_json(opened, split, result, chosen)))
     else:
@@ -125,7 +134,7 @@ def _as_json(
     shown = {
         name: {str(k): values[k - 1] for k in depths}
         for name, values in columns.items()
-        if name == "accuracy" or opened.spec.positions
+        if name == "accuracy" or name in result.metrics or opened.spec.positions
     }
     return {"split": split, "samples": result.num_samples, **shown}
 
@@ -136,8 +145,9 @@ def _show(opened: OpenRun, title: str, result: Evaluation, chosen: int | None) -
     what = "blocks" if opened.spec.block_size else "samples"
     title = f"{title}: {result.num_samples} {what}"
     if chosen is not None:
-        name = headline(task)
-        console.print(f"{title}, depth {chosen}: {name} {columns[name][chosen - 1]:.4f}")
+        names = dict.fromkeys([headline(task), *result.metrics])
+        values = ", ".join(f"{name} {columns[name][chosen - 1]:.4f}" for name in names)
+        console.print(f"{title}, depth {chosen}: {values}")
         return
     console.print(title)
     console.print(scores_table(opened.net, columns))

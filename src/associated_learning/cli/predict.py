@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import json
 import re
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from associated_learning.cli.answer_file import AnswerFile
+from associated_learning.cli.answers import CHUNK, answers
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.positions import check_options, show_positions
+from associated_learning.cli.questions import Question, lines, questions
 from associated_learning.cli.tables import console
 from associated_learning.errors import InputError, nearest
-from associated_learning.inference.evaluation import predict_batches
-from associated_learning.inference.exits.adaptive import AdaptiveInference, AdaptivePrediction
-from associated_learning.runs.exits.early_exit import al_network, read_policy
+from associated_learning.runs.exits.early_exit import read_policy
 from associated_learning.runs.opened import OpenRun, open_run
-from associated_learning.runs.printable import printable
+from associated_learning.runs.printable import escape, printable
+from associated_learning.state.checkpoint import Checkpoints
 
 __all__ = ["predict"]
 
-BATCH = 64
-_OPTIONS = ("--file", "--depth", "--exit", "--max-new-tokens", "--json")
+_OPTIONS = ("--file", "--depth", "--exit", "--max-new-tokens", "--output", "--json")
 
 
 def predict(
@@ -38,7 +37,11 @@ def predict(
     ] = None,
     *,
     file: Annotated[
-        str | None, typer.Option(help="Read inputs from this file, one a line; - for the pipe.")
+        str | None,
+        typer.Option(
+            help="Read inputs from this file, one a line, or by the run's columns from .csv, .tsv "
+            "and .jsonl; - for the pipe. A blank line keeps its place, without an answer."
+        ),
     ] = None,
     depth: Annotated[
         int | None,
@@ -62,6 +65,13 @@ def predict(
             "one is computed from the whole text anew: there is no cache of keys and values."
         ),
     ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            help="Write one JSON object a line into this file. When it was killed, the same "
+            "command goes on after the answers that are there."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object a line instead of a table.")
     ] = False,
@@ -79,50 +89,32 @@ def predict(
 
         al predict runs/sst2-bilstm-al-0 --file reviews.txt --exit auto
 
+        al predict runs/sst2-bilstm-al-0 --file reviews.csv --output labels.jsonl
+
         al predict runs/points-mlp-al-0 -1.5,2,0
 
         al predict runs/texts-hf-gpt2-al-0 "Once upon a time" --max-new-tokens 20
     """
     _check_options(inputs or [])
     opened = open_run(Path(run))
-    raw = [*(inputs or []), *_lines(file)]
-    if not raw:
-        raise InputError("no input came; give texts, image files or rows, or name a --file.")
+    none = InputError("no input came; give texts, image files or rows, or name a --file.")
     check_options(opened.config.task, exit_, max_new_tokens)
     if opened.spec.positions:
+        if output is not None:
+            raise InputError("--output came for a run of positions; redirect what is printed.")
+        raw = [*(inputs or []), *_plain(file)]
+        if not raw:
+            raise none
         show_positions(opened, raw, opened.depth(depth), max_new_tokens, as_json=as_json)
         return
-    answered = _answers(opened, Path(run), raw, depth, exit_)
-    names = opened.label_names
-    answers = [
-        {
-            "input": text,
-            "label": names[int(label)],
-            "probabilities": dict(zip(names, map(float, row), strict=True)),
-            "depth": int(at),
-        }
-        for text, label, row, at in zip(raw, *answered, strict=True)
-    ]
-    _show(answers, as_json)
-
-
-def _answers(
-    opened: OpenRun, run: Path, raw: list[str], depth: int | None, exit_: str | None
-) -> AdaptivePrediction:
-    """Answer at one depth, or let each input leave where its exit is sure enough."""
-    if exit_ is None:
-        chosen = opened.depth(depth)
-        prediction = predict_batches(opened.net, _batches(opened, raw), chosen)
-        assert prediction.probabilities is not None  # runs are classifications
-        depths = torch.full_like(prediction.labels, chosen)
-        return AdaptivePrediction(prediction.labels, prediction.probabilities, depths)
-    if exit_ != "auto" or depth is not None:
-        raise InputError(
-            f"--exit {exit_}{'' if depth is None else f' --depth {depth}'} came; expected --exit "
-            "auto, or --depth and a number of layers."
-        )
-    adaptive = AdaptiveInference(al_network(opened), read_policy(run))
-    return adaptive.predict_batches(_batches(opened, raw))
+    asked = questions(opened, inputs or [], file)
+    if not asked:
+        raise none
+    how: dict[str, Any] = {"depth": depth, "exit_": exit_}
+    if output is not None:
+        _write(opened, Path(run), output, asked, how)
+        return
+    _show(answers(opened, Path(run), asked, **how), as_json)
 
 
 def _check_options(inputs: list[str]) -> None:
@@ -135,39 +127,41 @@ def _check_options(inputs: list[str]) -> None:
             )
 
 
-def _lines(file: str | None) -> list[str]:
-    if file is None:
-        return []
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--file {file} cannot be read as text: {error}") from error
-    return [line for line in text.splitlines() if line.strip()]
+def _plain(file: str | None) -> list[str]:
+    return [] if file is None else [line for line in lines(file) if line.strip()]
 
 
-def _batches(opened: OpenRun, raw: list[str]) -> Iterator[Any]:
-    parsed: list[Any] = [_row(text) for text in raw] if opened.spec.kind == "table" else raw
-    for start in range(0, len(parsed), BATCH):
-        yield opened.preprocessor(parsed[start : start + BATCH])
+def _write(
+    opened: OpenRun, run: Path, output: str, asked: list[Question], how: dict[str, Any]
+) -> None:
+    """Write the answers into a file, going on where the same command was killed."""
+    best = Checkpoints(run / "checkpoints").path("best").resolve()
+    policy = repr(read_policy(run)) if how["exit_"] else None
+    rows = [(question.shown, question.asked) for question in asked]
+    key = [str(best), best.stat().st_mtime_ns, opened.depth(how["depth"]), policy, rows]
+    file = AnswerFile.of(Path(output), key)
+    start = file.finished_chunks(CHUNK)
+    file.write(answers(opened, run, asked, start=start, **how))
+    console.print(f"{len(asked)} answers in {escape(output)}")
 
 
-def _row(text: str) -> list[float]:
-    try:
-        return [float(value) for value in text.split(",")]
-    except ValueError:
-        raise InputError(f"{text!r} is no row of numbers; expected such as 1.5,2,0.") from None
-
-
-def _show(answers: list[dict[str, Any]], as_json: bool) -> None:
+def _show(chunks: Iterable[list[dict[str, Any]]], as_json: bool) -> None:
+    found = (answer for chunk in chunks for answer in chunk)
     if as_json:
-        for answer in answers:
+        for answer in found:
             print(json.dumps(answer))
         return
     table = Table()
     for heading in ("input", "label", "probability", "depth"):
         table.add_column(heading, justify="left" if heading in ("input", "label") else "right")
-    for answer in answers:
-        probability = answer["probabilities"][answer["label"]]
-        texts = (Text(printable(answer["input"])), Text(printable(answer["label"])))
-        table.add_row(*texts, f"{probability:.3f}", str(answer["depth"]))
+    for answer in found:
+        table.add_row(*_cells(answer))
     console.print(table)
+
+
+def _cells(answer: dict[str, Any]) -> tuple[Text | str, ...]:
+    shown, label, note = Text(printable(answer["input"])), answer["label"], answer["note"]
+    if label is None:
+        return shown, f"({note})", "", ""
+    said = Text(printable(label) + (f" ({note})" if note else ""))
+    return shown, said, f"{answer['probabilities'][label]:.3f}", str(answer["depth"])

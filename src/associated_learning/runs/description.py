@@ -84,7 +84,8 @@ def description_from_json(described: dict[str, Any]) -> Description:
     """
     inputs = described["inputs"]
     check_sizes(described["config"], inputs)
-    spec = InputSpec(**{**inputs, "shape": tuple(inputs["shape"])})
+    weights = tuple(inputs.get("class_weights", ()))
+    spec = InputSpec(**{**inputs, "shape": tuple(inputs["shape"]), "class_weights": weights})
     config = restored(described["config"])
     names = tuple(described["label_names"])
     return Description(config, spec, names, _backbone(described.get("backbone")))

@@ -24,6 +24,7 @@ class InputSpec:
         vocabulary_size: Number of token ids; 0 unless text.
         embedding_dim: Width of the embedding; 0 unless text, or where the model has its own.
         positions: Number of axes of positions in y; see `Target`.
+        class_weights: Weight of each class in the loss; empty where all count the same.
         block_size: Number of tokens of texts that come in blocks; else 0.
     """
 
@@ -34,6 +35,7 @@ class InputSpec:
     embedding_dim: int = 0
     positions: int = 0
     block_size: int = 0
+    class_weights: tuple[float, ...] = ()
 
     def example(self) -> Any:
         """Return a small batch of this form, of zeros (token ids of ones, unlike at positions)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import NamedTuple
 
 import torch
@@ -25,6 +25,7 @@ from associated_learning.data import (
     load,
 )
 from associated_learning.errors import InputError
+from associated_learning.runs.class_weights import balanced_weights
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.hub.model import find_model
 from associated_learning.runs.hub.network import Backbone, find_backbone
@@ -86,6 +87,9 @@ def read_inputs(
     data = load_data(config) if data is None else data
     vectors = load_word_vectors(config, data, known)
     spec = input_spec(config, data, vectors)
+    if config.class_weight == "balanced":
+        weights = balanced_weights(data.train.labels, data.num_classes)
+        spec = replace(spec, class_weights=weights)
     check_sizes(config.to_json(), asdict(spec))
     if backbone is None and config.family == "hf":
         some = torch.arange(min(len(data.train), 8))

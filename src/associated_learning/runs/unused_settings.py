@@ -18,6 +18,7 @@ _GROWTH = ("grow_patience", "grow_rise", "grow_gain", "grow_freeze", "grow_settl
 _JOINT = ("stop_gradients", "lower_associated", "single_layer")
 AL_ONLY = (*_ASSOCIATED, *_BRIDGE, "local_loss", "greedy", "stop_gradients", "grow_from")
 _BP_ONLY = ("head_hidden", "double_softmax", "encoders")
+_OF_LOSS = ("label_smoothing", "class_weight")
 _HEADS = [("bilstm", readout) for readout in ("last", "mean", "state-concat")]
 _SIZES = ("num_layers", "hidden", "dropout")
 _WORDS = ("embedding_dim", "embedding_dropout", "head_hidden")
@@ -50,7 +51,14 @@ def check_unused(config: RunConfig) -> None:
     else:
         _refuse(config, _BP_ONLY, "--method al has no such head")
     check_task(config)
+    if config.task != "classification":
+        _refuse(config, _OF_LOSS, f"--task {config.task} has no such loss yet")
+    if config.first_loss == "mse":
+        _refuse(config, _OF_LOSS, "--first-loss mse has no cross-entropy")
+    if config.double_softmax:
+        _refuse(config, _OF_LOSS, "--double-softmax has the loss of the released code")
     if config.local_loss != "associated":
+        _refuse(config, _OF_LOSS, f"--local-loss {config.local_loss} has a loss of its own")
         why = f"--local-loss {config.local_loss} has no autoencoders"
         _refuse(config, _ASSOCIATED, why)
     if config.grow_from is None:

@@ -196,6 +196,8 @@ def _on_the_hub(name: str, rest: str) -> HubModel:
     )
     if rest.startswith((".", "~", os.sep)) or rest.count("/") > 1 or rest.endswith(".json"):
         raise InputError(f"{what} Check the path.")
+    if rest.isalnum() and nearest(rest, library.CONFIG_MAPPING, cutoff=0.75):
+        raise InputError(f"{what} A model on the hub has its owner's name too: hf:OWNER/{rest}.")
     try:
         with quiet_transformers():
             config = library.AutoConfig.from_pretrained(rest, trust_remote_code=False)

@@ -88,6 +88,19 @@ class MethodSettings:
     )
     coder_bias: bool = _setting(True, "AL: whether b, g and h have biases.")
     first_loss: str = _setting("ce", "AL: loss of the first autoencoder.", choices=("ce", "mse"))
+    label_smoothing: float = _setting(
+        0.0,
+        "Share of a label that is spread over all classes, in the cross-entropy against y (AL: of "
+        "the first autoencoder).",
+        least=0,
+        most=0.99,
+    )
+    class_weight: str = _setting(
+        "none",
+        "Weight of a class in that cross-entropy. balanced: all training samples by the number of "
+        "classes and the samples of that one.",
+        choices=("none", "balanced"),
+    )
     association: str | None = _setting(
         None,
         "AL: loss of a bridge against its target. " + _told(autoencoders=True) + " target, with an "

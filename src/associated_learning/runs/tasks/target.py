@@ -23,4 +23,10 @@ def task_target(config: ResolvedConfig, spec: InputSpec) -> Classes:
         3
     """
     mse = config.method == "al" and config.first_loss == "mse"
-    return Classes(spec.num_classes, "mse" if mse else "ce", positions=spec.positions)
+    return Classes(
+        spec.num_classes,
+        "mse" if mse else "ce",
+        positions=spec.positions,
+        weight=spec.class_weights or None,
+        label_smoothing=config.label_smoothing,
+    )

@@ -1,0 +1,107 @@
+"""What ``al predict`` answers, chunk by chunk: label, probabilities, depth, and what to note."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from associated_learning.cli.questions import Question
+from associated_learning.errors import InputError
+from associated_learning.inference.evaluation import predict_batches
+from associated_learning.inference.exits.adaptive import AdaptiveInference, AdaptivePrediction
+from associated_learning.runs.exits.early_exit import al_network, read_policy
+from associated_learning.runs.opened import OpenRun
+
+__all__ = ["CHUNK", "EMPTY", "UNKNOWN", "answers"]
+
+CHUNK = 64
+EMPTY, UNKNOWN = "empty", "no known word"
+
+
+def answers(
+    opened: OpenRun,
+    run: Path,
+    asked: Sequence[Question],
+    *,
+    depth: int | None = None,
+    exit_: str | None = None,
+    start: int = 0,
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield the answers, one for each question in its place, from chunk ``start`` on.
+
+    A blank question has the answer null and the note "empty", a text without a known word what
+    the unknown token comes to and the note "no known word".
+
+    Raises:
+        InputError: ``exit_`` is not auto or came with a depth, or an input cannot be taken.
+    """
+    if exit_ is not None and (exit_ != "auto" or depth is not None):
+        raise InputError(
+            f"--exit {exit_}{'' if depth is None else f' --depth {depth}'} came; expected --exit "
+            "auto, or --depth and a number of layers."
+        )
+    adaptive = None if exit_ is None else AdaptiveInference(al_network(opened), read_policy(run))
+    chosen = opened.depth(depth)
+    for first in range(start * CHUNK, len(asked), CHUNK):
+        yield _chunk(opened, asked[first : first + CHUNK], chosen, adaptive)
+
+
+def _chunk(
+    opened: OpenRun, asked: Sequence[Question], depth: int, adaptive: AdaptiveInference | None
+) -> list[dict[str, Any]]:
+    inputs = [question.asked for question in asked if question.asked is not None]
+    found = iter(_found(opened, inputs, depth, adaptive) if inputs else [])
+    nothing = {"label": None, "probabilities": None, "depth": None, "note": EMPTY}
+    return [
+        {"input": question.shown, **(nothing if question.asked is None else next(found))}
+        for question in asked
+    ]
+
+
+def _found(
+    opened: OpenRun, inputs: list[Any], depth: int, adaptive: AdaptiveInference | None
+) -> list[dict[str, Any]]:
+    names, batch = opened.label_names, _batch(opened, inputs)
+    rows = zip(*_predicted(opened, batch, depth, adaptive), inputs, strict=True)
+    return [
+        {
+            "label": names[int(label)],
+            "probabilities": dict(zip(names, map(float, row), strict=True)),
+            "depth": int(at),
+            "note": _note(opened, asked),
+        }
+        for label, row, at, asked in rows
+    ]
+
+
+def _predicted(
+    opened: OpenRun, batch: Any, depth: int, adaptive: AdaptiveInference | None
+) -> AdaptivePrediction:
+    """Answer at one depth, or let each input leave where its exit is sure enough."""
+    if adaptive is not None:
+        return adaptive.predict_batches([batch])
+    prediction = predict_batches(opened.net, [batch], depth)
+    assert prediction.probabilities is not None  # runs are classifications
+    depths = torch.full_like(prediction.labels, depth)
+    return AdaptivePrediction(prediction.labels, prediction.probabilities, depths)
+
+
+def _batch(opened: OpenRun, inputs: list[Any]) -> Any:
+    """Return the inputs as a batch, texts without a known word by the unknown token."""
+    if opened.spec.kind != "text":
+        return opened.preprocessor(inputs)
+    samples = opened.preprocessor.samples(inputs, torch.zeros(len(inputs), dtype=torch.int64))
+    return samples.take(torch.arange(len(inputs)))
+
+
+def _note(opened: OpenRun, asked: Any) -> str | None:
+    if opened.spec.kind != "text":
+        return None
+    try:
+        opened.preprocessor([asked])
+    except InputError:  # its batch could be made, so that this is all there is to refuse
+        return UNKNOWN
+    return None

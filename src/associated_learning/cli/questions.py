@@ -1,0 +1,171 @@
+"""Inputs of ``al predict``: of the command line, lines of a file, or rows read by column."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from associated_learning.data import TablePreprocessor
+from associated_learning.data.header import check_header
+from associated_learning.data.named import NAMED
+from associated_learning.errors import InputError
+from associated_learning.runs.opened import OpenRun
+from associated_learning.state.files import check_depth
+
+__all__ = ["Question", "lines", "questions"]
+
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+
+class Question(NamedTuple):
+    """One input.
+
+    Attributes:
+        shown: As the answer repeats it.
+        asked: What the run's preprocessor takes; None where the line is blank.
+    """
+
+    shown: str
+    asked: Any
+
+
+def questions(opened: OpenRun, inputs: Sequence[str], file: str | None) -> list[Question]:
+    """Return the inputs of a command in their order, blank ones in their place.
+
+    A file that ends in .csv, .tsv or .jsonl is read by the columns of the run, unless those are
+    images; any other has one input a line.
+
+    Raises:
+        InputError: The file cannot be read, lacks a column, or holds something that is no input.
+    """
+    found = [_line(opened, text, f"{text!r}") for text in inputs]
+    if file is None:
+        return found
+    ending = Path(file).suffix.lower()
+    if opened.spec.kind == "image" or ending not in (*_SEPARATORS, ".jsonl"):
+        listed = enumerate(lines(file), start=1)
+        return found + [_line(opened, text, f"line {i} of {file}, {text!r},") for i, text in listed]
+    rows = _objects(file) if ending == ".jsonl" else _rows(file, _SEPARATORS[ending])
+    return found + [_row(opened, row, where) for where, row in rows]
+
+
+def lines(file: str) -> list[str]:
+    """Return the lines of a file, or of the pipe for "-", blank ones too.
+
+    Raises:
+        InputError: It cannot be read as text.
+    """
+    listed = _content(file).replace("\r\n", "\n").split("\n")
+    return listed if listed[-1] else listed[:-1]
+
+
+def _content(file: str) -> str:
+    try:
+        if file == "-":
+            return sys.stdin.read()
+        return Path(file).read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--file {file} cannot be read as text: {error}") from error
+
+
+def _line(opened: OpenRun, text: str, where: str) -> Question:
+    if not text.strip():
+        return Question(text, None)
+    return Question(text, _numbers(opened, text.split(","), where) if _table(opened) else text)
+
+
+def _table(opened: OpenRun) -> bool:
+    return isinstance(opened.preprocessor, TablePreprocessor)
+
+
+def _rows(file: str, separator: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the rows of a file of columns; a blank line is a row without any."""
+    content = _content(file)
+    check_header(Path(file), separator)
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
+    try:
+        header = next(reader, [])
+        for row in reader:
+            where = f"the row that ends in line {reader.line_num} of {file}"
+            if row and len(row) != len(header):
+                raise InputError(
+                    f"{where} has {len(row)} fields, but the header names {len(header)}; quote "
+                    f"texts that hold {separator!r}."
+                )
+            yield where, dict(zip(header, row, strict=True)) if row else {}
+    except csv.Error as error:
+        raise InputError(f"--file {file}, line {reader.line_num}: {error}") from error
+
+
+def _objects(file: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the objects of a file of JSON lines; a blank line is one without columns."""
+    for number, line in enumerate(lines(file), start=1):
+        where = f"line {number} of {file}"
+        try:
+            check_depth(line.encode())
+            row = json.loads(line) if line.strip() else {}
+        except ValueError as error:
+            raise InputError(f"{where} is no JSON: {error}; expected one object a line.") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{where} is {line[:40]!r}; expected a JSON object with columns.")
+        yield where, row
+
+
+def _row(opened: OpenRun, row: Mapping[str, Any], where: str) -> Question:
+    if not row:
+        return Question("", None)
+    columns = _columns(opened, row)
+    missing = [column for column in columns if column not in row]
+    if missing:
+        raise InputError(
+            f"{where} has no column {missing[0]!r}: its columns are "
+            f"{', '.join(map(repr, row))}. The run reads {', '.join(map(repr, columns))}."
+        )
+    values = ["" if row[column] is None else row[column] for column in columns]
+    shown = ("," if _table(opened) else " ").join(map(str, values))
+    if all(isinstance(value, str) and not value.strip() for value in values):
+        return Question(shown, None)
+    if _table(opened):
+        return Question(shown, _numbers(opened, values, where))
+    for column, value in zip(columns, values, strict=True):
+        if not isinstance(value, str):
+            raise InputError(f"{where}, column {column!r}, is {value!r}; expected a text.")
+    return Question(shown, shown)
+
+
+def _columns(opened: OpenRun, row: Mapping[str, Any]) -> Sequence[str]:
+    """Return the columns that the run was trained on."""
+    if isinstance(opened.preprocessor, TablePreprocessor):
+        return opened.preprocessor.columns
+    if opened.config.text_column is not None:
+        return [opened.config.text_column]
+    if opened.config.data in NAMED:
+        return NAMED[opened.config.data].columns
+    label = opened.config.label_column or "label"
+    others = [column for column in row if column != label]
+    if len(others) != 1:
+        raise InputError(
+            f"the file has the columns {', '.join(map(repr, row))}, and the run was trained on a "
+            f"file with one beside {label!r}; leave all others out."
+        )
+    return others
+
+
+def _numbers(opened: OpenRun, values: Sequence[Any], where: str) -> list[float]:
+    assert isinstance(opened.preprocessor, TablePreprocessor)
+    columns = opened.preprocessor.columns
+    try:
+        row = [float(value) for value in values]
+    except (TypeError, ValueError):
+        raise InputError(f"{where} is no row of numbers; expected such as 1.5,2,0.") from None
+    if len(row) != len(columns):
+        raise InputError(f"{where} has {len(row)} values; expected {len(columns)} {list(columns)}.")
+    if not all(map(math.isfinite, row)):
+        raise InputError(f"{where} holds a number that is not finite; fill it in.")
+    return row
