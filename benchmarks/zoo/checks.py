@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from architecture import CLASSES, Batch
-from features import chained_features, original_features
+from architecture import Batch
+from features import call, chained_features, first_tensor, original_features
 from separate import LayerProcesses
 from specimen import EXAMPLE, CheckError, Specimen
 from torch import Tensor, nn
@@ -118,7 +118,7 @@ def depths(specimen: Specimen, setting: Setting) -> None:
     for depth in range(1, net.num_layers + 1):
         with torch.no_grad():
             logits = net(x, depth=depth)
-        if logits.shape != (len(y), CLASSES) or not bool(torch.isfinite(logits).all()):
+        if logits.shape != (*y.shape[: 1 + net.target.positions], net.target.size) or not bool(torch.isfinite(logits).all()):
             raise CheckError(f"depth {depth} gives {list(logits.shape)}, or values not finite")
 
 
@@ -199,8 +199,23 @@ def _mean_losses(net: Any, x: Batch, y: Tensor) -> list[float]:
     return totals
 
 
+def laws(specimen: Specimen, setting: Setting) -> None:
+    """Of a model that answers at positions: `verify` holds, and its own head answers as before."""
+    if not specimen.entry.target.positions:
+        return
+    net = specimen.net.eval()
+    al.verify(net, specimen.labelled(EXAMPLE, 0))
+    for n, number in _BATCHES if specimen.entry.keeps_head else ():
+        x = specimen.entry.batch(n, number)
+        with torch.no_grad():
+            expected, found = first_tensor(call(specimen.original, x)), net(x)
+        if not torch.equal(found, expected):
+            raise CheckError(f"its own head: {_difference(found, expected)}")
+
+
 CHECKS: dict[str, Callable[[Specimen, Setting], None]] = {
     "features": features,  # the first: in training mode, BatchNorm's statistics change
+    "laws": laws,  # before training
     "isolation": isolation,
     "depths": depths,
     "processes": processes,
