@@ -98,12 +98,17 @@ def _compare(specimen: Specimen, model: nn.Module) -> None:
     for n, number in _BATCHES:
         x = specimen.entry.batch(n, number)
         with torch.no_grad():
-            expected = original_features(model, x, net.plan.dropped)
+            expected = original_features(model, x, _heads(net))
             found = chained_features(net, x)
         if torch.equal(found, found[:1].expand_as(found)):
             raise CheckError("the features of all samples are the same: equality shows nothing")
         if not any(torch.equal(found, one) for one in expected):
             raise CheckError(f"on batch {number} of {n} samples {_difference(found, expected[0])}")
+
+
+def _heads(net: Any) -> tuple[str, ...]:
+    """Return the modules that take the features; a tied head is kept, thus not dropped."""
+    return tuple(net.plan.dropped) or ((net.plan.head,) if net.plan.head else ())
 
 
 def _difference(found: Tensor, expected: Tensor) -> str:

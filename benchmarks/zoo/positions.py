@@ -112,7 +112,9 @@ POSITIONS = [
     _tags("DebertaV2", **TRANSFORMER, relative_attention=True, pos_att_type=["c2p", "p2c"],
           position_buckets=8, norm_rel_ebd="layer_norm", share_att_key=True),
     _masked("Bert", **TRANSFORMER),
-    _masked("DistilBert", **SPECIAL, dim=32, n_layers=4, n_heads=2, hidden_dim=64),
+    # its head is three modules with a function between: no bridge is a copy of that
+    replace(_masked("DistilBert", **SPECIAL, dim=32, n_layers=4, n_heads=2, hidden_dim=64),
+            keeps_head=False),
     _masked("Roberta", **TRANSFORMER),
     _causal("GPT2", "LMHeadModel", **SPECIAL, n_embd=32, n_layer=4, n_head=2),
     _causal("Llama", **DECODER),
