@@ -123,7 +123,9 @@ def depths(specimen: Specimen, setting: Setting) -> None:
     for depth in range(1, net.num_layers + 1):
         with torch.no_grad():
             logits = net(x, depth=depth)
-        if logits.shape != (*y.shape[: 1 + net.target.positions], net.target.size) or not bool(torch.isfinite(logits).all()):
+        if logits.shape != (*y.shape[: 1 + net.target.positions], net.target.size) or not bool(
+            torch.isfinite(logits).all()
+        ):
             raise CheckError(f"depth {depth} gives {list(logits.shape)}, or values not finite")
 
 

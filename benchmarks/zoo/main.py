@@ -112,7 +112,13 @@ def _failure(entry: Architecture, check: str, error: Exception) -> Failure:
 def show(result: Result) -> None:
     """Print a row, and below it why a check failed."""
     failed = {failure.check for failure in result.failures}
-    convert = "refused" if result.refusal else "FAIL" if "convert" in failed else f"{result.convert_seconds:.2f} s"
+    convert = (
+        "refused"
+        if result.refusal
+        else "FAIL"
+        if "convert" in failed
+        else f"{result.convert_seconds:.2f} s"
+    )
     marks = ["FAIL" if name in failed else "ok" if result.layers else "-" for name in CHECKS]
     largest = f"{result.largest:.0%}" if result.layers else "-"
     cells = [result.entry.name, result.entry.kind, result.layers, largest]

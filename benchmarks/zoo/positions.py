@@ -8,7 +8,13 @@ from typing import Any
 
 import torch
 from architecture import CLASSES, Architecture, Batch, generator, hugging_face
-from plain_positions import BiLSTMTagger, ConvTagger, DenseRegressor, StridedConvolutions, UNetPixels
+from plain_positions import (
+    BiLSTMTagger,
+    ConvTagger,
+    DenseRegressor,
+    StridedConvolutions,
+    UNetPixels,
+)
 from text import DECODER, SPECIAL, TRANSFORMER, VOCABULARY, ids_and_mask
 from torch import Tensor, nn
 
