@@ -22,6 +22,8 @@ PADDED = (True, True, False)
 # after some layers, and equality of features would show nothing
 _SCALE = 0.2
 
+_ONE_CLASS = al.Classes(CLASSES)
+
 Batch = Tensor | tuple[Tensor, ...] | Mapping[str, Tensor]
 
 
@@ -48,7 +50,7 @@ class Architecture:
     kind: str
     build: Callable[[], nn.Module]
     batch: Callable[[int, int], Batch]
-    target: al.Target = al.Classes(CLASSES)
+    target: al.Target = _ONE_CLASS
     labels: Callable[[Batch], Tensor] | None = None
     at: str | int | list[str] = "auto"
     keeps_head: bool = False

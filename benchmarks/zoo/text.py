@@ -43,9 +43,9 @@ def ids_and_mask(n: int, number: int) -> dict[str, torch.Tensor]:
 
 def _windows(n: int, number: int) -> Batch:
     """Draw texts of 16 tokens, 24 in batch 1: whole windows, to which users pad for Longformer."""
-    ids_and_mask = ids_and_mask(n, number)
+    texts = ids_and_mask(n, number)
     more = 8 if number == 1 else 4
-    return {name: functional.pad(value, (0, more)) for name, value in ids_and_mask.items()}
+    return {name: functional.pad(value, (0, more)) for name, value in texts.items()}
 
 
 def _ids(n: int, number: int) -> Batch:
