@@ -10,6 +10,8 @@ import torch
 import transformers
 from torch import Tensor, nn
 
+import associated_learning as al
+
 __all__ = ["CLASSES", "PADDED", "Architecture", "Batch", "generator", "hugging_face"]
 
 CLASSES = 3
@@ -20,6 +22,8 @@ PADDED = (True, True, False)
 # after some layers, and equality of features would show nothing
 _SCALE = 0.2
 
+_ONE_CLASS = al.Classes(CLASSES)
+
 Batch = Tensor | tuple[Tensor, ...] | Mapping[str, Tensor]
 
 
@@ -29,17 +33,28 @@ class Architecture:
 
     Attributes:
         name: Unique in the zoo.
-        kind: "vision", "text", "audio", "video", "series", "plain", "hard" or "package".
+        kind: "vision", "text", "audio", "video", "series", "plain", "hard", "positions" or
+            "package".
         build: Makes the model; weights are drawn from torch's global generator.
         batch: From a number of samples and the batch's number to what the model is called
             with: a tensor, a tuple of positional arguments or a mapping of keyword arguments.
             Every number gives other values; see the kinds for what else differs.
+        target: What y is.
+        labels: From a batch to y; by default the classes in turn, one a sample.
+        at: Where the layers begin.
+        keeps_head: Whether the model's own head is to answer through all layers as before.
+        refused: Part of the reason for which conversion is to refuse it; empty if it is not.
     """
 
     name: str
     kind: str
     build: Callable[[], nn.Module]
     batch: Callable[[int, int], Batch]
+    target: al.Target = _ONE_CLASS
+    labels: Callable[[Batch], Tensor] | None = None
+    at: str | int | list[str] = "auto"
+    keeps_head: bool = False
+    refused: str = ""
 
 
 def generator(n: int, number: int) -> torch.Generator:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from architecture import CLASSES, Batch
-from features import chained_features, original_features
+from architecture import Batch
+from features import call, chained_features, first_tensor, original_features
 from separate import LayerProcesses
 from specimen import EXAMPLE, CheckError, Specimen
 from torch import Tensor, nn
@@ -98,12 +98,17 @@ def _compare(specimen: Specimen, model: nn.Module) -> None:
     for n, number in _BATCHES:
         x = specimen.entry.batch(n, number)
         with torch.no_grad():
-            expected = original_features(model, x, net.plan.dropped)
+            expected = original_features(model, x, _heads(net))
             found = chained_features(net, x)
         if torch.equal(found, found[:1].expand_as(found)):
             raise CheckError("the features of all samples are the same: equality shows nothing")
         if not any(torch.equal(found, one) for one in expected):
             raise CheckError(f"on batch {number} of {n} samples {_difference(found, expected[0])}")
+
+
+def _heads(net: Any) -> tuple[str, ...]:
+    """Return the modules that take the features; a tied head is kept, thus not dropped."""
+    return tuple(net.plan.dropped) or ((net.plan.head,) if net.plan.head else ())
 
 
 def _difference(found: Tensor, expected: Tensor) -> str:
@@ -118,7 +123,9 @@ def depths(specimen: Specimen, setting: Setting) -> None:
     for depth in range(1, net.num_layers + 1):
         with torch.no_grad():
             logits = net(x, depth=depth)
-        if logits.shape != (len(y), CLASSES) or not bool(torch.isfinite(logits).all()):
+        if logits.shape != (*y.shape[: 1 + net.target.positions], net.target.size) or not bool(
+            torch.isfinite(logits).all()
+        ):
             raise CheckError(f"depth {depth} gives {list(logits.shape)}, or values not finite")
 
 
@@ -199,8 +206,23 @@ def _mean_losses(net: Any, x: Batch, y: Tensor) -> list[float]:
     return totals
 
 
+def laws(specimen: Specimen, setting: Setting) -> None:
+    """Of a model that answers at positions: `verify` holds, and its own head answers as before."""
+    if not specimen.entry.target.positions:
+        return
+    net = specimen.net.eval()
+    al.verify(net, specimen.labelled(EXAMPLE, 0))
+    for n, number in _BATCHES if specimen.entry.keeps_head else ():
+        x = specimen.entry.batch(n, number)
+        with torch.no_grad():
+            expected, found = first_tensor(call(specimen.original, x)), net(x)
+        if not torch.equal(found, expected):
+            raise CheckError(f"its own head: {_difference(found, expected)}")
+
+
 CHECKS: dict[str, Callable[[Specimen, Setting], None]] = {
     "features": features,  # the first: in training mode, BatchNorm's statistics change
+    "laws": laws,  # before training
     "isolation": isolation,
     "depths": depths,
     "processes": processes,

@@ -8,7 +8,7 @@ from typing import Any
 from architecture import Batch
 from torch import Tensor, nn
 
-__all__ = ["call", "chained_features", "original_features"]
+__all__ = ["call", "chained_features", "first_tensor", "original_features"]
 
 
 def call(model: nn.Module, x: Batch) -> Any:
@@ -42,10 +42,11 @@ def original_features(model: nn.Module, x: Batch, heads: Iterable[str]) -> list[
     output = call(model, x)
     for hook in hooks:
         hook.remove()
-    return inputs or [_first_tensor(output)]
+    return inputs or [first_tensor(output)]
 
 
-def _first_tensor(output: Any) -> Tensor:
+def first_tensor(output: Any) -> Tensor:
+    """Return the first tensor of what a model returns."""
     while not isinstance(output, Tensor):
         output = next(iter(output.values())) if isinstance(output, Mapping) else output[0]
     return output

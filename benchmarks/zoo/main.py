@@ -59,6 +59,7 @@ class Result(NamedTuple):
     convert_seconds: float
     seconds: float
     failures: list[Failure]
+    refusal: str = ""
 
 
 def examine(entry: Architecture, setting: Setting) -> Result:
@@ -66,10 +67,19 @@ def examine(entry: Architecture, setting: Setting) -> Result:
     begin = time.perf_counter()
     try:
         specimen = convert(entry)
+    except al.AssociatedLearningError as error:
+        seconds = time.perf_counter() - begin
+        explained = bool(entry.refused) and entry.refused in str(error)
+        failures = [] if explained else [_failure(entry, "convert", error)]
+        refusal = str(error) if explained else ""
+        return Result(entry, 0, 1.0, 0, [], 0.0, seconds, failures, refusal)
     except Exception as error:  # every architecture gets its row, whatever happens to one
         seconds = time.perf_counter() - begin
         return Result(entry, 0, 1.0, 0, [], 0.0, seconds, [_failure(entry, "convert", error)])
     failures: list[Failure] = []
+    if entry.refused:
+        error = CheckError(f"it was converted; expected a refusal: {entry.refused}")
+        failures.append(_failure(entry, "convert", error))
     found: dict[str, Any] = {}
     for name, check in {"rising": rising_layers, **CHECKS}.items():
         try:
@@ -102,13 +112,21 @@ def _failure(entry: Architecture, check: str, error: Exception) -> Failure:
 def show(result: Result) -> None:
     """Print a row, and below it why a check failed."""
     failed = {failure.check for failure in result.failures}
-    convert = "FAIL" if "convert" in failed else f"{result.convert_seconds:.2f} s"
+    convert = (
+        "refused"
+        if result.refusal
+        else "FAIL"
+        if "convert" in failed
+        else f"{result.convert_seconds:.2f} s"
+    )
     marks = ["FAIL" if name in failed else "ok" if result.layers else "-" for name in CHECKS]
     largest = f"{result.largest:.0%}" if result.layers else "-"
     cells = [result.entry.name, result.entry.kind, result.layers, largest]
     cells.append(f"{result.parameters:,}")
     rising = ",".join(map(str, result.rising)) or "-"
     print(_ROW.format(*cells, convert, *marks, rising, f"{result.seconds:.1f} s"), flush=True)
+    if result.refusal:
+        print(f"    refused, as expected: {result.refusal}", flush=True)
     for failure in result.failures:
         print(f"    {failure.check}: {failure.reason}", flush=True)
 
@@ -117,7 +135,10 @@ def main() -> None:
     """Print a row for each architecture, and as the last line what failed, in JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     known = {**ZOO, **PACKAGES}
-    parser.add_argument("--only", choices=known, nargs="+", default=[], metavar="NAME")
+    kinds = {entry.kind for entry in known.values()}
+    parser.add_argument(
+        "--only", choices=[*known, *kinds], nargs="+", default=[], metavar="NAME_OR_KIND"
+    )
     parser.add_argument("--packages", metavar="FOLDER", help="take models of packages there, too")
     parser.add_argument("--steps", type=int, default=20, help="training steps on the fixed batch")
     parser.add_argument("--lr", type=float, default=1e-3, help="learning rate of Adam")
@@ -136,7 +157,8 @@ def main() -> None:
         )
     )
     results = []
-    for name in arguments.only or (known if arguments.packages else ZOO):
+    only = [n for n, e in known.items() if n in arguments.only or e.kind in arguments.only]
+    for name in only or (known if arguments.packages else ZOO):
         results.append(examine(known[name], setting))
         show(results[-1])
     processes.close()
@@ -154,6 +176,7 @@ def summary(results: list[Result]) -> dict[str, Any]:
     return {
         "models": len(results),
         "share": round(share, 4),
+        "refused": [r.entry.name for r in results if r.refusal],
         "silent": _count(results, "silent"),
         "foreign": _count(results, "foreign"),
         "needless": _count(results, "needless"),

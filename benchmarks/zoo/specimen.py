@@ -42,11 +42,12 @@ class Specimen:
 
     def labelled(self, n: int, number: int) -> tuple[Batch, Tensor]:
         """Return a batch and its labels."""
-        return self.entry.batch(n, number), torch.arange(n) % CLASSES
+        x = self.entry.batch(n, number)
+        return x, self.entry.labels(x) if self.entry.labels else torch.arange(n) % CLASSES
 
 
 def convert(entry: Architecture, seed: int = 0) -> Specimen:
-    """Build a model and convert it with ``at="auto"``.
+    """Build a model and convert it, cut where its entry says.
 
     Raises:
         CheckError: There are fewer than two layers.
@@ -56,7 +57,7 @@ def convert(entry: Architecture, seed: int = 0) -> Specimen:
     _settle(model, entry.batch(2 * EXAMPLE, 0))
     original = copy.deepcopy(model).eval()
     begin = time.perf_counter()
-    net = al.convert(model, entry.batch(EXAMPLE, 0), target=al.Classes(CLASSES), at="auto")
+    net = al.convert(model, entry.batch(EXAMPLE, 0), target=entry.target, at=entry.at)
     seconds = time.perf_counter() - begin
     if net.num_layers < 2:
         raise CheckError(f"{net.num_layers} layer; expected at least 2")
