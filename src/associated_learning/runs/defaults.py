@@ -150,7 +150,7 @@ def family_default(name: str) -> str | None:
         >>> family_default("clip"), family_default("patience"), family_default("stages")
         ('0.0; bilstm 5.0, hf 1.0', '5', None)
         >>> family_default("hidden")
-        'mlp 256, bilstm 300 (bp 350), transformer 256 (bp 512)'
+        'mlp 256, bilstm 300, transformer 256'
     """
     shared = {**_SHARED, **_ANY}.get(name)
     by_family = {family: _both(name, family) for family in (*FAMILIES, "hf")}

@@ -99,7 +99,7 @@ def settings_tried(index: RowIndex, found: Evidences) -> dict[str, int]:
 def _of_grids(index: RowIndex, present: Mapping[str, Evidence]) -> Iterator[str]:
     tried = {arm: tried_rates(index, evidence, arm) for arm, evidence in present.items()}
     counts = settings_tried(index, present)
-    if len(set(counts.values())) > 1 or min(map(len, tried.values()), default=0) < FEWEST:
+    if len(set(counts.values())) > 1 or min(map(len, tried.values()), default=FEWEST) < FEWEST:
         told = ", ".join(f"{_name(arm)} {count}" for arm, count in counts.items())
         yield f"settings tried: {told}"
     for arm, scores in tried.items():
