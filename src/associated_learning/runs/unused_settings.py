@@ -53,14 +53,7 @@ def check_unused(config: RunConfig) -> None:
     check_task(config)
     if config.task != "classification":
         _refuse(config, _OF_LOSS, f"--task {config.task} has no such loss yet")
-    if config.first_loss == "mse":
-        _refuse(config, _OF_LOSS, "--first-loss mse has no cross-entropy")
-    if config.double_softmax:
-        _refuse(config, _OF_LOSS, "--double-softmax has the loss of the released code")
-    if config.local_loss != "associated":
-        _refuse(config, _OF_LOSS, f"--local-loss {config.local_loss} has a loss of its own")
-        why = f"--local-loss {config.local_loss} has no autoencoders"
-        _refuse(config, _ASSOCIATED, why)
+    _check_losses(config)
     if config.grow_from is None:
         _refuse(config, _GROWTH, "there is no --grow-from")
     else:
@@ -86,6 +79,17 @@ def check_unused(config: RunConfig) -> None:
         _refuse(config, _NOT_CONVERTED, "a converted model has one way only")
     else:
         _refuse(config, _CUTS, f"--model {config.model} is made of layers already")
+
+
+def _check_losses(config: RunConfig) -> None:
+    if config.first_loss == "mse":
+        _refuse(config, _OF_LOSS, "--first-loss mse has no cross-entropy")
+    if config.double_softmax:
+        _refuse(config, _OF_LOSS, "--double-softmax has the loss of the released code")
+    if config.local_loss != "associated":
+        _refuse(config, _OF_LOSS, f"--local-loss {config.local_loss} has a loss of its own")
+        why = f"--local-loss {config.local_loss} has no autoencoders"
+        _refuse(config, _ASSOCIATED, why)
 
 
 def _check_head(config: RunConfig) -> None:
