@@ -133,7 +133,7 @@ def test_a_text_of_the_longest_length_runs(kind: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("hf:bertt", r"neither a folder .* knows\. Did you mean 'bert'\? .* hub does not give it"),
+        ("hf:bertt", r"neither a folder .* knows\. Did you mean 'bert'\? .* hf:OWNER/bertt"),
         ("hf:./nowhere", r"hf:\./nowhere is neither a folder .* Check the path"),
         ("hf:/nowhere/config.json", r"is neither a folder .* Check the path"),
         ("hf:wav2vec2", r"hf:wav2vec2 reads input_values; expected a model of texts"),
