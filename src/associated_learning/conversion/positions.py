@@ -76,7 +76,8 @@ def positions_of_input(
         return sizes[0]
     same = [one for one in sizes if one == kept]
     divided = [one for one in sizes if _divides(one, kept)]
-    fitting = same or divided or sizes[:1]
+    # of images the usual axes, where they would do
+    fitting = same or (divided[:1] if target.positions > 1 else divided) or sizes[:1]
     if len(set(fitting)) > 1:
         raise InputError(
             f"an input of {list(first.shape)} came for a network that keeps {list(kept)} of its "
