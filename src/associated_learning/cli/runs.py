@@ -48,6 +48,7 @@ def _columns(path: Path) -> tuple[str, ...]:
     network = f"{config.model_name}, {config.method}"
     if result is None:
         return network, "not finished", "", ""
-    at = max(range(len(result.validation_scores)), key=result.validation_scores.__getitem__)
-    scores = (result.validation_scores[at], result.test_scores[at])
+    by_depth = result.validation_scores
+    depth = result.best_depth or 1 + max(range(len(by_depth)), key=by_depth.__getitem__)
+    scores = (by_depth[depth - 1], result.test_scores[depth - 1])
     return network, str(result.epochs), *(f"{score:.4f}" for score in scores)

@@ -16,6 +16,7 @@ from associated_learning.conversion.planned_layer import (
     Streams,
     modules_of,
     planned_layers,
+    positions_of_y,
 )
 from associated_learning.conversion.positions import position_axes
 from associated_learning.conversion.slicing.script import Script
@@ -125,7 +126,10 @@ def make_plan(
         target: What y is, where that is known; one without positions if not.
     """
     model = script.recording.model
-    layers = planned_layers(script, cuts, slices, costs, options, streams, arguments, target)
+    wanted = positions_of_y(script, cuts[-1], streams, target)
+    layers = planned_layers(
+        script, cuts, slices, costs, options, streams, arguments, target, wanted
+    )
     dropped = _dropped(model, slices)
     return Plan(
         model=type(model).__name__,
@@ -134,7 +138,7 @@ def make_plan(
         balance=costs.balance,
         notes=(*_notes(layers, dropped), *notes),
         branches=branches,
-        positions=position_axes(script.recording.inputs, layers[0].positions),
+        positions=position_axes(script.recording.inputs, wanted),
         head=head_of(script.recording.root, cuts[-1].time),
     )
 

@@ -25,7 +25,7 @@ from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.layer import one_for_each
 from associated_learning.targets import Target
 
-__all__ = ["PlannedLayer", "Streams", "modules_of", "planned_layers"]
+__all__ = ["PlannedLayer", "Streams", "modules_of", "planned_layers", "positions_of_y"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,6 @@ class PlannedLayer:
         partners: Makes b, g and h, if a function is registered for the module that made s.
         bridge_parameters: Number of parameters of b, and of the copies that it looks ahead by.
         share: Share of the cost of all layers, of what the plan was balanced by.
-        positions: The sizes of y's positions on the example; empty without them.
     """
 
     begins: str
@@ -62,7 +61,6 @@ class PlannedLayer:
     partners: MakePartners | None
     bridge_parameters: int
     share: float
-    positions: tuple[int, ...] = ()
 
 
 class Streams(NamedTuple):
@@ -88,6 +86,7 @@ def planned_layers(
     streams: Streams,
     arguments: Arguments,
     target: Target | None,
+    wanted: tuple[int, ...],
 ) -> list[PlannedLayer]:
     """Plan each layer.
 
@@ -100,11 +99,11 @@ def planned_layers(
         streams: What the encoders give.
         arguments: How a batch becomes the model's arguments, with its masks.
         target: What y is, where that is known.
+        wanted: See `positions_of_y`.
     """
     shares = costs.shares([cut.time for cut in cuts])
     features = local_loss(options.association, target).features
     latents = [width + features for width in latent_widths(options, len(cuts), target)]
-    wanted = _positions_of_y(script, cuts[-1], streams, target)
     given = one_for_each("readouts", options.readout, len(cuts))
     found = []
     for i, (cut, encoder) in enumerate(zip(cuts, slices, strict=True)):
@@ -136,7 +135,6 @@ def planned_layers(
                 partners=make,
                 bridge_parameters=bridge,
                 share=shares[i],
-                positions=wanted,
             )
         )
     return _looking_ahead(found, slices, latents, options)
@@ -170,9 +168,17 @@ def _looking_ahead(
     return made
 
 
-def _positions_of_y(
+def positions_of_y(
     script: Script, last: Cut, streams: Streams, target: Target | None
 ) -> tuple[int, ...]:
+    """Return the sizes that y's positions have on the example; none where it has none.
+
+    Args:
+        script: The recorded run.
+        last: The cut at the head.
+        streams: What the encoders give.
+        target: What y is, where that is known.
+    """
     if target is None or not target.positions:
         return ()
     s = last.s.tensor

@@ -99,14 +99,8 @@ def with_trained_head(
         )
     model = copied(source.model)
     model.set_submodule(dropped[0], copy.deepcopy(ExitHead(prefix)))
-    _set_number_of_labels(model, answer.shape[1])
-    found = _answer(_called(source._replace(model=model), x, f"in the place of {dropped[0]}"))
-    if found is None or not torch.equal(found, answer):
-        raise InputError(
-            f"with the trained head in the place of {dropped[0]} the model answers otherwise than "
-            "the network: something else happens before or after that classifier."
-        )
-    return model.eval()
+    put = ("trained head", dropped[0], "classifier")
+    return _answering(source._replace(model=model), *put, x, answer)
 
 
 def with_bridge_as_head(
@@ -137,14 +131,29 @@ def with_bridge_as_head(
         bridge = _shorten(model, plan, depth, bridge)
     model.set_submodule(plan.head, bridge)
     _untie(model)
-    _set_number_of_labels(model, answer.shape[-1])
-    found = _answer(_called(source._replace(model=model), x, f"in the place of {plan.head}"))
+    put = ("bridge", plan.head, "module")
+    return _answering(source._replace(model=model), *put, x, answer)
+
+
+def _answering(source: Source, put: str, name: str, old: str, x: Any, answer: Tensor) -> nn.Module:
+    """Return a model with another head, once it has given the network's own answer.
+
+    Args:
+        source: The model, its head replaced.
+        put: What was put there, for messages.
+        name: Where: the name of the module.
+        old: What stood there.
+        x: A batch.
+        answer: What the network says of it.
+    """
+    _set_number_of_labels(source.model, answer.shape[-1])
+    found = _answer(_called(source, x, f"in the place of {name}"))
     if found is None or not torch.equal(found, answer):
         raise InputError(
-            f"with the bridge in the place of {plan.head} the model answers otherwise than the "
-            "network: something else happens before or after that module."
+            f"with the {put} in the place of {name} the model answers otherwise than the network: "
+            f"something else happens before or after that {old}."
         )
-    return model.eval()
+    return source.model.eval()
 
 
 def _shorten(model: nn.Module, plan: Plan, depth: int, bridge: nn.Module) -> nn.Module:

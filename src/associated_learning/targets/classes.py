@@ -15,9 +15,9 @@ from associated_learning.targets.target import (
     FirstLoss,
     Prediction,
     Target,
+    as_weight,
     check_loss_kind,
     check_positions,
-    check_weight,
     kind_of,
     mean_of_kept,
     written,
@@ -68,9 +68,7 @@ class Classes(Target):
         name = f"Classes({self.k})"
         check_loss_kind(self.loss_kind)
         check_positions(self.positions, name)
-        if self.weight is not None:
-            object.__setattr__(self, "weight", tuple(float(value) for value in self.weight))
-        check_weight(self.weight, self.k, name)
+        object.__setattr__(self, "weight", as_weight(self.weight, self.k, name))
         if not 0 <= self.label_smoothing < 1:
             raise InputError(
                 f"label_smoothing={self.label_smoothing} came for {name}; expected at least 0 "

@@ -14,9 +14,9 @@ from associated_learning.targets.target import (
     FirstLoss,
     Prediction,
     Target,
+    as_weight,
     check_loss_kind,
     check_positions,
-    check_weight,
     kind_of,
     mean_of_kept,
     mean_where_known,
@@ -63,11 +63,9 @@ class MultiLabel(Target):
             raise InputError(f"{name}: at least 1 label is needed.")
         check_loss_kind(self.loss_kind)
         check_positions(self.positions, name)
-        if self.weight is not None:
-            object.__setattr__(self, "weight", tuple(float(value) for value in self.weight))
-            if self.loss_kind == "mse":
-                raise InputError(f"weight came for {name} with squared errors; leave it out.")
-        check_weight(self.weight, self.k, name)
+        if self.weight is not None and self.loss_kind == "mse":
+            raise InputError(f"weight came for {name} with squared errors; leave it out.")
+        object.__setattr__(self, "weight", as_weight(self.weight, self.k, name))
 
     @property
     def size(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -109,15 +110,17 @@ def check_loss_kind(loss_kind: str) -> None:
         raise InputError(f"loss {loss_kind!r} came for the first autoencoder; expected ce or mse.")
 
 
-def check_weight(weight: tuple[float, ...] | None, size: int, target: str) -> None:
-    """Raise InputError if weights are not one positive number for each class or label."""
+def as_weight(weight: Iterable[float] | None, size: int, target: str) -> tuple[float, ...] | None:
+    """Return weights as numbers; raise InputError unless there is one of 0 or more for each."""
     if weight is None:
-        return
+        return None
+    weight = tuple(float(value) for value in weight)
     if len(weight) != size or not all(0 <= value < float("inf") for value in weight):
         raise InputError(
             f"weight of {len(weight)} numbers came for {target}; expected {size} numbers of at "
             "least 0, one for each."
         )
+    return weight
 
 
 def kind_of(y: Tensor) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ def check_positions(subject: Subject, inputs: Mapping[str, Tensor]) -> list[Chec
     place = _place(value, axes)
     changed = {**inputs, name: _changed(value, axes, place)}
     with subject.mode(False):
-        before, after = _read(subject, inputs), _read(subject, changed)
+        before, after = subject.read(inputs), subject.read(changed)
         causal = len(place) == 1 and _is_causal(subject, inputs, changed, place[0])
     sizes = tuple(value.shape[axis] for axis in axes)
     pairs = enumerate(zip(before, after, strict=True))
@@ -62,15 +62,6 @@ def _changed(value: Tensor, axes: tuple[int, ...], place: tuple[int, ...]) -> Te
         seen = seen.select(1, number)
     seen.mul_(2).add_(1)
     return changed
-
-
-def _read(subject: Subject, inputs: Mapping[str, Tensor]) -> list[Tensor]:
-    subject.restart()
-    streams: Sequence[Tensor] = [
-        readout(stream)
-        for stream, readout in zip(subject.streams(inputs), subject.readouts, strict=True)
-    ]
-    return list(streams)
 
 
 def _is_causal(

@@ -23,26 +23,20 @@ def check_reach(subject: Subject, inputs: Mapping[str, Tensor]) -> list[Check]:
     names: list[list[str]] = [[] for _ in subject.encoders]
     tried: list[str] = []
     with subject.mode(False):
-        before = _read(subject, inputs)
+        before = subject.read(inputs)
         for name in inputs:
             changed = rolled(subject.arguments, inputs, name)
             if changed is None:
                 continue
             tried.append(name)
             try:
-                after = _read(subject, changed)
+                after = subject.read(changed)
             except (RuntimeError, ValueError, IndexError):
                 continue  # inputs that belong together: lengths and what they are lengths of
             for found, old, new in zip(names, before, after, strict=True):
                 if not torch.equal(old, new):
                     found.append(name)
     return [_reached(subject, i, found, tried) for i, found in enumerate(names)]
-
-
-def _read(subject: Subject, inputs: Mapping[str, Tensor]) -> list[Tensor]:
-    subject.restart()
-    streams = subject.streams(inputs)
-    return [read(stream) for read, stream in zip(subject.readouts, streams, strict=True)]
 
 
 def _reached(subject: Subject, i: int, found: list[str], tried: list[str]) -> Check:

@@ -99,6 +99,12 @@ class Subject(NamedTuple):
             found.append(encoder(found[-1] if found else dict(inputs)))
         return found
 
+    def read(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+        """Return what the bridge of every layer reads, within `mode`, from the same draws on."""
+        self.restart()
+        pairs = zip(self.readouts, self.streams(inputs), strict=True)
+        return [readout(stream) for readout, stream in pairs]
+
     @contextmanager
     def mode(self, in_training: bool, *, gradients: bool = False) -> Iterator[None]:
         """Put model and layers into a mode; restore modes, buffers and attributes after it.
