@@ -94,6 +94,7 @@ def test_a_trained_model_is_saved_as_what_it_was(name: str, tmp_path: Path) -> N
         net.to_model(x, depth, same_class=True).save_pretrained(tmp_path / str(depth))
         again = type(model).from_pretrained(tmp_path / str(depth)).eval()
         assert torch.equal(again(**x).logits, net(x, depth))
+        assert not again.config.tie_word_embeddings
         assert again.config.num_hidden_layers == (3 if depth == net.num_layers else depth)
     assert not torch.equal(net(x), model(**x).logits)
 
@@ -189,6 +190,31 @@ def test_shifted_positions_are_found() -> None:
     with pytest.raises(al.ConversionError, match="other positions of what the bridge reads"):
         al.convert(Shifted().eval(), ids, target=target, at=["map"])
     al.convert(Shifted().eval(), ids, target=target, at=["head"], head=None)
+
+
+class SumsFromTheRight(nn.Module):
+    """Causal as a whole, while its middle sums up what comes later; whole numbers are exact."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(WORDS, 8)
+        self.middle = nn.Linear(8, 8, bias=False)
+        self.head = nn.Linear(8, TAGS)
+        with torch.no_grad():
+            self.words.weight.copy_(torch.randint(-9, 9, (WORDS, 8)))
+            self.middle.weight.copy_(torch.eye(8))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        later = self.words(ids).flip(1).cumsum(1).flip(1)
+        sums = self.middle(later)
+        answer: Tensor = self.head(sums - nn.functional.pad(sums[:, 1:], (0, 0, 0, 1)))
+        return answer
+
+
+def test_a_layer_that_sees_what_comes_later_is_found_in_a_causal_model() -> None:
+    ids, target = torch.randint(WORDS, (4, 9)), al.Classes(TAGS, positions=1)
+    with pytest.raises(al.ConversionError, match="changes earlier ones"):
+        al.convert(SumsFromTheRight().eval(), ids, target=target, at=["middle"])
 
 
 def test_a_layer_without_positions_is_refused() -> None:
