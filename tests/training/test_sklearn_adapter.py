@@ -21,10 +21,7 @@ import associated_learning as al
 from associated_learning.training.adapters.sklearn import ALClassifier, ALRegressor
 
 QUICK: dict[str, Any] = {"hidden": (16,), "epochs": 8, "lr": 0.02, "random_state": 0}
-EXPECTED_FAILURES = {
-    "check_methods_subset_invariance": "float32: kernels round the rows of a batch in groups, and "
-    "the check asks for 1e-7, which holds for some numbers of threads and not for others",
-}
+EXPECTED_FAILURES: dict[str, str] = {}  # check -> why; none fails
 CHECKS = [
     check
     for estimator in (ALClassifier(**QUICK), ALRegressor(**QUICK))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from typing_extensions import Self
@@ -37,7 +38,7 @@ with needs_extra("sklearn", "an estimator of scikit-learn"):
 
 __all__ = ["ALClassifier", "ALRegressor"]
 
-PREDICTED = 4096  # rows at once
+PREDICTED, GROUP = 4096, 64  # rows at once; of which they are a multiple
 
 Array = np.ndarray[Any, Any]
 Encoders = Sequence[nn.Module] | Callable[[int], Sequence[nn.Module]]
@@ -178,7 +179,11 @@ class _ALEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     def _predicted(self, X: Any) -> Prediction:
         check_is_fitted(self)
         rows = self._rows(validate_data(self, X, reset=False))
-        return predict_batches(self.net_, torch.split(rows, PREDICTED), self.depth)
+        # filled up, so that kernels, which round rows in groups, treat a row as any other
+        filled = F.pad(rows, (0, 0, 0, -len(rows) % GROUP))
+        found = predict_batches(self.net_, torch.split(filled, PREDICTED), self.depth)
+        known = None if found.probabilities is None else found.probabilities[: len(rows)]
+        return Prediction(found.labels[: len(rows)], known)
 
 
 class ALClassifier(ClassifierMixin, _ALEstimator):  # type: ignore[misc]
