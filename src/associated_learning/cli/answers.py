@@ -64,6 +64,8 @@ def _chunk(
 def _found(
     opened: OpenRun, inputs: list[Any], depth: int, adaptive: AdaptiveInference | None
 ) -> list[dict[str, Any]]:
+    if opened.config.task == "regression":
+        return _numbers(opened, inputs, depth)
     names, batch = opened.label_names, _batch(opened, inputs)
     rows = zip(*_predicted(opened, batch, depth, adaptive), inputs, strict=True)
     return [
@@ -77,6 +79,16 @@ def _found(
     ]
 
 
+def _numbers(opened: OpenRun, inputs: list[Any], depth: int) -> list[dict[str, Any]]:
+    """Return a number for each input, in the user's units."""
+    found = predict_batches(opened.net, [_batch(opened, inputs)], depth).labels.flatten()
+    values = opened.spec.target_scale.in_units(found.cpu()).tolist()
+    return [
+        {"label": value, "probabilities": None, "depth": depth, "note": _note(opened, asked)}
+        for value, asked in zip(values, inputs, strict=True)
+    ]
+
+
 def _predicted(
     opened: OpenRun, batch: Any, depth: int, adaptive: AdaptiveInference | None
 ) -> AdaptivePrediction:
@@ -84,7 +96,7 @@ def _predicted(
     if adaptive is not None:
         return adaptive.predict_batches([batch])
     prediction = predict_batches(opened.net, [batch], depth)
-    assert prediction.probabilities is not None  # runs are classifications
+    assert prediction.probabilities is not None  # these runs are classifications
     depths = torch.full_like(prediction.labels, depth)
     return AdaptivePrediction(prediction.labels, prediction.probabilities, depths)
 

@@ -12,8 +12,9 @@ import typer
 from associated_learning.cli.exits import show_exits
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console, scores_table
+from associated_learning.data import Batches, DataSet
 from associated_learning.errors import InputError
-from associated_learning.inference.evaluation import Evaluation
+from associated_learning.inference.evaluation import Evaluation, score_samples
 from associated_learning.inference.evaluation import evaluate as evaluate_network
 from associated_learning.runs.description import check_data
 from associated_learning.runs.inputs import evaluation_batches, load_data
@@ -22,6 +23,7 @@ from associated_learning.runs.printable import escape
 from associated_learning.runs.sources import check_sources
 from associated_learning.runs.tasks.columns import evaluation_columns, headline, task_metrics
 from associated_learning.runs.tasks.refusals import check_early_exit
+from associated_learning.runs.tasks.regression import number_columns
 
 __all__ = ["evaluate"]
 
@@ -118,12 +120,49 @@ def evaluate(
         )
         return
     batches = evaluation_batches(config, loaded, split)
+    if config.task == "regression":
+        if metric:
+            raise InputError(
+                "--metric came for a regression, told by R², MAE and RMSE; leave it out."
+            )
+        _show_numbers(opened, loaded, batches, split, chosen, as_json=as_json)
+        return
     metrics = list(dict.fromkeys([*task_metrics(config.task), *(metric or [])]))
     result = evaluate_network(opened.net, batches.epoch(0), metrics=metrics)
     if as_json:
         print(json.dumps(_as_json(opened, split, result, chosen)))
     else:
         _show(opened, f"{escape(config.data)}, {split}", result, chosen)
+
+
+def _show_numbers(
+    opened: OpenRun,
+    data: DataSet,
+    batches: Batches,
+    split: str,
+    chosen: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Show R² and the errors of a regression in the user's units."""
+    scores = score_samples(opened.net, batches.epoch(0))
+    targets = getattr(data, split).labels[batches.order()]
+    columns = number_columns(scores, targets, opened.spec.target_scale)
+    depths = range(1, opened.net.num_layers + 1) if chosen is None else [chosen]
+    if as_json:
+        shown = {
+            name.lower().replace("²", "2"): {str(k): of[k - 1] for k in depths}
+            for name, of in columns.items()
+        }
+        print(json.dumps({"split": split, "samples": len(targets), **shown}))
+        return
+    title = f"{escape(opened.config.data)}, {split}: {len(targets)} samples"
+    if chosen is not None:
+        values = ", ".join(f"{name} {of[chosen - 1]:.4f}" for name, of in columns.items())
+        console.print(f"{title}, depth {chosen}: {values}")
+        return
+    console.print(title)
+    console.print(scores_table(opened.net, columns))
 
 
 def _as_json(

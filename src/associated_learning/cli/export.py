@@ -19,7 +19,7 @@ from associated_learning.runs.export.source import runner_beside, write_runner
 from associated_learning.runs.opened import OpenRun, open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.run import read_config
-from associated_learning.runs.tasks.refusals import check_graph
+from associated_learning.runs.tasks.refusals import check_form
 from associated_learning.runs.tasks.saved import save_model
 from associated_learning.state.files import replaced_file
 
@@ -74,12 +74,12 @@ def export(
         raise InputError(
             f"{to} came; expected a name that ends in .onnx or .pt2, or a folder without a dot."
         )
+    check_form(read_config(Path(run)).task, to)
     if to.suffix:
         if license_ is not None:
             raise InputError(
                 f"--license {license_} came for {to}; only a folder has a model card to name it in."
             )
-        check_graph(read_config(Path(run)).task, to)
         console.print(escape(_WAYS[to.suffix](Path(run), to, depth), lines=True))
     elif (opened := open_run(Path(run))).spec.positions:
         if license_ is not None:

@@ -44,5 +44,8 @@ def info(run: RunFolder) -> None:
 def _answers(opened: OpenRun) -> str:
     if opened.spec.block_size:
         return f"the next of {opened.spec.num_classes} tokens, blocks of {opened.spec.block_size}"
+    if opened.config.task == "regression":
+        mean, std = opened.spec.target_scale
+        return f"one number, {mean:.4g} ± {std:.4g} in training"
     where = " at every token" if opened.spec.positions else ""
     return f"{opened.spec.num_classes} classes{where}"

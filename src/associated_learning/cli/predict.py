@@ -163,5 +163,7 @@ def _cells(answer: dict[str, Any]) -> tuple[Text | str, ...]:
     shown, label, note = Text(printable(answer["input"])), answer["label"], answer["note"]
     if label is None:
         return shown, f"({note})", "", ""
-    said = Text(printable(label) + (f" ({note})" if note else ""))
-    return shown, said, f"{answer['probabilities'][label]:.3f}", str(answer["depth"])
+    shares, depth = answer["probabilities"], str(answer["depth"])
+    text = f"{label:.6g}" if shares is None else printable(label)
+    said = Text(text + (f" ({note})" if note else ""))
+    return shown, said, "" if shares is None else f"{shares[label]:.3f}", depth

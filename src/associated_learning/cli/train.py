@@ -21,6 +21,7 @@ from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import default_folder, read_config
 from associated_learning.runs.tasks.columns import headline, result_columns
+from associated_learning.runs.tasks.deciding import decided
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.training.callbacks import Callback, TensorBoard
 from associated_learning.training.progress_bar import ProgressBar
@@ -80,6 +81,8 @@ def train(
 
         al train --data reviews.csv --text-column text --label-column stars --model bilstm
 
+        al train --data prices.csv --label-column price --model mlp
+
         al train --resume runs/digits-mlp-al-0
 
         al train --data sst2 --model bilstm --executor threads --stages 2
@@ -91,12 +94,15 @@ def train(
     if resume is not None:
         folder, config = Path(resume), _resumed(ctx, Path(resume))
     else:
-        config = resolved(RunConfig(**settings))
+        chosen, line = decided(RunConfig(**settings))
+        config = resolved(chosen)
+        if line is not None and not quiet:
+            console.print(escape(line), soft_wrap=True)
         folder = default_folder(config) if run_folder is None else Path(run_folder)
-    if ledger is not None and config.task == "lm":
+    if ledger is not None and config.task in ("lm", "regression"):
         raise InputError(
-            f"--ledger {ledger} came with --task lm; a ledger holds accuracies, a language model "
-            "has perplexities. Leave it out; they are in the run's result.json."
+            f"--ledger {ledger} came with --task {config.task}; a ledger holds accuracies, this "
+            f"run has {headline(config.task)}. Leave it out; the result.json of the run has them."
         )
     result = run_training(config, folder, _callbacks(config, folder, tensorboard, quiet))
     if result is None:

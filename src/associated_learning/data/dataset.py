@@ -11,6 +11,7 @@ from associated_learning.data.keys import mix
 from associated_learning.data.noise import noisy_labels
 from associated_learning.data.preprocessing import Preprocessor
 from associated_learning.data.samples import Samples
+from associated_learning.data.target_numbers import TargetScale
 
 __all__ = ["SPLITS", "DataSet", "Kind"]
 
@@ -26,13 +27,14 @@ class DataSet:
     Attributes:
         name: As it was asked for.
         kind: What the inputs are.
-        label_names: Name of each class; labels count from 0 in this order.
+        label_names: Name of each class; labels count from 0 in this order. None for a regression.
         train: Fitted to; its labels may carry noise.
         validation: Cut from the training data (or the official one); chooses the epoch.
         test: Handed out only; read it once, at the end.
         preprocessor: Fitted on ``train``; treats new inputs at prediction.
         train_pool: Samples that the training split had before a validation split was cut from it
             and it was limited.
+        target_scale: By what the labels of a regression were standardised; None for classes.
     """
 
     name: str
@@ -43,6 +45,7 @@ class DataSet:
     test: Samples
     preprocessor: Preprocessor
     train_pool: int
+    target_scale: TargetScale | None = None
 
     @property
     def num_classes(self) -> int:

@@ -17,6 +17,7 @@ from associated_learning.data.raw import RawSet, RawSplit
 from associated_learning.data.reading import read_file, read_folder, read_named
 from associated_learning.data.splits import final_splits, without_validation
 from associated_learning.data.table_preprocessor import TablePreprocessor
+from associated_learning.data.target_numbers import TargetScale
 from associated_learning.data.text_preprocessor import TextPreprocessor
 from associated_learning.errors import InputError
 
@@ -43,6 +44,7 @@ def load(
     image_size: tuple[int, int] | None = None,
     label_noise: float = 0.0,
     preprocessor: Preprocessor | None = None,
+    regression: bool = False,
 ) -> DataSet:
     """Return a data set by its name, or the user's own by the path of a file or folder.
 
@@ -71,6 +73,8 @@ def load(
             stay clean.
         preprocessor: Takes the place of one that is fitted here, as the tokenizer of a
             pretrained model does (`SubwordPreprocessor`).
+        regression: Own files: whether the labels are numbers; they are standardised by the
+            training split (``target_scale``).
 
     Raises:
         InputError: The data cannot be found or read, holds faults, or has one class only; or
@@ -84,6 +88,8 @@ def load(
     """
     if seed < 0:
         raise InputError(f"seed is {seed}: expected 0 or more")
+    if regression and label_noise:
+        raise InputError(f"label_noise {label_noise} came for a regression, which has no classes")
     raw = _read(
         name,
         data_root=data_root,
@@ -92,6 +98,7 @@ def load(
         text_column=text_column,
         label_column=label_column,
         feature_columns=feature_columns,
+        regression=regression,
     )
     _check_kind(raw, preprocessor)
     if not official_validation:
@@ -105,19 +112,27 @@ def load(
     )
     if raw.kind == "image":
         raw = raw._replace(splits=_decoded(raw.splits, image_size))
+    scale = TargetScale.of(raw.splits["train"].labels) if regression else None
     if preprocessor is None:
         preprocessor = _fitted(raw, vocabulary_size, max_length, remove_stop_words)
     samples = {
-        key: preprocessor.samples(split.inputs, split.labels) for key, split in raw.splits.items()
+        key: preprocessor.samples(
+            split.inputs, split.labels if scale is None else scale.standardised(split.labels)
+        )
+        for key, split in raw.splits.items()
     }
-    return DataSet(
+    data = DataSet(
         name=str(name),
         kind=raw.kind,
         label_names=raw.label_names,
-        **samples,
+        train=samples["train"],
+        validation=samples["validation"],
+        test=samples["test"],
         preprocessor=preprocessor,
         train_pool=pool,
-    ).with_label_noise(label_noise, seed=seed)
+        target_scale=scale,
+    )
+    return data.with_label_noise(label_noise, seed=seed) if label_noise else data
 
 
 def _read(
@@ -129,10 +144,16 @@ def _read(
     text_column: str | None,
     label_column: str | None,
     feature_columns: Sequence[str] | None,
+    regression: bool,
 ) -> RawSet:
+    path, test = Path(name), None if test_data is None else Path(test_data)
+    if regression and not path.is_file():
+        raise InputError(
+            f"a regression came for {name}, whose labels are classes; expected a CSV, TSV, JSONL or"
+            " Parquet file with a column of numbers"
+        )
     if name == DIGITS:
         return read_digits()
-    path, test = Path(name), None if test_data is None else Path(test_data)
     if name in NAMED or not path.exists():
         return read_named(str(name), data_root=data_root, cache_dir=cache_dir)
     if path.is_dir():
@@ -144,6 +165,7 @@ def _read(
         label_column=label_column,
         feature_columns=feature_columns,
         cache_dir=cache_dir,
+        regression=regression,
     )
 
 

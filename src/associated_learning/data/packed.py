@@ -17,6 +17,7 @@ from torch import Tensor
 from associated_learning.data.dataset import SPLITS, DataSet
 from associated_learning.data.preprocessing import preprocessor_from_dict
 from associated_learning.data.samples import ImageSamples, Samples, TableSamples, TextSamples
+from associated_learning.data.target_numbers import TargetScale
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.state.files import replaced_file
 
@@ -50,6 +51,7 @@ def write_packed(path: Path, data: DataSet) -> None:
         "label_names": data.label_names,
         "preprocessing": data.preprocessing,
         "train_pool": data.train_pool,
+        "target_scale": data.target_scale,
         "padding": getattr(data.train, "padding", None),
     }
     with replaced_file(path) as temporary:
@@ -74,13 +76,17 @@ def read_packed(path: Path) -> DataSet:
         with safe_open(path, framework="pt") as file:
             header = json.loads(file.metadata()[_HEADER])
             splits = {split: _samples(file, split, header) for split in SPLITS}
+        scale = header["target_scale"]
         return DataSet(
             name=header["name"],
             kind=header["kind"],
             label_names=tuple(header["label_names"]),
             preprocessor=preprocessor_from_dict(header["preprocessing"]),
             train_pool=header["train_pool"],
-            **splits,
+            target_scale=None if scale is None else TargetScale(*scale),
+            train=splits["train"],
+            validation=splits["validation"],
+            test=splits["test"],
         )
     except (OSError, SafetensorError, ValueError, TypeError, KeyError, InputError) as error:
         raise CheckpointError(
@@ -90,7 +96,8 @@ def read_packed(path: Path) -> DataSet:
 
 
 def _narrowed(name: str, values: Tensor) -> Tensor:
-    fits = name in _SMALL and values.numel() > 0 and int(values.max()) <= _MOST
+    whole = name in _SMALL and not values.is_floating_point() and values.numel() > 0
+    fits = whole and int(values.max()) <= _MOST
     # copied: splits may share memory, which the file format refuses
     return values.cpu().to(torch.uint16 if fits else values.dtype, copy=True).contiguous()
 

@@ -1,4 +1,4 @@
-"""A data set as it was read: inputs untouched, labels already class numbers."""
+"""A data set as it was read: inputs untouched, labels already numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["RawSet", "RawSplit"]
 
 
 class RawSplit(NamedTuple):
-    """Inputs of one split and their class numbers ``[N]`` (int64).
+    """Inputs of one split and their class numbers ``[N]`` (int64), or targets (float64).
 
     ``inputs`` are texts, images (bytes or paths), pixels ``[N, C, H, W]``, or an array of
     numbers ``[N, F]``.

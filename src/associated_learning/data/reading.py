@@ -21,12 +21,13 @@ from associated_learning.data.dataset import Kind
 from associated_learning.data.labels import class_names, class_numbers
 from associated_learning.data.named import NAMED, data_set_names
 from associated_learning.data.raw import RawSet, RawSplit
+from associated_learning.data.target_numbers import target_numbers
 from associated_learning.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["read_file", "read_folder", "read_named"]
+__all__ = ["label_values", "read_file", "read_folder", "read_named"]
 
 _HIDDEN = -1  # the hub's label where a benchmark keeps its test labels to itself
 
@@ -68,11 +69,13 @@ def read_file(
     label_column: str | None = None,
     feature_columns: Sequence[str] | None = None,
     cache_dir: str | Path | None = None,
+    regression: bool = False,
 ) -> RawSet:
     """Return the user's own CSV, TSV, JSONL or Parquet file as a data set.
 
     With ``text_column``, or with no other column than one of text beside the labels, the
-    inputs are texts; else they are ``feature_columns``, or all numeric columns.
+    inputs are texts; else they are ``feature_columns``, or all numeric columns. The labels are
+    classes, or for a regression numbers.
 
     Raises:
         InputError: The file cannot be read, or a column is missing or of another kind.
@@ -91,7 +94,20 @@ def read_file(
     columns = [text] if text else list(feature_columns or _numeric_columns(first, label, path))
     for split, source in zip(splits.values(), (path, test), strict=False):
         check_columns(split, [label, *columns], str(source))
-    return _raw_set("text" if text else "table", columns, label, splits)
+    kind: Kind = "text" if text else "table"
+    return (_numbers_set if regression else _raw_set)(kind, columns, label, splits)
+
+
+def label_values(path: Path, label_column: str | None = None) -> list[Any]:
+    """Return the labels of the user's own file as they stand there.
+
+    Raises:
+        InputError: The file cannot be read, or has no such column.
+    """
+    label = label_column or "label"
+    split = read_files({"train": [path]}, None)["train"]
+    check_columns(split, [label], f"{path} (choose the label column)")
+    return values(split, label)
 
 
 def read_folder(
@@ -165,9 +181,7 @@ def _numeric_columns(split: Dataset, label: str, path: Path) -> list[str]:
 def _raw_set(
     kind: Kind, columns: Sequence[str], label: str, splits: Mapping[str, Dataset]
 ) -> RawSet:
-    for key, split in splits.items():
-        if len(split) == 0:
-            raise InputError(f"the {key} split is empty: expected one or more rows")
+    _check_rows(splits)
     names = _classes(splits["train"], label)
     raw = {
         key: RawSplit(
@@ -182,6 +196,26 @@ def _raw_set(
             " more classes (of images, one folder each)"
         )
     return RawSet(kind, tuple(map(str, names)), raw, columns)
+
+
+def _numbers_set(
+    kind: Kind, columns: Sequence[str], label: str, splits: Mapping[str, Dataset]
+) -> RawSet:
+    _check_rows(splits)
+    raw = {
+        key: RawSplit(
+            _inputs(kind, split, columns, f"the {key} split"),
+            target_numbers(values(split, label), f"the {key} split"),
+        )
+        for key, split in splits.items()
+    }
+    return RawSet(kind, (), raw, columns)
+
+
+def _check_rows(splits: Mapping[str, Dataset]) -> None:
+    for key, split in splits.items():
+        if len(split) == 0:
+            raise InputError(f"the {key} split is empty: expected one or more rows")
 
 
 def _classes(train: Dataset, label: str) -> tuple[Any, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from associated_learning.data.keys import mix
 from associated_learning.data.raw import RawSet
 from associated_learning.data.split import cut, limit
@@ -38,17 +40,23 @@ def final_splits(
     splits = dict(raw.splits)
     if "test" not in splits:
         train = splits["train"]
-        kept, off = cut(train.labels, test_fraction, seed=mix(seed, _TEST))
+        kept, off = cut(_classes(train.labels), test_fraction, seed=mix(seed, _TEST))
         splits["train"], splits["test"] = train.subset(kept), train.subset(off)
     pool = len(splits["train"].labels)
     if "validation" not in splits:
         train = splits["train"]
-        kept, off = cut(train.labels, validation_fraction, seed=mix(seed, _VALIDATION))
+        kept, off = cut(_classes(train.labels), validation_fraction, seed=mix(seed, _VALIDATION))
         splits["train"], splits["validation"] = train.subset(kept), train.subset(off)
     if limit_train is not None:
         train = splits["train"]
-        splits["train"] = train.subset(limit(train.labels, limit_train, seed=mix(seed, _LIMIT)))
+        chosen = limit(_classes(train.labels), limit_train, seed=mix(seed, _LIMIT))
+        splits["train"] = train.subset(chosen)
     return raw._replace(splits=splits), pool
+
+
+def _classes(labels: Tensor) -> Tensor:
+    """Return what is kept in proportion: classes, or for numbers one class of all."""
+    return labels.new_zeros(len(labels)).long() if labels.is_floating_point() else labels
 
 
 def without_validation(raw: RawSet) -> RawSet:

@@ -16,12 +16,19 @@ def advice(config: ResolvedConfig, result: RunResult) -> list[str]:
         result: What came out.
     """
     too_deep = _too_deep(result, by_loss=config.task == "lm")
-    found = [_no_better_than_one_class(result), _still_rising(config, result), too_deep]
+    found = [_no_better_than_one_answer(config, result), _still_rising(config, result), too_deep]
     return [line for line in found if line is not None]
 
 
-def _no_better_than_one_class(result: RunResult) -> str | None:
+def _no_better_than_one_answer(config: ResolvedConfig, result: RunResult) -> str | None:
     best = max(result.validation_scores)
+    if config.task == "regression":
+        if best > 0:
+            return None
+        return (
+            f"No depth is better than always answering the mean, R² {best:.4f} on the validation "
+            "data: try other --lr, more --min-updates, and whether targets belong to inputs."
+        )
     if result.largest_class is None or best > result.largest_class:
         return None
     return (

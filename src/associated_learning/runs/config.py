@@ -85,6 +85,7 @@ class ResolvedConfig(RunConfig):
     None means here that there is none: no word vectors, no limit, no such part in this model.
     """
 
+    task: str
     epochs: int
     min_updates: int
     batch_size: int

@@ -128,9 +128,12 @@ def _is_off(name: str, value: Any) -> bool:
 
 def _filled(config: RunConfig) -> ResolvedConfig:
     defaults = dict(_defaults(config.family, config.method, config.preset, config.encoders))
+    defaults["task"] = "classification"
     if config.epochs is not None:
         defaults["min_updates"] = 0  # as many epochs as were asked for
-    if config.task != "classification":
+    if config.task == "regression":
+        defaults["association"] = "squared"
+    elif config.task in ("tokens", "lm"):
         defaults |= _POSITIONS | (_LANGUAGE if config.task == "lm" else {})
     if config.grow_from is not None:
         defaults["patience"] = 0

@@ -37,7 +37,7 @@ from associated_learning.runs.hub.network import Backbone, build_converted
 from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.settings.setting import numbers
 from associated_learning.runs.tasks.target import task_target
-from associated_learning.targets import Classes
+from associated_learning.targets import Target
 from associated_learning.tensors.randomness.keyed import seeded
 
 __all__ = ["IMAGE_MODELS", "TEXT_MODELS", "build_network"]
@@ -91,7 +91,7 @@ def build_network(
 
 
 def _end_to_end(
-    config: ResolvedConfig, model: LayeredModel, spec: InputSpec, target: Classes
+    config: ResolvedConfig, model: LayeredModel, spec: InputSpec, target: Target
 ) -> BPNetwork:
     if target.positions:  # the same head reads every token
         model.readout = KeptPositions()
@@ -105,7 +105,7 @@ def _end_to_end(
 
 
 def _read_as_al(
-    config: ResolvedConfig, model: LayeredModel, spec: InputSpec, target: Classes
+    config: ResolvedConfig, model: LayeredModel, spec: InputSpec, target: Target
 ) -> None:
     """Put a model's head on what the last bridge of AL would read."""
     encoders = list(model.layers)

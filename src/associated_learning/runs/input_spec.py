@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from associated_learning.data.target_numbers import TargetScale
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["InputSpec"]
@@ -19,13 +20,15 @@ class InputSpec:
 
     Attributes:
         kind: "image", "table" or "text".
-        num_classes: Number of classes.
+        num_classes: Number of classes; 1 for a regression.
         shape: Shape of one input without the batch: ``[C, H, W]`` or ``[F]``; empty for text.
         vocabulary_size: Number of token ids; 0 unless text.
         embedding_dim: Width of the embedding; 0 unless text, or where the model has its own.
         positions: Number of axes of positions in y; see `Target`.
         class_weights: Weight of each class in the loss; empty where all count the same.
         block_size: Number of tokens of texts that come in blocks; else 0.
+        target_mean: Mean of the targets of a regression, in the user's units.
+        target_std: Their standard deviation, likewise.
     """
 
     kind: str
@@ -36,6 +39,13 @@ class InputSpec:
     positions: int = 0
     block_size: int = 0
     class_weights: tuple[float, ...] = ()
+    target_mean: float = 0.0
+    target_std: float = 1.0
+
+    @property
+    def target_scale(self) -> TargetScale:
+        """By what the targets of a regression are standardised."""
+        return TargetScale(self.target_mean, self.target_std)
 
     def example(self) -> Any:
         """Return a small batch of this form, of zeros (token ids of ones, unlike at positions)."""

@@ -87,6 +87,9 @@ def read_inputs(
     data = load_data(config) if data is None else data
     vectors = load_word_vectors(config, data, known)
     spec = input_spec(config, data, vectors)
+    if data.target_scale is not None:
+        mean, std = data.target_scale
+        spec = replace(spec, num_classes=1, target_mean=mean, target_std=std)
     if config.class_weight == "balanced":
         weights = balanced_weights(data.train.labels, data.num_classes)
         spec = replace(spec, class_weights=weights)
@@ -109,7 +112,7 @@ def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) 
     Raises:
         InputError: They cannot be loaded, or not be brought to the size asked for.
     """
-    if config.task != "classification":
+    if config.task in ("tokens", "lm"):
         return load_task_data(config, preprocessor)
     length = getattr(preprocessor, "max_length", config.max_length)
     if preprocessor is None and config.family == "hf":
@@ -133,6 +136,7 @@ def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) 
         image_size=None if config.image_size is None else (config.image_size,) * 2,
         label_noise=config.label_noise,
         preprocessor=tokenizer,
+        regression=config.task == "regression",
     )
     _check_image_size(config.image_size, data)
     return data

@@ -14,6 +14,7 @@ from associated_learning.data import BlockSamples, DataSet, Samples, TagSamples,
 from associated_learning.errors import CheckpointError
 from associated_learning.runs.ledger.answers import pack_answers
 from associated_learning.runs.provenance import Provenance
+from associated_learning.runs.tasks.regression import explained_variances
 from associated_learning.state.files import read_json, write_json
 from associated_learning.state.history import EpochRecord, TrainingState
 from associated_learning.state.lines import read_lines
@@ -27,7 +28,8 @@ class RunResult:
     """What came out of a finished run.
 
     Attributes:
-        test_scores: Test accuracy at depth 1, 2, ..., L, of the best epoch on validation.
+        test_scores: Test accuracy at depth 1, 2, ..., L, of the best epoch on validation; of a
+            regression R², as all scores.
         validation_scores: Validation accuracy at every depth that was kept, in that epoch.
         best_epoch: That epoch, from 1.
         epochs: Number of epochs trained.
@@ -104,7 +106,7 @@ class TestScores(NamedTuple):
         scores: Mean score at depth 1, 2, ..., L.
         losses: Mean losses likewise, where y has positions.
         samples: Number of samples.
-        answers: Which of them full depth got right, where y is one label a sample.
+        answers: Which of them full depth got right, where y is one class a sample.
     """
 
     scores: list[float]
@@ -117,6 +119,17 @@ class TestScores(NamedTuple):
         """Return those of one label a sample: the score of each at every depth ``[L, N]``."""
         answers = pack_answers(scores[-1].numpy() > 0)
         return cls(scores.mean(dim=1).tolist(), [], scores.shape[1], answers)
+
+    @classmethod
+    def of_numbers(cls, scores: Tensor, targets: Tensor) -> TestScores:
+        """Return those of a regression: R² at every depth.
+
+        Args:
+            scores: Of each sample at every depth ``[L, N]``, squared errors with the sign turned.
+            targets: ``[N]``.
+        """
+        explained = explained_variances(scores.double().mean(1).tolist(), targets)
+        return cls(explained, [], scores.shape[1], None)
 
 
 def make_result(
@@ -142,10 +155,11 @@ def make_result(
     """
     best = state.records[state.best_epoch - 1]
     depths = len(test.scores)  # a network that grew may have tried more
+    curve = [_told(record.scores, data) for record in state.records]
     associated = [losses["associated"] for losses in best.losses[:depths] if "associated" in losses]
     return RunResult(
         test_scores=test.scores,
-        validation_scores=best.scores[:depths],
+        validation_scores=_told(best.scores[:depths], data),
         best_epoch=state.best_epoch,
         epochs=state.epoch,
         seconds=sum(record.seconds for record in state.records),
@@ -156,15 +170,22 @@ def make_result(
         vector_dim=None if vectors is None else vectors.weights.shape[1],
         parameters=parameters,
         associated=associated,
-        validation_curve=[record.scores for record in state.records],
+        validation_curve=curve,
         training_curve=training_curve,
         answers=test.answers,
         best_depth=best.best_depth(depths),
-        largest_class=_largest_share(data.validation),
+        largest_class=None if data.target_scale else _largest_share(data.validation),
         test_losses=test.losses,
         validation_losses=best.validation_losses[:depths] if test.losses else [],
         **origin._asdict(),
     )
+
+
+def _told(scores: list[float], data: DataSet) -> list[float]:
+    """Return validation scores as a result tells them."""
+    if data.target_scale is None:
+        return scores
+    return explained_variances(scores, data.validation.labels)
 
 
 def _largest_share(samples: Samples) -> float | None:

@@ -50,6 +50,7 @@ from associated_learning.runs.result import (
 )
 from associated_learning.runs.size_limits import check_numbers
 from associated_learning.runs.sources import check_sources, keep_sources
+from associated_learning.runs.tasks.deciding import decided
 from associated_learning.runs.trainer import choose_device, make_trainer, set_up_torch, store_folder
 from associated_learning.runs.training_scores import (
     TRAINING_SCORES,
@@ -103,7 +104,7 @@ def train_run(
             lost; or its folder was deleted or renamed while it trained.
         KeyboardInterrupt: Ctrl-C, after the batch is done and saved.
     """
-    chosen = resolved(config)
+    chosen = resolved(decided(config)[0])
     check_numbers(chosen.to_json())
     _check_same(chosen, folder)
     with sole_training(folder):
@@ -146,7 +147,7 @@ def _train(
     )
     result = make_result(
         state,
-        test=_test_scores(net, evaluation_batches(chosen, data, "test")),
+        test=_test_scores(net, evaluation_batches(chosen, data, "test"), data),
         data=data,
         parameters=count_parameters(net).training,
         vectors=inputs.vectors,
@@ -222,12 +223,14 @@ def _placed(net: Network, device: torch.device) -> Network:
     return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _test_scores(net: Network, batches: Batches) -> TestScores:
+def _test_scores(net: Network, batches: Batches, data: DataSet) -> TestScores:
     """Return what the test data say; of one label a sample, in the order of the samples."""
     if net.target.positions:
         found = evaluate(net, batches.epoch(0))
         return TestScores(list(found.scores), list(found.losses), found.num_samples, None)
     scores = score_samples(net, batches.epoch(0))
+    if data.target_scale is not None:
+        return TestScores.of_numbers(scores, data.test.labels)
     return TestScores.of(scores[:, batches.order().argsort()])
 
 

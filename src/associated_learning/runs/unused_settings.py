@@ -51,7 +51,7 @@ def check_unused(config: RunConfig) -> None:
     else:
         _refuse(config, _BP_ONLY, "--method al has no such head")
     check_task(config)
-    if config.task != "classification":
+    if config.task in ("tokens", "lm"):
         _refuse(config, _OF_LOSS, f"--task {config.task} has no such loss yet")
     _check_losses(config)
     if config.grow_from is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -95,12 +96,19 @@ class ProgressBar(Callback):
         line = f"{escape(self.label)} epoch {record.epoch:>{len(str(self._epochs))}}/{self._epochs}"
         line += f"  loss {_layer_losses(record.losses)}"
         if record.scores:
-            line += "  validation " + " ".join(f"{100 * score:.1f}" for score in record.scores)
+            line += "  validation " + _scores(record.scores)
         line += f"  [dim]{record.seconds:.1f} s[/]"
         return line + (" [green]best[/]" if state.best_epoch == record.epoch else "")
 
     def _title(self, state: TrainingState) -> str:
         return f"{self.label} epoch {min(state.epoch + 1, self._epochs)}/{self._epochs}"
+
+
+def _scores(scores: Sequence[float]) -> str:
+    """Return shares in percent; losses, which are scores with the sign turned, as losses."""
+    if min(scores) < 0:
+        return "loss " + " ".join(f"{-score:.3f}" for score in scores)
+    return " ".join(f"{100 * score:.1f}" for score in scores)
 
 
 def _layer_losses(losses: Losses) -> str:

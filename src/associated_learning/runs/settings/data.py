@@ -9,7 +9,7 @@ from associated_learning.runs.settings.setting import setting
 
 __all__ = ["TASKS", "DataSettings"]
 
-TASKS = ("classification", "tokens", "lm")
+TASKS = ("classification", "regression", "tokens", "lm")
 
 _setting = partial(setting, "Data")
 
@@ -18,9 +18,10 @@ _setting = partial(setting, "Data")
 class DataSettings:
     """Which data a run reads, and how they are treated."""
 
-    task: str = _setting(
-        "classification",
-        "What is answered. classification: one class a sample. tokens: one for each word, of a "
+    task: str | None = _setting(
+        None,
+        "What is answered; without it your own label column decides. classification: one class a "
+        "sample. regression: one number, of a column of numbers. tokens: one for each word, of a "
         "JSONL or Parquet file with columns of lists (tokens, and labels, names or numbers, -100 "
         "where one does not count), by hf:..., bilstm or transformer. lm: the next token of texts, "
         "by a causal model of transformers (--model hf:...).",

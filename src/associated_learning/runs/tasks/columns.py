@@ -16,7 +16,7 @@ Columns = Mapping[str, Sequence[float]]
 
 def headline(task: str) -> str:
     """Return the name of what the best epoch of a task is told by."""
-    return "perplexity" if task == "lm" else "accuracy"
+    return {"lm": "perplexity", "regression": "R²"}.get(task, "accuracy")
 
 
 def perplexities(losses: Sequence[float]) -> list[float]:

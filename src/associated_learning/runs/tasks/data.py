@@ -113,7 +113,9 @@ def _data_set(
         name=config.data,
         kind=raw.kind,
         label_names=raw.label_names,
-        **samples,
+        train=samples["train"],
+        validation=samples["validation"],
+        test=samples["test"],
         preprocessor=preprocessor,
         train_pool=pool,
     )

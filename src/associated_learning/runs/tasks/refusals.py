@@ -1,10 +1,12 @@
-"""What cannot be done with a run whose y has positions, and why."""
+"""What cannot be done with a run that does not tell one class a sample, and why."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from associated_learning.errors import InputError
 
-__all__ = ["check_early_exit", "check_graph"]
+__all__ = ["check_early_exit", "check_form"]
 
 
 def check_early_exit(task: str) -> None:
@@ -13,6 +15,11 @@ def check_early_exit(task: str) -> None:
     Example:
         >>> check_early_exit("classification")
     """
+    if task == "regression":
+        raise InputError(
+            "early exit came for a run of --task regression, whose numbers do not tell how sure an "
+            "exit is. Choose one depth for all (--depth)."
+        )
     if task != "classification":
         raise InputError(
             f"early exit came for a run of --task {task}, which answers at every token: tokens of "
@@ -21,14 +28,19 @@ def check_early_exit(task: str) -> None:
         )
 
 
-def check_graph(task: str, to: object) -> None:
-    """Raise InputError where a run has no form as a graph.
+def check_form(task: str, to: Path) -> None:
+    """Raise InputError where a run has no form as a graph, or as a folder.
 
     Args:
         task: That of the run.
-        to: The name of the file.
+        to: The name of the file; without a suffix that of a folder.
     """
-    if task != "classification":
+    if task == "regression":
+        raise InputError(
+            f"{to} came for a run of --task regression, whose units an export cannot tell yet; "
+            "open_run(...).net is the network in Python, whose answers are standardised."
+        )
+    if to.suffix and task != "classification":
         raise InputError(
             f"{to} came for a run of --task {task}, whose answers at every token the description "
             "beside a graph cannot tell yet; export to a folder, which transformers reads."

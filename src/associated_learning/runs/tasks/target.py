@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.input_spec import InputSpec
-from associated_learning.targets import Classes
+from associated_learning.targets import Classes, Regression
 
 __all__ = ["task_target"]
 
 
-def task_target(config: ResolvedConfig, spec: InputSpec) -> Classes:
+def task_target(config: ResolvedConfig, spec: InputSpec) -> Classes | Regression:
     """Return what y is.
 
     Args:
@@ -22,6 +22,8 @@ def task_target(config: ResolvedConfig, spec: InputSpec) -> Classes:
         >>> task_target(resolved(RunConfig()), InputSpec(kind="image", num_classes=3)).k
         3
     """
+    if config.task == "regression":
+        return Regression(1)
     mse = config.method == "al" and config.first_loss == "mse"
     return Classes(
         spec.num_classes,

@@ -8,6 +8,10 @@ from associated_learning.runs.settings.setting import option
 
 __all__ = ["check_task"]
 
+_OF_CLASSES = (
+    "label_noise", "class_weight", "label_smoothing", "double_softmax", "first_loss",
+    "watch_training", "grow_from",
+)  # fmt: skip
 _CLASSES = ("label_noise", "augment", "image_size")
 _READOUTS = ("readout", "double_softmax")
 _CODERS = (
@@ -33,8 +37,10 @@ def check_task(config: RunConfig) -> None:
         associated_learning.errors.InputError: --label-noise 0.1 came, but --task lm ...
     """
     if config.task != "lm":
-        _refuse(config, ("block_size",), f"--task {config.task} has no blocks")
-    if config.task == "classification":
+        _refuse(config, ("block_size",), "only --task lm has blocks")
+    if config.task in (None, "classification", "regression"):
+        if config.task == "regression":
+            _refuse(config, _OF_CLASSES, "--task regression has no classes")
         if config.association == "target":
             raise InputError(
                 "--association target came, but is for answers at every token (--task tokens, lm); "

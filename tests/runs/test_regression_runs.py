@@ -1,0 +1,152 @@
+"""Runs that tell a number: decided by the label column, scored and answered in its units."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import typer
+from sklearn.datasets import load_diabetes
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.preprocessing import StandardScaler
+
+import associated_learning as al
+from associated_learning.cli.main import app
+from associated_learning.data import load
+from associated_learning.data.target_numbers import are_numbers, target_numbers
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.run import train_run
+from associated_learning.runs.tasks.deciding import decided
+
+
+def written(folder: Path) -> tuple[Path, Path]:
+    """Write scikit-learn's diabetes data, whose targets are whole numbers from 25 to 346."""
+    x, y = load_diabetes(return_X_y=True)
+    rows = [[*map(repr, map(float, row)), int(label)] for row, label in zip(x, y, strict=True)]
+    names = [*(f"x{i}" for i in range(x.shape[1])), "progression"]
+    files = folder / "train.csv", folder / "test.csv"
+    for file, some in zip(files, (rows[:300], rows[300:]), strict=True):
+        with file.open("w", newline="") as opened:
+            csv.writer(opened).writerows([names, *some])
+    return files
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    typer.main.get_command(app).main(list(words), standalone_mode=False)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("method", ["al", "bp"])
+def test_scores_and_answers_are_in_the_users_units(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """R², MAE and RMSE are those of scikit-learn on the numbers that `al predict` gives."""
+    train, test = written(tmp_path)
+    run = str(tmp_path / "run")
+    words = ["--label-column", "progression", "--model", "mlp", "--hidden", "16", "--epochs", "20"]
+    printed = said(
+        capsys, "train", "--data", str(train), "--test-data", str(test), *words,
+        "--method", method, "--run-folder", run, "--lr", "0.01",
+    )  # fmt: skip
+    different = len({int(row["progression"]) for row in csv.DictReader(train.open())})
+    assert f"'progression' has {different} different numbers: --task regression" in printed
+    assert "R² in the best epoch" in printed
+    told = json.loads(said(capsys, "evaluate", run, "--json"))
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    with test.open() as file:
+        y = np.array([float(row["progression"]) for row in csv.DictReader(file)])
+    for depth in told["r2"]:
+        answered = said(capsys, "predict", run, "--file", str(test), "--depth", depth, "--json")
+        numbers = [json.loads(line)["label"] for line in answered.splitlines()]
+        assert told["r2"][depth] == pytest.approx(r2_score(y, numbers), abs=1e-5)
+        assert told["mae"][depth] == pytest.approx(mean_absolute_error(y, numbers), rel=1e-5)
+        assert told["rmse"][depth] == pytest.approx(root_mean_squared_error(y, numbers), rel=1e-5)
+        assert result["test_scores"][int(depth) - 1] == pytest.approx(told["r2"][depth], abs=1e-6)
+    assert max(result["validation_scores"]) > 0.2  # 0 is always answering the mean
+    assert result["largest_class"] is None
+
+
+def test_targets_are_standardised_by_the_training_split(tmp_path: Path) -> None:
+    train, test = written(tmp_path)
+    data = load(train, test_data=test, label_column="progression", regression=True)
+    assert data.target_scale is not None
+    values = data.target_scale.in_units(data.train.labels).numpy()
+    scaler = StandardScaler().fit(values[:, None])
+    for split in (data.train, data.test):
+        back = data.target_scale.in_units(split.labels).numpy()
+        assert split.labels.numpy() == pytest.approx(
+            scaler.transform(back[:, None])[:, 0], abs=1e-5
+        )
+        assert back == pytest.approx(back.round(), abs=1e-4)  # they were whole numbers
+    assert len(data.train) + len(data.validation) == 300
+
+
+@pytest.mark.parametrize(
+    ("values", "numbers"),
+    [
+        ([1.5, 2.0, 3.0], True),
+        (list(range(200)), True),  # an amount a row
+        ([0, 1, 2, 0, 1], False),
+        ([1, 5, 3, 5, 1], False),  # stars
+        (list(range(77)) * 15, False),  # numbered classes
+        ([10 * i for i in range(77)] * 15, True),  # numbers that count nothing
+        (["1.5", "2"], False),
+        ([True, False], False),
+        ([None, 2.5], True),
+    ],
+)
+def test_numbers_are_told_from_classes(values: list[Any], numbers: bool) -> None:
+    assert are_numbers(values) == numbers
+
+
+def test_a_task_that_is_named_is_not_decided(tmp_path: Path) -> None:
+    train, _ = written(tmp_path)
+    asked = RunConfig(data=str(train), label_column="progression", task="classification")
+    assert decided(asked) == (asked, None)
+    assert decided(RunConfig(data=str(train), label_column="progression"))[0].task == "regression"
+    config, line = decided(RunConfig(data=str(train), label_column="x1"))  # two values: sexes
+    assert config.task == "regression"  # of fractions, as they are standardised there
+    assert line is not None
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (None, "missing"),
+        (float("nan"), "missing"),
+        (float("inf"), "inf"),
+        ("a", "'a'"),
+        (True, "T"),
+    ],
+)
+def test_targets_that_are_no_numbers_are_told_by_row(value: object, what: str) -> None:
+    with pytest.raises(al.InputError, match=rf"the target of row 1 of the file is {what}"):
+        target_numbers([1.0, value], "the file")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"label_noise": 0.1}, "--task regression has no classes"),
+        ({"class_weight": "balanced"}, "--task regression has no classes"),
+        ({"grow_from": 1}, "--task regression has no classes"),
+        ({"data": "digits"}, "whose labels are classes; expected a CSV"),
+    ],
+)
+def test_what_is_of_classes_is_refused(
+    setting: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    train, _ = written(tmp_path)
+    options = {"data": str(train), "label_column": "progression", "task": "regression", **setting}
+    with pytest.raises(al.InputError, match=message):
+        train_run(RunConfig(**options), tmp_path / "run")
+
+
+def test_a_column_of_one_number_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "flat.csv").write_text("x,label\n" + "".join(f"{i},2.5\n" for i in range(20)))
+    with pytest.raises(al.InputError, match=r"all training targets are 2\.5: expected different"):
+        load(tmp_path / "flat.csv", regression=True)
