@@ -110,6 +110,24 @@ def test_a_run_waits_for_a_worker_that_has_not_noticed_its_campaigns_end(
     assert read_result(tmp_path) is not None
 
 
+@pytest.mark.parametrize("left", [-9, 0])
+def test_a_campaign_goes_on_over_metrics_that_a_power_cut_took(left: int, tmp_path: Path) -> None:
+    """Torn, or empty as what was never synced."""
+    (one,) = jobs = [job(epochs=2)]
+    whole = train_run(one.config, tmp_path / "whole")
+    folder = tmp_path / "runs" / one.folder
+    train_run(one.config, folder)
+    (folder / "result.json").unlink()
+    for name, end in (("metrics.jsonl", left), ("training.jsonl", -9)):
+        (folder / name).write_bytes((folder / name).read_bytes()[:end])
+    progress = campaign(jobs, tmp_path)
+    assert [len(progress.done), progress.failed] == [1, []]
+    (row,) = read_rows(tmp_path / "ledger.jsonl")
+    assert row.result.answers == whole.answers
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records] == [1, 2]
+
+
 def named(rate: float, **settings: object) -> Job:
     """A run whose name has a dot in it, as those with a learning rate have."""
     run = Run(data="digits", model="mlp", arm="al", extra=(("lr", rate),))
