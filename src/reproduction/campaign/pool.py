@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from associated_learning.runs.families import IMAGE_MODELS
-from associated_learning.runs.ledger.ledger import append_row, make_row
+from associated_learning.runs.ledger.ledger import append_row, check_ledger, make_row
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import read_config
 from associated_learning.state.files import make_folder, write_json
@@ -91,8 +91,10 @@ def run_jobs(
         show: Told where the campaign stands, several times a second.
 
     Raises:
+        CheckpointError: The ledger cannot be written.
         KeyboardInterrupt: Ctrl-C, after every run has saved.
     """
+    check_ledger(ledger)
     progress = Progress(waiting=deque(jobs))
     started, processes = 0, _processes()
     with _ended(progress):
