@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import associated_learning as al
 from associated_learning.state.history import TrainingState
@@ -18,7 +20,7 @@ from conftest import batches_of, dense_network
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("timing")]
 
 EXECUTORS = {"sequential": {}, "threads": {"stages": 2}, "offload": {"window": 4}}
-GROWTH = 2**20  # bytes over all that is measured; a leak of one small network a fit is 50 times it
+GROWTH = 2**22  # bytes over what is measured; a fit has 1 MB of weights and optimizer states
 UPDATES = 100_000
 
 
@@ -30,12 +32,17 @@ def held() -> tuple[int, int, int]:
     return pages * os.sysconf("SC_PAGE_SIZE"), len(list(Path("/proc/self/fd").iterdir())), threads
 
 
-def growth(measured: list[tuple[int, int, int]]) -> tuple[float, int, int]:
-    """Return the growth of memory by its slope over the second half, and of files and threads."""
+def check(measured: list[tuple[int, int, int]]) -> None:
+    """Check the slope of memory over the second half, and that there are no more files, threads."""
     half = measured[len(measured) // 2 :]
     slope = np.polyfit(range(len(half)), [memory for memory, *_ in half], 1)[0]
-    files, threads = ((half[-1][i] - half[0][i]) for i in (1, 2))
-    return float(slope) * len(half), files, threads
+    assert slope * len(half) < GROWTH
+    assert all(half[-1][i] <= half[0][i] for i in (1, 2)), (half[0], half[-1])
+
+
+def wide_network() -> al.ALNetwork:
+    encoders = [nn.Linear(6, 128), nn.Linear(128, 128), nn.Linear(128, 128)]
+    return al.al_form(encoders, torch.randn(2, 6), al.Classes(4), latent=64)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
@@ -45,10 +52,9 @@ def test_fifty_fits_leave_nothing_behind(executor: str, tmp_path: Path) -> None:
         trainer = al.Trainer(epochs=2, executor=executor, **EXECUTORS[executor])  # type: ignore[arg-type]
         checkpoints = al.Checkpoints(tmp_path / str(number))
         batches = al.LoaderBatches(batches_of(20))
-        trainer.fit(dense_network(3), batches, batches, checkpoints=checkpoints)
+        trainer.fit(wide_network(), batches, batches, checkpoints=checkpoints)
         measured.append(held())
-    memory, files, threads = growth(measured)
-    assert (memory < GROWTH, files, threads) == (True, 0, 0), memory
+    check(measured)
 
 
 class Looks(Callback):
@@ -69,6 +75,5 @@ def test_many_updates_take_no_more_memory(executor: str, tmp_path: Path) -> None
     trainer = al.Trainer(epochs=epochs, executor=executor, **EXECUTORS[executor])  # type: ignore[arg-type]
     net = dense_network(2)
     trainer.fit(net, batches, checkpoints=al.Checkpoints(tmp_path), callbacks=[looks])
-    memory, files, threads = growth(looks.measured)
     assert len(looks.measured) == epochs
-    assert (memory < GROWTH, files, threads) == (True, 0, 0), memory
+    check(looks.measured)
