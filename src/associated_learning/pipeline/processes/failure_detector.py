@@ -23,6 +23,7 @@ Stop: TypeAlias = Callable[[PipelineError], object]
 
 _NOTHING = b"-"  # stands for what nobody has written yet: readers of a key without value wait
 _KNOWS, _LEAVES = b"knows", b"leaves"  # the last signs of life: of the failure, and of the end
+_LONGEST = 200  # bytes of a sign
 _LINGER = 0.4  # share of the patience for which one that failed stays, for all to learn why
 
 
@@ -173,13 +174,14 @@ class FailureDetector:
 
     def _look(self, heartbeats: Heartbeats, signs: Mapping[int, bytes], elapsed: float) -> None:
         """Look who of the others is silent for too long, and tell."""
-        places = {rank: sign.decode().partition(" ")[2] for rank, sign in signs.items()}
+        places = {rank: _place(sign) for rank, sign in signs.items()}
         computing = self._neighbours.computing(places, elapsed)
         for rank in heartbeats.silent(signs, elapsed, self._patience, computing):
             stopped = self._neighbours.wake(places[rank])
             self._tell(_silent(rank, self._patience, self._rank, stopped=stopped))
         for rank in self._quiet.silent(signs, elapsed, self._patience):
-            if rank in computing and rank not in self._waited_for:
+            speaks = self._rank == (1 if rank == 0 else 0)
+            if speaks and rank in computing and rank not in self._waited_for:
                 self._waited_for.add(rank)
                 with suppress(UserWarning):  # where warnings are errors
                     warnings.warn(_busy(rank, self._patience), stacklevel=2)
@@ -236,6 +238,11 @@ class FailureDetector:
 
 def _sign(rank: int) -> str:
     return f"sign of rank {rank}"
+
+
+def _place(sign: bytes) -> str:
+    """Return where the process is that gave a sign of life."""
+    return sign[:_LONGEST].decode(errors="replace").partition(" ")[2]
 
 
 def _described(error: BaseException, rank: int) -> str:
