@@ -5,6 +5,7 @@ What hangs can be a layer, what makes the batches, or a callback; two Ctrl-C end
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -108,8 +109,9 @@ def fit(place: Place, executor: tuple[str, Any, int], where: str, what: str) -> 
     name, stages, ranks = executor
     if ranks > 1:
         as_torchrun_does(place)
-        patient = functools.partial(FailureDetector, patience=PATIENCE, interval=0.1)
-        rendezvous.FailureDetector = patient  # type: ignore[assignment, misc]
+        os.environ["AL_PATIENCE"] = str(PATIENCE)
+        watchful = functools.partial(FailureDetector, interval=0.1)
+        rendezvous.FailureDetector = watchful  # type: ignore[assignment, misc]
     wrong = functools.partial(WRONG[what], place)
     source: al.LoaderBatches = al.LoaderBatches(batches_of(40))
     callbacks = []
@@ -121,11 +123,14 @@ def fit(place: Place, executor: tuple[str, Any, int], where: str, what: str) -> 
     elif where == "worker":
         multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
         source = al.LoaderBatches(DataLoader(Rows(wrong), batch_size=8, num_workers=1))
+        callbacks = [Hears(_never_ends)]
     elif place.rank == 0:
         callbacks = [Hears(wrong)]
     net = network()
     trainer = al.Trainer(epochs=1, executor=name, stages=stages)  # type: ignore[arg-type]
-    with interrupt.ending_the_process(2.0):
+    # as the command line does; alone, Python ends what it can
+    forced = ranks > 1 or where == "worker"
+    with interrupt.ending_the_process(2.0) if forced else contextlib.nullcontext():
         trainer.fit(net, source, callbacks=callbacks)
     return {key: value.numpy() for key, value in net.state_dict().items()}
 
@@ -140,12 +145,16 @@ def _exit(place: Place) -> None:
 
 def _hang(place: Place) -> None:
     place.tell(os.getpid())
+    if place.size > 1:
+        _never_ends()
+    time.sleep(1000)
+
+
+def _never_ends() -> None:
+    """Take no notice of Ctrl-C, as code of others may."""
     while True:
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             time.sleep(1000)
-        except KeyboardInterrupt:
-            if place.size == 1:
-                raise  # else it takes no notice, as code of others may
 
 
 def _pause(place: Place) -> None:
@@ -208,7 +217,16 @@ def test_two_ctrl_c_end_what_hangs(executor: tuple[str, Any, int], where: str) -
             assert "KeyboardInterrupt" in end or "exit code 130" in end or "interrupted" in end
 
 
+@distributed
+def test_a_rank_that_hangs_ends_when_another_was_killed() -> None:
+    with Ranks(fit, 2, ("processes", 2, 2), "layer", "hangs") as ranks:
+        ranks.told(1)
+        ranks.signal(0, signal.SIGKILL)
+        assert ends(ranks) == ["rank 0 ended with exit code -9", "rank 1 ended with exit code 2"]
+
+
 def test_a_worker_of_a_loader_that_hangs_ends_with_its_run() -> None:
+    """Also where the run itself must be ended by force."""
     executor = ("threads", 2, 1)
     with Ranks(fit, 1, executor, "worker", "hangs") as ranks:
         worker = Path(f"/proc/{ranks.told(0)}/stat")
