@@ -17,6 +17,10 @@ from torch import nn
 for _name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "CLICOLOR_FORCE"):
     os.environ.pop(_name, None)
 
+# before torch is imported, and for every process that a test starts: beside other tests, a second
+# thread waits for a processor at the end of each operation
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import associated_learning as al  # noqa: E402
 from associated_learning.state.files import read_json, write_json  # noqa: E402
 
