@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 # Two workers; tests that measure time are in one group, which one worker does in turn.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-.PHONY: demo test test-all checks lint types docs bare clean
+.PHONY: demo test test-all checks lint types docs bare audit sbom clean
 
 demo: $(STAMP)
 	$(BIN)/al demo
@@ -40,6 +40,22 @@ bare: $(STAMP)
 	$(BARE)/bin/python -m pip install --quiet --constraint constraints.txt dist-bare/*.whl
 	$(BARE)/bin/python -I tests/bare_install.py
 
+# Apart from `make test`, because the first of them asks PyPI for known holes. --strict: a package
+# that could not be looked up is a failure, not a pass.
+AUDIT := .venv-audit
+audit: $(AUDIT)/.installed
+	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
+# What is installed, with versions and licences, in the form of CycloneDX; needs no network.
+sbom: $(STAMP) $(AUDIT)/.installed
+	$(AUDIT)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml \
+		--mc-type library --output-reproducible --output-format JSON --output-file sbom.json
+
+$(AUDIT)/.installed: Makefile
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	touch $@
+
 # torch first and by its exact version: an unpinned torch would pull the CUDA build.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -48,4 +64,5 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf .venv .venv-bare dist-bare .mypy_cache .ruff_cache .pytest_cache docs/_build
+	rm -rf .venv .venv-bare .venv-audit dist-bare .mypy_cache .ruff_cache .pytest_cache docs/_build
+	rm -f sbom.json

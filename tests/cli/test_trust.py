@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -115,17 +117,85 @@ def test_a_pipe_in_a_run_does_not_hang_info(
     assert (code, "is no regular file" in out) == (2, True)
 
 
-def test_what_the_system_refuses_is_one_message(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+LONG_NAME = "n" * 300
+COMMANDS = {
+    "info": ("info", "RUN"), "predict": ("predict", "RUN", "1,2"),
+    "export": ("export", "RUN", "HUB"),
+    "reproduce": ("reproduce", "table1", "--vectors", "glove.txt", "--dry-run"),
+}  # fmt: skip
+
+
+def test_a_full_output_is_one_message_of_every_command(tmp_path: Path) -> None:
+    run, full = trained(tmp_path), tmp_path / "full"
+    for name, command in COMMANDS.items():
+        folder = full / name
+        folder.mkdir(parents=True)
+        (folder / "stdout").symlink_to("/dev/full")
+        places = {"RUN": str(run), "HUB": str(folder / "hub")}
+        process = start(*(places.get(word, word) for word in command), folder=folder)
+        _, err = process.communicate()
+        assert (process.returncode, "No space left on device" in err) == (2, True), (name, err)
+        assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("place", [LONG_NAME, "/proc/nowhere"])
+def test_what_the_system_refuses_is_one_message_of_every_command(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out = al("info", str(tmp_path / ("n" * 300)), capsys=capsys)
-    assert code == 2
-    assert "Traceback" not in out
-    full = tmp_path / "full"
-    full.mkdir()
-    (full / "stdout").symlink_to("/dev/full")
-    _, err = start("--help", folder=full).communicate()
-    assert "Traceback" not in err
+    run, where = str(trained(tmp_path)), str(tmp_path / place)
+    for command in (
+        ("info", where), ("evaluate", where), ("predict", where, "1,2"), ("export", where, "x"),
+        ("predict", run, "1,2", "--output", f"{where}/x"), ("export", run, where),
+        ("train", "--run-folder", where), ("train", "--resume", run, "--ledger", f"{where}/x"),
+        ("reproduce", "table1", "--ledger", f"{where}/x", "--vectors", "glove.txt"),
+        ("report", "--ledger", f"{where}/x"), ("runs", where),
+    ):  # fmt: skip
+        assert al(*command, capsys=capsys)[0] == 2, command
+
+
+def test_terminals_without_utf_8_show_escapes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, terminal = trained(tmp_path, ("große", "kleine")), io.BytesIO()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", io.TextIOWrapper(terminal, encoding="ascii"))
+        code, err = al("predict", str(run), "1,2", "6,1", "--json", capsys=capsys)
+        sys.stdout.flush()
+        printed = terminal.getvalue().decode("ascii")
+    assert (code, "gro\\u00dfe" in printed) == (0, True), err
+
+
+def _lacks(error: Exception | Warning) -> None:
+    if isinstance(error, Warning):
+        warnings.warn(error, stacklevel=2)
+    else:
+        raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (RuntimeError("can't start new thread"), 2, "Error: the machine lacks memory or threads"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "Error: the machine lacks"),
+        (MemoryError("Unable to allocate 8. EiB"), 2, "Error: Unable to allocate 8. EiB does not"),
+        (OSError(28, "No space left on device"), 2, "Error: [Errno 28] No space left on device;"),
+        (UserWarning("overflow in a library"), 0, "Warning: overflow in a library"),
+        (RuntimeWarning("overflow in a library"), 0, "Warning: overflow in a library"),
+    ],
+    ids=str,
+)
+def test_what_libraries_raise_or_warn_of_is_one_line(
+    error: Exception | Warning,
+    code: int,
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("associated_learning.cli.main.app", lambda: _lacks(error))
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        found, out = al(capsys=capsys)
+    assert (found, out.startswith(told)) == (code, True), out
 
 
 def wait_for(process: Program, path: Path, epochs: int) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -178,8 +180,30 @@ def test_a_test_image_of_another_size_is_refused_unless_a_size_was_given(tmp_pat
     assert load(folder, image_size=(5, 6), **options).test.pixels.shape[2:] == (5, 6)
 
 
-@pytest.mark.parametrize("content", [b"DDS " + bytes(124), b"\x89PNG\r\n\x1a\n" + bytes(40)])
-def test_damaged_images_are_our_error(content: bytes) -> None:
+def drawn_png(side: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    """Return a PNG that tells its side, with chunks of other kinds."""
+    head = (b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+    body = (b"IDAT", zlib.compress(bytes(9 * 8)))
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in (head, *chunks, body, (b"IEND", b""))
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"DDS " + bytes(124), id="dds"),
+        pytest.param(b"\x89PNG\r\n\x1a\n" + bytes(40), id="no png"),
+        pytest.param(drawn_png(100_000), id="100,000 pixels a side"),
+        pytest.param(
+            drawn_png(8, (b"zTXt", b"k\0\0" + zlib.compress(bytes(2**21)))), id="packed text"
+        ),
+        pytest.param(drawn_png(8, *[(b"tEXt", b"k\0" + bytes(2**20))] * 65), id="much text"),
+    ],
+)
+def test_damaged_and_boundless_images_are_our_error(content: bytes) -> None:
     with pytest.raises(InputError, match="image 0"):
         decode([content], ImageFormat(1, 8, 8))
 

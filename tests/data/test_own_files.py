@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -272,10 +273,20 @@ def test_labels_that_are_lists_or_objects_are_refused(label: str, tmp_path: Path
         open_file(path)
 
 
-def test_whole_numbers_beyond_floats_are_refused(tmp_path: Path) -> None:
-    path = write(tmp_path / "own.csv", ["x", "label"], [(2**53 + 1 + i, i % 2) for i in range(9)])
+@pytest.mark.parametrize("first", [2**53 + 1, 2**63 + 1])
+def test_whole_numbers_beyond_floats_are_refused(first: int, tmp_path: Path) -> None:
+    path = write(tmp_path / "own.csv", ["x", "label"], [(first + i, i % 2) for i in range(9)])
     with pytest.raises(InputError, match="'x' of the train split holds whole numbers that"):
         open_file(path)
+
+
+def test_a_wide_table_takes_linear_time(tmp_path: Path) -> None:
+    """A copy of all features for every column would take minutes."""
+    names = [f"x{i}" for i in range(1_500)]
+    rows = [(*(i * j % 7 for i in range(1_500)), "ab"[j % 2]) for j in range(9)]
+    path, begin = write(tmp_path / "wide.csv", [*names, "label"], rows), time.process_time()
+    open_file(path)
+    assert time.process_time() - begin < 8
 
 
 @pytest.mark.parametrize("suffix", [".json", ".jsonl"])

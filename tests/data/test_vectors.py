@@ -89,6 +89,28 @@ def test_an_absent_truncated_or_foreign_file_is_refused(tmp_path: Path) -> None:
             load_vectors(path, vocabulary)
 
 
+def test_a_file_without_end_is_refused(tmp_path: Path) -> None:
+    """Packed into little, or a device."""
+    bomb = tmp_path / "vectors.gz"
+    bomb.write_bytes(gzip.compress(bytes(2**21)))
+    with pytest.raises(InputError, match=r"a line of .* has more than 1048576 characters"):
+        load_vectors(bomb, Vocabulary(["film"]))
+    with pytest.raises(InputError, match="/dev/zero: it is no regular file"):
+        load_vectors("/dev/zero", Vocabulary(["film"]))
+
+
+def test_an_encrypted_archive_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("vectors.txt", "film 1 2\n")
+    content = bytearray(path.read_bytes())
+    for mark, place in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        content[content.index(mark) + place] |= 1  # as encryption is told
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="is encrypted"):
+        load_vectors(path, Vocabulary(["film"]))
+
+
 def test_of_an_archive_with_several_files_one_is_chosen(tmp_path: Path) -> None:
     path = tmp_path / "vectors.zip"
     with zipfile.ZipFile(path, "w") as archive:

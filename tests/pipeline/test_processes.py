@@ -34,8 +34,9 @@ def run(place: Place, folder: Path | None, options: dict[str, Any]) -> Any:
     """Train on one rank; return what of the outcome can be sent."""
     as_torchrun_does(place)
     if options.pop("impatient", False):
+        os.environ["AL_PATIENCE"] = str(PATIENCE)
         rendezvous.FailureDetector = functools.partial(  # type: ignore[attr-defined, misc]
-            FailureDetector, patience=PATIENCE, interval=0.1
+            FailureDetector, interval=0.1
         )
     own = options.pop("of_rank", {}).get(place.rank, {})
     callbacks = options.pop("callbacks", {}).get(place.rank, [])

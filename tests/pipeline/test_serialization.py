@@ -307,6 +307,13 @@ def test_hostile_frames_are_refused(frame: Any) -> None:
         unpack(reserve(b"AL\0\1" + json.dumps(frame).encode()))
 
 
+def test_a_name_must_be_that_of_a_class() -> None:
+    """An instance of a dataclass has its fields too; a function could be anything's."""
+    for name in ("associated_learning.pipeline.executors:_HOST", "os:getcwd"):
+        with pytest.raises(PipelineError, match=f"{name} is no class"):
+            unpack(reserve(b"AL\0\1" + json.dumps([["dataclass", name, {}], []]).encode()))
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_fuzzed_frames_are_refused_or_harmless(data: st.DataObject) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import pickle
+import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -108,6 +111,42 @@ def test_a_run_waits_for_a_worker_that_has_not_noticed_its_campaigns_end(
         monkeypatch.setattr(time, "sleep", lambda seconds: other.close())  # while it waits
         assert worker.work(tmp_path, tmp_path / "store") == 0
     assert read_result(tmp_path) is not None
+
+
+def test_a_run_ends_with_its_campaign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked to save first, and insisted where it hangs."""
+    signals, watched = list[int](), threading.Event()
+    campaign_process = SimpleNamespace(join=lambda: None)  # has ended
+    monkeypatch.setattr(worker.multiprocessing, "parent_process", lambda: campaign_process)
+    monkeypatch.setattr(worker, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(worker.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(
+        worker.os,
+        "kill",
+        lambda process, number: (signals.append(number), len(signals) == 2 and watched.set()),
+    )
+    write_json(tmp_path / SETTINGS, job(epochs=1).config.to_json())
+    assert worker.work(tmp_path, tmp_path / "store") == 0
+    assert watched.wait(10)
+    assert signals == [signal.SIGTERM, signal.SIGKILL]
+
+
+@pytest.mark.parametrize("left", [-9, 0])
+def test_a_campaign_goes_on_over_metrics_that_a_power_cut_took(left: int, tmp_path: Path) -> None:
+    """Torn, or empty as what was never synced."""
+    (one,) = jobs = [job(epochs=2)]
+    whole = train_run(one.config, tmp_path / "whole")
+    folder = tmp_path / "runs" / one.folder
+    train_run(one.config, folder)
+    (folder / "result.json").unlink()
+    for name, end in (("metrics.jsonl", left), ("training.jsonl", -9)):
+        (folder / name).write_bytes((folder / name).read_bytes()[:end])
+    progress = campaign(jobs, tmp_path)
+    assert [len(progress.done), progress.failed] == [1, []]
+    (row,) = read_rows(tmp_path / "ledger.jsonl")
+    assert row.result.answers == whole.answers
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records] == [1, 2]
 
 
 def named(rate: float, **settings: object) -> Job:

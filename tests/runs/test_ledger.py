@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import associated_learning as al
+from associated_learning.runs.ledger import ledger
 from associated_learning.runs.ledger.ledger import append_row, read_rows
+from associated_learning.state.lock import held_lock
 from conftest import full_disk
 from ledger_rows import made_row
 
@@ -23,6 +27,27 @@ def test_writers_at_once_lose_and_double_nothing(tmp_path: Path) -> None:
         appended = list(writers.map(lambda row: append_row(path, row), rows))
     assert sum(appended) == 5
     assert sorted(row.seed for row in read_rows(path)) == [0, 1, 2, 3, 4]
+
+
+def test_rows_are_read_and_appended_under_a_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a writer between the look and the append could add the same row."""
+    path, free = tmp_path / "ledger.jsonl", []
+    append_row(path, ROW)
+
+    def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            with held_lock(path.with_name("ledger.jsonl.lock")) as mine:  # nobody waits
+                free.append((function.__name__, mine))
+            return function(*args, **options)
+
+        return call
+
+    for name in ("_parsed", "append_line"):
+        monkeypatch.setattr(ledger, name, watched(getattr(ledger, name)))
+    assert append_row(path, OTHER)
+    assert free == [("_parsed", False), ("append_line", False)]
 
 
 def test_a_full_disk_leaves_the_ledger_readable(tmp_path: Path) -> None:

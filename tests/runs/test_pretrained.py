@@ -13,6 +13,7 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 
 import associated_learning as al
+from associated_learning.cli.main import app
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.hub.pretrained import PretrainedModel
@@ -151,6 +152,12 @@ def test_every_fault_of_an_exported_folder_is_ours_with_a_remedy(
     corrupted(run, tmp_path / "hub", what)
     with pytest.raises(al.errors.AssociatedLearningError, match=message):
         PretrainedModel.from_pretrained(tmp_path / "hub")
+    for command in (
+        ["predict", str(tmp_path / "hub"), "a film"],
+        ["evaluate", str(tmp_path / "hub")],
+    ):
+        with pytest.raises(CheckpointError, match=r"Name a folder|is read by PretrainedModel"):
+            app(command, standalone_mode=False)
 
 
 def test_a_changed_byte_of_an_exported_folder_is_noticed(run: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from associated_learning.cli.tables import command, console, show_no_picture
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.runs.config import ResolvedConfig, RunConfig
 from associated_learning.runs.defaults import resolved
+from associated_learning.runs.ledger.ledger import check_ledger
 from associated_learning.runs.opened import open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_history
@@ -62,6 +63,8 @@ def grow(
     """
     config = _with_defaults(RunConfig(**settings))
     folder = default_folder(config) if run_folder is None else Path(run_folder)
+    if ledger is not None:
+        check_ledger(Path(ledger))
     result = run_training(config, folder, [] if quiet else [GrowthView()])
     if result is None:
         return

@@ -16,6 +16,7 @@ from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.advice import advice
 from associated_learning.runs.config import COMPUTING, ResolvedConfig, RunConfig
 from associated_learning.runs.defaults import resolved
+from associated_learning.runs.ledger.ledger import check_ledger
 from associated_learning.runs.opened import open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_result
@@ -104,6 +105,8 @@ def train(
             f"--ledger {ledger} came with --task {config.task}; a ledger holds accuracies, this "
             f"run has {headline(config.task)}. Leave it out; the result.json of the run has them."
         )
+    if ledger is not None:
+        check_ledger(Path(ledger))
     result = run_training(config, folder, _callbacks(config, folder, tensorboard, quiet))
     if result is None:
         return

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -12,25 +14,58 @@ from types import FrameType
 __all__ = [
     "Interrupt",
     "deferred_interrupts",
+    "end_by_force",
     "ending_the_process",
     "passed_on_interrupts",
 ]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_ASKED = b"\nStopping after this batch; a second signal (Ctrl-C) ends at once.\n"
+_FORCED = b"\nEnded by force: something hangs. The last checkpoint stays.\n"
+_REPEATED = 1.0  # seconds in which torchrun has passed on a signal
 _grace: list[float] = []  # seconds from a second signal to the end of the process, if any
 
 
-class Interrupt:
-    """Whether the user asked to stop."""
+class _Signals:
+    """Those that came so far."""
 
     def __init__(self) -> None:
-        self._signalled = False
+        self._first: float | None = None
+
+    @property
+    def came(self) -> bool:
+        """Whether there was any."""
+        return self._first is not None
+
+    def insist(self) -> bool:
+        """Take note of one; return whether it is a second one.
+
+        At Ctrl-C the terminal tells every rank, and torchrun tells them again.
+        """
+        now, first = time.monotonic(), self._first
+        if first is None:
+            self._first = now
+            return False
+        ranks = int(os.environ.get("WORLD_SIZE", "1"))
+        return now - first > (_REPEATED if ranks > 1 else 0.0)
+
+
+class Interrupt:
+    """Whether the user asked to stop.
+
+    Attributes:
+        insisted: Whether a second signal asked to stop at once.
+    """
+
+    def __init__(self) -> None:
+        self.insisted = False
+        self._signals = _Signals()
         self._others: list[Callable[[], bool]] = []
 
     @property
     def requested(self) -> bool:
         """Whether a signal came, here or to another process of the run."""
-        return self._signalled or any(other() for other in self._others)
+        return self._signals.came or any(other() for other in self._others)
 
     def also(self, other: Callable[[], bool]) -> None:
         """Let another source of interrupts count too."""
@@ -38,10 +73,13 @@ class Interrupt:
 
     def request(self, number: int, frame: FrameType | None) -> None:
         """Take note of a first signal; a second one stops at once (see `ending_the_process`)."""
-        if self._signalled:
-            _insist()
+        first = not self._signals.came
+        if self._signals.insist():
+            self.insisted = True
+            end_by_force()
             raise KeyboardInterrupt
-        self._signalled = True
+        if first and _grace:
+            _say(_ASKED)
 
 
 @contextmanager
@@ -57,17 +95,30 @@ def ending_the_process(seconds: float) -> Iterator[None]:
         _grace.pop()
 
 
-def _insist() -> None:
+def end_by_force(reason: str = "", code: int = 130, *, times: float = 1.0) -> None:
+    """End this process if it is still there in some seconds; only inside `ending_the_process`.
+
+    Args:
+        reason: Said then, in a line.
+        code: Its exit status.
+        times: How many times its seconds to wait.
+    """
     if _grace:
-        timer = threading.Timer(_grace[-1], _end)
+        timer = threading.Timer(times * _grace[-1], _end, (reason, code))
         timer.daemon = True
         timer.start()
 
 
-def _end() -> None:
+def _end(reason: str, code: int) -> None:
+    _say((f"\n{reason}".encode() if reason else b"") + _FORCED)
+    for child in multiprocessing.active_children():  # such as workers of a DataLoader
+        child.kill()
+    os._exit(code)
+
+
+def _say(told: bytes) -> None:
     with suppress(OSError):
-        os.write(2, b"\nEnded by force: something hangs. The last checkpoint stays.\n")
-    os._exit(130)
+        os.write(2, told)  # which takes no lock: it may be a signal that says so
 
 
 @contextmanager
@@ -83,8 +134,19 @@ def deferred_interrupts() -> Iterator[Interrupt]:
 
 @contextmanager
 def passed_on_interrupts(tell: Callable[[], object]) -> Iterator[None]:
-    """Call ``tell`` at SIGINT and SIGTERM inside the block, which goes on until others end it."""
-    with _handled(lambda number, frame: tell()):
+    """Call ``tell`` at SIGINT and SIGTERM inside the block, which goes on until others end it.
+
+    A second signal stops at once, as for `Interrupt.request`.
+    """
+    signals = _Signals()
+
+    def request(number: int, frame: FrameType | None) -> None:
+        if signals.insist():
+            end_by_force()
+            raise KeyboardInterrupt
+        tell()
+
+    with _handled(request):
         yield
 
 

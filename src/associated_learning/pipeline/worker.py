@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from associated_learning.pipeline.channel import Channel, Closed, Inlet
@@ -25,20 +26,19 @@ def feed(items: Items, first: Inlet[Item], unread: Channel[None]) -> None:
         unread: Holds an entry for every marker under way, so that snapshots that nobody has
             looked at yet cannot fill the memory. Closing it ends the feeding.
     """
+    last: Item = End()
     try:
-        try:
-            for item in items:
-                # asked for every item, so that a closed channel ends the feeding at once
-                unread.put(None) if isinstance(item, Marker) else unread.check()
-                first.put(item)
-            first.put(End())
-        except Closed:
-            first.put(End())
-        except BaseException as error:
-            first.put(Failure(error))
+        for item in items:
+            # asked for every item, so that a closed channel ends the feeding at once
+            unread.put(None) if isinstance(item, Marker) else unread.check()
+            first.put(item)
     except Closed:
-        pass  # nobody listens any more
+        pass
+    except BaseException as error:
+        last = Failure(error)
     finally:
+        with suppress(Exception):  # what closed the channel: nobody listens any more
+            first.put(last)
         items.close()  # here, because it may hold the workers of a DataLoader
 
 
@@ -70,7 +70,9 @@ def work(
         return None  # nobody listens any more
 
 
-def join(threads: Iterable[threading.Thread], patience: float | None = None) -> None:
+def join(
+    threads: Iterable[threading.Thread], patience: float | None = None
+) -> list[threading.Thread]:
     """Wait for the end of threads, also for what the system does after Python is done with them.
 
     There torch lets go of objects of the thread's, for which it needs Python's lock. Would Python
@@ -79,12 +81,18 @@ def join(threads: Iterable[threading.Thread], patience: float | None = None) -> 
     Args:
         threads: Started ones.
         patience: Seconds to wait for all of them at most; None for as long as it takes.
+
+    Returns:
+        Those that have not ended.
     """
     deadline = None if patience is None else time.monotonic() + patience
+    left = []
     for thread in threads:
         thread.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
+            left.append(thread)
             continue
         task, end = Path(f"/proc/self/task/{thread.native_id}"), time.monotonic() + _LONGEST_END
         while task.exists() and time.monotonic() < end:
             time.sleep(0.0005)
+    return left

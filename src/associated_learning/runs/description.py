@@ -54,8 +54,14 @@ def read_description(folder: Path) -> Description:
         raise CheckpointError(
             f"{folder} is no run: it holds no config.json. Name a folder that `al train` made."
         )
+    described = read_json(path)
+    if isinstance(described, dict) and "described" in described:
+        raise CheckpointError(
+            f"{folder} holds a model that `al export` made, which is read by "
+            "PretrainedModel.from_pretrained; expected a run. Name the folder that `al train` made."
+        )
     try:
-        return description_from_json(read_json(path))
+        return description_from_json(described)
     except (TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(
             f"{path} does not describe a run of this library ({error}); expected config, inputs "

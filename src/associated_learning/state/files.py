@@ -7,6 +7,7 @@ power cut takes nothing back.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -28,6 +29,7 @@ __all__ = [
     "check_depth",
     "is_ours",
     "linked",
+    "make_folder",
     "open_regular",
     "parse_json",
     "read_json",
@@ -173,6 +175,14 @@ def open_regular(path: Path) -> Any:
     return os.fdopen(descriptor, "rb")
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, if they are not there, and wait until they are saved."""
+    new = list(itertools.takewhile(lambda path: not path.exists(), (folder, *folder.parents)))
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in reversed(new):
+        to_disk(path.parent)
+
+
 def to_disk(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     if path.is_dir() and os.name == "nt":
@@ -199,7 +209,7 @@ def saving(path: Path) -> Iterator[None]:
 @contextmanager
 def _unfinished(parent: Path) -> Iterator[Path]:
     """Yield a new folder with our marker, removed after the block unless it was renamed."""
-    parent.mkdir(parents=True, exist_ok=True)
+    make_folder(parent)
     new = parent / f"{TEMPORARY}{secrets.token_hex(8)}"
     new.mkdir()
     try:

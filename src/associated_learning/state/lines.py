@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from associated_learning.errors import CheckpointError
-from associated_learning.state.files import open_regular, saving, to_disk
+from associated_learning.state.files import make_folder, open_regular, saving, to_disk
 
 __all__ = ["Lines", "append_line", "read_lines"]
 
@@ -69,7 +69,7 @@ def append_line(path: Path, line: str, *, torn: str = "") -> None:
         CheckpointError: The disk is full or not writable; the file is as it was.
     """
     with saving(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         if torn:
             _set_aside(path, torn)
         is_new = not path.exists()

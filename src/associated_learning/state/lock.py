@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from associated_learning.errors import CheckpointError
+from associated_learning.state.files import make_folder
 
 __all__ = ["FOREVER", "held_lock", "lock_holder"]
 
@@ -40,7 +41,7 @@ def held_lock(path: Path, *, patience: float = 0.0, signed: bool = False) -> Ite
         True False
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         lock = FileLock(path)
         lock.acquire(timeout=patience)
     except Timeout:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from associated_learning.runs.families import IMAGE_MODELS
-from associated_learning.runs.ledger.ledger import append_row, make_row
+from associated_learning.runs.ledger.ledger import append_row, check_ledger, make_row
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import read_config
-from associated_learning.state.files import write_json
+from associated_learning.state.files import make_folder, write_json
 from reproduction.campaign.identity import identity
 from reproduction.campaign.jobs import Job
 from reproduction.campaign.worker import BUSY, LOG, SETTINGS, run_process
@@ -91,8 +91,10 @@ def run_jobs(
         show: Told where the campaign stands, several times a second.
 
     Raises:
+        CheckpointError: The ledger cannot be written.
         KeyboardInterrupt: Ctrl-C, after every run has saved.
     """
+    check_ledger(ledger)
     progress = Progress(waiting=deque(jobs))
     started, processes = 0, _processes()
     with _ended(progress):
@@ -123,7 +125,7 @@ def _start(
     processes: ForkServerContext, job: Job, runs: Path, device: str, threads: int
 ) -> Running:
     folder = runs / job.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     config = replace(job.config, device=device, threads=threads, **_graphs(job, device))
     write_json(folder / SETTINGS, config.to_json())
     process = processes.Process(target=run_process, args=(folder, runs / _STORE))

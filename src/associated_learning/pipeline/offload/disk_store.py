@@ -19,6 +19,7 @@ from associated_learning.state.digests import file_digest
 from associated_learning.state.files import (
     TEMPORARY,
     linked,
+    make_folder,
     read_json,
     remove_unfinished,
     write_json,
@@ -59,7 +60,7 @@ class DiskStore(Store):
         self.folder = Path(folder)
         self.device = device
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             self._unlock = weakref.finalize(self, _locked(self.folder).close)
             self._require_own()
             self._files = self._committed()

@@ -141,7 +141,10 @@ class Processes(Executor):
         self._ranks.ended = True
 
     def _work(self, *channels: Any) -> None:
-        error = work(self._stage, *channels)
+        try:
+            error = work(self._stage, *channels)
+        except AssociatedLearningError:
+            return  # what closed the channels, which all ranks know of
         if error is not None and self._replicas > 1:
             self._ranks.detector.fail(error)  # the other replicas wait for this one's gradients
 

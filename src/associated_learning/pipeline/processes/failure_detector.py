@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import TypeAlias
@@ -12,7 +13,9 @@ from typing import TypeAlias
 from torch.distributed import Store  # type: ignore[attr-defined]
 
 from associated_learning.errors import PipelineError
+from associated_learning.pipeline.interrupt import passed_on_interrupts
 from associated_learning.pipeline.processes.heartbeats import Heartbeats
+from associated_learning.pipeline.processes.neighbours import Neighbours, own_place
 
 __all__ = ["FailureDetector", "Stop"]
 
@@ -20,6 +23,7 @@ Stop: TypeAlias = Callable[[PipelineError], object]
 
 _NOTHING = b"-"  # stands for what nobody has written yet: readers of a key without value wait
 _KNOWS, _LEAVES = b"knows", b"leaves"  # the last signs of life: of the failure, and of the end
+_LONGEST = 200  # bytes of a sign
 _LINGER = 0.4  # share of the patience for which one that failed stays, for all to learn why
 
 
@@ -27,9 +31,10 @@ class FailureDetector:
     """Watches over the processes of a run through the store that all of them reach.
 
     Every rank writes a sign of life into the store, and reads those of the others. Who gives none
-    for ``patience`` seconds is taken for dead, and who does not reach the store for as long takes
-    itself for cut off. The first failure that is written down is the one that every rank gets
-    to know, whatever else breaks in its wake.
+    for ``patience`` seconds is taken for dead, unless it computes on the same machine (a layer that
+    holds Python's lock), and who does not reach the store for as long takes itself for cut off. One
+    that was stopped is woken, to learn that the run is over. The first failure that is written
+    down is the one that every rank gets to know, whatever else breaks in its wake.
 
     Args:
         store: A connection that nothing else uses (``store.clone()``), because whoever waits on
@@ -62,7 +67,8 @@ class FailureDetector:
         self._stops: list[Stop] = []
         self._failure: PipelineError | None = None
         self._news: str | None = None
-        self._contacts = 0
+        self._contacts, self._place = 0, own_place()
+        self._neighbours, self._quiet, self._waited_for = Neighbours(), Heartbeats(), set[int]()
         self._asks_to_interrupt = self._interrupted = False
         self._failed, self._wake = threading.Event(), threading.Event()
         self._leaving, self._alone, self._over = (threading.Event() for _ in range(3))
@@ -125,9 +131,11 @@ class FailureDetector:
             PipelineError: Another rank failed before this one did.
         """
         mine = None if error is None else _described(error, self._rank)
-        if error is not None:
-            self.fail(error)
-        self._leave()
+        # at a failure torchrun sends SIGTERM at once: what failed must still be told
+        with passed_on_interrupts(self.request_interrupt):
+            if error is not None:
+                self.fail(error)
+            self._leave()
         first = self._failure
         if first is None or first is error or isinstance(error, KeyboardInterrupt):
             return
@@ -156,14 +164,27 @@ class FailureDetector:
                 now = time.monotonic()
                 elapsed = min(now - before, 2 * self._interval)
                 before = now
-                for rank in heartbeats.silent(signs, elapsed, self._patience):
-                    self._tell(_silent(rank, self._patience, self._rank))
+                self._look(heartbeats, signs, elapsed)
                 self._wake.wait(self._interval / 10 if self._leaving.is_set() else self._interval)
                 self._wake.clear()
         except RuntimeError as error:  # as torch raises it when a connection breaks
             if not self._leaving.is_set():
                 self._stop_all(PipelineError(_store_gone(error, self._rank)))
             self._alone.set()
+
+    def _look(self, heartbeats: Heartbeats, signs: Mapping[int, bytes], elapsed: float) -> None:
+        """Look who of the others is silent for too long, and tell."""
+        places = {rank: _place(sign) for rank, sign in signs.items()}
+        computing = self._neighbours.computing(places, elapsed)
+        for rank in heartbeats.silent(signs, elapsed, self._patience, computing):
+            stopped = self._neighbours.wake(places[rank])
+            self._tell(_silent(rank, self._patience, self._rank, stopped=stopped))
+        for rank in self._quiet.silent(signs, elapsed, self._patience):
+            speaks = self._rank == (1 if rank == 0 else 0)
+            if speaks and rank in computing and rank not in self._waited_for:
+                self._waited_for.add(rank)
+                with suppress(UserWarning):  # where warnings are errors
+                    warnings.warn(_busy(rank, self._patience), stacklevel=2)
 
     def _exchange(self) -> dict[int, bytes]:
         """Write what this rank has to say, read what the others said; return their signs."""
@@ -185,7 +206,7 @@ class FailureDetector:
     def _own_sign(self) -> bytes:
         if self._leaving.is_set():
             return _LEAVES
-        return _KNOWS if self._failed.is_set() else str(self._contacts).encode()
+        return _KNOWS if self._failed.is_set() else f"{self._contacts} {self._place}".encode()
 
     def _judge(self) -> None:
         """Notice that the store is out of reach, which the thread that uses it cannot."""
@@ -219,6 +240,11 @@ def _sign(rank: int) -> str:
     return f"sign of rank {rank}"
 
 
+def _place(sign: bytes) -> str:
+    """Return where the process is that gave a sign of life."""
+    return sign[:_LONGEST].decode(errors="replace").partition(" ")[2]
+
+
 def _described(error: BaseException, rank: int) -> str:
     if isinstance(error, PipelineError):
         return f"{error} (seen by rank {rank})"
@@ -227,10 +253,17 @@ def _described(error: BaseException, rank: int) -> str:
     return f"rank {rank} failed: {type(error).__name__}: {error}"
 
 
-def _silent(rank: int, patience: float, by: int) -> str:
+def _silent(rank: int, patience: float, by: int, *, stopped: bool) -> str:
+    why = "its process hangs or was killed, or the network to its machine is cut."
+    if stopped:
+        why = "its process was stopped, as SIGSTOP and debuggers do."
+    return f"rank {rank} gave no sign of life for {patience:g} seconds (seen by rank {by}): {why}"
+
+
+def _busy(rank: int, patience: float) -> str:
     return (
-        f"rank {rank} gave no sign of life for {patience:g} seconds (seen by rank {by}): its "
-        "process hangs or was killed, or the network to its machine is cut."
+        f"rank {rank} computes, but gave no sign for {patience:g} seconds: a layer holds Python's "
+        "lock. It is waited for."
     )
 
 

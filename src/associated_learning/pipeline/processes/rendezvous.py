@@ -20,6 +20,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from associated_learning.errors import InputError, PipelineError
 from associated_learning.pipeline.channel import Channel
+from associated_learning.pipeline.interrupt import end_by_force
 from associated_learning.pipeline.processes.agreement import agree
 from associated_learning.pipeline.processes.failure_detector import FailureDetector
 from associated_learning.pipeline.processes.transport import abort
@@ -155,6 +156,7 @@ def joined(settings: Mapping[str, str]) -> Iterator[Ranks]:
         beats = store.clone()  # type: ignore[attr-defined]
         detector = FailureDetector(beats, rank, size, patience=_patience())
         ranks = Ranks(store, detector)
+        detector.on_failure(_end_what_hangs(rank))
         try:
             with detector:
                 _active.append(ranks)
@@ -174,6 +176,11 @@ def joined(settings: Mapping[str, str]) -> Iterator[Ranks]:
     finally:
         if begun:
             dist.destroy_process_group()
+
+
+def _end_what_hangs(rank: int) -> Callable[[PipelineError], object]:
+    """Return what ends this process after a failure if it hangs; rank 0 may be saving: longer."""
+    return lambda failure: end_by_force(f"Error: {failure}", 2, times=1 if rank else 2)
 
 
 def _patience() -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
@@ -14,6 +15,7 @@ import torch
 from associated_learning.network import Network
 from associated_learning.pipeline.channel import Channel
 from associated_learning.pipeline.executor import Executor, read_reports
+from associated_learning.pipeline.interrupt import Interrupt
 from associated_learning.pipeline.items import (
     Item,
     Items,
@@ -31,6 +33,7 @@ __all__ = ["Threads"]
 
 QUEUED = 2  # batches that wait before a stage: enough to even out what varies from batch to batch
 UNREAD = 2  # snapshots under way
+_LAST_WORDS = 3.0  # seconds that threads have to end after a second Ctrl-C
 _TURN = 1e-4  # seconds after which a thread that computes in Python lets another one go on
 
 
@@ -56,6 +59,10 @@ class Threads(Executor):
         self._stages = [_alone(stage) for stage in stages]
         self._contexts = contexts or [nullcontext()] * len(stages)
         self._weights = LastWeights(net)
+        self._interrupt = Interrupt()
+
+    def watch_interrupt(self, interrupt: Interrupt) -> None:
+        self._interrupt = interrupt
 
     def network(self, snapshot: Snapshot) -> Network:
         return self._weights.network(snapshot)
@@ -79,7 +86,18 @@ class Threads(Executor):
             finally:
                 for channel in everything:
                     channel.close()
-                join(threads)
+                self._end(threads)
+
+    def _end(self, threads: Sequence[threading.Thread]) -> None:
+        """Wait for threads; after a second Ctrl-C not for those that hang."""
+        left = join(threads, _LAST_WORDS if self._interrupt.insisted else None)
+        if left:
+            names = ", ".join(thread.name for thread in left)
+            warnings.warn(
+                f"after a second Ctrl-C, something goes on in the background ({names}): it hangs, "
+                "and Python cannot end a thread. End the process.",
+                stacklevel=2,
+            )
 
 
 def _alone(stage: Stage) -> Stage:

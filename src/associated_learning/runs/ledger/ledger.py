@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from associated_learning.state.lines import append_line, read_lines
 from associated_learning.state.lock import FOREVER, held_lock
 from associated_learning.state.sealed import sealed, unsealed
 
-__all__ = ["LedgerRow", "append_row", "make_row", "read_rows"]
+__all__ = ["LedgerRow", "append_row", "check_ledger", "make_row", "read_rows"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,14 +128,34 @@ def append_row(path: Path, row: LedgerRow) -> bool:
     Raises:
         CheckpointError: The file cannot be written, or holds something else.
     """
-    if path.exists() and not path.is_file():
-        raise CheckpointError(f"{path} cannot be read; expected a ledger, a file of lines.")
-    with held_lock(path.with_name(f"{path.name}.lock"), patience=FOREVER):
+    with _sole_writer(path):
         rows, torn = _parsed(path) if path.exists() else ([], "")
         if row in rows:
             return False
         append_line(path, json.dumps(sealed(row.to_json())), torn=torn)
     return True
+
+
+def check_ledger(path: Path) -> None:
+    """Check that rows can be appended, before the work that makes them.
+
+    Raises:
+        CheckpointError: The file cannot be written, or holds something else.
+    """
+    with _sole_writer(path):
+        if not path.exists():
+            return
+        _parsed(path)
+        if not os.access(path, os.W_OK):
+            raise CheckpointError(f"{path} cannot be written; make it writable, or name another.")
+
+
+@contextmanager
+def _sole_writer(path: Path) -> Iterator[None]:
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path} cannot be read; expected a ledger, a file of lines.")
+    with held_lock(path.with_name(f"{path.name}.lock"), patience=FOREVER):
+        yield
 
 
 def read_rows(path: Path) -> list[LedgerRow]:
