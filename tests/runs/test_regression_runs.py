@@ -52,7 +52,8 @@ def test_scores_and_answers_are_in_the_users_units(
         capsys, "train", "--data", str(train), "--test-data", str(test), *words,
         "--method", method, "--run-folder", run, "--lr", "0.01",
     )  # fmt: skip
-    different = len({int(row["progression"]) for row in csv.DictReader(train.open())})
+    with train.open() as file:
+        different = len({int(row["progression"]) for row in csv.DictReader(file)})
     assert f"'progression' has {different} different numbers: --task regression" in printed
     assert "R² in the best epoch" in printed
     told = json.loads(said(capsys, "evaluate", run, "--json"))

@@ -13,6 +13,7 @@ from associated_learning.runs.unused_settings import AL_ONLY, check_unused
 __all__ = ["family_default", "resolved", "restored"]
 
 _SHARED: dict[str, Any] = {
+    "task": "classification",  # unless the column of the labels decides: tasks/deciding.py
     "dropout": 0.1,  # the released AL code's, and the same for both methods, unlike there
     "embedding_dropout": 0.0,
     "batch_norm": False,
@@ -128,7 +129,6 @@ def _is_off(name: str, value: Any) -> bool:
 
 def _filled(config: RunConfig) -> ResolvedConfig:
     defaults = dict(_defaults(config.family, config.method, config.preset, config.encoders))
-    defaults["task"] = "classification"
     if config.epochs is not None:
         defaults["min_updates"] = 0  # as many epochs as were asked for
     if config.task == "regression":

@@ -37,7 +37,7 @@ def check_task(config: RunConfig) -> None:
         associated_learning.errors.InputError: --label-noise 0.1 came, but --task lm ...
     """
     if config.task != "lm":
-        _refuse(config, ("block_size",), "only --task lm has blocks")
+        _refuse(config, ("block_size",), f"--task {config.task or 'classification'} has no blocks")
     if config.task in (None, "classification", "regression"):
         if config.task == "regression":
             _refuse(config, _OF_CLASSES, "--task regression has no classes")
