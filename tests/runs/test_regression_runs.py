@@ -134,7 +134,7 @@ def test_targets_that_are_no_numbers_are_told_by_row(value: object, what: str) -
     [
         ({"label_noise": 0.1}, "--task regression has no classes"),
         ({"class_weight": "balanced"}, "--task regression has no classes"),
-        ({"grow_from": 1}, "--task regression has no classes"),
+        ({"grow_from": 1}, "by the rules of accuracies"),
         ({"data": "digits"}, "whose labels are classes; expected a CSV"),
     ],
 )

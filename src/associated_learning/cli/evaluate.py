@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from associated_learning.cli.confusion import show_confusion
 from associated_learning.cli.exits import show_exits
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console, scores_table
@@ -39,6 +40,13 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Measure this too, such as f1, auroc or mcc; may be given repeatedly."),
     ] = None,
+    confusion: Annotated[
+        bool,
+        typer.Option(
+            "--confusion",
+            help="Show how often each class was taken for each other, at --depth or the best one.",
+        ),
+    ] = False,
     exits: Annotated[
         bool,
         typer.Option(
@@ -90,6 +98,8 @@ def evaluate(
 
         al evaluate runs/digits-mlp-al-0 --metric f1 --metric auroc
 
+        al evaluate runs/digits-mlp-al-0 --confusion
+
         al evaluate runs/sst2-bilstm-al-0 --exits --goal cost:50 --against runs/sst2-bilstm-bp-0
 
         al evaluate runs/reviews-bilstm-al-0 --data elsewhere/reviews.csv
@@ -104,8 +114,11 @@ def evaluate(
     loaded = load_data(config, opened.preprocessor)
     check_data(Path(run), loaded)
     check_sources(Path(run), config)
-    if exits and metric:
-        raise InputError("--metric came with --exits, which compares accuracies; leave one out.")
+    if exits and (metric or confusion):
+        raise InputError(
+            f"--{'metric' if metric else 'confusion'} came with --exits, which compares accuracies;"
+            " leave one out."
+        )
     if exits:
         check_early_exit(config.task)
         rival = None if against is None else Path(against)
@@ -126,6 +139,10 @@ def evaluate(
                 "--metric came for a regression, told by R², MAE and RMSE; leave it out."
             )
         _show_numbers(opened, loaded, batches, split, chosen, as_json=as_json)
+        return
+    if confusion:
+        at = opened.best_depth if chosen is None else chosen
+        show_confusion(opened, loaded, batches, split, at, as_json=as_json)
         return
     metrics = list(dict.fromkeys([*task_metrics(config.task), *(metric or [])]))
     result = evaluate_network(opened.net, batches.epoch(0), metrics=metrics)

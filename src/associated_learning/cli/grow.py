@@ -20,6 +20,7 @@ from associated_learning.runs.opened import open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import default_folder
+from associated_learning.runs.tasks.deciding import decided
 from associated_learning.state.history import EpochRecord
 from associated_learning.training.growth.view import GrowthView
 
@@ -77,6 +78,7 @@ def _with_defaults(config: RunConfig) -> ResolvedConfig:
     layers = config.num_layers
     if layers is None and config.model not in ("cnn", "vgg"):
         layers = MOST_LAYERS
+    config, _ = decided(config)
     return resolved(replace(config, num_layers=layers, grow_from=config.grow_from or 1))
 
 

@@ -172,8 +172,9 @@ def _numeric_columns(split: Dataset, label: str, path: Path) -> list[str]:
     if rest or not others:
         raise InputError(
             f"{path} has the columns {', '.join(map(repr, split.column_names))}, of which"
-            f" {', '.join(map(repr, rest)) or 'none'} hold no numbers: choose the text column,"
-            " or the feature columns, all numeric"
+            f" {', '.join(map(repr, rest)) or 'none'} hold no numbers: choose the text column"
+            " (--text-column), or the feature columns, all numeric (--feature-columns); categories"
+            " and dates become numbers before: a column of 0 and 1 for each, days since the first"
         )
     return others
 

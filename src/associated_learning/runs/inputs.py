@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -127,6 +128,7 @@ def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) 
         test_data=config.test_data,
         text_column=config.text_column,
         label_column=config.label_column,
+        feature_columns=_feature_columns(config),
         validation_fraction=config.validation_fraction,
         limit_train=config.limit_train,
         seed=config.data_seed,
@@ -140,6 +142,18 @@ def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) 
     )
     _check_image_size(config.image_size, data)
     return data
+
+
+def _feature_columns(config: ResolvedConfig) -> list[str] | None:
+    if config.feature_columns is None:
+        return None
+    if config.text_column is not None or not Path(config.data).is_file():
+        raise InputError(
+            f"--feature-columns {config.feature_columns} came for {config.data}"
+            f"{'' if config.text_column is None else ' with --text-column'}; expected the file of "
+            "a table with columns of numbers. Leave it out."
+        )
+    return [name.strip() for name in config.feature_columns.split(",")]
 
 
 def training_batches(config: ResolvedConfig, data: DataSet) -> Batches:

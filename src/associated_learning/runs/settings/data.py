@@ -38,6 +38,9 @@ class DataSettings:
     )
     test_data: str | None = _setting(None, "Your own data: file or folder for testing.")
     text_column: str | None = _setting(None, "Your own data: the column of the texts.")
+    feature_columns: str | None = _setting(
+        None, "Your own table: its columns of numbers, such as age,height; without it all of them."
+    )
     label_column: str | None = _setting(None, "Your own data: the column of the labels.")
     block_size: int | None = _setting(
         None,

@@ -10,15 +10,19 @@ __all__ = ["check_task"]
 
 _OF_CLASSES = (
     "label_noise", "class_weight", "label_smoothing", "double_softmax", "first_loss",
-    "watch_training", "grow_from",
+    "watch_training",
 )  # fmt: skip
 _CLASSES = ("label_noise", "augment", "image_size")
+_GROWS = "layers are added by the rules of accuracies, not of losses"
 _READOUTS = ("readout", "double_softmax")
 _CODERS = (
     "latent", "latents", "coder_activation", "coder_bias", "detach_target", "target_warmup",
 )  # fmt: skip
 _OF_WORDS = ("bilstm", "transformer")
-_OF_BLOCKS = ("label_column", "max_length", "vectors", "remove_stop_words", "vocabulary_size")
+_OF_BLOCKS = (
+    "label_column", "feature_columns", "max_length", "vectors", "remove_stop_words",
+    "vocabulary_size",
+)  # fmt: skip
 
 
 def check_task(config: RunConfig) -> None:
@@ -41,6 +45,7 @@ def check_task(config: RunConfig) -> None:
     if config.task in (None, "classification", "regression"):
         if config.task == "regression":
             _refuse(config, _OF_CLASSES, "--task regression has no classes")
+            _refuse(config, ("grow_from",), _GROWS)
         if config.association == "target":
             raise InputError(
                 "--association target came, but is for answers at every token (--task tokens, lm); "
@@ -76,7 +81,7 @@ def _check_language(config: RunConfig) -> None:
             f"--task lm came with --model {config.model}; expected a causal model of transformers "
             "with its tokenizer: --model hf:FOLDER."
         )
-    _refuse(config, ("grow_from",), "layers are added by the rules of accuracies, not of losses")
+    _refuse(config, ("grow_from",), _GROWS)
     _refuse(config, _OF_BLOCKS, "--task lm takes whole texts, in blocks (--block-size)")
 
 
