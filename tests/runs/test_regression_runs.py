@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 import typer
@@ -19,6 +22,7 @@ from associated_learning.cli.main import app
 from associated_learning.data import load
 from associated_learning.data.target_numbers import are_numbers, target_numbers
 from associated_learning.runs.config import RunConfig
+from associated_learning.runs.export import description
 from associated_learning.runs.run import train_run
 from associated_learning.runs.tasks.deciding import decided
 
@@ -151,3 +155,35 @@ def test_a_column_of_one_number_is_refused(tmp_path: Path) -> None:
     (tmp_path / "flat.csv").write_text("x,label\n" + "".join(f"{i},2.5\n" for i in range(20)))
     with pytest.raises(al.InputError, match=r"all training targets are 2\.5: expected different"):
         load(tmp_path / "flat.csv", regression=True)
+
+
+def test_an_export_answers_in_the_users_units(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The runner beside it says what `al predict` says; its JSON keeps to the schema."""
+    train, test = written(tmp_path)
+    options = {"data": str(train), "label_column": "progression", "hidden": 8, "epochs": 2}
+    train_run(RunConfig(**options), tmp_path / "run")  # type: ignore[arg-type]
+    to = tmp_path / "diabetes.onnx"
+    said(capsys, "export", str(tmp_path / "run"), str(to), "--depth", "2")
+    schema = Path(description.__file__).with_name("schema.json")
+    jsonschema.validate(
+        json.loads(to.with_suffix(".json").read_text()), json.loads(schema.read_text())
+    )
+    told = said(
+        capsys, "predict", str(tmp_path / "run"), "--file", str(test), "--depth", "2", "--json"
+    )
+    by_run = [json.loads(line) for line in told.splitlines()]
+    runner = to.with_name("diabetes_runner.py")
+    assert len(runner.read_text().splitlines()) <= 60
+    asked = [answer["input"] for answer in by_run]
+    ended = subprocess.run(
+        [sys.executable, str(runner)], input="\n".join(asked), capture_output=True, text=True
+    )
+    by_runner = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [answer["input"] for answer in by_runner] == asked
+    assert all(answer["probabilities"] is None for answer in by_runner)
+    expected = [answer["label"] for answer in by_run]
+    assert [answer["label"] for answer in by_runner] == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(al.InputError, match=r"no folder tells; export to .*\.onnx"):
+        said(capsys, "export", str(tmp_path / "run"), str(tmp_path / "folder"))

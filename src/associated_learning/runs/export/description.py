@@ -15,7 +15,7 @@ from associated_learning.data.vocabulary import PAD, UNK
 from associated_learning.errors import InputError
 from associated_learning.runs.exits.early_exit import has_policy, read_policy
 from associated_learning.runs.opened import OpenRun
-from associated_learning.targets import Classes
+from associated_learning.targets import Classes, Regression
 
 __all__ = ["SCHEMA", "VERSION", "export_description", "temperature_of"]
 
@@ -35,27 +35,35 @@ def export_description(
         temperature: What its outputs are divided by before they are read as probabilities.
 
     Raises:
-        InputError: The run is no classification, or its inputs are prepared in a way that has no
-            description yet.
+        InputError: The run tells no class or number, or its inputs are prepared in a way that has
+            no description yet.
     """
-    target = opened.net.target
-    if not isinstance(target, Classes):
-        raise InputError(
-            f"a run of {type(target).__name__} came; expected one of classes, which is all that "
-            "an export describes. In Python, export_onnx takes any network."
-        )
     return {
         "schema": SCHEMA,
         "version": VERSION,
-        "task": "classification",
+        "task": opened.config.task,
         "kind": opened.preprocessor.kind,
         "inputs": list(inputs),
-        "output": "logits" if target.loss_kind == "ce" else "values near one-hot labels",
+        **_output(opened),
         "depth": depth,
         "temperature": temperature,
         "label_names": list(opened.label_names),
         "preprocessing": _preprocessing(opened.preprocessor),
     }
+
+
+def _output(opened: OpenRun) -> dict[str, Any]:
+    """Return what the graph's output is."""
+    target = opened.net.target
+    if isinstance(target, Regression):
+        mean, std = opened.spec.target_scale
+        return {"output": "standardised", "target_mean": mean, "target_std": std}
+    if not isinstance(target, Classes):
+        raise InputError(
+            f"a run of {type(target).__name__} came; expected one of classes or a regression, "
+            "which is all that an export describes. In Python, export_onnx takes any network."
+        )
+    return {"output": "logits" if target.loss_kind == "ce" else "values near one-hot labels"}
 
 
 def temperature_of(run: Path, depth: int) -> float:

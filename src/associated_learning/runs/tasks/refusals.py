@@ -35,12 +35,12 @@ def check_form(task: str, to: Path) -> None:
         task: That of the run.
         to: The name of the file; without a suffix that of a folder.
     """
-    if task == "regression":
+    if task == "regression" and not to.suffix:
         raise InputError(
-            f"{to} came for a run of --task regression, whose units an export cannot tell yet; "
-            "open_run(...).net is the network in Python, whose answers are standardised."
+            f"{to} came for a run of --task regression, whose units no folder tells; export to "
+            f"{to}.onnx, or read the run itself by al predict."
         )
-    if to.suffix and task != "classification":
+    if to.suffix and task not in ("classification", "regression"):
         raise InputError(
             f"{to} came for a run of --task {task}, whose answers at every token the description "
             "beside a graph cannot tell yet; export to a folder, which transformers reads."

@@ -19,18 +19,18 @@ class Model:
         if self.export["version"] != 1:
             raise ValueError(f"expected an export of version 1, not {self.export['version']}")
 
-    def __call__(self, inputs: list[Any]) -> tuple[list[str], Any]:
-        """Return labels, and probabilities [N, classes]."""
-        prepared = prepare(inputs, self.export["preprocessing"])
-        feed = {one.name: prepared[one.name] for one in self.session.get_inputs()}
+    def __call__(self, inputs: list[Any]) -> tuple[list[Any], Any]:
+        """Return labels and probabilities [N, classes]; of a regression numbers and [N, 0]."""
+        x, how = prepare(inputs, self.export["preprocessing"]), self.export
+        feed = {one.name: x[one.name] for one in self.session.get_inputs()}
         (output,) = self.session.run(["output"], feed)
-        scores = output / np.float32(self.export["temperature"])
-        if self.export["output"] == "logits":
-            scores = np.exp(scores - scores.max(1, keepdims=True))
-        else:  # values near one-hot labels
-            scores = np.maximum(scores, np.float32(1e-6))
-        labels = [self.export["label_names"][i] for i in output.argmax(1)]
-        return labels, scores / scores.sum(1, keepdims=True)
+        if how["task"] == "regression":
+            return (output[:, 0] * how["target_std"] + how["target_mean"]).tolist(), output[:, :0]
+        x = output / np.float32(how["temperature"])
+        logits = how["output"] == "logits"  # else values near one-hot labels
+        scores = np.exp(x - x.max(1, keepdims=True)) if logits else x.clip(1e-6)
+        names = [how["label_names"][i] for i in output.argmax(1)]
+        return names, scores / scores.sum(1, keepdims=True)
 
 
 if __name__ == "__main__":
@@ -39,5 +39,5 @@ if __name__ == "__main__":
     for start in range(0, len(lines), 64):
         some = lines[start : start + 64]
         for line, label, row in zip(some, *model(some), strict=True):
-            shares = dict(zip(model.export["label_names"], row.tolist(), strict=True))
+            shares = dict(zip(model.export["label_names"], row.tolist(), strict=True)) or None
             print(json.dumps({"input": line, "label": label, "probabilities": shares}))
