@@ -54,3 +54,41 @@ def test_a_json_file_is_on_the_disk_before_it_has_its_name(
     files.write_json(tmp_path / "index.json", {"last": "last-1"})
     inodes = [path.stat().st_ino for path in (tmp_path / "index.json", tmp_path)]
     assert events == [inodes[0], "index.json", inodes[1]]
+
+
+@pytest.mark.parametrize("removed", range(4))
+def test_a_removal_that_is_killed_is_finished_later(
+    removed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is gone by then, what is left is known to be ours: the marker goes last."""
+    left, unlink = iter(range(removed)), Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(KeyboardInterrupt),
+        files.replaced_folder(tmp_path / "never") as new,
+    ):
+        for name in ("a", "b", "z"):  # with its marker there are four files
+            (new / name).touch()
+        patch.setattr(Path, "unlink", killed)
+        raise OSError("the disk is full")
+    assert len(list(tmp_path.glob(".new-*/*"))) == 4 - removed
+    files.remove_unfinished(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [0, 1, 20])
+def test_a_folder_whose_marker_is_not_whole_is_cleared_away(size: int, tmp_path: Path) -> None:
+    marker = tmp_path / ".new-0123" / files._MARKER
+    marker.parent.mkdir()
+    marker.write_text(files._OWNER[:size])
+    others = tmp_path / ".new-ideas" / files._MARKER
+    others.parent.mkdir()
+    others.write_text("somebody")
+    files.remove_unfinished(tmp_path)
+    assert list(tmp_path.iterdir()) == [others.parent]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from associated_learning.errors import CheckpointError
 from associated_learning.state.digests import check_files, file_digests
-from associated_learning.state.files import is_ours, read_json, remove_unfinished, write_json
+from associated_learning.state.files import (
+    is_ours,
+    read_json,
+    remove_ours,
+    remove_unfinished,
+    write_json,
+)
 
 __all__ = ["CheckpointIndex"]
 
@@ -93,7 +98,7 @@ class CheckpointIndex:
             if path.name in kept or not _NAME.fullmatch(path.name):
                 continue
             if path.name in named or is_ours(path):
-                shutil.rmtree(path, ignore_errors=True)
+                remove_ours(path)
         remove_unfinished(self._folder)
 
     def _entry(self, which: str) -> _Entry:

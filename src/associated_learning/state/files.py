@@ -33,6 +33,7 @@ __all__ = [
     "open_regular",
     "parse_json",
     "read_json",
+    "remove_ours",
     "remove_unfinished",
     "replaced_file",
     "replaced_folder",
@@ -111,11 +112,34 @@ def remove_unfinished(folder: Path) -> None:
     Only one process at a time may write there.
     """
     for left in folder.glob(f"{TEMPORARY}*"):
-        if is_ours(left):
-            shutil.rmtree(left, ignore_errors=True)
-        elif left.is_dir() and not left.is_symlink():
-            with contextlib.suppress(OSError):  # it was killed before it put its marker in
-                left.rmdir()
+        if is_ours(left) or _is_hardly_begun(left):
+            remove_ours(left)
+
+
+def remove_ours(folder: Path) -> None:
+    """Remove a folder of ours, its marker last: what a kill leaves of it is known to be ours."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != _MARKER:
+                path.unlink()
+        (folder / _MARKER).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def _is_hardly_begun(folder: Path) -> bool:
+    """Return whether a folder is what a kill leaves before its marker is whole."""
+    try:
+        if folder.is_symlink() or any(path.name != _MARKER for path in folder.iterdir()):
+            return False
+        with open_regular(folder / _MARKER) as file:
+            found: bytes = file.read(len(_OWNER))
+            return _OWNER.encode().startswith(found)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -216,7 +240,7 @@ def _unfinished(parent: Path) -> Iterator[Path]:
         (new / _MARKER).write_text(_OWNER, encoding="utf-8")
         yield new
     finally:
-        shutil.rmtree(new, ignore_errors=True)
+        remove_ours(new)
 
 
 def _settle(file: Path, *, like: Path) -> None:
