@@ -187,3 +187,37 @@ def test_an_export_answers_in_the_users_units(
     assert [answer["label"] for answer in by_runner] == pytest.approx(expected, rel=1e-5)
     with pytest.raises(al.InputError, match=r"no folder tells; export to .*\.onnx"):
         said(capsys, "export", str(tmp_path / "run"), str(tmp_path / "folder"))
+
+
+@pytest.mark.filterwarnings("ignore:numbers are missing in 'size'")
+def test_categories_and_gaps_reach_predictions_and_exports(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A price by district and size: learned, and the same by run and runner, gaps included."""
+    draw = np.random.default_rng(0)
+    base = {"north": 10.0, "old town": 30.0, "port": -20.0}
+    rows = []
+    for _ in range(400):
+        district, size = str(draw.choice(list(base))), float(draw.uniform(1, 9))
+        price = base[district] + 5 * size + draw.normal()
+        rows.append([district, "" if draw.random() < 0.1 else f"{size:.3f}", f"{price:.2f}"])
+    for name, some in (("train.csv", rows[:300]), ("test.csv", rows[300:])):
+        with (tmp_path / name).open("w", newline="") as opened:
+            csv.writer(opened).writerows([["district", "size", "price"], *some])
+    run, test = str(tmp_path / "run"), str(tmp_path / "test.csv")
+    said(
+        capsys, "train", "--data", str(tmp_path / "train.csv"), "--test-data", test, "--model",
+        "mlp", "--label-column", "price", "--hidden", "16", "--lr", "0.01", "--epochs", "20",
+        "--run-folder", run,
+    )  # fmt: skip
+    assert max(json.loads(said(capsys, "evaluate", run, "--json"))["r2"].values()) > 0.8
+    answered = said(capsys, "predict", run, "--file", test, "--json").splitlines()
+    to = tmp_path / "prices.onnx"
+    said(capsys, "export", run, str(to))
+    asked = [json.loads(line)["input"] for line in answered] + ["nowhere,3"]
+    runner = [sys.executable, str(to.with_name("prices_runner.py"))]
+    ended = subprocess.run(runner, input="\n".join(asked), capture_output=True, text=True)
+    by_runner = [json.loads(line)["label"] for line in ended.stdout.splitlines()]
+    by_run = [json.loads(line)["label"] for line in answered]
+    by_run += [json.loads(said(capsys, "predict", run, "nowhere,3", "--json"))["label"]]
+    assert by_runner == pytest.approx(by_run, rel=1e-4, abs=1e-4)

@@ -7,6 +7,7 @@ from pathlib import Path
 from associated_learning.cli.layers import layers_table
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console
+from associated_learning.data import TablePreprocessor
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import ALNetwork
 from associated_learning.runs.opened import OpenRun, open_run
@@ -29,6 +30,8 @@ def info(run: RunFolder) -> None:
         f"[bold]{model}[/] by {config.method.upper()} on {data}: "
         f"{_answers(opened)}, kind {opened.spec.kind}, seed {config.seed}"
     )
+    if isinstance(opened.preprocessor, TablePreprocessor) and opened.preprocessor.encodings:
+        console.print(f"Columns: {escape(_columns(opened.preprocessor))}", soft_wrap=True)
     net = opened.net
     if isinstance(net, ALNetwork):
         console.print(layers_table(net, opened.spec))
@@ -39,6 +42,16 @@ def info(run: RunFolder) -> None:
         console.print(
             f"Best on the validation data: depth {opened.best_depth}, where predict answers"
         )
+
+
+def _columns(preprocessor: TablePreprocessor) -> str:
+    """Return the columns of a table, with their categories and what fills their gaps."""
+    told = []
+    for name, one in zip(preprocessor.columns, preprocessor.encodings, strict=True):
+        categories = f" ({len(one.categories)} categories)" if one.categories else ""
+        gaps = "" if one.fill is None else f" (missing: {one.fill:g})"
+        told.append(f"{name}{categories}{gaps}")
+    return ", ".join(told)
 
 
 def _answers(opened: OpenRun) -> str:

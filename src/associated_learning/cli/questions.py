@@ -77,7 +77,7 @@ def _content(file: str) -> str:
 def _line(opened: OpenRun, text: str, where: str) -> Question:
     if not text.strip():
         return Question(text, None)
-    return Question(text, _numbers(opened, text.split(","), where) if _table(opened) else text)
+    return Question(text, _values(opened, text.split(","), where) if _table(opened) else text)
 
 
 def _table(opened: OpenRun) -> bool:
@@ -132,7 +132,7 @@ def _row(opened: OpenRun, row: Mapping[str, Any], where: str) -> Question:
     if all(isinstance(value, str) and not value.strip() for value in values):
         return Question(shown, None)
     if _table(opened):
-        return Question(shown, _numbers(opened, values, where))
+        return Question(shown, _values(opened, values, where))
     for column, value in zip(columns, values, strict=True):
         if not isinstance(value, str):
             raise InputError(f"{where}, column {column!r}, is {value!r}; expected a text.")
@@ -157,9 +157,20 @@ def _columns(opened: OpenRun, row: Mapping[str, Any]) -> Sequence[str]:
     return others
 
 
-def _numbers(opened: OpenRun, values: Sequence[Any], where: str) -> list[float]:
-    assert isinstance(opened.preprocessor, TablePreprocessor)
-    columns = opened.preprocessor.columns
+def _values(opened: OpenRun, values: Sequence[Any], where: str) -> list[Any]:
+    """Return the values of a row, checked."""
+    preprocessor = opened.preprocessor
+    assert isinstance(preprocessor, TablePreprocessor)
+    if not preprocessor.encodings:
+        return _numbers(preprocessor.columns, values, where)
+    try:
+        preprocessor([values])
+    except InputError as error:
+        raise InputError(f"{where} cannot be read: {error}") from error
+    return list(values)
+
+
+def _numbers(columns: Sequence[str], values: Sequence[Any], where: str) -> list[float]:
     try:
         row = [float(value) for value in values]
     except (TypeError, ValueError):

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from associated_learning.data.table_encoding import is_missing
 from associated_learning.data.table_preprocessor import check_finite
 from associated_learning.errors import InputError, needs_extra
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["check_columns", "images", "is_numeric", "numbers", "texts", "values"]
+__all__ = [
+    "check_columns",
+    "check_features",
+    "images",
+    "is_numeric",
+    "table",
+    "texts",
+    "values",
+]
+
+_MOST_CATEGORIES = 100
+_DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T]\d\d?:.*)?|\d\d?[./]\d\d?[./]\d{2,4}")
 
 
 def check_columns(split: Dataset, wanted: Sequence[str], where: str) -> None:
@@ -75,21 +88,61 @@ def images(split: Dataset, column: str) -> list[Any]:
     return [entry["bytes"] if entry["bytes"] is not None else entry["path"] for entry in entries]
 
 
-def numbers(split: Dataset, columns: Sequence[str], where: str) -> NDArray[np.float64]:
-    """Return numeric columns as ``[N, F]``.
+def check_features(split: Dataset, columns: Sequence[str], path: object) -> None:
+    """Check that columns can be the features of a table: numbers or categories.
 
     Raises:
-        InputError: A column holds no numbers, or a number is missing or infinite.
+        InputError: Some cannot; says of each why, and what to do.
     """
-    for column in columns:
-        if not is_numeric(split, column):
-            raise InputError(
-                f"column {column!r} of {where} holds no numbers: choose other feature"
-                " columns, or name it as the text column"
-            )
-    table = np.stack([_floats(split, column, where) for column in columns], axis=1)
-    check_finite(table, columns, where)
-    return table
+    faults = [
+        f"{column!r} {fault}" for column in columns if (fault := _fault(split, column)) is not None
+    ]
+    if faults or not columns:
+        raise InputError(
+            f"{path} has the columns {', '.join(map(repr, split.column_names))}, of which"
+            f" {'; '.join(faults) or 'none is left for the features'}. Choose the text column"
+            " (--text-column), or the columns that are features (--feature-columns)"
+        )
+
+
+def _fault(split: Dataset, column: str) -> str | None:
+    """Return why a column is neither one of numbers nor one of categories."""
+    if is_numeric(split, column):
+        return None
+    listed = values(split, column)
+    known = [value for value in listed if not is_missing(value)]
+    if not all(isinstance(value, str) for value in known):
+        kind = split.data.schema.field(column).type
+        dates = str(kind).startswith(("timestamp", "date", "time"))
+        return _DATES if dates else f"holds {kind}, neither numbers nor texts"
+    if known and all(_DATE.fullmatch(value.strip()) for value in known):
+        return _DATES
+    distinct = len({value.strip() for value in known})
+    if distinct > _MOST_CATEGORIES or 2 * distinct > len(listed):
+        return (
+            f"holds no numbers, and {distinct} different texts in {len(listed)} rows, too many to"
+            " be categories"
+        )
+    return None
+
+
+_DATES = "holds dates: make numbers of them, such as days since the first or the month"
+
+
+def table(split: Dataset, columns: Sequence[str], where: str) -> NDArray[Any]:
+    """Return feature columns as ``[N, C]``: float64, NaN where one is missing; else objects.
+
+    Raises:
+        InputError: A number is infinite.
+    """
+    if not all(is_numeric(split, column) for column in columns):
+        rows = np.empty((len(split), len(columns)), object)
+        for i, column in enumerate(columns):
+            rows[:, i] = values(split, column)
+        return rows
+    found = np.stack([_floats(split, column, where) for column in columns], axis=1)
+    check_finite(np.where(np.isnan(found), 0.0, found), columns, where)
+    return found
 
 
 def _floats(split: Dataset, column: str, where: str) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def load(
         test_data: File or folder with the test rows of the user's own data.
         text_column: Own files: the column of the texts.
         label_column: Own files: the column of the labels; None means ``label``.
-        feature_columns: Own files: the numeric columns; None means all but the labels.
+        feature_columns: Own files: the columns of numbers or categories; None means all but the
+            labels. Missing numbers are filled (`ColumnEncoding`), which is said.
         validation_fraction: Share of every class cut from the training data.
         official_validation: Take the official validation split where there is one (SST-2).
         test_fraction: Share cut off for testing where the data has no test split.
@@ -199,10 +201,23 @@ def _fitted(
     if raw.kind == "image":
         return ImagePreprocessor.fit(inputs)
     if raw.kind == "table":
-        return TablePreprocessor.fit(inputs, columns=raw.columns)
+        fitted = TablePreprocessor.fit(inputs, columns=raw.columns)
+        _tell_missing(fitted)
+        return fitted
     return TextPreprocessor.fit(
         inputs,
         vocabulary_size=vocabulary_size,
         max_length=max_length,
         remove_stop_words=remove_stop_words,
     )
+
+
+def _tell_missing(fitted: TablePreprocessor) -> None:
+    of_columns = zip(fitted.columns, fitted.encodings, strict=False)
+    filled = [f"{name!r} ({one.fill:g})" for name, one in of_columns if one.fill is not None]
+    if filled:
+        warnings.warn(
+            f"numbers are missing in {', '.join(filled)}: the median in brackets stands for them,"
+            " and a feature of its own marks them",
+            stacklevel=3,
+        )

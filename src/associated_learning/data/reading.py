@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from associated_learning.data.arrow import read_files, read_hub, read_image_folder
 from associated_learning.data.columns import (
     check_columns,
+    check_features,
     images,
     is_numeric,
-    numbers,
+    table,
     texts,
     values,
 )
@@ -74,7 +75,7 @@ def read_file(
     """Return the user's own CSV, TSV, JSONL or Parquet file as a data set.
 
     With ``text_column``, or with no other column than one of text beside the labels, the
-    inputs are texts; else they are ``feature_columns``, or all numeric columns. The labels are
+    inputs are texts; else they are ``feature_columns``, or all others. The labels are
     classes, or for a regression numbers.
 
     Raises:
@@ -91,9 +92,12 @@ def read_file(
             " the answers: choose another text column"
         )
     text = text_column or (None if feature_columns else _only_text_column(first, label))
-    columns = [text] if text else list(feature_columns or _numeric_columns(first, label, path))
+    others = [column for column in first.column_names if column != label]
+    columns = [text] if text else list(feature_columns or others)
     for split, source in zip(splits.values(), (path, test), strict=False):
         check_columns(split, [label, *columns], str(source))
+    if not text:
+        check_features(first, columns, path)
     kind: Kind = "text" if text else "table"
     return (_numbers_set if regression else _raw_set)(kind, columns, label, splits)
 
@@ -166,19 +170,6 @@ def _only_text_column(split: Dataset, label: str) -> str | None:
     return others[0] if len(others) == 1 and not is_numeric(split, others[0]) else None
 
 
-def _numeric_columns(split: Dataset, label: str, path: Path) -> list[str]:
-    others = [column for column in split.column_names if column != label]
-    rest = [column for column in others if not is_numeric(split, column)]
-    if rest or not others:
-        raise InputError(
-            f"{path} has the columns {', '.join(map(repr, split.column_names))}, of which"
-            f" {', '.join(map(repr, rest)) or 'none'} hold no numbers: choose the text column"
-            " (--text-column), or the feature columns, all numeric (--feature-columns); categories"
-            " and dates become numbers before: a column of 0 and 1 for each, days since the first"
-        )
-    return others
-
-
 def _raw_set(
     kind: Kind, columns: Sequence[str], label: str, splits: Mapping[str, Dataset]
 ) -> RawSet:
@@ -239,4 +230,4 @@ def _inputs(kind: Kind, split: Dataset, columns: Sequence[str], where: str) -> A
         return images(split, columns[0])
     if kind == "text":
         return texts(split, columns, where)
-    return numbers(split, columns, where)
+    return table(split, columns, where)

@@ -1,4 +1,4 @@
-"""Rows of numbers to standardised features."""
+"""Rows of a table to standardised features."""
 
 from __future__ import annotations
 
@@ -12,21 +12,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from associated_learning.data.samples import TableSamples
+from associated_learning.data.table_encoding import ColumnEncoding
 from associated_learning.errors import InputError
 
 __all__ = ["Row", "TablePreprocessor", "check_finite"]
 
-Row: TypeAlias = Sequence[float] | Mapping[str, float]
+Row: TypeAlias = Sequence[Any] | Mapping[str, Any]
+Rows: TypeAlias = Sequence[Row] | NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TablePreprocessor:
-    """Standardises every column with the mean and deviation of the training split.
+    """Standardises every feature with the mean and deviation of the training split.
+
+    A column of numbers is one feature. Categories and missing values make more of it
+    (`ColumnEncoding`).
 
     Attributes:
-        columns: Names, in the order of the features.
-        mean: Per column.
-        std: Per column; 1 where a column is constant.
+        columns: Names, in their order in a row.
+        mean: Per feature.
+        std: Per feature; 1 where it is constant.
+        encodings: Of the columns; empty where all are numbers and none is missing.
 
     Example:
         >>> preprocessor = TablePreprocessor.fit([[1.0, 5.0], [3.0, 5.0]], columns=("a", "b"))
@@ -38,27 +44,36 @@ class TablePreprocessor:
     columns: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    encodings: tuple[ColumnEncoding, ...] = ()
 
     @classmethod
-    def fit(
-        cls, rows: Sequence[Row] | NDArray[np.float64], *, columns: Sequence[str]
-    ) -> TablePreprocessor:
+    def fit(cls, rows: Rows, *, columns: Sequence[str]) -> TablePreprocessor:
         """Return a preprocessor with the statistics of ``rows``, the training split.
 
         Raises:
-            InputError: A value is missing, infinite or no number; names row and column.
+            InputError: A value is infinite or no number; names row and column.
         """
-        values = _matrix(rows, tuple(columns))
+        encodings: tuple[ColumnEncoding, ...] = ()
+        if not isinstance(rows, np.ndarray) or rows.dtype == object or np.isnan(rows).any():
+            raw = _raw(rows, tuple(columns))
+            encodings = tuple(ColumnEncoding.fit(column) for column in raw.T)
+            encodings = encodings if any(one.to_dict() for one in encodings) else ()
+        values = _matrix(rows, tuple(columns), encodings)
         mean, std = values.mean(axis=0), values.std(axis=0)
         std = np.where(std > 0, std, 1.0)
-        return cls(columns=tuple(columns), mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+        return cls(
+            columns=tuple(columns),
+            mean=tuple(mean.tolist()),
+            std=tuple(std.tolist()),
+            encodings=encodings,
+        )
 
-    def samples(self, inputs: Sequence[Row] | NDArray[np.float64], labels: Tensor) -> TableSamples:
+    def samples(self, inputs: Rows, labels: Tensor) -> TableSamples:
         """Return rows and labels in memory."""
         return TableSamples(features=self._features(inputs), labels=labels)
 
     def __call__(self, inputs: Sequence[Row]) -> Tensor:
-        """Return rows as ``[B, F]`` (float32); a row is numbers in order, or by column name.
+        """Return rows as ``[B, F]`` (float32); a row is values in order, or by column name.
 
         Raises:
             InputError: No row, a row of another width, a missing column or a bad value.
@@ -69,24 +84,35 @@ class TablePreprocessor:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything to rebuild this, as values that JSON can hold."""
-        return {
+        values = {
             "kind": self.kind,
             "columns": list(self.columns),
             "mean": list(self.mean),
             "std": list(self.std),
         }
+        if self.encodings:
+            values["encodings"] = [one.to_dict() for one in self.encodings]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TablePreprocessor:
         """Rebuild what `to_dict` gave."""
+        encodings = tuple(map(ColumnEncoding.from_dict, values.get("encodings", ())))
+        if encodings and len(encodings) != len(values["columns"]):
+            raise InputError(
+                f"preprocessing came with {len(encodings)} encodings; expected one for each of "
+                f"{len(values['columns'])} columns"
+            )
         return cls(
             columns=tuple(values["columns"]),
             mean=tuple(values["mean"]),
             std=tuple(values["std"]),
+            encodings=encodings,
         )
 
-    def _features(self, rows: Sequence[Row] | NDArray[np.float64]) -> Tensor:
-        values = (_matrix(rows, self.columns) - np.array(self.mean)) / np.array(self.std)
+    def _features(self, rows: Rows) -> Tensor:
+        values = _matrix(rows, self.columns, self.encodings)
+        values = (values - np.array(self.mean)) / np.array(self.std)
         return torch.from_numpy(values.astype(np.float32))
 
 
@@ -108,13 +134,28 @@ def check_finite(
 
 
 def _matrix(
-    rows: Sequence[Row] | NDArray[np.float64], columns: tuple[str, ...]
+    rows: Rows, columns: tuple[str, ...], encodings: tuple[ColumnEncoding, ...]
 ) -> NDArray[np.float64]:
     """Return ``[N, F]``, every value checked."""
+    if encodings:
+        of_columns = zip(encodings, _raw(rows, columns).T, columns, strict=True)
+        return np.hstack([one.encode(column, name) for one, column, name in of_columns])
+    if isinstance(rows, np.ndarray) and rows.dtype == object:
+        rows = rows.tolist()
     if not isinstance(rows, np.ndarray):
         rows = _from_rows(rows, columns)
     check_finite(rows, columns)
     return rows
+
+
+def _raw(rows: Rows, columns: tuple[str, ...]) -> NDArray[Any]:
+    """Return the values as they came, ``[N, columns]``."""
+    if isinstance(rows, np.ndarray):
+        return rows
+    raw = np.empty((len(rows), len(columns)), object)
+    for i, row in enumerate(rows):
+        raw[i] = _values(row, i, columns)
+    return raw
 
 
 def _from_rows(rows: Sequence[Row], columns: tuple[str, ...]) -> NDArray[np.float64]:
@@ -124,7 +165,7 @@ def _from_rows(rows: Sequence[Row], columns: tuple[str, ...]) -> NDArray[np.floa
     return matrix
 
 
-def _numbers(row: Row, i: int, columns: tuple[str, ...]) -> list[float]:
+def _values(row: Row, i: int, columns: tuple[str, ...]) -> list[Any]:
     if isinstance(row, Mapping):
         missing = [column for column in columns if column not in row]
         if missing:
@@ -132,7 +173,11 @@ def _numbers(row: Row, i: int, columns: tuple[str, ...]) -> list[float]:
         row = [row[column] for column in columns]
     if len(row) != len(columns):
         raise InputError(f"row {i} has {len(row)} values: expected {len(columns)} {list(columns)}")
+    return list(row)
+
+
+def _numbers(row: Row, i: int, columns: tuple[str, ...]) -> list[float]:
     try:
-        return [float(value) for value in row]
+        return [float(value) for value in _values(row, i, columns)]
     except (TypeError, ValueError) as error:
         raise InputError(f"row {i} holds something that is no number: {error}") from error

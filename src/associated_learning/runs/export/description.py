@@ -102,11 +102,9 @@ def _(preprocessor: SubwordPreprocessor) -> dict[str, Any]:
 
 @_preprocessing.register
 def _(preprocessor: TablePreprocessor) -> dict[str, Any]:
-    return {
-        "columns": list(preprocessor.columns),
-        "mean": list(preprocessor.mean),
-        "std": list(preprocessor.std),
-    }
+    described = preprocessor.to_dict()
+    del described["kind"]
+    return described
 
 
 @_preprocessing.register

@@ -1,0 +1,105 @@
+"""Columns of a table as features: categories as zeros and ones, missing numbers filled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from associated_learning.errors import InputError
+
+__all__ = ["ColumnEncoding", "is_missing"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnEncoding:
+    """How one column becomes features, as scikit-learn's OneHotEncoder and SimpleImputer do.
+
+    Attributes:
+        categories: Of a column of texts, in order: a feature each, 1 where it is that one. A value
+            that is none of them, or missing, is 0 in all. Empty for a column of numbers.
+        fill: The median, which stands for a missing number; a second feature marks it. None where
+            no training row lacks one: then none may be missing.
+
+    Example:
+        >>> ColumnEncoding.fit(["b", "a", None]).encode(["a", "c"], "kind").tolist()
+        [[1.0, 0.0], [0.0, 0.0]]
+        >>> ColumnEncoding.fit([1.0, None, 3.0]).encode([None, 5], "age").tolist()
+        [[2.0, 1.0], [5.0, 0.0]]
+    """
+
+    categories: tuple[str, ...] = ()
+    fill: float | None = None
+
+    @classmethod
+    def fit(cls, values: Any) -> ColumnEncoding:
+        """Return the encoding of a column of the training split."""
+        known = [value for value in values if not is_missing(value)]
+        if any(isinstance(value, str) for value in known):
+            return cls(categories=tuple(sorted({str(value).strip() for value in known})))
+        if len(known) == len(values):
+            return cls()
+        return cls(fill=float(np.median(np.array(known, np.float64))) if known else 0.0)
+
+    def encode(self, values: Any, name: str) -> NDArray[np.float64]:
+        """Return the features of values, ``[N, width]``.
+
+        Args:
+            values: Of the column, one a row.
+            name: Of the column, for an error's message.
+
+        Raises:
+            InputError: A value is no number, infinite, or missing where none may be.
+        """
+        if self.categories:
+            names = np.array([_name(value) for value in values], object)
+            hits: NDArray[np.bool_] = names[:, None] == np.array(self.categories, object)
+            return hits.astype(np.float64)
+        missing = np.array([is_missing(value) for value in values])
+        if self.fill is None:
+            if missing.any():
+                raise InputError(
+                    f"row {int(missing.argmax())} of the rows, column {name!r}: the value is "
+                    "missing, as it is in no training row; fill it in or leave the row out"
+                )
+            return _floats(values, name)[:, None]
+        filled = [self.fill if gone else v for v, gone in zip(values, missing, strict=True)]
+        return np.stack([_floats(filled, name), missing.astype(np.float64)], axis=1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON-able values; nothing of a plain column of numbers."""
+        if self.categories:
+            return {"categories": list(self.categories)}
+        return {} if self.fill is None else {"fill": self.fill}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ColumnEncoding:
+        """Rebuild what `to_dict` gave."""
+        return cls(categories=tuple(values.get("categories", ())), fill=values.get("fill"))
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether a value of a table is missing: None, NaN, or an empty text."""
+    return value is None or value != value or (isinstance(value, str) and not value.strip())
+
+
+def _name(value: Any) -> str | None:
+    return None if is_missing(value) else str(value).strip()
+
+
+def _floats(values: Any, name: str) -> NDArray[np.float64]:
+    found = np.empty(len(values))
+    for row, value in enumerate(values):
+        try:
+            found[row] = float(value)
+        except (TypeError, ValueError):
+            found[row] = np.nan
+        if not np.isfinite(found[row]):
+            raise InputError(
+                f"row {row} of the rows, column {name!r}: the value is {value!r}; expected a "
+                "finite number: fill in or leave out such rows"
+            )
+    return found
