@@ -65,7 +65,7 @@ def test_the_table_shows_names_and_recall(run: Path, capsys: pytest.CaptureFixtu
 
 
 def test_it_is_for_classes_of_samples(run: Path) -> None:
-    with pytest.raises(al.InputError, match="--confusion came with --exits"):
+    with pytest.raises(al.InputError, match="--exits and --confusion came"):
         typer.main.get_command(app).main(
             ["evaluate", str(run), "--confusion", "--exits"], standalone_mode=False
         )

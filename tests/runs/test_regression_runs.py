@@ -73,6 +73,9 @@ def test_scores_and_answers_are_in_the_users_units(
         assert result["test_scores"][int(depth) - 1] == pytest.approx(told["r2"][depth], abs=1e-6)
     assert max(result["validation_scores"]) > 0.2  # 0 is always answering the mean
     assert result["largest_class"] is None
+    for option, message in (("--confusion", "for one class"), ("--exits", "how sure an exit is")):
+        with pytest.raises(al.InputError, match=message):
+            said(capsys, "evaluate", run, option)
 
 
 def test_targets_are_standardised_by_the_training_split(tmp_path: Path) -> None:

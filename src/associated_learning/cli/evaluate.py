@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ from associated_learning.data import Batches, DataSet
 from associated_learning.errors import InputError
 from associated_learning.inference.evaluation import Evaluation, score_samples
 from associated_learning.inference.evaluation import evaluate as evaluate_network
+from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.description import check_data
 from associated_learning.runs.inputs import evaluation_batches, load_data
 from associated_learning.runs.opened import OpenRun, open_run
@@ -108,48 +109,50 @@ def evaluate(
     if split not in ("train", "validation", "test"):
         raise InputError(f"--split {split} came; expected train, validation or test.")
     chosen = None if depth == "all" else opened.net.check_depth(_number(depth))
+    _check_together(opened.config.task, exits=exits, confusion=confusion, metric=metric)
     moved = {"data": data, "test_data": test_data, "data_root": data_root}
-    places = {name: place for name, place in moved.items() if place is not None}
-    config = replace(opened.config, **places)  # type: ignore[arg-type]
-    loaded = load_data(config, opened.preprocessor)
-    check_data(Path(run), loaded)
-    check_sources(Path(run), config)
-    if exits and (metric or confusion):
-        raise InputError(
-            f"--{'metric' if metric else 'confusion'} came with --exits, which compares accuracies;"
-            " leave one out."
-        )
-    if exits:
-        check_early_exit(config.task)
-        rival = None if against is None else Path(against)
-        show_exits(
-            Path(run),
-            opened,
-            loaded,
-            goal=goal,
-            measure=measure,
-            against=rival,
-            as_json=as_json,
-        )
-        return
+    config, loaded = _loaded(Path(run), opened, moved)
     batches = evaluation_batches(config, loaded, split)
-    if config.task == "regression":
-        if metric:
-            raise InputError(
-                "--metric came for a regression, told by R², MAE and RMSE; leave it out."
-            )
-        _show_numbers(opened, loaded, batches, split, chosen, as_json=as_json)
-        return
-    if confusion:
+    if exits:
+        rival = None if against is None else Path(against)
+        how: dict[str, Any] = {"goal": goal, "measure": measure, "against": rival}
+        show_exits(Path(run), opened, loaded, as_json=as_json, **how)
+    elif confusion:
         at = opened.best_depth if chosen is None else chosen
         show_confusion(opened, loaded, batches, split, at, as_json=as_json)
-        return
-    metrics = list(dict.fromkeys([*task_metrics(config.task), *(metric or [])]))
-    result = evaluate_network(opened.net, batches.epoch(0), metrics=metrics)
-    if as_json:
-        print(json.dumps(_as_json(opened, split, result, chosen)))
+    elif config.task == "regression":
+        _show_numbers(opened, loaded, batches, split, chosen, as_json=as_json)
     else:
-        _show(opened, f"{escape(config.data)}, {split}", result, chosen)
+        metrics = list(dict.fromkeys([*task_metrics(config.task), *(metric or [])]))
+        result = evaluate_network(opened.net, batches.epoch(0), metrics=metrics)
+        if as_json:
+            print(json.dumps(_as_json(opened, split, result, chosen)))
+        else:
+            _show(opened, f"{escape(config.data)}, {split}", result, chosen)
+
+
+def _check_together(task: str, *, exits: bool, confusion: bool, metric: list[str] | None) -> None:
+    """Raise InputError for options that leave each other, or the task of a run, nothing to say."""
+    named = {"--exits": exits, "--confusion": confusion, "--metric": bool(metric)}
+    given = [name for name, is_given in named.items() if is_given]
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} came; each shows a table of its own, name one.")
+    if metric and task == "regression":
+        raise InputError("--metric came for a regression, told by R², MAE and RMSE; leave it out.")
+    if exits:
+        check_early_exit(task)
+
+
+def _loaded(
+    run: Path, opened: OpenRun, moved: dict[str, str | None]
+) -> tuple[ResolvedConfig, DataSet]:
+    """Load the data of a run from where they are now, and check that they are still the same."""
+    places = {name: place for name, place in moved.items() if place is not None}
+    config = replace(opened.config, **places)  # type: ignore[arg-type]
+    data = load_data(config, opened.preprocessor)
+    check_data(run, data)
+    check_sources(run, config)
+    return config, data
 
 
 def _show_numbers(

@@ -117,14 +117,21 @@ def load(
     scale = TargetScale.of(raw.splits["train"].labels) if regression else None
     if preprocessor is None:
         preprocessor = _fitted(raw, vocabulary_size, max_length, remove_stop_words)
+    data = _data_set(str(name), raw, pool, preprocessor, scale)
+    return data.with_label_noise(label_noise, seed=seed) if label_noise else data
+
+
+def _data_set(
+    name: str, raw: RawSet, pool: int, preprocessor: Preprocessor, scale: TargetScale | None
+) -> DataSet:
     samples = {
         key: preprocessor.samples(
             split.inputs, split.labels if scale is None else scale.standardised(split.labels)
         )
         for key, split in raw.splits.items()
     }
-    data = DataSet(
-        name=str(name),
+    return DataSet(
+        name=name,
         kind=raw.kind,
         label_names=raw.label_names,
         train=samples["train"],
@@ -134,7 +141,6 @@ def load(
         train_pool=pool,
         target_scale=scale,
     )
-    return data.with_label_noise(label_noise, seed=seed) if label_noise else data
 
 
 def _read(
