@@ -175,6 +175,12 @@ def test_a_limit_leaves_validation_and_test_as_they_are(tmp_path: Path) -> None:
             {"feature_columns": ["x", "z"]},
             "no column 'z': its columns are 'x', 'y', 'label'",
         ),
+        (
+            ["x", "y", "label"],
+            ROWS,
+            {"feature_columns": ["x", "label"]},
+            "'label' came both for the inputs and for the labels",
+        ),
         (["x", "y", "label"], ROWS, {"text_column": "x"}, "row 0 of .* 'x': the text is int 0"),
         (
             ["t", "label"],
@@ -259,7 +265,7 @@ def test_words_that_others_take_for_missing_are_texts_and_labels(word: str, tmp_
         ("a,a,label\n1,2,x\n3,4,y\n", {}, "2 columns of the name 'a'"),
         ("a,label\n1,2,x\n3,4,y\n", {}, "first row of .* has 3 fields, but the header names 2"),
         ("a,label\n1,x\n3,4,y\n", {}, "Expected 2 fields in line 3, saw 3"),
-        ("text,label\nx,x\ny,y\n", {"text_column": "label"}, "both for the texts and for the"),
+        ("text,label\nx,x\ny,y\n", {"text_column": "label"}, "both for the inputs and for the"),
     ],
 )
 def test_what_readers_guess_at_is_refused(

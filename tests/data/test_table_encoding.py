@@ -69,6 +69,7 @@ def test_features_are_those_of_scikit_learn() -> None:
         ([1.0, "S", None], "column 'fare': the value is missing, as it is in no training row"),
         (["old", "S", 1.0], "column 'age': the value is 'old'; expected a finite number"),
         ([1.0, "S", float("inf")], "column 'fare': the value is inf"),
+        ([1.0, 7, 1.0], "column 'port': the value is the number 7; expected a text"),
         ([1.0, "S"], r"row 0 has 2 values: expected 3 \['age', 'port', 'fare'\]"),
     ],
 )

@@ -86,10 +86,10 @@ def read_file(
     label = label_column or "label"
     first = splits["train"]
     check_columns(first, [label], f"{path} (choose the label column)")
-    if text_column == label:
+    if label in (text_column, *(feature_columns or ())):
         raise InputError(
-            f"the column {label!r} came both for the texts and for the labels, which would tell"
-            " the answers: choose another text column"
+            f"the column {label!r} came both for the inputs and for the labels, which would tell"
+            " the answers: choose others for the inputs"
         )
     text = text_column or (None if feature_columns else _only_text_column(first, label))
     others = [column for column in first.column_names if column != label]

@@ -55,7 +55,7 @@ class ColumnEncoding:
             InputError: A value is no number, infinite, or missing where none may be.
         """
         if self.categories:
-            names = np.array([_name(value) for value in values], object)
+            names = np.array([self._category(value, name) for value in values], object)
             hits: NDArray[np.bool_] = names[:, None] == np.array(self.categories, object)
             return hits.astype(np.float64)
         missing = np.array([is_missing(value) for value in values])
@@ -68,6 +68,16 @@ class ColumnEncoding:
             return _floats(values, name)[:, None]
         filled = [self.fill if gone else v for v, gone in zip(values, missing, strict=True)]
         return np.stack([_floats(filled, name), missing.astype(np.float64)], axis=1)
+
+    def _category(self, value: Any, name: str) -> str | None:
+        """Return a value as categories are written; a number that is none of them is no text."""
+        found = None if is_missing(value) else str(value).strip()
+        if found is not None and not isinstance(value, str) and found not in self.categories:
+            raise InputError(
+                f"column {name!r}: the value is the number {value!r}; expected a text, as all are "
+                "in training"
+            )
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON-able values; nothing of a plain column of numbers."""
@@ -84,10 +94,6 @@ class ColumnEncoding:
 def is_missing(value: Any) -> bool:
     """Return whether a value of a table is missing: None, NaN, or an empty text."""
     return value is None or value != value or (isinstance(value, str) and not value.strip())
-
-
-def _name(value: Any) -> str | None:
-    return None if is_missing(value) else str(value).strip()
 
 
 def _floats(values: Any, name: str) -> NDArray[np.float64]:
