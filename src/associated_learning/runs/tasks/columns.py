@@ -31,6 +31,8 @@ def perplexities(losses: Sequence[float]) -> list[float]:
 
 def result_columns(task: str, result: RunResult) -> Columns:
     """Return the columns of a finished run, one number a depth each."""
+    if task == "regression":
+        return {"validation R²": result.validation_scores, "test R²": result.test_scores}
     if task != "lm":
         return {"validation": result.validation_scores, "test": result.test_scores}
     return {
