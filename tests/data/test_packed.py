@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ import associated_learning as al
 from associated_learning.data import (
     DataSet,
     ImagePreprocessor,
+    TablePreprocessor,
     TextPreprocessor,
     load,
     noisy_labels,
 )
 from associated_learning.data.dataset import SPLITS
 from associated_learning.data.packed import read_packed, write_packed
+from associated_learning.data.target_numbers import TargetScale
 from associated_learning.tensors.nested import tensors_in
 
 TEXTS = ["a good film", "bad", "a bad film again", "good"]
@@ -43,13 +46,20 @@ def made(kind: str, preprocessor: object, inputs: object) -> DataSet:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("make", [texts, images, lambda: load("digits")])
+def amounts() -> DataSet:
+    preprocessor = TablePreprocessor.fit([[1.0], [2.0], [3.0], [7.0]], columns=("x",))
+    data = made("table", preprocessor, [[1.0], [2.0], [3.0], [7.0]])
+    samples = data.train.relabelled(torch.tensor([-1.5, 0.25, 0.5, 0.75]))
+    return replace(data, train=samples, label_names=(), target_scale=TargetScale(20.0, 3.0))
+
+
+@pytest.mark.parametrize("make", [texts, images, amounts, lambda: load("digits")])
 def test_packed_data_come_back(make: object, tmp_path: Path) -> None:
     data = make()  # type: ignore[operator]
     write_packed(tmp_path / "packed", data)
     again = read_packed(tmp_path / "packed")
     assert again.preprocessing == data.preprocessing
-    for name in ("name", "kind", "label_names", "train_pool"):
+    for name in ("name", "kind", "label_names", "train_pool", "target_scale"):
         assert getattr(again, name) == getattr(data, name)
     for split in SPLITS:
         before, after = getattr(data, split), getattr(again, split)

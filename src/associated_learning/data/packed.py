@@ -105,7 +105,8 @@ def _narrowed(name: str, values: Tensor) -> Tensor:
 def _samples(file: Any, split: str, header: dict[str, Any]) -> Samples:
     kind = header["kind"]
     parts = {name: file.get_tensor(f"{split}.{name}") for name in _TENSORS[kind]}
-    parts["labels"] = parts["labels"].long()
+    if not parts["labels"].is_floating_point():  # those of a regression are numbers
+        parts["labels"] = parts["labels"].long()
     if kind == "text":
         # torch indexes bytes and int32, but few of its kernels know uint16
         parts["tokens"] = parts["tokens"].to(torch.int32)
