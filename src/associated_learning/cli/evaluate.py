@@ -166,7 +166,7 @@ def _show_numbers(
 ) -> None:
     """Show R² and the errors of a regression in the user's units."""
     scores = score_samples(opened.net, batches.epoch(0))
-    targets = getattr(data, split).labels[batches.order()]
+    targets = getattr(data, split).labels
     columns = number_columns(scores, targets, opened.spec.target_scale)
     depths = range(1, opened.net.num_layers + 1) if chosen is None else [chosen]
     if as_json:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from associated_learning.errors import InputError
 from associated_learning.runs.config import RunConfig
-from associated_learning.runs.settings.setting import option
-from associated_learning.runs.tasks.unused import check_task
+from associated_learning.runs.tasks.unused import check_task, refuse
 
 __all__ = ["AL_ONLY", "check_unused"]
 
@@ -46,50 +45,50 @@ def check_unused(config: RunConfig) -> None:
         associated_learning.errors.InputError: --latent 64 came, but --method bp has no ...
     """
     if config.method == "bp":
-        _refuse(config, AL_ONLY, "--method bp has no associated layers")
+        refuse(config, AL_ONLY, "--method bp has no associated layers")
         _check_head(config)
     else:
-        _refuse(config, _BP_ONLY, "--method al has no such head")
+        refuse(config, _BP_ONLY, "--method al has no such head")
     check_task(config)
     if config.task in ("tokens", "lm"):
-        _refuse(config, _OF_LOSS, f"--task {config.task} has no such loss yet")
+        refuse(config, _OF_LOSS, f"--task {config.task} has no such loss yet")
     _check_losses(config)
     if config.grow_from is None:
-        _refuse(config, _GROWTH, "there is no --grow-from")
+        refuse(config, _GROWTH, "there is no --grow-from")
     else:
         why = "a network that grows has --grow-patience and --grow-freeze instead"
-        _refuse(config, ("patience", "greedy"), why)
-        _refuse(config, _JOINT, "only layers that train in isolation can grow")
+        refuse(config, ("patience", "greedy"), why)
+        refuse(config, _JOINT, "only layers that train in isolation can grow")
     if config.vectors is None:
-        _refuse(config, ("vector_shift",), "there are no --vectors")
+        refuse(config, ("vector_shift",), "there are no --vectors")
     if config.model != "bilstm":
-        _refuse(config, ("carry_state",), "only --model bilstm has such states")
+        refuse(config, ("carry_state",), "only --model bilstm has such states")
     if config.bridge != "mlp":
-        _refuse(config, ("bridge_hidden",), "only --bridge mlp has a width between")
+        refuse(config, ("bridge_hidden",), "only --bridge mlp has a width between")
     if config.bridge != "block":
-        _refuse(config, ("bridge_blocks", "bridge_frozen"), "only --bridge block has copies")
+        refuse(config, ("bridge_blocks", "bridge_frozen"), "only --bridge block has copies")
     if config.model not in ("cnn", "vgg"):
-        _refuse(config, ("batch_norm",), f"--model {config.model} has no convolutions")
+        refuse(config, ("batch_norm",), f"--model {config.model} has no convolutions")
     else:
-        _refuse(config, _SIZES, f"the layers of --model {config.model} are fixed")
+        refuse(config, _SIZES, f"the layers of --model {config.model} are fixed")
     if config.model in ("mlp", "cnn", "vgg"):
-        _refuse(config, _WORDS, f"--model {config.model} has no word embedding")
+        refuse(config, _WORDS, f"--model {config.model} has no word embedding")
     if config.family == "hf":
-        _refuse(config, _NOT_HUB, f"the configuration of {config.model} tells it")
-        _refuse(config, _NOT_CONVERTED, "a converted model has one way only")
+        refuse(config, _NOT_HUB, f"the configuration of {config.model} tells it")
+        refuse(config, _NOT_CONVERTED, "a converted model has one way only")
     else:
-        _refuse(config, _CUTS, f"--model {config.model} is made of layers already")
+        refuse(config, _CUTS, f"--model {config.model} is made of layers already")
 
 
 def _check_losses(config: RunConfig) -> None:
     if config.first_loss == "mse":
-        _refuse(config, _OF_LOSS, "--first-loss mse has no cross-entropy")
+        refuse(config, _OF_LOSS, "--first-loss mse has no cross-entropy")
     if config.double_softmax:
-        _refuse(config, _OF_LOSS, "--double-softmax has the loss of the released code")
+        refuse(config, _OF_LOSS, "--double-softmax has the loss of the released code")
     if config.local_loss != "associated":
-        _refuse(config, _OF_LOSS, f"--local-loss {config.local_loss} has a loss of its own")
+        refuse(config, _OF_LOSS, f"--local-loss {config.local_loss} has a loss of its own")
         why = f"--local-loss {config.local_loss} has no autoencoders"
-        _refuse(config, _ASSOCIATED, why)
+        refuse(config, _ASSOCIATED, why)
 
 
 def _check_head(config: RunConfig) -> None:
@@ -100,10 +99,3 @@ def _check_head(config: RunConfig) -> None:
         f"--readout {config.readout} came, but --encoders paper has a head of its own; only that "
         "of --model bilstm can read something else: last, mean or state-concat. Leave it out."
     )
-
-
-def _refuse(config: RunConfig, names: tuple[str, ...], why: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value != getattr(RunConfig, name):  # its default
-            raise InputError(f"{option(name)} {value} came, but {why}; leave it out.")

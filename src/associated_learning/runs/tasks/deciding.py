@@ -33,17 +33,13 @@ def decided(config: RunConfig) -> tuple[RunConfig, str | None]:
     if config.data in NAMED or not path.is_file():
         return replace(config, task="classification"), None
     values = label_values(path, config.label_column)
-    column = config.label_column or "label"
+    task, other = "classification", "--task regression if they are amounts"
     if are_numbers(values):
-        line = (
-            f"{column!r} has {len(set(values)):,} different numbers: --task regression "
-            "(--task classification if they are classes)."
-        )
-        return replace(config, task="regression"), line
-    if all(type(value) in (int, float) for value in values):
-        line = (
-            f"{column!r} has {len(set(values)):,} different numbers: --task classification "
-            "(--task regression if they are amounts)."
-        )
-        return replace(config, task="classification"), line
-    return replace(config, task="classification"), None
+        task, other = "regression", "--task classification if they are classes"
+    elif not all(type(value) in (int, float) for value in values):
+        return replace(config, task=task), None
+    count, column = len(set(values)), config.label_column or "label"
+    return (
+        replace(config, task=task),
+        f"{column!r} has {count:,} different numbers: --task {task} ({other}).",
+    )

@@ -6,7 +6,7 @@ from associated_learning.errors import InputError
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.settings.setting import option
 
-__all__ = ["check_task"]
+__all__ = ["check_task", "refuse"]
 
 _OF_CLASSES = (
     "label_noise", "class_weight", "label_smoothing", "double_softmax", "first_loss",
@@ -41,11 +41,11 @@ def check_task(config: RunConfig) -> None:
         associated_learning.errors.InputError: --label-noise 0.1 came, but --task lm ...
     """
     if config.task != "lm":
-        _refuse(config, ("block_size",), f"--task {config.task or 'classification'} has no blocks")
+        refuse(config, ("block_size",), f"--task {config.task or 'classification'} has no blocks")
     if config.task in (None, "classification", "regression"):
         if config.task == "regression":
-            _refuse(config, _OF_CLASSES, "--task regression has no classes")
-            _refuse(config, ("grow_from",), _GROWS)
+            refuse(config, _OF_CLASSES, "--task regression has no classes")
+            refuse(config, ("grow_from",), _GROWS)
         if config.association == "target":
             raise InputError(
                 "--association target came, but is for answers at every token (--task tokens, lm); "
@@ -53,14 +53,14 @@ def check_task(config: RunConfig) -> None:
             )
         return
     task = f"--task {config.task}"
-    _refuse(config, _CLASSES, f"{task} has no classes of whole samples or images")
+    refuse(config, _CLASSES, f"{task} has no classes of whole samples or images")
     if config.task == "tokens":
-        _refuse(config, ("remove_stop_words",), "--task tokens has a label for every word")
-    _refuse(config, _READOUTS, f"{task} reads every token as it is")
+        refuse(config, ("remove_stop_words",), "--task tokens has a label for every word")
+    refuse(config, _READOUTS, f"{task} reads every token as it is")
     if config.local_loss != "associated":
         raise InputError(f"--local-loss {config.local_loss} came; {task} has --association target.")
     if config.association in (None, "target"):
-        _refuse(config, _CODERS, "--association target has no autoencoders")
+        refuse(config, _CODERS, "--association target has no autoencoders")
     if config.executor == "offload" and config.store != "host":
         raise InputError(
             f"--store {config.store} came with {task}, whose models are not read layer by layer "
@@ -81,11 +81,18 @@ def _check_language(config: RunConfig) -> None:
             f"--task lm came with --model {config.model}; expected a causal model of transformers "
             "with its tokenizer: --model hf:FOLDER."
         )
-    _refuse(config, ("grow_from",), _GROWS)
-    _refuse(config, _OF_BLOCKS, "--task lm takes whole texts, in blocks (--block-size)")
+    refuse(config, ("grow_from",), _GROWS)
+    refuse(config, _OF_BLOCKS, "--task lm takes whole texts, in blocks (--block-size)")
 
 
-def _refuse(config: RunConfig, names: tuple[str, ...], why: str) -> None:
+def refuse(config: RunConfig, names: tuple[str, ...], why: str) -> None:
+    """Raise InputError for the first of some settings that came: that is not its default.
+
+    Args:
+        config: The settings as they were given.
+        names: Of those that would have no effect.
+        why: What makes it so.
+    """
     for name in names:
         value = getattr(config, name)
         if value != getattr(RunConfig, name):  # its default
