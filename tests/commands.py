@@ -7,19 +7,36 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from associated_learning.cli.main import main
 
-__all__ = ["FORKSERVER", "Program", "start"]
+__all__ = ["FORKSERVER", "Program", "forked", "serve", "start"]
 
-# forked from one that has imported everything, a process starts in milliseconds; torch imports
-# the two of its modules that take a second when an optimizer is made, and when ranks meet
+# forked from one that has imported everything, a process starts in milliseconds
 FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(
-    ["associated_learning", "torch._dynamo", "torch.distributed.device_mesh", "pytest"]
-)
+
+
+def serve() -> None:
+    """Start the process that all others are forked from, unless it runs.
+
+    A process of pytest has one, which a campaign uses too if it is there.
+    """
+    FORKSERVER.set_forkserver_preload(["preloaded"])
+    with mock.patch.dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)):  # it finds our tests
+        forkserver.ensure_running()
+
+
+def forked(function: Callable[..., None], *args: Any, daemon: bool = True) -> BaseProcess:
+    """Start a process that runs a function."""
+    serve()
+    process = FORKSERVER.Process(target=function, args=args, daemon=daemon)
+    process.start()
+    return process
 
 
 class Program:
@@ -29,14 +46,16 @@ class Program:
         function: A function of a test module.
         args: What it is given.
         folder: Where its output and its errors go.
+        daemon: Whether it ends with this process; then it may start none of its own.
     """
 
-    def __init__(self, function: Callable[..., Any], *args: Any, folder: Path) -> None:
+    def __init__(
+        self, function: Callable[..., Any], *args: Any, folder: Path, daemon: bool = True
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._files = [folder / "stdout", folder / "stderr"]
         place = (str(Path.cwd()), dict(os.environ), [str(file) for file in self._files])
-        self._process = FORKSERVER.Process(target=_run, args=(place, function, args), daemon=True)
-        self._process.start()
+        self._process = forked(_run, place, function, args, daemon=daemon)
 
     @property
     def pid(self) -> int:

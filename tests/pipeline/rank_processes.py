@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from commands import FORKSERVER
+from commands import FORKSERVER, forked
 
 DEADLINE = 60.0  # seconds; for a busy machine, nothing normally takes as long
 
@@ -79,11 +79,9 @@ class Ranks:
         for rank in range(size):
             ours, theirs = FORKSERVER.Pipe()
             place = Place(rank, size, port, theirs)
-            process = FORKSERVER.Process(target=_run, args=(function, place, args), daemon=True)
-            process.start()
+            self.processes.append(forked(_run, function, place, args))
             theirs.close()
             self._pipes.append(ours)
-            self.processes.append(process)
 
     def told(self, rank: int) -> Any:
         """Wait for the next thing that a rank tells."""
