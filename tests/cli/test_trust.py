@@ -125,8 +125,11 @@ COMMANDS = {
 }  # fmt: skip
 
 
-def test_a_full_output_is_one_message_of_every_command(tmp_path: Path) -> None:
+def test_a_full_output_is_one_message_of_every_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run, full = trained(tmp_path), tmp_path / "full"
+    monkeypatch.chdir(tmp_path)  # where no rows of our ledger are to be read
     for name, command in COMMANDS.items():
         folder = full / name
         folder.mkdir(parents=True)
