@@ -70,7 +70,7 @@ class Fit(NamedTuple):
         folder: Where its checkpoints are, if anywhere.
         options: Options of the trainer, or of `growing.fit` where ``growth`` is among them.
         callback: Heard by the process that keeps account.
-        poison: The layer (from 1) that gives NaN from batch 46 on; 0 for none.
+        poison: The layer (from 1) that gives NaN from batch 20 on; 0 for none.
     """
 
     folder: Path | None
@@ -126,7 +126,7 @@ def parameters() -> list[Any]:
 
 
 class Poison(torch.nn.Module):
-    """Makes NaN of batch 46 and of those after it."""
+    """Makes NaN of batch 20 and of those after it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class Poison(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.batches += self.training
-        return x * float("nan") if self.batches > 45 else x
+        return x * float("nan") if self.batches > 19 else x
 
 
 def as_torchrun_does(place: Place) -> None:

@@ -141,13 +141,13 @@ ENOUGH = al.Growth(make=layer, max_layers=4, patience=1, min_rise=1)
 LONG_VALIDATION = al.LoaderBatches(batches_of(100))  # in which stages have time to go on
 OPTIONS: dict[str, dict[str, Any]] = {
     "bits": LONG,
-    "resume": {"save_every": 5},
+    "resume": {"save_every": 3, "batches": 8},
     "interrupt": {"epochs": 4},
-    "patience": {"epochs": 30, "patience": 2, "lr": 0.5, "judge": "full"},
-    "any depth": {"epochs": 30, "patience": 2, "lr": 0.5, "judge": "any"},
-    "growth": {"growth": GROWTH, "batches": 20},
-    "end": {"growth": ENOUGH, "epochs": 9, "batches": 20, "validation": LONG_VALIDATION},
-    **{name: {"batches": 8, **options} for name, options in SETTINGS.items()},
+    "patience": {"epochs": 30, "batches": 8, "patience": 2, "lr": 0.5, "judge": "full"},
+    "any depth": {"epochs": 30, "batches": 8, "patience": 2, "lr": 0.5, "judge": "any"},
+    "growth": {"growth": GROWTH, "batches": 12},
+    "end": {"growth": ENOUGH, "epochs": 9, "batches": 8, "validation": LONG_VALIDATION},
+    **{name: {"batches": 5, **options} for name, options in SETTINGS.items()},
 }
 
 
@@ -181,7 +181,7 @@ def test_equal_bits_with_every_setting(case: ExecutorCase, tmp_path: Path) -> No
 
 
 @every_executor
-@pytest.mark.parametrize(("step", "saved"), [(3, None), (20, 15), (33, 30)])
+@pytest.mark.parametrize(("step", "saved"), [(2, None), (8, 6), (14, 12)])
 def test_resume(case: ExecutorCase, step: int, saved: int | None, tmp_path: Path) -> None:
     """Killed before the first snapshot, at the end of an epoch and inside one; then elsewhere.
 
@@ -193,7 +193,7 @@ def test_resume(case: ExecutorCase, step: int, saved: int | None, tmp_path: Path
     kept = [path.name for path in tmp_path.glob("last-*")]
     assert kept == ([] if saved is None else [f"last-{saved:09d}"])
     elsewhere = ExecutorCase("sequential", device=case.device)
-    broken(elsewhere, tmp_path, Kill(47), **options)
+    broken(elsewhere, tmp_path, Kill(19), **options)
     trained(case, tmp_path, **options)
     assert digests(tmp_path) == oracle(case, "resume")
 
@@ -212,11 +212,11 @@ def test_interrupt(case: ExecutorCase, tmp_path: Path) -> None:
 @every_executor
 def test_nan(case: ExecutorCase, tmp_path: Path) -> None:
     """It stops all, names layer and batch, and leaves the last snapshot that is whole."""
-    errors = broken(case, tmp_path, poison=3)
+    errors = broken(case, tmp_path, poison=3, batches=8)
     assert errors[0].startswith("NonFiniteLossError")
-    assert all("layer 3 is not finite at batch 45" in error for error in errors)
+    assert all("layer 3 is not finite at batch 19" in error for error in errors)
     assert len(errors) == max(case.ranks, 1)
-    assert al.Checkpoints(tmp_path).path("last").name == "last-000000040"
+    assert al.Checkpoints(tmp_path).path("last").name == "last-000000016"
 
 
 @every_executor
@@ -251,9 +251,9 @@ def test_growth(case: ExecutorCase, tmp_path: Path) -> None:
     assert digests(tmp_path / "whole") == expected
     assert end.progress == sequential.progress
     same_weights(end, sequential)
-    errors = broken(case, tmp_path / "cut", Kill(40, "grown"), **options)
+    errors = broken(case, tmp_path / "cut", Kill(24, "grown"), **options)
     assert all("KilledError" in error for error in errors)
-    assert al.Checkpoints(tmp_path / "cut").path("last").name.startswith("last-000000040")
+    assert al.Checkpoints(tmp_path / "cut").path("last").name.startswith("last-000000024")
     trained(case, tmp_path / "cut", **options)
     assert digests(tmp_path / "cut") == expected
 
