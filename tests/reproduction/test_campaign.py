@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import pickle
 import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -29,6 +26,7 @@ from associated_learning.runs.training_scores import TrainingScores, read_traini
 from associated_learning.state.files import write_json
 from associated_learning.state.history import TrainingState
 from associated_learning.state.lock import held_lock
+from commands import Program, serve
 from ledger_rows import made_row
 from reproduction.campaign import worker
 from reproduction.campaign.identity import identity
@@ -71,23 +69,23 @@ def campaign(jobs: list[Job], folder: Path, **options: object) -> Progress:
     )  # fmt: skip
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _served() -> None:
+    """Let the runs of campaigns be forked from what all processes of the tests are forked from."""
+    serve()
+
+
 @pytest.mark.slow
 def test_a_killed_campaign_goes_on_and_ends_with_the_same_rows(tmp_path: Path) -> None:
     jobs = [job(seed=0), job(seed=1)]
-    code = (
-        "import sys, pickle, pathlib; from reproduction.campaign.pool import "
-        "run_jobs; run_jobs(pickle.load(open(sys.argv[1], 'rb')), runs=pathlib.Path(sys.argv[2]), "
-        "ledger=pathlib.Path(sys.argv[3]), at_once=2, devices=['cpu'])"
-    )
-    (tmp_path / "jobs").write_bytes(pickle.dumps(jobs))
-    places = [str(tmp_path / name) for name in ("jobs", "runs", "ledger.jsonl")]
-    process = subprocess.Popen([sys.executable, "-c", code, *places])
+    process = Program(campaign, jobs, tmp_path, folder=tmp_path / "printed", daemon=False)
     metrics = [tmp_path / "runs" / one.folder / "metrics.jsonl" for one in jobs]
-    while not all(path.exists() and path.read_text().count("\n") > 1 for path in metrics):
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
+    try:
+        while not all(path.exists() and path.read_text().count("\n") > 1 for path in metrics):
+            assert process.returncode is None, process.printed()
+            time.sleep(0.05)
+    finally:
+        process.kill()
     assert not any(read_result(tmp_path / "runs" / one.folder) for one in jobs)
     progress = campaign(jobs, tmp_path)  # whether or not the workers have noticed by now
     assert [len(progress.done), progress.failed] == [2, []]
