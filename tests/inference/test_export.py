@@ -20,6 +20,7 @@ from associated_learning.inference.export.exported_program import export_program
 from associated_learning.inference.export.onnx import export_onnx
 from associated_learning.models import lstm_operator
 from associated_learning.tensors.padded_sequence import PaddedSequence
+from onnx_operators import operators_listed_once  # noqa: F401
 
 pytestmark = pytest.mark.xdist_group("export")  # one worker imports what exports
 

@@ -31,6 +31,7 @@ from associated_learning.runs.export.source import runner_source
 from associated_learning.runs.opened import open_run
 from associated_learning.runs.run import train_run
 from hub_folders import write_config, write_tokenizer
+from onnx_operators import operators_listed_once  # noqa: F401
 
 pytestmark = pytest.mark.xdist_group("export")  # one worker imports what exports
 
