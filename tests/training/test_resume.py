@@ -72,10 +72,19 @@ def same_files(one: Path, two: Path) -> bool:
     return all((one / name).read_bytes() == (two / name).read_bytes() for name in names)
 
 
-@pytest.mark.parametrize("method", ["al", "bp"])
+@pytest.fixture(scope="module", params=["al", "bp"])
+def undisturbed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, tuple[al.Network, TrainingState, Path]]:
+    """A method, and a run of it that nothing killed; no test changes it."""
+    return request.param, finished(request.param, tmp_path_factory.mktemp("whole"))
+
+
 @pytest.mark.parametrize("step", [1, 2, 5, 6, 7, 17, 24])
-def test_a_killed_run_ends_like_one_that_was_not(method: str, step: int, tmp_path: Path) -> None:
-    whole, whole_state, whole_last = finished(method, tmp_path / "whole")
+def test_a_killed_run_ends_like_one_that_was_not(
+    undisturbed: tuple[str, tuple[al.Network, TrainingState, Path]], step: int, tmp_path: Path
+) -> None:
+    method, (whole, whole_state, whole_last) = undisturbed
     checkpoints = al.Checkpoints(tmp_path / "killed")
     net, train, validation = make(method)
     with pytest.raises(KilledError, match="killed at"):
