@@ -25,7 +25,7 @@ from associated_learning.runs.hub.network import find_backbone
 from associated_learning.runs.inputs import input_spec, load_data
 from associated_learning.runs.ledger.ledger import make_row
 from associated_learning.runs.opened import open_run
-from associated_learning.runs.result import read_history
+from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import default_folder, train_run
 from associated_learning.runs.trainer import make_trainer
 from associated_learning.state.freezing import encoders_in
@@ -44,12 +44,16 @@ def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def films(tmp_path: Path) -> RunConfig:
-    """Texts, and a pretrained BERT with its tokenizer in a folder."""
-    write_model(tmp_path / "bert")
-    write_tokenizer(tmp_path / "bert")
+    return films_in(tmp_path)
+
+
+def films_in(folder: Path) -> RunConfig:
+    """Write texts, and a pretrained BERT with its tokenizer."""
+    write_model(folder / "bert")
+    write_tokenizer(folder / "bert")
     return RunConfig(
-        data=str(write_films(tmp_path / "films.csv")), text_column="text",
-        model=f"hf:{tmp_path / 'bert'}", num_layers=3, latent=8, epochs=2, batch_size=8, threads=1,
+        data=str(write_films(folder / "films.csv")), text_column="text",
+        model=f"hf:{folder / 'bert'}", num_layers=3, latent=8, epochs=2, batch_size=8, threads=1,
         target_warmup=5,
     )  # fmt: skip
 
@@ -168,23 +172,38 @@ def _image(folder: Path) -> str:
     return str(folder / "grey.png")
 
 
-@pytest.mark.parametrize("step", [1, 5, 9])
-@pytest.mark.parametrize("method", ["al", "bp"])
-def test_a_killed_run_goes_on_without_the_models_folder(
-    method: str, step: int, films: RunConfig, tmp_path: Path
-) -> None:
-    config = replace(
-        films, method=method, **OWN[method], save_every=1, freeze="1",
+def saved_often(config: RunConfig, method: str) -> RunConfig:
+    return replace(
+        config, method=method, **OWN[method], save_every=1, freeze="1",
         encoder_lr=1e-3, lr=1e-2, warmup=2, schedule="cosine",
     )  # fmt: skip
-    whole = train_run(config, tmp_path / "whole")
+
+
+@pytest.fixture(scope="module", params=["al", "bp"])
+def undisturbed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, RunResult, Path]:
+    """A method, and a run of it that nothing killed: its result and its folder."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "can_plot", lambda: False)
+        result = train_run(saved_often(films_in(folder), request.param), folder / "run")
+    return request.param, result, folder / "run"
+
+
+@pytest.mark.parametrize("step", [1, 5, 9])
+def test_a_killed_run_goes_on_without_the_models_folder(
+    undisturbed: tuple[str, RunResult, Path], step: int, films: RunConfig, tmp_path: Path
+) -> None:
+    method, whole, folder = undisturbed
+    config = saved_often(films, method)
     with pytest.raises(KeyboardInterrupt):
         train_run(config, tmp_path / "killed", callbacks=[Kill(step)])
     if step > 1:  # before, nothing was saved but where the weights came from
         shutil.rmtree(tmp_path / "bert")
     resumed = train_run(config, tmp_path / "killed")
     assert resumed.test_scores == whole.test_scores
-    files = [sorted((tmp_path / n / "checkpoints").glob("best-*/*")) for n in ("whole", "killed")]
+    files = [sorted((of / "checkpoints").glob("best-*/*")) for of in (folder, tmp_path / "killed")]
     assert [p.name for p in files[0]] == [p.name for p in files[1]]
     for one, two in zip(*files, strict=True):
         assert one.read_bytes() == two.read_bytes(), one.name

@@ -27,6 +27,7 @@ from associated_learning.runs.equivalence import verify_run
 from associated_learning.runs.families import build_network
 from associated_learning.runs.inputs import evaluation_batches, load_data, read_inputs
 from associated_learning.runs.opened import open_run
+from associated_learning.runs.result import read_result
 from associated_learning.runs.run import train_run
 from hub_folders import write_causal, write_config, write_stories, write_tokenizer
 from test_runs import Kill
@@ -128,16 +129,17 @@ def test_a_text_goes_on_as_generate_lets_it(
 
 
 @pytest.mark.parametrize("step", [1, 5])
-def test_a_killed_run_ends_with_the_same_bits(step: int, tmp_path: Path) -> None:
+def test_a_killed_run_ends_with_the_same_bits(step: int, trained: Path, tmp_path: Path) -> None:
+    whole = read_result(trained)
+    assert whole is not None
     write_causal(tmp_path / "gpt")
     config = stories(tmp_path, save_every=2)
-    whole = train_run(config, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train_run(config, tmp_path / "killed", callbacks=[Kill(step)])
     resumed = train_run(config, tmp_path / "killed")
     assert resumed.test_losses == whole.test_losses
     assert resumed.validation_losses == whole.validation_losses
-    files = [sorted((tmp_path / n / "checkpoints").glob("best-*/*")) for n in ("whole", "killed")]
+    files = [sorted((of / "checkpoints").glob("best-*/*")) for of in (trained, tmp_path / "killed")]
     assert files[0]
     for one, two in zip(*files, strict=True):
         assert one.read_bytes() == two.read_bytes(), one.name
@@ -154,7 +156,7 @@ def test_backpropagation_trains_the_same_encoders(tmp_path: Path) -> None:
 
 
 def test_tables_show_perplexities(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result = run.read_result(trained)
+    result = read_result(trained)
     assert result is not None
     _show(trained, open_run(trained).config, result)
     shown = capsys.readouterr().out
