@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 # Two workers; tests that measure time are in one group, which one worker does in turn.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-.PHONY: demo test test-all checks lint types docs bare audit sbom clean
+.PHONY: demo test test-all checks lint types docs check-docs bare audit sbom clean
 
 demo: $(STAMP)
 	$(BIN)/al demo
@@ -18,7 +18,7 @@ test-all: checks
 	$(PYTEST) -q
 
 checks: $(STAMP)
-	$(MAKE) --no-print-directory -j 2 lint types docs
+	$(MAKE) --no-print-directory -j 2 check-docs lint types
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -27,8 +27,13 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
+SPHINX := $(BIN)/python -m sphinx -W --keep-going -q -b html
 docs: $(STAMP)
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(SPHINX) docs docs/_build/html
+
+# The same pages without those of the source code.
+check-docs: $(STAMP)
+	$(SPHINX) -t check docs docs/_build/check
 
 # What `pip install associated_learning` alone can do: the wheel in an empty environment.
 BARE := .venv-bare
