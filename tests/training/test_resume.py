@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import associated_learning as al
+from associated_learning.pipeline.interrupt import deferred_interrupts, ending_the_process
+from associated_learning.state.files import replaced_folder
 from associated_learning.state.history import TrainingState
 from associated_learning.training.callbacks import Callback
+from commands import Program
 from conftest import batches_of, dense_network, noisy_network, without_digests
 
 
@@ -260,51 +262,44 @@ def test_more_patience_lets_a_stopped_run_go_on(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_process_left_behind_is_cleared_away(tmp_path: Path) -> None:
-    (tmp_path / ".new-abc").mkdir(parents=True)
-    killed = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path / "best-000000001")])
+    runs = tmp_path / "runs"
+    (runs / ".new-abc").mkdir(parents=True)
+    killed = Program(_die_as_it_saves, runs / "best-000000001", folder=tmp_path)
+    killed.communicate()
     assert killed.returncode == -signal.SIGKILL
-    assert len(list(tmp_path.glob(".new-*"))) == 2
-    finished("al", tmp_path)
-    assert not list(tmp_path.glob(".new-*"))
+    assert len(list(runs.glob(".new-*"))) == 2
+    finished("al", runs)
+    assert not list(runs.glob(".new-*"))
 
 
-_KILLED = """
-import os, signal, sys
-from pathlib import Path
-from associated_learning.state.files import replaced_folder
-with replaced_folder(Path(sys.argv[1])) as new:
-    (new / "layer-1.safetensors").write_bytes(b"half")
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
+def _die_as_it_saves(folder: Path) -> None:
+    with replaced_folder(folder) as new:
+        (new / "layer-1.safetensors").write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_second_signal_ends_a_process_that_hangs(tmp_path: Path) -> None:
     """The source catches what should interrupt it, as code of others may."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", _HANGS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "hanging\n"
-    for _ in range(2):
-        process.send_signal(signal.SIGINT)
-        assert process.stdout.readline() == "hanging\n"
+    process = Program(_hang, folder=tmp_path)
+    for lines in (1, 2, 3):
+        while process.printed()[0].count("\n") < lines:
+            assert process.returncode is None, process.printed()
+            time.sleep(0.01)
+        if lines < 3:
+            process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, "Ended by force" in err) == (130, True)
 
 
-_HANGS = """
-import time
-from associated_learning.pipeline.interrupt import deferred_interrupts, ending_the_process
-
-with ending_the_process(0.5), deferred_interrupts() as interrupt:
-    print("hanging", flush=True)
-    told = False
-    while True:
-        try:
-            time.sleep(0.01)  # no pause: a signal may come just before it
-            if interrupt.requested and not told:
-                told = True
-                print("hanging", flush=True)
-        except KeyboardInterrupt:
-            print("hanging", flush=True)
-"""
+def _hang() -> None:
+    with ending_the_process(0.5), deferred_interrupts() as interrupt:
+        os.write(1, b"hanging\n")
+        told = False
+        while True:
+            try:
+                time.sleep(0.01)  # no pause: a signal may come just before it
+                if interrupt.requested and not told:
+                    told = True
+                    os.write(1, b"hanging\n")
+            except KeyboardInterrupt:
+                os.write(1, b"hanging\n")
