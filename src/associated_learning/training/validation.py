@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, TypeAlias
 
 from associated_learning.errors import InputError
@@ -14,6 +15,7 @@ from associated_learning.network import Network
 from associated_learning.state.history import EpochRecord, TrainingState
 from associated_learning.targets import Target
 from associated_learning.training.batch_stream import BatchSource
+from associated_learning.training.callbacks import Callback
 
 __all__ = ["EpochMetric", "epoch_metric", "epoch_record"]
 
@@ -51,6 +53,7 @@ def epoch_record(
     rates: list[float],
     network: Callable[[], Network],
     validation: BatchSource | None,
+    listener: Callback,
     metric: EpochMetric = None,
 ) -> EpochRecord:
     """Evaluate every depth of the network, and return the record of the epoch that has ended.
@@ -60,13 +63,16 @@ def epoch_record(
         rates: The learning rate of each block in that epoch.
         network: Gives the network as it was at the epoch's end.
         validation: What to evaluate it on; None leaves the scores out.
+        listener: Told of every batch of it, and of the network.
         metric: What takes the place of the target's score.
     """
-    begin = time.perf_counter()
-    metrics = [metric] if isinstance(metric, EvaluationMetric) else []
-    result = (
-        None if validation is None else evaluate(network(), validation.epoch(0), metrics=metrics)
-    )
+    begin, result = time.perf_counter(), None
+    if validation is not None:
+        net = network()
+        metrics = [metric] if isinstance(metric, EvaluationMetric) else []
+        observe = partial(listener.validation_batch_done, state)
+        result = evaluate(net, validation.epoch(0), metrics=metrics, observe=observe)
+        listener.validated(state, net)
     return EpochRecord(
         epoch=state.epoch + 1,
         step=state.step,
