@@ -21,8 +21,9 @@ from associated_learning.runs.opened import open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import default_folder, read_config
-from associated_learning.runs.tasks.columns import headline, result_columns
+from associated_learning.runs.tasks.columns import result_columns
 from associated_learning.runs.tasks.deciding import decided
+from associated_learning.runs.tasks.metric import headline
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.training.callbacks import Callback, TensorBoard
 from associated_learning.training.progress_bar import ProgressBar
@@ -100,10 +101,10 @@ def train(
         if line is not None and not quiet:
             console.print(escape(line), soft_wrap=True)
         folder = default_folder(config) if run_folder is None else Path(run_folder)
-    if ledger is not None and config.task in ("lm", "regression"):
+    if ledger is not None and headline(config) != "accuracy":
         raise InputError(
-            f"--ledger {ledger} came with --task {config.task}; a ledger holds accuracies, this "
-            f"run has {headline(config.task)}. Leave it out; the result.json of the run has them."
+            f"--ledger {ledger} came for a run that is told by its {headline(config)}; a ledger "
+            "holds accuracies. Leave it out; the result.json of the run has them."
         )
     if ledger is not None:
         check_ledger(Path(ledger))
@@ -157,11 +158,11 @@ def _callbacks(
 def _show(folder: Path, config: ResolvedConfig, result: RunResult) -> None:
     data, model = escape(config.data), escape(config.model_name)
     title = (
-        f"{data}, {model} by {config.method.upper()}: {headline(config.task)} in the best epoch, "
+        f"{data}, {model} by {config.method.upper()}: {headline(config)} in the best epoch, "
         f"{result.best_epoch} of {result.epochs}; {result.seconds:.0f} s of training"
     )
     console.print(title, soft_wrap=True)
-    console.print(scores_table(open_run(folder).net, result_columns(config.task, result)))
+    console.print(scores_table(open_run(folder).net, result_columns(config, result)))
     for line in advice(config, result):
         console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
     show_no_picture()

@@ -25,6 +25,7 @@ from associated_learning.data import (
     find_vectors,
     load,
 )
+from associated_learning.data.reading import LabelTask
 from associated_learning.errors import InputError
 from associated_learning.runs.class_weights import balanced_weights
 from associated_learning.runs.config import ResolvedConfig
@@ -138,10 +139,15 @@ def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) 
         image_size=None if config.image_size is None else (config.image_size,) * 2,
         label_noise=config.label_noise,
         preprocessor=tokenizer,
-        regression=config.task == "regression",
+        task=_label_task(config),
     )
     _check_image_size(config.image_size, data)
     return data
+
+
+def _label_task(config: ResolvedConfig) -> LabelTask:
+    of_sample: tuple[LabelTask, ...] = ("regression", "multilabel")
+    return next((task for task in of_sample if task == config.task), "classification")
 
 
 def _feature_columns(config: ResolvedConfig) -> list[str] | None:

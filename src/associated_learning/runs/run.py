@@ -16,7 +16,7 @@ from associated_learning.data import (
     preprocessor_from_dict,
 )
 from associated_learning.errors import InputError, needs_extra
-from associated_learning.inference.evaluation import evaluate, score_samples
+from associated_learning.inference.evaluation import score_samples
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import Network
 from associated_learning.runs.config import COMPUTING, ResolvedConfig, RunConfig
@@ -51,6 +51,7 @@ from associated_learning.runs.result import (
 from associated_learning.runs.size_limits import check_numbers
 from associated_learning.runs.sources import check_sources, keep_sources
 from associated_learning.runs.tasks.deciding import decided
+from associated_learning.runs.tasks.metric import epoch_metric_name, headline
 from associated_learning.runs.trainer import choose_device, make_trainer, set_up_torch, store_folder
 from associated_learning.runs.training_scores import (
     TRAINING_SCORES,
@@ -62,6 +63,7 @@ from associated_learning.state.files import read_json
 from associated_learning.state.history import TrainingState
 from associated_learning.training.callbacks import Callback, JsonLines
 from associated_learning.training.stage_trace import StageTrace
+from associated_learning.training.validation import epoch_metric, scored
 
 if TYPE_CHECKING:
     from associated_learning.pipeline.processes.rendezvous import Ranks
@@ -147,8 +149,9 @@ def _train(
     )
     result = make_result(
         state,
-        test=_test_scores(net, evaluation_batches(chosen, data, "test"), data),
+        test=_test_scores(chosen, net, evaluation_batches(chosen, data, "test"), data),
         data=data,
+        by_accuracy=headline(chosen).endswith("accuracy"),
         parameters=count_parameters(net).training,
         vectors=inputs.vectors,
         training_curve=read_training_scores(folder / TRAINING_SCORES),
@@ -223,11 +226,16 @@ def _placed(net: Network, device: torch.device) -> Network:
     return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _test_scores(net: Network, batches: Batches, data: DataSet) -> TestScores:
-    """Return what the test data say; of one label a sample, in the order of the samples."""
-    if net.target.positions:
-        found = evaluate(net, batches.epoch(0))
-        return TestScores(list(found.scores), list(found.losses), found.num_samples, None)
+def _test_scores(
+    config: ResolvedConfig, net: Network, batches: Batches, data: DataSet
+) -> TestScores:
+    """Return what the test data say; of one class a sample, in the order of the samples."""
+    metric = epoch_metric_name(config)
+    if net.target.positions or metric is not None or config.task == "multilabel":
+        named = None if config.task == "lm" else epoch_metric(metric, net.target, validated=True)
+        by_depth, found = scored(net, batches.epoch(0), named)
+        losses = list(found.losses) if net.target.positions else []
+        return TestScores(by_depth, losses, found.num_samples, None)
     scores = score_samples(net, batches.epoch(0))
     if data.target_scale is not None:
         return TestScores.of_numbers(scores, data.test.labels)
