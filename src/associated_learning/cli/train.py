@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.advice import advice
 from associated_learning.runs.config import COMPUTING, ResolvedConfig, RunConfig
 from associated_learning.runs.defaults import resolved
+from associated_learning.runs.going_on import LENGTH, remove_run
 from associated_learning.runs.ledger.ledger import check_ledger
 from associated_learning.runs.opened import open_run
 from associated_learning.runs.printable import escape
@@ -46,11 +48,20 @@ def train(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Remove the run that is in the folder, and start anew.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     resume: Annotated[
         str | None,
         typer.Option(
             metavar="RUN",
-            help="Go on with the run in this folder, with the settings it was started with.",
+            help="Go on with the run in this folder, with the settings it was started with; with "
+            "--epochs, --min-updates or --patience for longer.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -73,7 +84,8 @@ def train(
     """Train a network by Associated Learning (al) or by backpropagation (bp).
 
     The best epoch is chosen on validation data; the test data are read once, at the end. A run
-    that was interrupted is resumed exactly by the same command, or by --resume.
+    that was interrupted is resumed exactly by the same command, or by --resume. With more
+    --epochs a run goes on where it ended.
 
     Examples:
 
@@ -94,6 +106,8 @@ def train(
         torchrun --nproc-per-node 2 --no-python al train --data sst2 --model bilstm
     """
     if resume is not None:
+        if overwrite:
+            raise InputError(f"--resume {resume} came with --overwrite, which would remove it.")
         folder, config = Path(resume), _resumed(ctx, Path(resume))
     else:
         chosen, line = decided(RunConfig(**settings))
@@ -108,6 +122,10 @@ def train(
         )
     if ledger is not None:
         check_ledger(Path(ledger))
+    if overwrite and os.environ.get("RANK", "0") == "0":
+        remove_run(folder)
+    if not quiet:
+        _begin(folder, config)
     result = run_training(config, folder, _callbacks(config, folder, tensorboard, quiet))
     if result is None:
         return
@@ -119,14 +137,16 @@ def train(
 def _resumed(ctx: typer.Context, folder: Path) -> ResolvedConfig:
     """Return the settings to go on with; raise InputError for those that cannot change."""
     given = [name for name in ctx.params if _is_given(ctx, name) and name != "resume"]
-    refused = [name for name in given if name not in COMPUTING + _SHOWING]
+    refused = [name for name in given if name not in COMPUTING + LENGTH + _SHOWING]
     if refused:
         raise InputError(
             f"--resume came with {_options(refused)}, but a run goes on with the settings it was "
-            f"started with; expected only {_options(COMPUTING + _SHOWING)}. Leave the others "
-            "out, or start a new run."
+            f"started with; expected only {_options(COMPUTING + LENGTH + _SHOWING)}. Leave the "
+            "others out, or start a new run."
         )
-    changed = {name: ctx.params[name] for name in given if name in COMPUTING}
+    changed = {name: ctx.params[name] for name in given if name in COMPUTING + LENGTH}
+    if "epochs" in changed:
+        changed = {"min_updates": 0, **changed}  # as many epochs as are asked for
     config = replace(read_config(folder), **changed)
     if read_result(folder) is None and not Checkpoints(folder / "checkpoints").has("last"):
         raise CheckpointError(
@@ -144,6 +164,13 @@ def _is_given(ctx: typer.Context, name: str) -> bool:
 
 def _options(names: Iterable[str]) -> str:
     return ", ".join("--" + name.replace("_", "-") for name in names)
+
+
+def _begin(folder: Path, config: ResolvedConfig) -> None:
+    """Say what begins, before anything that takes a while."""
+    went_on = "goes on" if (folder / "config.json").exists() else "begins"
+    what = f"{config.data}, {config.model_name} by {config.method.upper()}"
+    console.print(f"{escape(what)}: {went_on} in {escape(str(folder))}", soft_wrap=True)
 
 
 def _callbacks(

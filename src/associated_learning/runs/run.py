@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +14,11 @@ from associated_learning.data import (
     KnownVectors,
     preprocessor_from_dict,
 )
-from associated_learning.errors import InputError, needs_extra
+from associated_learning.errors import needs_extra
 from associated_learning.inference.evaluation import score_samples
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import Network
-from associated_learning.runs.config import COMPUTING, ResolvedConfig, RunConfig
+from associated_learning.runs.config import ResolvedConfig, RunConfig
 from associated_learning.runs.defaults import resolved
 from associated_learning.runs.description import (
     Description,
@@ -29,6 +28,7 @@ from associated_learning.runs.description import (
 from associated_learning.runs.distributed import tell_run
 from associated_learning.runs.families import build_network
 from associated_learning.runs.folder import FolderWatch, check_not_lost, sole_training
+from associated_learning.runs.going_on import check_same, lengthen
 from associated_learning.runs.growth import lowest_layers
 from associated_learning.runs.hub.network import needs_store
 from associated_learning.runs.hub.streaming import stored_run
@@ -94,7 +94,7 @@ def train_run(
     Args:
         config: The settings.
         folder: Made if it does not exist. If it holds a run of the same settings, that run is
-            resumed, or its result returned if it is finished.
+            resumed, or its result returned if it is finished; if of fewer epochs, it goes on.
         callbacks: Told about every batch and epoch, besides the metrics file.
         data: The data, if they are loaded already.
         known_vectors: The word vectors of their vocabulary, if they were looked up already.
@@ -108,8 +108,10 @@ def train_run(
     """
     chosen = resolved(decided(config)[0])
     check_numbers(chosen.to_json())
-    _check_same(chosen, folder)
+    longer = check_same(chosen, folder)
     with sole_training(folder):
+        if longer:
+            lengthen(chosen, folder)
         return _train(chosen, folder, callbacks, data, known_vectors, ranks)
 
 
@@ -258,20 +260,3 @@ def _read_inputs(
 def read_config(folder: Path) -> ResolvedConfig:
     """Return the settings of the run in a folder. Raises CheckpointError if it is no run."""
     return read_description(folder).config
-
-
-def _check_same(config: ResolvedConfig, folder: Path) -> None:
-    """Raise InputError if the folder is none, or holds a run of other settings."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; expected a folder for the run. Name another.")
-    if not (folder / "config.json").exists():
-        return
-    computing = {name: getattr(config, name) for name in COMPUTING}
-    other = replace(read_config(folder), **computing)
-    differences = config.differences(other)
-    if differences:
-        raise InputError(
-            f"{folder} holds a run of other settings ({'; '.join(differences)}: asked for now, "
-            "there). Name another --run-folder, or resume that run with its own settings: "
-            f"al train --resume {folder}"
-        )
