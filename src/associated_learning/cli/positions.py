@@ -1,8 +1,9 @@
-"""What ``al predict`` says of runs whose y has positions: words with labels, texts that go on."""
+"""What ``al predict`` says of runs whose y has positions: labelled words, longer texts, masks."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from rich.text import Text
 
@@ -10,12 +11,13 @@ from associated_learning.cli.tables import console
 from associated_learning.data import BlockPreprocessor
 from associated_learning.errors import InputError
 from associated_learning.runs.opened import OpenRun
-from associated_learning.runs.printable import printable
+from associated_learning.runs.printable import escape, printable
 from associated_learning.runs.tasks.continuation import continuation
 from associated_learning.runs.tasks.labelling import labelled, words_of
+from associated_learning.runs.tasks.mask_answers import mask_paths, written_masks
 from associated_learning.runs.tasks.refusals import check_early_exit
 
-__all__ = ["check_options", "show_positions"]
+__all__ = ["check_options", "show_positions", "write_masks"]
 
 _NEW_TOKENS = 32
 _BATCH = 64
@@ -48,6 +50,22 @@ def show_positions(
             print(json.dumps({"input": text, "continuation": said, "depth": depth}))
         else:
             console.print(Text(printable(text)), Text(printable(said), "bold"), sep="")
+
+
+def write_masks(
+    opened: OpenRun, images: list[str], output: str | None, depth: int, *, as_json: bool
+) -> None:
+    """Write the masks of images into a folder, and say so."""
+    if output is None:
+        raise InputError(
+            "no --output came; expected the folder to write masks into, a PNG for each image."
+        )
+    paths = mask_paths(images, Path(output))
+    for image, path in written_masks(opened, images, paths, depth):
+        if as_json:
+            print(json.dumps({"input": image, "mask": str(path), "depth": depth}))
+    if not as_json:
+        console.print(f"{len(images)} masks in {escape(output)}, depth {depth}")
 
 
 def _show_labels(opened: OpenRun, texts: list[list[str]], depth: int) -> None:

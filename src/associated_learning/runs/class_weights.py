@@ -9,25 +9,25 @@ from associated_learning.errors import InputError
 __all__ = ["balanced_weights"]
 
 
-def balanced_weights(labels: Tensor, num_classes: int) -> tuple[float, ...]:
+def balanced_weights(counts: Tensor) -> tuple[float, ...]:
     """Return n / (k * count) of every class, so that all classes count the same together.
 
     Args:
-        labels: Of the training split, ``[N]``.
-        num_classes: k.
+        counts: How many training samples, or pixels, each of the k classes has, ``[k]``; n is
+            their sum.
 
     Raises:
         InputError: A class has no training sample, and so no such weight.
 
     Example:
         >>> import torch
-        >>> balanced_weights(torch.tensor([0, 0, 0, 1]), 2)
+        >>> balanced_weights(torch.tensor([3, 1]))
         (0.6666666666666666, 2.0)
     """
-    counts = labels.bincount(minlength=num_classes).tolist()
-    if 0 in counts:
+    total, listed = int(counts.sum()), counts.tolist()
+    if 0 in listed:
         raise InputError(
-            f"--class-weight balanced came, but class {counts.index(0)} (from 0) has no training "
+            f"--class-weight balanced came, but class {listed.index(0)} (from 0) has no training "
             "sample; leave it out, or take more training data."
         )
-    return tuple(len(labels) / (num_classes * count) for count in counts)
+    return tuple(total / (len(listed) * count) for count in listed)

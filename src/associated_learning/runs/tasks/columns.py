@@ -48,7 +48,8 @@ def task_metrics(task: str) -> tuple[str, ...]:
 
     Without torchmetrics it is nothing.
     """
-    return ("f1",) if task == "tokens" and find_spec("torchmetrics") is not None else ()
+    named = {"tokens": ("f1",), "segmentation": ("iou",)}.get(task, ())
+    return named if find_spec("torchmetrics") is not None else ()
 
 
 def evaluation_columns(task: str, found: Evaluation) -> Columns:

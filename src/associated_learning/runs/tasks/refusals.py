@@ -21,10 +21,11 @@ def check_early_exit(task: str) -> None:
             "exit is. Choose one depth for all (--depth)."
         )
     if task != "classification":
+        part, whole = ("pixel", "image") if task == "segmentation" else ("token", "text")
         raise InputError(
-            f"early exit came for a run of --task {task}, which answers at every token: tokens of "
-            "one text would leave at different depths, and those that go on need them all. Choose "
-            "one depth for all (--depth)."
+            f"early exit came for a run of --task {task}, which answers at every {part}: {part}s "
+            f"of one {whole} would leave at different depths, and those that go on need them all. "
+            "Choose one depth for all (--depth)."
         )
 
 
