@@ -32,7 +32,9 @@ def has_masks(folder: Path) -> bool:
     return any((f / _IMAGES).is_dir() and (f / _MASKS).is_dir() for f in (folder, folder / "train"))
 
 
-def read_masked(name: str | Path, *, test_data: str | Path | None = None) -> tuple[RawSet, MaskFormat]:
+def read_masked(
+    name: str | Path, *, test_data: str | Path | None = None
+) -> tuple[RawSet, MaskFormat]:
     """Return the images of a folder with their masks, and what the pixels of masks mean.
 
     Args:

@@ -1,10 +1,11 @@
-"""What a run is for where nobody said it: told by the column of its labels."""
+"""What a run is for where nobody said it: told by the column of its labels, or by its folders."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
+from associated_learning.data.mask_folder import has_masks
 from associated_learning.data.named import NAMED
 from associated_learning.data.reading import label_values
 from associated_learning.data.target_numbers import are_numbers
@@ -18,7 +19,8 @@ def decided(config: RunConfig) -> tuple[RunConfig, str | None]:
 
     Args:
         config: The settings; without a task, those of the user's own file are decided by its label
-            column: numbers make a regression, all else a classification.
+            column: numbers make a regression, all else a classification. A folder with images and
+            masks makes a segmentation.
 
     Raises:
         InputError: The file cannot be read, or has no such column.
@@ -30,6 +32,9 @@ def decided(config: RunConfig) -> tuple[RunConfig, str | None]:
     path = Path(config.data)
     if config.task is not None:
         return config, None
+    if config.data not in NAMED and has_masks(path):
+        line = f"{path} holds images and their masks: --task segmentation."
+        return replace(config, task="segmentation"), line
     if config.data in NAMED or not path.is_file():
         return replace(config, task="classification"), None
     values = label_values(path, config.label_column)
