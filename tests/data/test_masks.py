@@ -48,7 +48,9 @@ def pairs(folder: Path) -> MaskPreprocessor:
 FORMS: dict[str, tuple[Callable[[], Image.Image], dict[str, str], tuple[str, ...]]] = {
     "values": (lambda: grey(NUMBERS), {}, ("0", "1", "2")),
     "gaps": (lambda: grey(NUMBERS * 60), {}, ("0", "60", "120")),
-    "palette": (palette, {"classes.txt": "ground\nhat\n\n# no class\ncoat\n"}, ("ground", "hat", "coat")),
+    "palette": (
+        palette, {"classes.txt": "ground\nhat\n\n# none\ncoat"}, ("ground", "hat", "coat")
+    ),
     "named values": (
         lambda: grey(np.array([9, 0, 255], np.uint8)[NUMBERS]),
         {"classes.json": '{"ground": 9, "hat": 0, "long coat": 255}'},

@@ -166,7 +166,7 @@ def test_images_of_other_sizes_are_resized_when_it_is_asked_for(
     for name in ("images", "masks"):
         file = tmp_path / "data" / name / "3.png"
         opened(file).resize((7, 5), Image.Resampling.NEAREST).save(file)
-    with pytest.raises(InputError, match="the images have 2 different sizes .* give the"):
+    with pytest.raises(InputError, match=r"the images have 2 different sizes .* give the"):
         load_data(resolved(small(tmp_path)))
     train_run(small(tmp_path, image_size=8, epochs=1), tmp_path / "run")
     with pytest.warns(UserWarning, match="is resized to 8 x 8"):

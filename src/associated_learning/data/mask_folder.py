@@ -127,13 +127,14 @@ def _format(pairs: Sequence[MaskedImage], named: NamedClasses | None) -> MaskFor
     palette = tuple(image.getpalette() or ()) if mode == "P" else ()
     image.close()
     if named is None:
-        keys = _values(pairs)
-        names, ignored = tuple(map(str, keys)), _IGNORED
-    else:
-        names, keys, ignored = named.names, named.keys, named.ignored
-        if ignored is None and not named.coloured and _IGNORED not in keys:
-            ignored = _IGNORED
-    return MaskFormat(names=names, keys=keys, ignored=ignored, mode=mode, palette=palette)
+        values = _values(pairs)
+        named = NamedClasses(tuple(map(str, values)), values, _IGNORED, coloured=False)
+    ignored = named.ignored
+    if ignored is None and not named.coloured and _IGNORED not in named.keys:
+        ignored = _IGNORED
+    return MaskFormat(
+        names=named.names, keys=named.keys, ignored=ignored, mode=mode, palette=palette
+    )
 
 
 def _values(pairs: Sequence[MaskedImage]) -> tuple[int, ...]:

@@ -99,16 +99,18 @@ class MaskFormat:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything to rebuild this, as values that JSON can hold."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> MaskFormat:
         """Rebuild what `to_dict` gave."""
-        own = {name: values[name] for name in ("names", "keys", "ignored", "mode", "palette")}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in own.items()})
+        return cls(
+            names=tuple(values["names"]),
+            keys=tuple(values["keys"]),
+            ignored=values["ignored"],
+            mode=values["mode"],
+            palette=tuple(values["palette"]),
+        )
 
     def _unknown(self, path: Path, row: int, column: int, key: int) -> str:
         known = [
@@ -152,7 +154,7 @@ def mask_keys(path: Path, *, coloured: bool) -> NDArray[np.int64]:
             if image.mode not in _VALUES:
                 raise InputError(_no_values(path, image.mode))
             return np.asarray(image).astype(np.int64)
-        if image.mode == "RGBA" and image.getextrema()[3] != (255, 255):
+        if image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
             raise InputError(f"the mask {path} is transparent in places; save it as RGB")
         pixels = np.asarray(image.convert("RGB")).astype(np.int64)
     except (OSError, SyntaxError, ValueError) as error:

@@ -17,7 +17,7 @@ from associated_learning.data.image_preprocessor import ImagePreprocessor
 from associated_learning.data.images import ImageInput, image_size
 from associated_learning.data.mask_format import IGNORED_NUMBER, MaskFormat
 from associated_learning.data.samples import ImageSamples
-from associated_learning.errors import InputError, needs_extra
+from associated_learning.errors import needs_extra
 
 __all__ = ["MaskPreprocessor", "MaskedImage", "MaskedSamples"]
 

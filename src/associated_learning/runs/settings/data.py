@@ -24,16 +24,16 @@ class DataSettings:
         "sample. regression: one number, of a column of numbers. tokens: one for each word, of a "
         "JSONL or Parquet file with columns of lists (tokens, and labels, names or numbers, -100 "
         "where one does not count), by hf:..., bilstm or transformer. lm: the next token of texts, "
-        "by a causal model of transformers (--model hf:...). segmentation: one class for each pixel, of a "
-        "folder with images/ and masks/, by cnn or hf:...",
+        "by a causal model of transformers (--model hf:...). segmentation: one class for each "
+        "pixel, of a folder with images/ and masks/, by cnn or hf:...",
         choices=TASKS,
     )
     data: str = _setting(
         "digits",
         "digits, fashion_mnist, cifar10, ag_news, imdb, sst2 or dbpedia_14; or a CSV, JSONL or "
         "Parquet file, or a folder with one folder of images per class; lm: also a text file, "
-        "whose texts stand between empty lines, or one a line where there are none; segmentation: a "
-        "folder with images/NAME.png and masks/NAME.png, or those in train/, validation/, test/.",
+        "whose texts stand between empty lines, or one a line where there are none; segmentation: "
+        "a folder with images/NAME.png and masks/NAME.png, or those in train/, validation/, test/.",
     )
     data_root: str | None = _setting(
         None, "Folder with NAME/SPLIT.parquet files; without it the Hugging Face hub."

@@ -52,9 +52,8 @@ def check_task(config: RunConfig) -> None:
             refuse(config, ("grow_from",), _GROWS)
         if config.association == "target":
             raise InputError(
-                "--association target came, but is for answers at every position (--task tokens, lm, "
-                "segmentation); "
-                "expected squared or contrast."
+                "--association target came, but is for answers at every position (--task tokens, "
+                "lm, segmentation); expected squared or contrast."
             )
         return
     task = f"--task {config.task}"
