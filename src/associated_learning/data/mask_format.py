@@ -86,16 +86,17 @@ class MaskFormat:
         with needs_extra("data", "a mask"):
             from PIL import Image
 
-        keys = np.array(self.keys)[numbers]
-        if self.mode == "RGB":
-            colours = np.stack([keys >> 16, keys >> 8 & 255, keys & 255], axis=-1)
-            return Image.fromarray(colours.astype(np.uint8))
-        if self.mode == "1":
-            return Image.fromarray(keys.astype(bool))
-        image = Image.fromarray(keys.astype(np.uint8))
-        if self.mode == "P":
+        values = np.array(self.values(), bool if self.mode == "1" else np.uint8)
+        image = Image.fromarray(values[numbers])
+        if self.palette:
             image.putpalette(self.palette)
         return image
+
+    def values(self) -> list[int] | list[list[int]]:
+        """Return the value of each class, or its red, green and blue."""
+        if self.mode != "RGB":
+            return list(self.keys)
+        return [[key >> 16, key >> 8 & 255, key & 255] for key in self.keys]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything to rebuild this, as values that JSON can hold."""

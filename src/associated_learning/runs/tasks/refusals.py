@@ -41,13 +41,12 @@ def check_form(task: str, to: Path) -> None:
             f"{to} came for a run of --task regression, whose units no folder tells; export to "
             f"{to}.onnx, or read the run itself by al predict."
         )
-    if task == "segmentation":
+    if task == "segmentation" and not to.suffix:
         raise InputError(
-            f"{to} came for a run of --task segmentation, whose answers at every pixel the "
-            "description beside a graph, or in a folder, cannot tell yet; write masks by al "
-            "predict, or in Python export_onnx(open_run(RUN).net, x, FILE.onnx)."
+            f"{to} came for a run of --task segmentation, whose masks no folder tells; export to "
+            f"{to}.onnx, or write masks by al predict."
         )
-    if to.suffix and task not in ("classification", "regression"):
+    if to.suffix and task not in ("classification", "regression", "segmentation"):
         raise InputError(
             f"{to} came for a run of --task {task}, whose answers at every token the description "
             "beside a graph cannot tell yet; export to a folder, which transformers reads."
