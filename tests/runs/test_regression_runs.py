@@ -80,7 +80,7 @@ def test_scores_and_answers_are_in_the_users_units(
 
 def test_targets_are_standardised_by_the_training_split(tmp_path: Path) -> None:
     train, test = written(tmp_path)
-    data = load(train, test_data=test, label_column="progression", regression=True)
+    data = load(train, test_data=test, label_column="progression", task="regression")
     assert data.target_scale is not None
     values = data.target_scale.in_units(data.train.labels).numpy()
     scaler = StandardScaler().fit(values[:, None])
@@ -157,7 +157,7 @@ def test_what_is_of_classes_is_refused(
 def test_a_column_of_one_number_is_refused(tmp_path: Path) -> None:
     (tmp_path / "flat.csv").write_text("x,label\n" + "".join(f"{i},2.5\n" for i in range(20)))
     with pytest.raises(al.InputError, match=r"all training targets are 2\.5: expected different"):
-        load(tmp_path / "flat.csv", regression=True)
+        load(tmp_path / "flat.csv", task="regression")
 
 
 def test_an_export_answers_in_the_users_units(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -20,7 +20,10 @@ from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import evaluating
 from associated_learning.tensors.nested import to_device
 
-__all__ = ["Evaluation", "evaluate", "predict_batches", "score_samples"]
+__all__ = ["Evaluation", "Observer", "evaluate", "predict_batches", "score_samples"]
+
+
+Observer: TypeAlias = Callable[[Sequence[Tensor], Tensor], None]
 
 
 class Evaluation(NamedTuple):
@@ -50,7 +53,11 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    net: Network, batches: Iterable[Any], *, metrics: Sequence[MetricLike] = ()
+    net: Network,
+    batches: Iterable[Any],
+    *,
+    metrics: Sequence[MetricLike] = (),
+    observe: Observer | None = None,
 ) -> Evaluation:
     """Score a network at every depth in one pass.
 
@@ -60,6 +67,8 @@ def evaluate(
         metrics: What else to measure: names such as "f1", "iou" or "perplexity"
             (`metrics_by_name` tells those of a target), metrics of torchmetrics, or an
             `EvaluationMetric`. Positions that do not count are left out.
+        observe: Called for every batch with the outputs of depth 1, 2, ..., L, each
+            ``[B, *P, size]``, and y.
 
     Raises:
         InputError: There is no batch, or one does not fit the network or holds NaN; or there is
@@ -80,7 +89,8 @@ def evaluate(
     samples, count = 0, 0.0
     scores = torch.zeros(net.num_layers, dtype=torch.float64)
     losses = torch.zeros(net.num_layers, dtype=torch.float64)
-    for judged in _judged(net, batches, measured):
+    observers = [one.add for one in measured] + ([] if observe is None else [observe])
+    for judged in _judged(net, batches, observers):
         scores += judged.scores @ judged.counted
         losses += judged.losses * judged.counted.sum()
         count += float(judged.counted.sum())
@@ -123,9 +133,9 @@ class _Judged(NamedTuple):
 
 
 def _judged(
-    net: Network, batches: Iterable[Any], metrics: Sequence[DepthMetric] = ()
+    net: Network, batches: Iterable[Any], observers: Sequence[Observer] = ()
 ) -> list[_Judged]:
-    """Judge every batch, and tell the metrics of it; the results are on the CPU."""
+    """Judge every batch, and tell the observers of it; the results are on the CPU."""
     device, judged = device_of(net), []
     asked: deque[Tensor] = deque()
 
@@ -142,8 +152,8 @@ def _judged(
             t0 = net.target.encode(y)
             scores = torch.stack([net.target.score(output, y) for output in outputs])
             losses = torch.stack([net.target.loss(output, t0) for output in outputs])
-            for metric in metrics:
-                metric.add(outputs, y)
+            for observe in observers:
+                observe(outputs, y)
             counted = net.target.counted(y).double().cpu()
             if counted.sum() == 0:
                 losses = torch.zeros_like(losses)  # the mean of nothing is NaN

@@ -133,7 +133,7 @@ def _filled(config: RunConfig) -> ResolvedConfig:
     defaults = dict(_defaults(config.family, config.method, config.preset, config.encoders))
     if config.epochs is not None:
         defaults["min_updates"] = 0  # as many epochs as were asked for
-    if config.task == "regression":
+    if config.task in ("regression", "multilabel"):  # few samples have equal targets to contrast
         defaults["association"] = "squared"
     elif config.task in ("tokens", "lm", "segmentation"):
         defaults |= _POSITIONS | _OF_TASK.get(config.task, {})

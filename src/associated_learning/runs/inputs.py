@@ -27,8 +27,9 @@ from associated_learning.data import (
     find_vectors,
     load,
 )
+from associated_learning.data.reading import LabelTask
 from associated_learning.errors import InputError
-from associated_learning.runs.class_weights import balanced_weights
+from associated_learning.runs.class_weights import balanced_weights, weights_by_counts
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.hub.model import find_model
 from associated_learning.runs.hub.network import Backbone, find_backbone
@@ -94,8 +95,7 @@ def read_inputs(
         mean, std = data.target_scale
         spec = replace(spec, num_classes=1, target_mean=mean, target_std=std)
     if config.class_weight == "balanced":
-        weights = balanced_weights(_class_counts(data))
-        spec = replace(spec, class_weights=weights)
+        spec = replace(spec, class_weights=_balanced(data))
     check_sizes(config.to_json(), asdict(spec))
     if backbone is None and config.family == "hf":
         some = torch.arange(min(len(data.train), 8))
@@ -103,11 +103,11 @@ def read_inputs(
     return RunInputs(data, vectors, spec, backbone)
 
 
-def _class_counts(data: DataSet) -> Tensor:
-    """Return how many training samples, or pixels, each class has, ``[k]``."""
+def _balanced(data: DataSet) -> tuple[float, ...]:
+    """Return the weights by which all classes of training samples, or pixels, count the same."""
     if isinstance(data.train, MaskedSamples):
-        return data.train.class_counts(data.num_classes)
-    return data.train.labels.bincount(minlength=data.num_classes)
+        return weights_by_counts(data.train.class_counts(data.num_classes))
+    return balanced_weights(data.train.labels, data.num_classes)
 
 
 def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) -> DataSet:
@@ -147,10 +147,15 @@ def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) 
         image_size=None if config.image_size is None else (config.image_size,) * 2,
         label_noise=config.label_noise,
         preprocessor=tokenizer,
-        regression=config.task == "regression",
+        task=_label_task(config),
     )
     _check_image_size(config.image_size, data)
     return data
+
+
+def _label_task(config: ResolvedConfig) -> LabelTask:
+    of_sample: tuple[LabelTask, ...] = ("regression", "multilabel")
+    return next((task for task in of_sample if task == config.task), "classification")
 
 
 def _feature_columns(config: ResolvedConfig) -> list[str] | None:

@@ -16,7 +16,7 @@ from associated_learning.data.vocabulary import PAD, UNK
 from associated_learning.errors import InputError
 from associated_learning.runs.exits.early_exit import has_policy, read_policy
 from associated_learning.runs.opened import OpenRun
-from associated_learning.targets import Classes, Regression
+from associated_learning.targets import Classes, MultiLabel, Regression
 
 __all__ = ["SCHEMA", "VERSION", "export_description", "temperature_of"]
 
@@ -68,10 +68,13 @@ def _output(opened: OpenRun) -> dict[str, Any]:
     if isinstance(target, Regression):
         mean, std = opened.spec.target_scale
         return {"output": "standardised", "target_mean": mean, "target_std": std}
+    if isinstance(target, MultiLabel) and target.loss_kind == "ce":
+        return {"output": "label logits"}
     if not isinstance(target, Classes):
         raise InputError(
-            f"a run of {type(target).__name__} came; expected one of classes or a regression, "
-            "which is all that an export describes. In Python, export_onnx takes any network."
+            f"a run of {type(target).__name__} came; expected one of classes, of labels by their "
+            "cross-entropy or a regression, which is all that an export describes. In Python, "
+            "export_onnx takes any network."
         )
     return {"output": "logits" if target.loss_kind == "ce" else "values near one-hot labels"}
 

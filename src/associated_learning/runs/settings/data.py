@@ -9,7 +9,7 @@ from associated_learning.runs.settings.setting import setting
 
 __all__ = ["TASKS", "DataSettings"]
 
-TASKS = ("classification", "regression", "tokens", "lm", "segmentation")
+TASKS = ("classification", "regression", "multilabel", "tokens", "lm", "segmentation")
 
 _setting = partial(setting, "Data")
 
@@ -21,7 +21,9 @@ class DataSettings:
     task: str | None = _setting(
         None,
         "What is answered; without it your own label column decides. classification: one class a "
-        "sample. regression: one number, of a column of numbers. tokens: one for each word, of a "
+        "sample. regression: one number, of a column of numbers. multilabel: any of some labels, "
+        "of a column of lists (or of texts such as red|round), or of a column of 0 and 1 for each "
+        "(--label-column red,round). tokens: one for each word, of a "
         "JSONL or Parquet file with columns of lists (tokens, and labels, names or numbers, -100 "
         "where one does not count), by hf:..., bilstm or transformer. lm: the next token of texts, "
         "by a causal model of transformers (--model hf:...). segmentation: one class for each "

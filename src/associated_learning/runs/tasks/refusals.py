@@ -20,6 +20,11 @@ def check_early_exit(task: str) -> None:
             "early exit came for a run of --task regression, whose numbers do not tell how sure an "
             "exit is. Choose one depth for all (--depth)."
         )
+    if task == "multilabel":
+        raise InputError(
+            "early exit came for a run of --task multilabel, whose labels would be sure at "
+            "different depths. Choose one depth for all (--depth)."
+        )
     if task != "classification":
         part, whole = ("pixel", "image") if task == "segmentation" else ("token", "text")
         raise InputError(
@@ -36,9 +41,10 @@ def check_form(task: str, to: Path) -> None:
         task: That of the run.
         to: The name of the file; without a suffix that of a folder.
     """
-    if task == "regression" and not to.suffix:
+    if task in ("regression", "multilabel") and not to.suffix:
+        what = "units" if task == "regression" else "several labels a sample"
         raise InputError(
-            f"{to} came for a run of --task regression, whose units no folder tells; export to "
+            f"{to} came for a run of --task {task}, whose {what} no folder tells; export to "
             f"{to}.onnx, or read the run itself by al predict."
         )
     if task == "segmentation" and not to.suffix:
@@ -46,7 +52,7 @@ def check_form(task: str, to: Path) -> None:
             f"{to} came for a run of --task segmentation, whose masks no folder tells; export to "
             f"{to}.onnx, or write masks by al predict."
         )
-    if to.suffix and task not in ("classification", "regression", "segmentation"):
+    if to.suffix and task not in ("classification", "regression", "multilabel", "segmentation"):
         raise InputError(
             f"{to} came for a run of --task {task}, whose answers at every token the description "
             "beside a graph cannot tell yet; export to a folder, which transformers reads."

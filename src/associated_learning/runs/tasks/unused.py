@@ -5,6 +5,7 @@ from __future__ import annotations
 from associated_learning.errors import InputError
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.settings.setting import option
+from associated_learning.runs.tasks.metric import check_metric
 
 __all__ = ["check_task", "refuse"]
 
@@ -12,6 +13,7 @@ _OF_CLASSES = (
     "label_noise", "class_weight", "label_smoothing", "double_softmax", "first_loss",
     "watch_training",
 )  # fmt: skip
+_OF_ONE_CLASS = ("label_noise", "label_smoothing", "double_softmax")
 _CLASSES = ("label_noise", "augment", "image_size")
 _GROWS = "layers are added by the rules of accuracies, not of losses"
 _READOUTS = ("readout", "double_softmax")
@@ -46,10 +48,13 @@ def check_task(config: RunConfig) -> None:
     """
     if config.task != "lm":
         refuse(config, ("block_size",), f"--task {config.task or 'classification'} has no blocks")
-    if config.task in (None, "classification", "regression"):
+    check_metric(config)
+    if config.task in (None, "classification", "regression", "multilabel"):
         if config.task == "regression":
             refuse(config, _OF_CLASSES, "--task regression has no classes")
             refuse(config, ("grow_from",), _GROWS)
+        elif config.task == "multilabel":
+            refuse(config, _OF_ONE_CLASS, "--task multilabel has several labels a sample")
         if config.association == "target":
             raise InputError(
                 "--association target came, but is for answers at every position (--task tokens, "
