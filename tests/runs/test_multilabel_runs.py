@@ -24,6 +24,7 @@ from associated_learning.data import load
 from associated_learning.data.label_sets import label_matrix, set_names
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.export import description
+from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.run import train_run
 from associated_learning.runs.tasks.deciding import decided
 
@@ -130,6 +131,10 @@ def test_a_run_from_lists_to_its_runner(
         [sys.executable, str(tmp_path / "net_runner.py")],
         input="\n".join(lines), capture_output=True, text=True, check=True,
     )  # fmt: skip
+    said(capsys, "export", run, str(tmp_path / "hub"), "--depth", str(len(result["test_scores"])))
+    model = PretrainedModel.from_pretrained(tmp_path / "hub")
+    assert model.label(x.tolist()) == [answer["label"] for answer in answers]
+    assert "| labels | big, old, red, round |" in (tmp_path / "hub" / "README.md").read_text()
     for line, answer in zip(ran.stdout.splitlines(), answers, strict=False):
         own = json.loads(line)
         assert own["label"] == answer["label"]
@@ -155,7 +160,6 @@ def test_what_one_class_alone_has_is_refused(
     for words, message in (
         (("evaluate", str(run), "--confusion"), "one class a sample"),
         (("evaluate", str(run), "--exits"), "sure at different depths"),
-        (("export", str(run), str(tmp_path / "folder")), "several labels a sample"),
         (("train", "--task", "multilabel", "--label-smoothing", "0.1"), "several labels a sample"),
         (("train", "--task", "regression", "--metric", "mae"), "best R²"),
         ((*asked, "--ledger", "l.jsonl"), "holds accuracies"),

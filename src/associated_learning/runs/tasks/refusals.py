@@ -41,12 +41,6 @@ def check_form(task: str, to: Path) -> None:
         task: That of the run.
         to: The name of the file; without a suffix that of a folder.
     """
-    if task in ("regression", "multilabel") and not to.suffix:
-        what = "units" if task == "regression" else "several labels a sample"
-        raise InputError(
-            f"{to} came for a run of --task {task}, whose {what} no folder tells; export to "
-            f"{to}.onnx, or read the run itself by al predict."
-        )
     if task == "segmentation" and not to.suffix:
         raise InputError(
             f"{to} came for a run of --task segmentation, whose masks no folder tells; export to "

@@ -26,14 +26,11 @@ class Model:
         (output,) = self.session.run(["output"], feed)
         if how["task"] == "regression":
             return (output[:, 0] * how["target_std"] + how["target_mean"]).tolist(), output[:, :0]
-        x = output / np.float32(how["temperature"])
-        if how["task"] == "multilabel":
-            held = [[how["label_names"][i] for i in np.flatnonzero(row > 0)] for row in x]
-            return held, 1 / (1 + np.exp(-x))
-        logits = how["output"] == "logits"  # else values near one-hot labels
-        scores = np.exp(x - x.max(1, keepdims=True)) if logits else x.clip(1e-6)
-        names = [how["label_names"][i] for i in output.argmax(1)]
-        return names, scores / scores.sum(1, keepdims=True)
+        x, names = output / np.float32(how["temperature"]), how["label_names"]
+        if how["output"] == "label logits":
+            return [[names[i] for i in np.flatnonzero(row > 0)] for row in x], 1 / (1 + np.exp(-x))
+        scores = np.exp(x - x.max(1, keepdims=True)) if how["output"] == "logits" else x.clip(1e-6)
+        return [names[i] for i in output.argmax(1)], scores / scores.sum(1, keepdims=True)
 
 
 if __name__ == "__main__":
