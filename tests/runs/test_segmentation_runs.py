@@ -74,10 +74,16 @@ def opened(file: Path) -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    ("model", "method"), [("cnn", "al"), ("cnn", "bp"), ("hf:vit", "al"), ("hf:vit", "bp")]
+    ("model", "method", "metric"),
+    [
+        ("cnn", "al", "accuracy"),
+        ("cnn", "bp", "iou"),
+        ("hf:vit", "al", "iou"),
+        ("hf:vit", "bp", "accuracy"),
+    ],
 )
 def test_masks_that_are_written_have_the_scores_that_are_told(
-    model: str, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: str, method: str, metric: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Accuracy and mean IoU at the first and the last depth, by numpy and scikit-learn."""
     squares(tmp_path / "data" / "train")
@@ -85,7 +91,7 @@ def test_masks_that_are_written_have_the_scores_that_are_told(
     folder = tmp_path / "run"
     printed = said(
         capsys, "train", "--data", tmp_path / "data", "--model", model, "--method", method,
-        "--epochs", 4, "--run-folder", folder, "--threads", 1, "--lr", "0.003",
+        "--epochs", 4, "--run-folder", folder, "--threads", 1, "--lr", "0.003", "--metric", metric,
     )  # fmt: skip
     assert "holds images and their masks: --task segmentation." in printed
     assert "2 classes at every pixel" in said(capsys, "info", folder)
@@ -108,8 +114,8 @@ def test_masks_that_are_written_have_the_scores_that_are_told(
         iou = jaccard_score(right[kept], answers[kept], average="macro")
         assert told["iou"][depth] == pytest.approx(iou, abs=1e-6)
     result = json.loads((folder / "result.json").read_text())
-    assert result["test_scores"] == pytest.approx([*told["accuracy"].values()])
-    if model == "cnn":
+    assert result["test_scores"] == pytest.approx([*told[metric].values()])
+    if (model, metric) == ("cnn", "accuracy"):
         assert max(told["accuracy"].values()) > result["largest_class"]
         assert len(told["accuracy"]) == (4 if method == "al" else 1)
 
@@ -174,6 +180,38 @@ def test_images_of_other_sizes_are_resized_when_it_is_asked_for(
              "--output", tmp_path / "out")  # fmt: skip
     assert opened(tmp_path / "out" / "3.png").size == (7, 5)
     assert open_run(tmp_path / "run").spec.shape == (1, 8, 8)
+
+
+def test_a_killed_prediction_goes_on_by_the_same_command_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was there is left alone, and a mask that was begun is never seen."""
+    images = sorted((squares(tmp_path / "data", count=12) / "images").iterdir())
+    train_run(small(tmp_path, epochs=1), tmp_path / "run")
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    said(capsys, "predict", tmp_path / "run", *images, "--output", whole)
+    saved, save = [], Image.Image.save
+
+    def dies_at_the_ninth(image: Image.Image, *args: Any, **kwargs: Any) -> None:
+        save(image, *args, **kwargs)
+        saved.append(image)
+        if len(saved) == 9:
+            raise RuntimeError("the power is gone")
+
+    command = ["predict", tmp_path / "run", *images, "--output", killed]
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", dies_at_the_ninth)
+        with pytest.raises(RuntimeError, match="the power is gone"):
+            said(capsys, *command)
+    there = {path: path.stat().st_mtime_ns for path in killed.glob("*.png")}
+    assert len(there) == 8
+    with pytest.raises(InputError, match="no mask is overwritten"):
+        said(capsys, *command, "--depth", 2)
+    said(capsys, *command)
+    assert all(path.stat().st_mtime_ns == before for path, before in there.items())
+    assert [path.name for path in sorted(killed.iterdir())] == [path.name for path in images]
+    for path in killed.iterdir():
+        assert path.read_bytes() == (whole / path.name).read_bytes()
 
 
 def test_balanced_weights_count_pixels(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
@@ -14,7 +15,7 @@ from associated_learning.runs.opened import OpenRun
 from associated_learning.runs.printable import escape, printable
 from associated_learning.runs.tasks.continuation import continuation
 from associated_learning.runs.tasks.labelling import labelled, words_of
-from associated_learning.runs.tasks.mask_answers import mask_paths, written_masks
+from associated_learning.runs.tasks.mask_answers import MaskFolder, written_masks
 from associated_learning.runs.tasks.refusals import check_early_exit
 
 __all__ = ["check_options", "show_positions", "write_masks"]
@@ -53,15 +54,24 @@ def show_positions(
 
 
 def write_masks(
-    opened: OpenRun, images: list[str], output: str | None, depth: int, *, as_json: bool
+    opened: OpenRun, images: list[str], output: str | None, command: Any, *, as_json: bool
 ) -> None:
-    """Write the masks of images into a folder, and say so."""
+    """Write the masks of images into a folder, going on where the same command was killed.
+
+    Args:
+        opened: The run.
+        images: Files of images.
+        output: The folder.
+        command: The number of layers, and JSON-able values that decide the answers.
+        as_json: Whether to print an object for each image.
+    """
     if output is None:
         raise InputError(
             "no --output came; expected the folder to write masks into, a PNG for each image."
         )
-    paths = mask_paths(images, Path(output))
-    for image, path in written_masks(opened, images, paths, depth):
+    depth: int = command[0]
+    to = MaskFolder.of(images, Path(output), [*command, images])
+    for image, path in written_masks(opened, images, to, depth):
         if as_json:
             print(json.dumps({"input": image, "mask": str(path), "depth": depth}))
     if not as_json:

@@ -108,7 +108,8 @@ def predict(
         if not raw:
             raise none
         if opened.config.task == "segmentation":
-            write_masks(opened, raw, output, opened.depth(depth), as_json=as_json)
+            command = [opened.depth(depth), *_weights_of(Path(run))]
+            write_masks(opened, raw, output, command, as_json=as_json)
             return
         if output is not None:
             raise InputError("--output came for a run of texts; redirect what is printed.")
@@ -134,6 +135,12 @@ def _check_options(inputs: list[str]) -> None:
             )
 
 
+def _weights_of(run: Path) -> list[Any]:
+    """Return what tells the weights that answer from any others."""
+    best = Checkpoints(run / "checkpoints").path("best").resolve()
+    return [str(best), best.stat().st_mtime_ns]
+
+
 def _plain(file: str | None) -> list[str]:
     return [] if file is None else [line for line in lines(file) if line.strip()]
 
@@ -142,10 +149,9 @@ def _write(
     opened: OpenRun, run: Path, output: str, asked: list[Question], how: dict[str, Any]
 ) -> None:
     """Write the answers into a file, going on where the same command was killed."""
-    best = Checkpoints(run / "checkpoints").path("best").resolve()
     policy = repr(read_policy(run)) if how["exit_"] else None
     rows = [(question.shown, question.asked) for question in asked]
-    key = [str(best), best.stat().st_mtime_ns, opened.depth(how["depth"]), policy, rows]
+    key = [*_weights_of(run), opened.depth(how["depth"]), policy, rows]
     file = AnswerFile.of(Path(output), key)
     start = file.finished_chunks(CHUNK)
     file.write(answers(opened, run, asked, start=start, **how))
