@@ -62,5 +62,5 @@ def _answers(opened: OpenRun) -> str:
         return f"one number, {mean:.4g} ± {std:.4g} in training"
     if opened.config.task == "multilabel":
         return f"any of {opened.spec.num_classes} labels"
-    where = " at every token" if opened.spec.positions else ""
+    where = ("", " at every token", " at every pixel")[opened.spec.positions]
     return f"{opened.spec.num_classes} classes{where}"

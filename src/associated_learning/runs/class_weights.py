@@ -6,7 +6,7 @@ from torch import Tensor
 
 from associated_learning.errors import InputError
 
-__all__ = ["balanced_weights"]
+__all__ = ["balanced_weights", "weights_by_counts"]
 
 
 def balanced_weights(labels: Tensor, num_classes: int) -> tuple[float, ...]:
@@ -28,13 +28,27 @@ def balanced_weights(labels: Tensor, num_classes: int) -> tuple[float, ...]:
     """
     if labels.dim() > 1:
         return _of_labels(labels)
-    counts = labels.bincount(minlength=num_classes).tolist()
-    if 0 in counts:
+    return weights_by_counts(labels.bincount(minlength=num_classes))
+
+
+def weights_by_counts(counts: Tensor) -> tuple[float, ...]:
+    """Return n / (k * count) of every class from how often each occurs, ``[k]``.
+
+    Raises:
+        InputError: One does not.
+
+    Example:
+        >>> import torch
+        >>> weights_by_counts(torch.tensor([3, 1]))
+        (0.6666666666666666, 2.0)
+    """
+    total, listed = int(counts.sum()), counts.tolist()
+    if 0 in listed:
         raise InputError(
-            f"--class-weight balanced came, but class {counts.index(0)} (from 0) has no training "
+            f"--class-weight balanced came, but class {listed.index(0)} (from 0) has no training "
             "sample; leave it out, or take more training data."
         )
-    return tuple(len(labels) / (num_classes * count) for count in counts)
+    return tuple(total / (len(listed) * count) for count in listed)
 
 
 def _of_labels(labels: Tensor) -> tuple[float, ...]:

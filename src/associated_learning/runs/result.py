@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.conversion.table import html_table
-from associated_learning.data import BlockSamples, DataSet, Samples, TagSamples, Vectors
+from associated_learning.data import BlockSamples, DataSet, MaskedSamples, TagSamples, Vectors
 from associated_learning.errors import CheckpointError
 from associated_learning.runs.ledger.answers import pack_answers
 from associated_learning.runs.provenance import Provenance
@@ -179,7 +179,7 @@ def make_result(
         training_curve=training_curve,
         answers=test.answers,
         best_depth=best.best_depth(depths),
-        largest_class=_largest_share(data.validation) if by_accuracy else None,
+        largest_class=_largest_share(data) if by_accuracy else None,
         test_losses=test.losses,
         validation_losses=best.validation_losses[:depths] if test.losses else [],
         **origin._asdict(),
@@ -193,9 +193,13 @@ def _told(scores: list[float], data: DataSet) -> list[float]:
     return explained_variances(scores, data.validation.labels)
 
 
-def _largest_share(samples: Samples) -> float | None:
+def _largest_share(data: DataSet) -> float | None:
+    samples = data.validation
     if isinstance(samples, BlockSamples):  # a token is no class that anyone would always answer
         return None
+    if isinstance(samples, MaskedSamples):
+        counts = samples.class_counts(data.num_classes)
+        return float(counts.max()) / float(counts.sum())
     labels = samples.tags if isinstance(samples, TagSamples) else samples.labels
     if labels.dim() > 1:  # several a sample: the usual answer to each label
         shares = labels.double().mean(0)

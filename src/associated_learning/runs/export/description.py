@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from associated_learning.data.image_preprocessor import ImagePreprocessor
+from associated_learning.data.masked_images import MaskPreprocessor
 from associated_learning.data.subword import SubwordPreprocessor
 from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.text import tokenization_rules
@@ -49,7 +50,16 @@ def export_description(
         "temperature": temperature,
         "label_names": list(opened.label_names),
         "preprocessing": _preprocessing(opened.preprocessor),
+        **_masks(opened.preprocessor),
     }
+
+
+def _masks(preprocessor: object) -> dict[str, Any]:
+    """Return how answers at every pixel become masks, where the run has such."""
+    if not isinstance(preprocessor, MaskPreprocessor):
+        return {}
+    own = preprocessor.masks
+    return {"masks": {"mode": own.mode, "values": own.values(), "palette": list(own.palette)}}
 
 
 def _output(opened: OpenRun) -> dict[str, Any]:
@@ -121,3 +131,8 @@ def _(preprocessor: ImagePreprocessor) -> dict[str, Any]:
         "mean": list(preprocessor.mean),
         "std": list(preprocessor.std),
     }
+
+
+@_preprocessing.register
+def _(preprocessor: MaskPreprocessor) -> dict[str, Any]:
+    return _preprocessing(preprocessor.images)

@@ -37,8 +37,8 @@ def task_metrics(task: str) -> tuple[str, ...]:
 
     Without torchmetrics it is nothing.
     """
-    counted = task in ("tokens", "multilabel")  # where most answers are the usual one
-    return ("f1",) if counted and find_spec("torchmetrics") is not None else ()
+    named = {"tokens": ("f1",), "multilabel": ("f1",), "segmentation": ("iou",)}.get(task, ())
+    return named if find_spec("torchmetrics") is not None else ()
 
 
 def evaluation_columns(task: str, found: Evaluation) -> Columns:

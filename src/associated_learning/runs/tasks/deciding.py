@@ -1,4 +1,4 @@
-"""What a run is for where nobody said it: told by the column of its labels."""
+"""What a run is for where nobody said it: told by the column of its labels, or by its folders."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from associated_learning.data.label_sets import are_sets, label_columns
+from associated_learning.data.mask_folder import has_masks
 from associated_learning.data.named import NAMED
 from associated_learning.data.reading import column_names, label_values
 from associated_learning.data.target_numbers import are_numbers
@@ -20,7 +21,7 @@ def decided(config: RunConfig) -> tuple[RunConfig, str | None]:
     Args:
         config: The settings; without a task, those of the user's own file are decided by its label
             column: numbers make a regression, lists or several columns a task of several labels,
-            all else a classification.
+            all else a classification. A folder with images and masks makes a segmentation.
 
     Raises:
         InputError: The file cannot be read, or has no such column.
@@ -32,6 +33,9 @@ def decided(config: RunConfig) -> tuple[RunConfig, str | None]:
     path, column = Path(config.data), config.label_column or "label"
     if config.task is not None:
         return config, None
+    if config.data not in NAMED and has_masks(path):
+        line = f"{path} holds images and their masks: --task segmentation."
+        return replace(config, task="segmentation"), line
     if config.data in NAMED or not path.is_file():
         return replace(config, task="classification"), None
     if len(label_columns(column, column_names(path))) > 1:
