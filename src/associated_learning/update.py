@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from associated_learning.errors import NonFiniteLossError
 from associated_learning.layer import Branch, LayerOutput
 from associated_learning.tensors.batch_checks import explained
-from associated_learning.tensors.modes import evaluating
+from associated_learning.tensors.modes import autocast, evaluating
 from associated_learning.tensors.nested import detach, tensors_in
 from associated_learning.tensors.randomness.keyed import StepKey, seeded
 
@@ -23,7 +23,8 @@ __all__ = [
     "Randomness",
     "UpdateRule",
     "add_gradients",
-    "autocast",
+    "apply_gradients",
+    "drop_gradients",
     "update_blocks",
     "update_layer",
     "update_network",
@@ -114,15 +115,9 @@ def update_layer(
             evaluating(layer),
         ):
             return LayerOutput(*layer(s, t))
-    parameters = _parameters(optimizer)
-    _drop_gradients(parameters)
+    drop_gradients(optimizer)
     output = add_gradients(layer, s, t, number=number, step=step, rule=rule)
-    if rule.clip is not None and not bool(torch.isfinite(clip_grad_norm_(parameters, rule.clip))):
-        key = StepKey(rule.seed, number, step)
-        raise NonFiniteLossError(_explain(output, key, what="gradient"))
-    optimizer.step()
-    # no layer's gradients outlive its update, so that memory does not grow with depth
-    _drop_gradients(parameters)
+    apply_gradients(optimizer, output, number=number, step=step, rule=rule)
     return output
 
 
@@ -170,6 +165,31 @@ def add_gradients(
     return LayerOutput(detach(output.s), detach(output.t), losses)
 
 
+def apply_gradients(
+    optimizer: Optimizer, output: LayerOutput, *, number: int, step: int, rule: UpdateRule
+) -> None:
+    """Algorithm 2, lines 11 and 12, for one layer: clip, step; its gradients are freed.
+
+    Args:
+        optimizer: Holds the layer's parameters with their gradients.
+        output: What the layer gave, for the error's message.
+        number: ``i``, from 1.
+        step: Number of this update, from 0.
+        rule: How to update.
+
+    Raises:
+        NonFiniteLossError: The gradient is NaN or infinite; the weights are left untouched.
+    """
+    if rule.clip is not None:
+        norm = clip_grad_norm_(_parameters(optimizer), rule.clip)
+        if not bool(torch.isfinite(norm)):
+            key = StepKey(rule.seed, number, step)
+            raise NonFiniteLossError(_explain(output, key, what="gradient"))
+    optimizer.step()
+    # no layer's gradients outlive its update, so that memory does not grow with depth
+    drop_gradients(optimizer)
+
+
 def update_network(
     blocks: Iterable[nn.Module],
     optimizers: Iterable[Optimizer | None],
@@ -212,12 +232,13 @@ def update_blocks(
     blocks: Iterable[nn.Module],
     optimizers: Iterable[Optimizer | None],
     s: Any,
-    t: Tensor,
+    t: Any,
     *,
     step: int,
     first: int = 1,
     rule: UpdateRule = DEFAULT_RULE,
-) -> tuple[Any, Tensor, list[dict[str, Tensor]]]:
+    update: Callable[..., LayerOutput] = update_layer,
+) -> tuple[Any, Any, list[dict[str, Tensor]]]:
     """Update consecutive layers on one minibatch: those of one stage of a pipeline.
 
     Args:
@@ -228,6 +249,7 @@ def update_blocks(
         step: Number of this update, from 0.
         first: Number of the first of the blocks in the network, from 1.
         rule: How to update them.
+        update: What updates each of them; `update_layer`, or what takes the same.
 
     Returns:
         What the last of the layers gives to the next one, and the losses of each.
@@ -235,24 +257,9 @@ def update_blocks(
     losses = []
     for i, (block, optimizer) in enumerate(zip(blocks, optimizers, strict=True), start=first):
         number = block.number if isinstance(block, Branch) else i
-        s, t, terms = update_layer(block, optimizer, s, t, number=number, step=step, rule=rule)
+        s, t, terms = update(block, optimizer, s, t, number=number, step=step, rule=rule)
         losses.append(terms)
     return s, t, losses
-
-
-def autocast(
-    device: torch.device, precision: torch.dtype | None, *, keep: bool = True
-) -> AbstractContextManager[object]:
-    """Return the context of forward and loss at a precision.
-
-    Args:
-        device: Where they compute.
-        precision: Such as ``torch.bfloat16``; None for that of the tensors.
-        keep: Whether weights that were cast are kept for other uses in the same block.
-    """
-    if precision is None:
-        return nullcontext()
-    return torch.autocast(device.type, precision, cache_enabled=keep)
 
 
 def _device(t: Any) -> torch.device:
@@ -263,9 +270,12 @@ def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def _drop_gradients(parameters: list[nn.Parameter]) -> None:
-    # as zero_grad does, without its hooks: on a small layer those cost as much as its loss
-    for parameter in parameters:
+def drop_gradients(optimizer: Optimizer) -> None:
+    """Free the gradients of an optimizer's parameters.
+
+    As ``zero_grad`` does, without its hooks: on a small layer those cost as much as its loss.
+    """
+    for parameter in _parameters(optimizer):
         parameter.grad = None
 
 

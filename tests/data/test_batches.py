@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from associated_learning.data import Batches, ImageSamples, TableSamples, TextSamples
 from associated_learning.errors import InputError
@@ -221,3 +224,51 @@ def test_augmenting_texts_is_refused() -> None:
     batches = Batches(samples=texts([1, 2]), batch_size=2, augment=lambda x, seed: x)
     with pytest.raises(InputError, match="texts are not augmented"):
         next(batches.epoch(0))
+
+
+WEIGHTS = torch.tensor([0.0, 1.0, 2.0, 0.5, 2.5, 0.0, 1.0, 1.0])
+
+
+def weighted(
+    samples: TableSamples | TextSamples, weights: Tensor | None, **options: Any
+) -> Batches:
+    return Batches(samples=samples, batch_size=3, seed=4, weights=weights, **options)
+
+
+@pytest.mark.parametrize("bucketed", [False, True])
+def test_samples_are_drawn_by_their_weights(bucketed: bool) -> None:
+    """Within one of the expected number in every epoch, and on the mean as often as they weigh."""
+    batches = weighted(texts([1, 2, 3, 4, 5, 6, 7, 8]), WEIGHTS, bucketed=bucketed)
+    counts = torch.stack([batches.order(e).bincount(minlength=8) for e in range(400)]).double()
+    assert bool((counts.sum(1) == 8).all())
+    expected = WEIGHTS.double() * 8 / WEIGHTS.double().sum()
+    assert bool(((counts - expected).abs() < 1).all())
+    torch.testing.assert_close(counts.mean(0), expected, atol=0.08, rtol=0)
+    whole = list(batches.epoch(3))
+    assert torch.equal(torch.cat([y for _, y in whole]), batches.order(3))
+    x, y = next(batches.epoch(3, start=2))
+    assert torch.equal(y, whole[2][1])
+    assert isinstance(x, PaddedSequence)
+    assert torch.equal(x.lengths, y + 1)
+
+
+def test_equal_weights_are_none() -> None:
+    one, other = weighted(rows(8), torch.full((8,), 0.3)), weighted(rows(8), None)
+    assert all(torch.equal(one.order(e), other.order(e)) for e in range(5))
+
+
+@pytest.mark.parametrize(
+    ("weights", "options", "message"),
+    [
+        (torch.ones(7), {}, r"shape \[7\] came for 8"),
+        (torch.zeros(8), {}, "all 0"),
+        (-torch.ones(8), {}, "negative"),
+        (torch.full((8,), float("nan")), {}, "not finite"),
+        (torch.ones(8), {"shuffle": False}, "without shuffle"),
+    ],
+)
+def test_weights_that_are_none_are_refused(
+    weights: Tensor, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        weighted(rows(8), weights, **options)

@@ -6,6 +6,7 @@ import functools
 import os
 import signal
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 
 import associated_learning as al
 from associated_learning.losses import contrastive_loss
-from associated_learning.state.history import TrainingState
+from associated_learning.state.history import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of
 from executors import SEQUENTIAL, End, ExecutorCase, Fit, parameters
@@ -53,6 +54,40 @@ class Interrupt(Callback):
     def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
         if state.step == 10:
             os.kill(os.getpid(), signal.SIGTERM)
+
+
+class Stop(Callback):
+    """Asks for the end of training in the second epoch, by a batch of it or when it is done.
+
+    It keeps what it hears of validation: the score of full depth, from the outputs, and whether
+    they are those of the network that it is shown.
+    """
+
+    def __init__(self, event: str) -> None:
+        self.event = event
+        self.heard: list[tuple[float, bool]] = []
+        self._outputs: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
+        if self.event == "batch" and state.epoch == 1:
+            state.stop()
+
+    def validation_batch_done(
+        self, state: TrainingState, outputs: Sequence[torch.Tensor], y: torch.Tensor
+    ) -> None:
+        self._outputs.append((outputs[-1], y))
+
+    def validated(self, state: TrainingState, net: al.Network) -> None:
+        answers = torch.cat([answer for answer, _ in self._outputs]).argmax(1)
+        y = torch.cat([y for _, y in self._outputs])
+        x = torch.cat([x for x, _ in batches_of(2)]).to(y.device)
+        same = torch.equal(al.predict_batches(net, [x]).labels, answers.cpu())
+        self.heard.append((float((answers == y).double().mean()), same))
+        self._outputs.clear()
+
+    def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
+        if self.event == "epoch" and state.epoch == 2:
+            state.stop()
 
 
 class Listener(Callback):
@@ -133,6 +168,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "rates": {"lr": [0.1, 0.01, 0.001, 0.1], "encoder_lr": 0.05},
     "positions": {"positions": "auto"},
     "positions as rows": {"positions": contrastive_loss},
+    "accumulation": {"gradient_accumulation_steps": 3, "save_every": 2},
 }
 # layers that come after epochs 1, 2 and 4, the lower ones frozen when they stand still
 GROWTH = al.Growth(make=layer, max_layers=4, when=after(1, 2, 4), layer_patience=2, settle=0.5)
@@ -143,6 +179,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "bits": LONG,
     "resume": {"save_every": 3, "batches": 8},
     "interrupt": {"epochs": 4},
+    "two epochs": {"epochs": 2},
     "patience": {"epochs": 30, "batches": 8, "patience": 2, "lr": 0.5, "judge": "full"},
     "any depth": {"epochs": 30, "batches": 8, "patience": 2, "lr": 0.5, "judge": "any"},
     "growth": {"growth": GROWTH, "batches": 12},
@@ -230,6 +267,21 @@ def test_validation(case: ExecutorCase) -> None:
     assert end.progress == expected.progress
     assert end.records == expected.records
     same_weights(end, expected)
+
+
+@every_executor
+@pytest.mark.parametrize("event", ["batch", "epoch"])
+def test_a_callback_ends_training(case: ExecutorCase, event: str, tmp_path: Path) -> None:
+    """With this epoch, as if it were the last one; what is saved does not go on either."""
+    end = trained(case, tmp_path, heard=Stop(event), epochs=30)
+    _, expected = _oracle(case.device, "two epochs")
+    assert end.progress == (40, 2, expected.progress[2], True, 4)
+    assert end.records == expected.records
+    assert end.heard == [(record[2][-1], True) for record in end.records]
+    same_weights(end, expected)
+    again = trained(SEQUENTIAL, tmp_path, epochs=30)
+    assert again.progress == end.progress
+    same_weights(again, expected)
 
 
 @every_executor

@@ -11,7 +11,7 @@ from torch import nn
 
 import associated_learning as al
 from associated_learning.pipeline.threads.graphs import Graphed
-from associated_learning.update import autocast
+from associated_learning.tensors.modes import autocast
 from conftest import batches_of, dense_network
 from pipeline_runs import digests, trained
 

@@ -289,7 +289,40 @@ def test_other_files_are_not_overwritten(
         assert al("export", str(run), str(tmp_path / "d.onnx"), monkeypatch=monkeypatch) == 0
 
 
-@pytest.mark.parametrize("kind", list(MADE))
+@pytest.mark.filterwarnings("ignore:the image file .* is resized:UserWarning")  # which is meant
+@pytest.mark.parametrize("mode", ["P", "RGB", "1"])
+def test_runner_writes_the_masks_that_al_predict_writes(
+    mode: str, tmp_path: Path, room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw, data = np.random.default_rng(0), tmp_path / "data"
+    for name in ("images", "masks"):
+        (data / name).mkdir(parents=True)
+    (data / "classes.txt").write_text("a 0 0 0\nb 9 200 1" if mode == "RGB" else "a 0\nb 1")
+    for i in range(8):
+        pixels = draw.integers(0, 256, (8, 12), np.uint8)
+        Image.fromarray(pixels).save(data / "images" / f"{i}.png")
+        mask = Image.fromarray((pixels > 128).astype(np.uint8))
+        mask.putpalette([0, 0, 0, 9, 200, 1])
+        mask = Image.fromarray(pixels > 128) if mode == "1" else mask.convert(mode)
+        mask.save(data / "masks" / f"{i}.png")
+    run = trained(tmp_path, task="segmentation", data=str(data), model="cnn")
+    to = tmp_path / "d.onnx"
+    assert al("export", str(run), str(to), "--depth", "2", monkeypatch=monkeypatch) == 0
+    jsonschema.validate(json.loads(to.with_suffix(".json").read_text()), SCHEMA)
+    images = [str(data / "images" / "0.png"), *map(str, odd_images(tmp_path))]
+    folders = [tmp_path / "by runner", tmp_path / "by run"]
+    alone(room, tmp_path / "d_runner.py", [str(folders[0]), *images])
+    words = ("predict", str(run), *images, "--output", str(folders[1]), "--depth", "2")
+    assert al(*words, monkeypatch=monkeypatch) == 0
+    files = [sorted(folder.iterdir()) for folder in folders]
+    assert len(files[0]) == len(images)
+    for one, two in zip(*files, strict=True):
+        with Image.open(one) as by_runner, Image.open(two) as by_run:
+            assert (by_runner.mode, by_runner.getpalette()) == (mode, by_run.getpalette())
+            np.testing.assert_array_equal(np.asarray(by_runner), np.asarray(by_run))
+
+
+@pytest.mark.parametrize("kind", [*MADE, "masks"])
 def test_runners_import_neither_torch_nor_us(kind: str) -> None:
     source = runner_source(kind)
     assert len(source.splitlines()) <= 60

@@ -23,6 +23,7 @@ from associated_learning.data import load
 from associated_learning.data.target_numbers import are_numbers, target_numbers
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.export import description
+from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.run import train_run
 from associated_learning.runs.tasks.deciding import decided
 
@@ -80,7 +81,7 @@ def test_scores_and_answers_are_in_the_users_units(
 
 def test_targets_are_standardised_by_the_training_split(tmp_path: Path) -> None:
     train, test = written(tmp_path)
-    data = load(train, test_data=test, label_column="progression", regression=True)
+    data = load(train, test_data=test, label_column="progression", task="regression")
     assert data.target_scale is not None
     values = data.target_scale.in_units(data.train.labels).numpy()
     scaler = StandardScaler().fit(values[:, None])
@@ -157,7 +158,7 @@ def test_what_is_of_classes_is_refused(
 def test_a_column_of_one_number_is_refused(tmp_path: Path) -> None:
     (tmp_path / "flat.csv").write_text("x,label\n" + "".join(f"{i},2.5\n" for i in range(20)))
     with pytest.raises(al.InputError, match=r"all training targets are 2\.5: expected different"):
-        load(tmp_path / "flat.csv", regression=True)
+        load(tmp_path / "flat.csv", task="regression")
 
 
 def test_an_export_answers_in_the_users_units(
@@ -188,8 +189,13 @@ def test_an_export_answers_in_the_users_units(
     assert all(answer["probabilities"] is None for answer in by_runner)
     expected = [answer["label"] for answer in by_run]
     assert [answer["label"] for answer in by_runner] == pytest.approx(expected, rel=1e-5)
-    with pytest.raises(al.InputError, match=r"no folder tells; export to .*\.onnx"):
-        said(capsys, "export", str(tmp_path / "run"), str(tmp_path / "folder"))
+    said(capsys, "export", str(tmp_path / "run"), str(tmp_path / "folder"), "--depth", "2")
+    model = PretrainedModel.from_pretrained(tmp_path / "folder")
+    rows = [list(map(float, line.split(","))) for line in asked]
+    assert model.label(rows) == pytest.approx(expected, rel=1e-5)
+    card = (tmp_path / "folder" / "README.md").read_text()
+    assert "pipeline_tag: tabular-regression" in card
+    assert "| test R² |" in card
 
 
 @pytest.mark.filterwarnings("ignore:numbers are missing in 'size'")

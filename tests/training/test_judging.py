@@ -11,8 +11,6 @@ import associated_learning as al
 from associated_learning.state.history import Candidates, EpochRecord, TrainingState
 from associated_learning.training.judge import stalled_epochs
 from associated_learning.training.length import enough_epochs
-
-# FIX
 from conftest import dense_network
 
 Scores = list[list[float]]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from associated_learning.cli.questions import Question
 from associated_learning.errors import InputError
@@ -70,13 +71,20 @@ def _found(
     rows = zip(*_predicted(opened, batch, depth, adaptive), inputs, strict=True)
     return [
         {
-            "label": names[int(label)],
+            "label": _label(names, label),
             "probabilities": dict(zip(names, map(float, row), strict=True)),
             "depth": int(at),
             "note": _note(opened, asked),
         }
         for label, row, at, asked in rows
     ]
+
+
+def _label(names: Sequence[str], label: Tensor) -> str | list[str]:
+    """Return the name of a class, or the names of all labels that hold."""
+    if label.dim() == 0:
+        return names[int(label)]
+    return [name for name, holds in zip(names, label.tolist(), strict=True) if holds]
 
 
 def _numbers(opened: OpenRun, inputs: list[Any], depth: int) -> list[dict[str, Any]]:
@@ -96,8 +104,8 @@ def _predicted(
     if adaptive is not None:
         return adaptive.predict_batches([batch])
     prediction = predict_batches(opened.net, [batch], depth)
-    assert prediction.probabilities is not None  # these runs are classifications
-    depths = torch.full_like(prediction.labels, depth)
+    assert prediction.probabilities is not None  # these runs tell classes or labels
+    depths = torch.full((len(prediction.labels),), depth)
     return AdaptivePrediction(prediction.labels, prediction.probabilities, depths)
 
 

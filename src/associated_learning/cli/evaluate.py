@@ -23,7 +23,7 @@ from associated_learning.runs.inputs import evaluation_batches, load_data
 from associated_learning.runs.opened import OpenRun, open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.sources import check_sources
-from associated_learning.runs.tasks.columns import evaluation_columns, headline, task_metrics
+from associated_learning.runs.tasks.columns import evaluation_columns, task_metrics
 from associated_learning.runs.tasks.refusals import check_early_exit
 from associated_learning.runs.tasks.regression import number_columns
 
@@ -193,7 +193,7 @@ def _as_json(
     shown = {
         name: {str(k): values[k - 1] for k in depths}
         for name, values in columns.items()
-        if name == "accuracy" or name in result.metrics or opened.spec.positions
+        if name.endswith("accuracy") or name in result.metrics or opened.spec.positions
     }
     return {"split": split, "samples": result.num_samples, **shown}
 
@@ -204,7 +204,8 @@ def _show(opened: OpenRun, title: str, result: Evaluation, chosen: int | None) -
     what = "blocks" if opened.spec.block_size else "samples"
     title = f"{title}: {result.num_samples} {what}"
     if chosen is not None:
-        names = dict.fromkeys([headline(task), *result.metrics])
+        told = "perplexity" if "perplexity" in columns else next(iter(columns))
+        names = dict.fromkeys([told, *result.metrics])
         values = ", ".join(f"{name} {columns[name][chosen - 1]:.4f}" for name in names)
         console.print(f"{title}, depth {chosen}: {values}")
         return

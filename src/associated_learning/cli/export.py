@@ -27,6 +27,7 @@ __all__ = ["export"]
 
 _NEEDED = {
     "image": "numpy and Pillow",
+    "masks": "numpy and Pillow",
     "subword": "numpy and tokenizers",
     "table": "numpy alone",
     "text": "numpy alone",
@@ -115,10 +116,11 @@ def _onnx(run: Path, to: Path, depth: int | None) -> str:
     file = export_onnx(opened.net, x, to, depth, metadata={"export": json.dumps(described)})
     describe_export(to, described)
     write_runner(to, described["kind"])
+    asked = "FOLDER IMAGE..." if described["kind"] == "masks" else "INPUT..."
     return (
         f"{to}: {', '.join(file.inputs)} to output; largest difference from the network "
         f"{file.largest_error:.1e}, in ONNX Runtime.\nLabels and preprocessing are in it, and in "
-        f"{beside(to)}.\npython {runner} INPUT... labels without PyTorch: it needs onnxruntime "
+        f"{beside(to)}.\npython {runner} {asked} labels without PyTorch: it needs onnxruntime "
         f"and {_NEEDED[described['kind']]}."
     )
 

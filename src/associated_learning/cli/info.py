@@ -60,5 +60,7 @@ def _answers(opened: OpenRun) -> str:
     if opened.config.task == "regression":
         mean, std = opened.spec.target_scale
         return f"one number, {mean:.4g} ± {std:.4g} in training"
-    where = " at every token" if opened.spec.positions else ""
+    if opened.config.task == "multilabel":
+        return f"any of {opened.spec.num_classes} labels"
+    where = ("", " at every token", " at every pixel")[opened.spec.positions]
     return f"{opened.spec.num_classes} classes{where}"

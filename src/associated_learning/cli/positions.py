@@ -1,8 +1,10 @@
-"""What ``al predict`` says of runs whose y has positions: words with labels, texts that go on."""
+"""What ``al predict`` says of runs whose y has positions: labelled words, longer texts, masks."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
@@ -10,12 +12,13 @@ from associated_learning.cli.tables import console
 from associated_learning.data import BlockPreprocessor
 from associated_learning.errors import InputError
 from associated_learning.runs.opened import OpenRun
-from associated_learning.runs.printable import printable
+from associated_learning.runs.printable import escape, printable
 from associated_learning.runs.tasks.continuation import continuation
 from associated_learning.runs.tasks.labelling import labelled, words_of
+from associated_learning.runs.tasks.mask_answers import MaskFolder, written_masks
 from associated_learning.runs.tasks.refusals import check_early_exit
 
-__all__ = ["check_options", "show_positions"]
+__all__ = ["check_options", "show_positions", "write_masks"]
 
 _NEW_TOKENS = 32
 _BATCH = 64
@@ -48,6 +51,31 @@ def show_positions(
             print(json.dumps({"input": text, "continuation": said, "depth": depth}))
         else:
             console.print(Text(printable(text)), Text(printable(said), "bold"), sep="")
+
+
+def write_masks(
+    opened: OpenRun, images: list[str], output: str | None, command: Any, *, as_json: bool
+) -> None:
+    """Write the masks of images into a folder, going on where the same command was killed.
+
+    Args:
+        opened: The run.
+        images: Files of images.
+        output: The folder.
+        command: The number of layers, and JSON-able values that decide the answers.
+        as_json: Whether to print an object for each image.
+    """
+    if output is None:
+        raise InputError(
+            "no --output came; expected the folder to write masks into, a PNG for each image."
+        )
+    depth: int = command[0]
+    to = MaskFolder.of(images, Path(output), [*command, images])
+    for image, path in written_masks(opened, images, to, depth):
+        if as_json:
+            print(json.dumps({"input": image, "mask": str(path), "depth": depth}))
+    if not as_json:
+        console.print(f"{len(images)} masks in {escape(output)}, depth {depth}")
 
 
 def _show_labels(opened: OpenRun, texts: list[list[str]], depth: int) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 from associated_learning.cli.answer_file import AnswerFile
 from associated_learning.cli.answers import CHUNK, answers
 from associated_learning.cli.options import RunFolder
-from associated_learning.cli.positions import check_options, show_positions
+from associated_learning.cli.positions import check_options, show_positions, write_masks
 from associated_learning.cli.questions import Question, lines, questions
 from associated_learning.cli.tables import console
 from associated_learning.errors import InputError, nearest
@@ -69,7 +69,7 @@ def predict(
         str | None,
         typer.Option(
             help="Write one JSON object a line into this file. When it was killed, the same "
-            "command goes on after the answers that are there."
+            "command goes on after the answers that are there. Segmentation: the folder for masks."
         ),
     ] = None,
     as_json: Annotated[
@@ -79,7 +79,9 @@ def predict(
     """Label new inputs with a trained run: label, probabilities and depth; or continue texts.
 
     Of a run of --task tokens every input is words with spaces between them, or a list of words in
-    JSON; words and labels come back as JSON, one text a line.
+    JSON; words and labels come back as JSON, one text a line. Of --task segmentation every image
+    gets a mask, NAME.png in the folder --output, of its size and with the values or colours of the
+    training masks.
 
     Examples:
 
@@ -93,6 +95,8 @@ def predict(
 
         al predict runs/points-mlp-al-0 -1.5,2,0
 
+        al predict runs/fields-cnn-al-0 a.jpg b.jpg --output masks
+
         al predict runs/texts-hf-gpt2-al-0 "Once upon a time" --max-new-tokens 20
     """
     _check_options(inputs or [])
@@ -100,11 +104,15 @@ def predict(
     none = InputError("no input came; give texts, image files or rows, or name a --file.")
     check_options(opened.config.task, exit_, max_new_tokens)
     if opened.spec.positions:
-        if output is not None:
-            raise InputError("--output came for a run of positions; redirect what is printed.")
         raw = [*(inputs or []), *_plain(file)]
         if not raw:
             raise none
+        if opened.config.task == "segmentation":
+            command = [opened.depth(depth), *_weights_of(Path(run))]
+            write_masks(opened, raw, output, command, as_json=as_json)
+            return
+        if output is not None:
+            raise InputError("--output came for a run of texts; redirect what is printed.")
         show_positions(opened, raw, opened.depth(depth), max_new_tokens, as_json=as_json)
         return
     asked = questions(opened, inputs or [], file)
@@ -127,6 +135,12 @@ def _check_options(inputs: list[str]) -> None:
             )
 
 
+def _weights_of(run: Path) -> list[Any]:
+    """Return what tells the weights that answer from any others."""
+    best = Checkpoints(run / "checkpoints").path("best").resolve()
+    return [str(best), best.stat().st_mtime_ns]
+
+
 def _plain(file: str | None) -> list[str]:
     return [] if file is None else [line for line in lines(file) if line.strip()]
 
@@ -135,10 +149,9 @@ def _write(
     opened: OpenRun, run: Path, output: str, asked: list[Question], how: dict[str, Any]
 ) -> None:
     """Write the answers into a file, going on where the same command was killed."""
-    best = Checkpoints(run / "checkpoints").path("best").resolve()
     policy = repr(read_policy(run)) if how["exit_"] else None
     rows = [(question.shown, question.asked) for question in asked]
-    key = [str(best), best.stat().st_mtime_ns, opened.depth(how["depth"]), policy, rows]
+    key = [*_weights_of(run), opened.depth(how["depth"]), policy, rows]
     file = AnswerFile.of(Path(output), key)
     start = file.finished_chunks(CHUNK)
     file.write(answers(opened, run, asked, start=start, **how))

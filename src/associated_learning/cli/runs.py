@@ -13,6 +13,8 @@ from associated_learning.errors import AssociatedLearningError, InputError
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import read_config
+from associated_learning.runs.tasks.columns import result_columns
+from associated_learning.runs.tasks.metric import headline
 
 __all__ = ["runs"]
 
@@ -34,7 +36,7 @@ def runs(
         raise InputError(
             f"{folder} holds no run; name a folder in which runs are, or train one: al train"
         )
-    table = Table("run", "network", "epochs", "validation", "test")
+    table = Table("run", "network", "epochs", "score", "validation", "test")
     for path in found:
         table.add_row(escape(path.name), *map(escape, _columns(path)))
     console.print(table)
@@ -44,11 +46,17 @@ def _columns(path: Path) -> tuple[str, ...]:
     try:
         config, result = read_config(path), read_result(path)
     except AssociatedLearningError:
-        return "cannot be read", "", "", ""
+        return "cannot be read", "", "", "", ""
     network = f"{config.model_name}, {config.method}"
     if result is None:
-        return network, "not finished", "", ""
+        return network, "not finished", "", "", ""
     by_depth = result.validation_scores
     depth = result.best_depth or 1 + max(range(len(by_depth)), key=by_depth.__getitem__)
-    scores = (by_depth[depth - 1], result.test_scores[depth - 1])
-    return network, str(result.epochs), *(f"{score:.4f}" for score in scores)
+    columns = result_columns(config, result)
+    name = headline(config)
+    told = [
+        values
+        for heading, values in columns.items()
+        if name in ("accuracy", heading.split(" ", 1)[-1])
+    ]
+    return network, str(result.epochs), name, *(f"{values[depth - 1]:.4f}" for values in told)

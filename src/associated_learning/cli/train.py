@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -16,13 +17,15 @@ from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.advice import advice
 from associated_learning.runs.config import COMPUTING, ResolvedConfig, RunConfig
 from associated_learning.runs.defaults import resolved
+from associated_learning.runs.going_on import LENGTH, remove_run
 from associated_learning.runs.ledger.ledger import check_ledger
 from associated_learning.runs.opened import open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import default_folder, read_config
-from associated_learning.runs.tasks.columns import headline, result_columns
+from associated_learning.runs.tasks.columns import result_columns
 from associated_learning.runs.tasks.deciding import decided
+from associated_learning.runs.tasks.metric import headline
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.training.callbacks import Callback, TensorBoard
 from associated_learning.training.progress_bar import ProgressBar
@@ -45,11 +48,20 @@ def train(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Remove the run that is in the folder, and start anew.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
     resume: Annotated[
         str | None,
         typer.Option(
             metavar="RUN",
-            help="Go on with the run in this folder, with the settings it was started with.",
+            help="Go on with the run in this folder, with the settings it was started with; with "
+            "--epochs, --min-updates or --patience for longer.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -72,7 +84,8 @@ def train(
     """Train a network by Associated Learning (al) or by backpropagation (bp).
 
     The best epoch is chosen on validation data; the test data are read once, at the end. A run
-    that was interrupted is resumed exactly by the same command, or by --resume.
+    that was interrupted is resumed exactly by the same command, or by --resume. With more
+    --epochs a run goes on where it ended.
 
     Examples:
 
@@ -93,6 +106,8 @@ def train(
         torchrun --nproc-per-node 2 --no-python al train --data sst2 --model bilstm
     """
     if resume is not None:
+        if overwrite:
+            raise InputError(f"--resume {resume} came with --overwrite, which would remove it.")
         folder, config = Path(resume), _resumed(ctx, Path(resume))
     else:
         chosen, line = decided(RunConfig(**settings))
@@ -100,13 +115,17 @@ def train(
         if line is not None and not quiet:
             console.print(escape(line), soft_wrap=True)
         folder = default_folder(config) if run_folder is None else Path(run_folder)
-    if ledger is not None and config.task in ("lm", "regression"):
+    if ledger is not None and headline(config) != "accuracy":
         raise InputError(
-            f"--ledger {ledger} came with --task {config.task}; a ledger holds accuracies, this "
-            f"run has {headline(config.task)}. Leave it out; the result.json of the run has them."
+            f"--ledger {ledger} came for a run that is told by its {headline(config)}; a ledger "
+            "holds accuracies. Leave it out; the result.json of the run has them."
         )
     if ledger is not None:
         check_ledger(Path(ledger))
+    if overwrite and os.environ.get("RANK", "0") == "0":
+        remove_run(folder)
+    if not quiet:
+        _begin(folder, config)
     result = run_training(config, folder, _callbacks(config, folder, tensorboard, quiet))
     if result is None:
         return
@@ -118,14 +137,16 @@ def train(
 def _resumed(ctx: typer.Context, folder: Path) -> ResolvedConfig:
     """Return the settings to go on with; raise InputError for those that cannot change."""
     given = [name for name in ctx.params if _is_given(ctx, name) and name != "resume"]
-    refused = [name for name in given if name not in COMPUTING + _SHOWING]
+    refused = [name for name in given if name not in COMPUTING + LENGTH + _SHOWING]
     if refused:
         raise InputError(
             f"--resume came with {_options(refused)}, but a run goes on with the settings it was "
-            f"started with; expected only {_options(COMPUTING + _SHOWING)}. Leave the others "
-            "out, or start a new run."
+            f"started with; expected only {_options(COMPUTING + LENGTH + _SHOWING)}. Leave the "
+            "others out, or start a new run."
         )
-    changed = {name: ctx.params[name] for name in given if name in COMPUTING}
+    changed = {name: ctx.params[name] for name in given if name in COMPUTING + LENGTH}
+    if "epochs" in changed:
+        changed = {"min_updates": 0, **changed}  # as many epochs as are asked for
     config = replace(read_config(folder), **changed)
     if read_result(folder) is None and not Checkpoints(folder / "checkpoints").has("last"):
         raise CheckpointError(
@@ -145,6 +166,13 @@ def _options(names: Iterable[str]) -> str:
     return ", ".join("--" + name.replace("_", "-") for name in names)
 
 
+def _begin(folder: Path, config: ResolvedConfig) -> None:
+    """Say what begins, before anything that takes a while."""
+    went_on = "goes on" if (folder / "config.json").exists() else "begins"
+    what = f"{config.data}, {config.model_name} by {config.method.upper()}"
+    console.print(f"{escape(what)}: {went_on} in {escape(str(folder))}", soft_wrap=True)
+
+
 def _callbacks(
     config: ResolvedConfig, folder: Path, tensorboard: bool, quiet: bool
 ) -> list[Callback]:
@@ -157,11 +185,11 @@ def _callbacks(
 def _show(folder: Path, config: ResolvedConfig, result: RunResult) -> None:
     data, model = escape(config.data), escape(config.model_name)
     title = (
-        f"{data}, {model} by {config.method.upper()}: {headline(config.task)} in the best epoch, "
+        f"{data}, {model} by {config.method.upper()}: {headline(config)} in the best epoch, "
         f"{result.best_epoch} of {result.epochs}; {result.seconds:.0f} s of training"
     )
     console.print(title, soft_wrap=True)
-    console.print(scores_table(open_run(folder).net, result_columns(config.task, result)))
+    console.print(scores_table(open_run(folder).net, result_columns(config, result)))
     for line in advice(config, result):
         console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
     show_no_picture()

@@ -7,6 +7,7 @@ from associated_learning.data.dataset import DataSet, Kind
 from associated_learning.data.image_preprocessor import ImagePreprocessor
 from associated_learning.data.images import ImageFormat
 from associated_learning.data.loading import load
+from associated_learning.data.masked_images import MaskedSamples, MaskPreprocessor
 from associated_learning.data.named import data_set_names
 from associated_learning.data.noise import noisy_labels
 from associated_learning.data.preprocessing import Preprocessor, preprocessor_from_dict
@@ -40,6 +41,8 @@ __all__ = [
     "Input",
     "Kind",
     "KnownVectors",
+    "MaskPreprocessor",
+    "MaskedSamples",
     "Preprocessor",
     "Samples",
     "SubwordPreprocessor",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.data.keys import generator, mix
-from associated_learning.data.order import bucketed_order, shuffled_order
+from associated_learning.data.order import bucketed_order, drawn_by_weight, shuffled_order
 from associated_learning.data.samples import Input, Samples, TextSamples
 from associated_learning.errors import InputError
 
@@ -17,7 +17,7 @@ __all__ = ["Augment", "Batches"]
 
 Augment = Callable[[Tensor, int], Tensor]
 
-_ORDER, _AUGMENT = 0, 1  # what a seed is for, so that the two streams never meet
+_ORDER, _AUGMENT, _DRAW = 0, 1, 2  # what a seed is for, so that the streams never meet
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,6 +37,9 @@ class Batches:
             shuffling, all texts sorted by length; `order` tells where each one went.
         window: Batches per bucket; wider pads less and mixes lengths less.
         drop_last: Leave out the smaller last batch (a new choice every epoch).
+        weights: How much each sample counts in training, ``[N]``: in an epoch it is drawn as often
+            as its weight is of the mean (`drawn_by_weight`), so that every loss, whatever it
+            compares, sees more of it. None draws each once.
         augment: Called with inputs in natural range (images in [0, 1]) and an integer seed
             before they are normalised.
 
@@ -62,6 +65,7 @@ class Batches:
     bucketed: bool = True
     window: int = 50
     drop_last: bool = False
+    weights: Tensor | None = None
     augment: Augment | None = None
 
     def __post_init__(self) -> None:
@@ -70,6 +74,8 @@ class Batches:
         for name in ("batch_size", "window"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}: expected 1 or more")
+        if self.weights is not None:
+            _check_weights(self.weights, len(self.samples), shuffled=self.shuffle)
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}: expected 0 or more")
         if len(self) == 0:
@@ -130,13 +136,17 @@ class Batches:
         lengths = self._bucket_lengths()
         if not self.shuffle:
             order = self._plain_order(lengths)
-        elif lengths is not None:
-            rng = generator(self.seed, _ORDER, epoch)
-            return bucketed_order(
-                lengths, self.batch_size, self.window, rng, drop_last=self.drop_last
-            )
+            return list(torch.split(order[: self.num_samples], self.batch_size))
+        rng = generator(self.seed, _ORDER, epoch)
+        if self.weights is None:
+            drawn = torch.arange(len(self.samples))
         else:
-            order = shuffled_order(len(self.samples), generator(self.seed, _ORDER, epoch))
+            drawn = drawn_by_weight(self.weights, generator(self.seed, _DRAW, epoch))
+        if lengths is not None:
+            size, window = self.batch_size, self.window
+            batches = bucketed_order(lengths[drawn], size, window, rng, drop_last=self.drop_last)
+            return [drawn[batch] for batch in batches]
+        order = drawn[shuffled_order(len(self.samples), rng)]
         return list(torch.split(order[: self.num_samples], self.batch_size))
 
     def _plain_order(self, lengths: Tensor | None) -> Tensor:
@@ -148,3 +158,16 @@ class Batches:
         if self.bucketed and isinstance(self.samples, TextSamples):
             return self.samples.lengths
         return None
+
+
+def _check_weights(weights: Tensor, count: int, *, shuffled: bool) -> None:
+    """Raise InputError unless there is a weight of 0 or more for each sample that is drawn."""
+    if not shuffled:
+        raise InputError("weights came without shuffle; they are for training, leave them out")
+    if weights.shape != (count,):
+        raise InputError(
+            f"weights of shape {list(weights.shape)} came for {count} samples: expected one each"
+        )
+    finite = bool(torch.isfinite(weights).all())
+    if not finite or bool((weights < 0).any()) or not bool((weights > 0).any()):
+        raise InputError("weights came that are negative, not finite or all 0: expected 0 or more")

@@ -28,6 +28,7 @@ class DataSet:
         name: As it was asked for.
         kind: What the inputs are.
         label_names: Name of each class; labels count from 0 in this order. None for a regression.
+            Of several labels a sample those of the columns of ``labels``.
         train: Fitted to; its labels may carry noise.
         validation: Cut from the training data (or the official one); chooses the epoch.
         test: Handed out only; read it once, at the end.

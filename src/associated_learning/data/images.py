@@ -18,7 +18,14 @@ from associated_learning.errors import InputError, needs_extra
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["ImageFormat", "ImageInput", "decode", "warn_of_other_sizes"]
+__all__ = [
+    "ImageFormat",
+    "ImageInput",
+    "decode",
+    "image_size",
+    "open_image",
+    "warn_of_other_sizes",
+]
 
 ImageInput: TypeAlias = "bytes | str | Path | Image.Image"
 
@@ -113,7 +120,7 @@ def _pixels(item: ImageInput, i: int, format: ImageFormat, resize: bool) -> NDAr
     with needs_extra("data", "an image"):
         from PIL import Image
 
-    opened, mode = _open(item, i), "L" if format.channels == 1 else "RGB"
+    opened, mode = open_image(item, i), "L" if format.channels == 1 else "RGB"
     size = (format.width, format.height)
     try:
         if opened.size != size and not resize:
@@ -159,7 +166,7 @@ def _eight_bits(image: Image.Image, name: str) -> Image.Image:
 
 
 def _head(item: ImageInput, i: int) -> tuple[str, tuple[int, int]]:
-    image = _open(item, i)
+    image = open_image(item, i)
     try:
         return image.mode, image.size
     finally:
@@ -167,7 +174,26 @@ def _head(item: ImageInput, i: int) -> tuple[str, tuple[int, int]]:
             image.close()
 
 
-def _open(item: ImageInput, i: int) -> Image.Image:
+def image_size(image: ImageInput) -> tuple[int, int]:
+    """Return height and width of an image; only its header is read.
+
+    Raises:
+        InputError: It is none.
+    """
+    _, (width, height) = _head(image, 0)
+    return height, width
+
+
+def open_image(item: ImageInput, i: int = 0) -> Image.Image:
+    """Return an image whose pixels are not read yet.
+
+    Args:
+        item: Encoded bytes, the path of a file, or a PIL image.
+        i: Its number, to be named by where it has no name.
+
+    Raises:
+        InputError: It is none.
+    """
     with needs_extra("data", "an image"):
         from PIL import Image, UnidentifiedImageError
 

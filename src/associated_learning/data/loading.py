@@ -15,7 +15,7 @@ from associated_learning.data.images import ImageFormat, decode
 from associated_learning.data.named import DIGITS, NAMED
 from associated_learning.data.preprocessing import Preprocessor
 from associated_learning.data.raw import RawSet, RawSplit
-from associated_learning.data.reading import read_file, read_folder, read_named
+from associated_learning.data.reading import LabelTask, read_file, read_folder, read_named
 from associated_learning.data.splits import final_splits, without_validation
 from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.target_numbers import TargetScale
@@ -45,7 +45,7 @@ def load(
     image_size: tuple[int, int] | None = None,
     label_noise: float = 0.0,
     preprocessor: Preprocessor | None = None,
-    regression: bool = False,
+    task: LabelTask = "classification",
 ) -> DataSet:
     """Return a data set by its name, or the user's own by the path of a file or folder.
 
@@ -75,8 +75,9 @@ def load(
             stay clean.
         preprocessor: Takes the place of one that is fitted here, as the tokenizer of a
             pretrained model does (`SubwordPreprocessor`).
-        regression: Own files: whether the labels are numbers; they are standardised by the
-            training split (``target_scale``).
+        task: Own files: what the labels are. "classification": one class a sample. "regression":
+            numbers, standardised by the training split (``target_scale``). "multilabel": sets of
+            labels, or several columns of 0 and 1 (see `label_matrix`).
 
     Raises:
         InputError: The data cannot be found or read, holds faults, or has one class only; or
@@ -90,8 +91,8 @@ def load(
     """
     if seed < 0:
         raise InputError(f"seed is {seed}: expected 0 or more")
-    if regression and label_noise:
-        raise InputError(f"label_noise {label_noise} came for a regression, which has no classes")
+    if task != "classification" and label_noise:
+        raise InputError(f"label_noise {label_noise} came for a {task}, which has no classes")
     raw = _read(
         name,
         data_root=data_root,
@@ -100,7 +101,7 @@ def load(
         text_column=text_column,
         label_column=label_column,
         feature_columns=feature_columns,
-        regression=regression,
+        task=task,
     )
     _check_kind(raw, preprocessor)
     if not official_validation:
@@ -114,7 +115,7 @@ def load(
     )
     if raw.kind == "image":
         raw = raw._replace(splits=_decoded(raw.splits, image_size))
-    scale = TargetScale.of(raw.splits["train"].labels) if regression else None
+    scale = TargetScale.of(raw.splits["train"].labels) if task == "regression" else None
     if preprocessor is None:
         preprocessor = _fitted(raw, vocabulary_size, max_length, remove_stop_words)
     data = _data_set(str(name), raw, pool, preprocessor, scale)
@@ -152,13 +153,13 @@ def _read(
     text_column: str | None,
     label_column: str | None,
     feature_columns: Sequence[str] | None,
-    regression: bool,
+    task: LabelTask,
 ) -> RawSet:
     path, test = Path(name), None if test_data is None else Path(test_data)
-    if regression and not path.is_file():
+    if task != "classification" and not path.is_file():
         raise InputError(
-            f"a regression came for {name}, whose labels are classes; expected a CSV, TSV, JSONL or"
-            " Parquet file with a column of numbers"
+            f"a {task} came for {name}, whose labels are classes; expected a CSV, TSV, JSONL or"
+            " Parquet file with a column of numbers, or of lists of labels"
         )
     if name == DIGITS:
         return read_digits()
@@ -173,7 +174,7 @@ def _read(
         label_column=label_column,
         feature_columns=feature_columns,
         cache_dir=cache_dir,
-        regression=regression,
+        task=task,
     )
 
 

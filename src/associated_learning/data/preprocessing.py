@@ -9,6 +9,7 @@ from typing_extensions import Self
 
 from associated_learning.data.blocks import BlockPreprocessor
 from associated_learning.data.image_preprocessor import ImagePreprocessor
+from associated_learning.data.masked_images import MaskPreprocessor
 from associated_learning.data.samples import Input, Samples
 from associated_learning.data.subword import SubwordPreprocessor
 from associated_learning.data.table_preprocessor import TablePreprocessor
@@ -49,6 +50,7 @@ _BY_KIND: dict[str, type[Preprocessor]] = {
     "subword": SubwordPreprocessor,
     "blocks": BlockPreprocessor,
     "tags": TagPreprocessor,
+    "masks": MaskPreprocessor,
 }
 
 

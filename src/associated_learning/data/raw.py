@@ -14,10 +14,11 @@ __all__ = ["RawSet", "RawSplit"]
 
 
 class RawSplit(NamedTuple):
-    """Inputs of one split and their class numbers ``[N]`` (int64), or targets (float64).
+    """Inputs of one split and their labels.
 
-    ``inputs`` are texts, images (bytes or paths), pixels ``[N, C, H, W]``, or an array of
-    numbers ``[N, F]``.
+    ``labels`` are class numbers ``[N]`` (int64), numbers to be told (float64), or of several labels
+    a sample ``[N, k]`` of 0 and 1 (float32). ``inputs`` are texts, images (bytes or paths), pixels
+    ``[N, C, H, W]``, or an array of numbers ``[N, F]``.
     """
 
     inputs: Any

@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from associated_learning.data.arrow import read_files, read_hub, read_image_folder
 from associated_learning.data.columns import (
@@ -19,6 +19,7 @@ from associated_learning.data.columns import (
     values,
 )
 from associated_learning.data.dataset import Kind
+from associated_learning.data.label_sets import label_columns, label_matrix, set_names
 from associated_learning.data.labels import class_names, class_numbers
 from associated_learning.data.named import NAMED, data_set_names
 from associated_learning.data.raw import RawSet, RawSplit
@@ -28,8 +29,9 @@ from associated_learning.errors import InputError, nearest
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["label_values", "read_file", "read_folder", "read_named"]
+__all__ = ["LabelTask", "column_names", "label_values", "read_file", "read_folder", "read_named"]
 
+LabelTask: TypeAlias = Literal["classification", "regression", "multilabel"]
 _HIDDEN = -1  # the hub's label where a benchmark keeps its test labels to itself
 
 
@@ -70,40 +72,48 @@ def read_file(
     label_column: str | None = None,
     feature_columns: Sequence[str] | None = None,
     cache_dir: str | Path | None = None,
-    regression: bool = False,
+    task: LabelTask = "classification",
 ) -> RawSet:
     """Return the user's own CSV, TSV, JSONL or Parquet file as a data set.
 
     With ``text_column``, or with no other column than one of text beside the labels, the
     inputs are texts; else they are ``feature_columns``, or all others. The labels are
-    classes, or for a regression numbers.
+    classes; for a regression numbers, with several a sample sets (see `label_matrix`), for which
+    ``label_column`` may name several columns with commas between them.
 
     Raises:
         InputError: The file cannot be read, or a column is missing or of another kind.
     """
     files = {"train": [path]} | ({"test": [test]} if test else {})
     splits = read_files(files, cache_dir)
-    label = label_column or "label"
     first = splits["train"]
-    check_columns(first, [label], f"{path} (choose the label column)")
-    if label in (text_column, *(feature_columns or ())):
+    labels = _label_columns(first, label_column, task)
+    check_columns(first, labels, f"{path} (choose the label column)")
+    if both := {*labels}.intersection((text_column, *(feature_columns or ()))):
         raise InputError(
-            f"the column {label!r} came both for the inputs and for the labels, which would tell"
-            " the answers: choose others for the inputs"
+            f"the column {min(map(str, both))!r} came both for the inputs and for the labels, which"
+            " would tell the answers: choose others for the inputs"
         )
-    text = text_column or (None if feature_columns else _only_text_column(first, label))
-    others = [column for column in first.column_names if column != label]
+    others = [column for column in first.column_names if column not in labels]
+    text = text_column or (None if feature_columns else _only_text_column(first, others))
     columns = [text] if text else list(feature_columns or others)
     for split, source in zip(splits.values(), (path, test), strict=False):
-        check_columns(split, [label, *columns], str(source))
+        check_columns(split, [*labels, *columns], str(source))
     if not text:
         check_features(first, columns, path)
     kind: Kind = "text" if text else "table"
-    return (_numbers_set if regression else _raw_set)(kind, columns, label, splits)
+    if task == "multilabel":
+        return _sets_set(kind, columns, labels, splits)
+    return (_numbers_set if task == "regression" else _raw_set)(kind, columns, labels[0], splits)
+
+
+def _label_columns(split: Dataset, label_column: str | None, task: LabelTask) -> list[str]:
+    label = label_column or "label"
+    return label_columns(label, split.column_names) if task == "multilabel" else [label]
 
 
 def label_values(path: Path, label_column: str | None = None) -> list[Any]:
-    """Return the labels of the user's own file as they stand there.
+    """Return the labels of the user's own file as they stand there, of the one label column.
 
     Raises:
         InputError: The file cannot be read, or has no such column.
@@ -112,6 +122,15 @@ def label_values(path: Path, label_column: str | None = None) -> list[Any]:
     split = read_files({"train": [path]}, None)["train"]
     check_columns(split, [label], f"{path} (choose the label column)")
     return values(split, label)
+
+
+def column_names(path: Path) -> list[str]:
+    """Return the names of all columns of the user's own file.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    return list(read_files({"train": [path]}, None)["train"].column_names)
 
 
 def read_folder(
@@ -164,9 +183,8 @@ def _with_visible_test(splits: Mapping[str, Dataset], name: str) -> Mapping[str,
     return {"train": splits["train"], "test": splits["validation"]}
 
 
-def _only_text_column(split: Dataset, label: str) -> str | None:
+def _only_text_column(split: Dataset, others: Sequence[str]) -> str | None:
     """Return the column of a file that has just one beside the labels, if it is of text."""
-    others = [column for column in split.column_names if column != label]
     return others[0] if len(others) == 1 and not is_numeric(split, others[0]) else None
 
 
@@ -202,6 +220,24 @@ def _numbers_set(
         for key, split in splits.items()
     }
     return RawSet(kind, (), raw, columns)
+
+
+def _sets_set(
+    kind: Kind, columns: Sequence[str], labels: Sequence[str], splits: Mapping[str, Dataset]
+) -> RawSet:
+    _check_rows(splits)
+    several = len(labels) > 1
+    names = tuple(labels) if several else set_names(values(splits["train"], labels[0]))
+    raw = {
+        key: RawSplit(
+            _inputs(kind, split, columns, f"the {key} split"),
+            label_matrix(
+                {label: values(split, label) for label in labels}, names, f"the {key} split"
+            ),
+        )
+        for key, split in splits.items()
+    }
+    return RawSet(kind, names, raw, columns)
 
 
 def _check_rows(splits: Mapping[str, Dataset]) -> None:

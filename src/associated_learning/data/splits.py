@@ -55,7 +55,7 @@ def final_splits(
 
 
 def _classes(labels: Tensor) -> Tensor:
-    """Return what is kept in proportion: classes, or for numbers one class of all."""
+    """Return what is kept in proportion: classes; for numbers and sets one class of all."""
     return labels.new_zeros(len(labels)).long() if labels.is_floating_point() else labels
 
 

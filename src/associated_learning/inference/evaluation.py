@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,13 +14,16 @@ from associated_learning.errors import InputError
 from associated_learning.inference.metrics.at_depths import DepthMetric
 from associated_learning.inference.metrics.names import MetricLike, chosen_metrics
 from associated_learning.network import Network
-from associated_learning.targets import Prediction
+from associated_learning.targets import Prediction, Target
 from associated_learning.tensors.batch_checks import as_pair, check_batch, check_finite, explained
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import evaluating
 from associated_learning.tensors.nested import to_device
 
-__all__ = ["Evaluation", "evaluate", "predict_batches", "score_samples"]
+__all__ = ["Evaluation", "Observer", "evaluate", "predict_batches", "score_samples"]
+
+
+Observer: TypeAlias = Callable[[Sequence[Tensor], Tensor], None]
 
 
 class Evaluation(NamedTuple):
@@ -50,7 +53,11 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    net: Network, batches: Iterable[Any], *, metrics: Sequence[MetricLike] = ()
+    net: Network,
+    batches: Iterable[Any],
+    *,
+    metrics: Sequence[MetricLike] = (),
+    observe: Observer | None = None,
 ) -> Evaluation:
     """Score a network at every depth in one pass.
 
@@ -60,6 +67,8 @@ def evaluate(
         metrics: What else to measure: names such as "f1", "iou" or "perplexity"
             (`metrics_by_name` tells those of a target), metrics of torchmetrics, or an
             `EvaluationMetric`. Positions that do not count are left out.
+        observe: Called for every batch with the outputs of depth 1, 2, ..., L, each
+            ``[B, *P, size]``, and y.
 
     Raises:
         InputError: There is no batch, or one does not fit the network or holds NaN; or there is
@@ -80,7 +89,7 @@ def evaluate(
     samples, count = 0, 0.0
     scores = torch.zeros(net.num_layers, dtype=torch.float64)
     losses = torch.zeros(net.num_layers, dtype=torch.float64)
-    for judged in _judged(net, batches, measured):
+    for judged in _judged(net, batches, measured, observe):
         scores += judged.scores @ judged.counted
         losses += judged.losses * judged.counted.sum()
         count += float(judged.counted.sum())
@@ -123,9 +132,15 @@ class _Judged(NamedTuple):
 
 
 def _judged(
-    net: Network, batches: Iterable[Any], metrics: Sequence[DepthMetric] = ()
+    net: Network,
+    batches: Iterable[Any],
+    metrics: Sequence[DepthMetric] = (),
+    observe: Observer | None = None,
 ) -> list[_Judged]:
-    """Judge every batch, and tell the metrics of it; the results are on the CPU."""
+    """Judge every batch, and tell metrics and observer of it; the results are on the CPU.
+
+    One depth's output lives at a time, unless there is somebody to observe all of them.
+    """
     device, judged = device_of(net), []
     asked: deque[Tensor] = deque()
 
@@ -138,19 +153,36 @@ def _judged(
 
     with evaluating(net):
         for outputs in net.exits_of(inputs()):
-            y = asked.popleft()
-            t0 = net.target.encode(y)
-            scores = torch.stack([net.target.score(output, y) for output in outputs])
-            losses = torch.stack([net.target.loss(output, t0) for output in outputs])
-            for metric in metrics:
-                metric.add(outputs, y)
-            counted = net.target.counted(y).double().cpu()
-            if counted.sum() == 0:
-                losses = torch.zeros_like(losses)  # the mean of nothing is NaN
-            judged.append(_Judged(scores.double().cpu(), losses.double().cpu(), counted))
+            y, seen = asked.popleft(), list[Tensor]()
+            judged.append(_batch_judged(net.target, outputs, y, metrics, seen if observe else None))
+            if observe is not None:
+                observe(seen, y)
     if not judged:
         raise InputError("no samples came to evaluate on; expected at least one batch.")
     return judged
+
+
+def _batch_judged(
+    target: Target,
+    outputs: Iterable[Tensor],
+    y: Tensor,
+    metrics: Sequence[DepthMetric],
+    seen: list[Tensor] | None,
+) -> _Judged:
+    """Judge the outputs of a batch one after the other; keep them in a list if there is one."""
+    t0, scores, losses = target.encode(y), list[Tensor](), list[Tensor]()
+    for output in outputs:  # enumerate would hold it while the next one is made
+        scores.append(target.score(output, y).double().cpu())
+        losses.append(target.loss(output, t0).double().cpu())
+        for metric in metrics:
+            metric.add(len(scores), output, y)
+        if seen is not None:
+            seen.append(output)
+        del output  # before the next one is made
+    counted, mean_losses = target.counted(y).double().cpu(), torch.stack(losses)
+    if counted.sum() == 0:
+        mean_losses = torch.zeros_like(mean_losses)  # the mean of nothing is NaN
+    return _Judged(torch.stack(scores), mean_losses, counted)
 
 
 def predict_batches(net: Network, inputs: Iterable[Any], depth: int | None = None) -> Prediction:

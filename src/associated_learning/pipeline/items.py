@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, NamedTuple, TypeAlias
 
-from torch import Tensor
-
 from associated_learning.state.history import EpochRecord, StageTime
 from associated_learning.state.snapshot import Snapshot
 
@@ -31,11 +29,18 @@ class Minibatch(NamedTuple):
         step: Number of the weight update, from 0.
         s: ``s_{i-1}`` for the stage that begins with layer i; a batch of inputs at first.
         t: ``t_{i-1}``, ``[B, D_{i-1}]``.
+        shares: None; or where gradients of several minibatches make one update, the share of each
+            in it, and then s and t are tuples of theirs.
     """
 
     step: int
     s: Any
-    t: Tensor
+    t: Any
+    shares: tuple[float, ...] | None = None
+
+    def first(self) -> tuple[Any, Any]:
+        """Return s and t of the minibatch, or of the first of those that make the update."""
+        return (self.s, self.t) if self.shares is None else (self.s[0], self.t[0])
 
 
 class Marker(NamedTuple):

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from associated_learning.pipeline.accumulation import update_on_parts
 from associated_learning.pipeline.items import (
     Item,
     Marker,
@@ -25,7 +27,7 @@ from associated_learning.state.history import StageTime
 from associated_learning.state.optimizers import advance
 from associated_learning.state.snapshot import Snapshot, joined
 from associated_learning.tensors.nested import map_tensors, tensors_in, to_device
-from associated_learning.update import UpdateRule, update_blocks
+from associated_learning.update import UpdateRule, update_blocks, update_layer
 
 __all__ = ["Stage"]
 
@@ -79,6 +81,7 @@ class Stage:
         s, t = to_device((batch.s, batch.t), self.device)
         if self.device.type == "cuda":
             _hold((s, t), torch.cuda.current_stream(self.device))
+        shares = batch.shares
         s, t, losses = update_blocks(
             self.blocks,
             self.optimizers,
@@ -87,6 +90,7 @@ class Stage:
             step=batch.step,
             first=self.first,
             rule=self.rule,
+            update=update_layer if shares is None else partial(update_on_parts, shares=shares),
         )
         if self.rates_follow_steps:
             advance(self.schedulers, None)
@@ -95,8 +99,9 @@ class Stage:
         values = [{name: float(loss) for name, loss in terms.items()} for terms in losses]
         last = self.first + len(self.blocks) - 1
         when = StageTime(self.first, last, begin, self.clock(), self.replica)
-        onward = Minibatch(batch.step, None, t[:0]) if self.top else Minibatch(batch.step, s, t)
-        return Trained(batch.step, values, [when]), onward
+        if self.top:  # nobody needs them
+            return Trained(batch.step, values, [when]), Minibatch(batch.step, None, t[:0])
+        return Trained(batch.step, values, [when]), batch._replace(s=s, t=t)
 
     def mark(self, marker: Marker) -> SnapshotReport:
         """Take a snapshot of the layers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.result import RunResult
+from associated_learning.runs.tasks.metric import headline, shown_scores
 
 __all__ = ["advice"]
 
@@ -15,8 +16,11 @@ def advice(config: ResolvedConfig, result: RunResult) -> list[str]:
         config: Its settings.
         result: What came out.
     """
-    too_deep = _too_deep(result, by_loss=config.task == "lm")
-    found = [_no_better_than_one_answer(config, result), _still_rising(config, result), too_deep]
+    found = [
+        _no_better_than_one_answer(config, result),
+        _still_rising(config, result),
+        _too_deep(config, result),
+    ]
     return [line for line in found if line is not None]
 
 
@@ -32,10 +36,15 @@ def _no_better_than_one_answer(config: ResolvedConfig, result: RunResult) -> str
     if result.largest_class is None or best > result.largest_class:
         return None
     return (
-        f"No depth is better than always answering the most frequent class, {best:.4f} on the "
+        f"No depth is better than always answering {_usual(config)}, {best:.4f} on the "
         f"validation data against {result.largest_class:.4f}: try other --lr, more --min-updates, "
         "and whether the labels belong to the inputs."
     )
+
+
+def _usual(config: ResolvedConfig) -> str:
+    several = config.task == "multilabel"
+    return "no label but the usual ones" if several else "the most frequent class"
 
 
 def _still_rising(config: ResolvedConfig, result: RunResult) -> str | None:
@@ -49,13 +58,15 @@ def _still_rising(config: ResolvedConfig, result: RunResult) -> str | None:
     )
 
 
-def _too_deep(result: RunResult, *, by_loss: bool) -> str | None:
+def _too_deep(config: ResolvedConfig, result: RunResult) -> str | None:
     full, best = len(result.validation_scores), result.best_depth
     if best is None or result.validation_scores[best - 1] <= result.validation_scores[-1]:
         return None
-    scores = result.validation_losses if by_loss else result.validation_scores
+    scores = shown_scores(config, result.validation_scores)
+    name = headline(config)
+    what = "" if name.endswith("accuracy") else "losses " if name == "loss" else f"{name} "
     return (
         f"Depth {best} of {full} is the best on the validation data, "
-        f"{'losses ' if by_loss else ''}{scores[best - 1]:.4f} against {scores[-1]:.4f} at "
+        f"{what}{scores[best - 1]:.4f} against {scores[-1]:.4f} at "
         "full depth: al predict answers there. Try fewer layers, or more epochs for the upper ones."
     )

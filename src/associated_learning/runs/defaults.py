@@ -76,6 +76,8 @@ _ANY_HUB: dict[str, Any] = {"min_updates": 300, "judge": "any"}
 _POSITIONS: dict[str, Any] = {"association": "target", "target_warmup": 0, "readout": None}
 # the head is pretrained too, so that one rate is for all
 _LANGUAGE: dict[str, Any] = {"lr": 2e-4, "encoder_lr": None, "block_size": None}
+# an image has thousands of labels
+_OF_TASK = {"lm": _LANGUAGE, "segmentation": {"batch_size": 8}}
 
 
 def resolved(config: RunConfig) -> ResolvedConfig:
@@ -131,10 +133,10 @@ def _filled(config: RunConfig) -> ResolvedConfig:
     defaults = dict(_defaults(config.family, config.method, config.preset, config.encoders))
     if config.epochs is not None:
         defaults["min_updates"] = 0  # as many epochs as were asked for
-    if config.task == "regression":
+    if config.task in ("regression", "multilabel"):  # few samples have equal targets to contrast
         defaults["association"] = "squared"
-    elif config.task in ("tokens", "lm"):
-        defaults |= _POSITIONS | (_LANGUAGE if config.task == "lm" else {})
+    elif config.task in ("tokens", "lm", "segmentation"):
+        defaults |= _POSITIONS | _OF_TASK.get(config.task, {})
     if config.grow_from is not None:
         defaults["patience"] = 0
         if config.preset == "any" and config.family != "hf":

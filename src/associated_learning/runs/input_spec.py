@@ -48,14 +48,17 @@ class InputSpec:
         return TargetScale(self.target_mean, self.target_std)
 
     def example(self) -> Any:
-        """Return a small batch of this form, of zeros (token ids of ones, unlike at positions)."""
+        """Return a small batch of this form: zeros, token ids of ones, or unlike at positions."""
         if self.block_size:
             return self._unlike(min(self.block_size, 8))
         if self.kind == "text" and self.positions:
             return PaddedSequence(self._unlike(3), torch.tensor([3, 2]))
         if self.kind == "text":
             return PaddedSequence(torch.ones(2, 3, dtype=torch.int64), torch.tensor([3, 2]))
-        return torch.zeros(2, *self.shape)
+        x = torch.zeros(2, *self.shape)
+        if self.positions:  # a cycle of small numbers, no two places of a neighbourhood alike
+            return torch.arange(x.numel()).view_as(x) % 251 / 125 - 1
+        return x
 
     def _unlike(self, length: int) -> Tensor:
         return (torch.arange(2 * length) % self.vocabulary_size).view(2, length)

@@ -16,6 +16,8 @@ from associated_learning.data import (
     DataSet,
     ImagePreprocessor,
     KnownVectors,
+    MaskedSamples,
+    MaskPreprocessor,
     Preprocessor,
     SubwordPreprocessor,
     TagPreprocessor,
@@ -25,8 +27,9 @@ from associated_learning.data import (
     find_vectors,
     load,
 )
+from associated_learning.data.reading import LabelTask
 from associated_learning.errors import InputError
-from associated_learning.runs.class_weights import balanced_weights
+from associated_learning.runs.class_weights import balanced_weights, weights_by_counts
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.hub.model import find_model
 from associated_learning.runs.hub.network import Backbone, find_backbone
@@ -92,13 +95,19 @@ def read_inputs(
         mean, std = data.target_scale
         spec = replace(spec, num_classes=1, target_mean=mean, target_std=std)
     if config.class_weight == "balanced":
-        weights = balanced_weights(data.train.labels, data.num_classes)
-        spec = replace(spec, class_weights=weights)
+        spec = replace(spec, class_weights=_balanced(data))
     check_sizes(config.to_json(), asdict(spec))
     if backbone is None and config.family == "hf":
         some = torch.arange(min(len(data.train), 8))
         backbone = find_backbone(config, spec, data.train.take(some))
     return RunInputs(data, vectors, spec, backbone)
+
+
+def _balanced(data: DataSet) -> tuple[float, ...]:
+    """Return the weights by which all classes of training samples, or pixels, count the same."""
+    if isinstance(data.train, MaskedSamples):
+        return weights_by_counts(data.train.class_counts(data.num_classes))
+    return balanced_weights(data.train.labels, data.num_classes)
 
 
 def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) -> DataSet:
@@ -113,7 +122,7 @@ def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) 
     Raises:
         InputError: They cannot be loaded, or not be brought to the size asked for.
     """
-    if config.task in ("tokens", "lm"):
+    if config.task in ("tokens", "lm", "segmentation"):
         return load_task_data(config, preprocessor)
     length = getattr(preprocessor, "max_length", config.max_length)
     if preprocessor is None and config.family == "hf":
@@ -138,10 +147,15 @@ def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) 
         image_size=None if config.image_size is None else (config.image_size,) * 2,
         label_noise=config.label_noise,
         preprocessor=tokenizer,
-        regression=config.task == "regression",
+        task=_label_task(config),
     )
     _check_image_size(config.image_size, data)
     return data
+
+
+def _label_task(config: ResolvedConfig) -> LabelTask:
+    of_sample: tuple[LabelTask, ...] = ("regression", "multilabel")
+    return next((task for task in of_sample if task == config.task), "classification")
 
 
 def _feature_columns(config: ResolvedConfig) -> list[str] | None:
@@ -172,7 +186,9 @@ def training_batches(config: ResolvedConfig, data: DataSet) -> Batches:
 def evaluation_batches(config: ResolvedConfig, data: DataSet, split: str) -> Batches:
     """Return the batches of a split in a fixed order."""
     samples = {"train": data.train, "validation": data.validation, "test": data.test}[split]
-    return Batches(samples=samples, batch_size=4 * config.batch_size, shuffle=False)
+    # every exit answers every pixel, which takes more memory than training a layer at a time
+    several = 1 if config.task == "segmentation" else 4
+    return Batches(samples=samples, batch_size=several * config.batch_size, shuffle=False)
 
 
 def input_spec(config: ResolvedConfig, data: DataSet, vectors: Vectors | None) -> InputSpec:
@@ -206,7 +222,12 @@ def input_spec(config: ResolvedConfig, data: DataSet, vectors: Vectors | None) -
         )
     x, _ = next(evaluation_batches(config, data, "validation").epoch(0))
     assert not isinstance(x, tuple)
-    return InputSpec(kind=data.kind, num_classes=data.num_classes, shape=tuple(x.shape[1:]))
+    return InputSpec(
+        kind=data.kind,
+        num_classes=data.num_classes,
+        shape=tuple(x.shape[1:]),
+        positions=2 if isinstance(data.preprocessor, MaskPreprocessor) else 0,
+    )
 
 
 def load_word_vectors(

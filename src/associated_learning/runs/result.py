@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from associated_learning.conversion.table import html_table
-from associated_learning.data import BlockSamples, DataSet, Samples, TagSamples, Vectors
+from associated_learning.data import BlockSamples, DataSet, MaskedSamples, TagSamples, Vectors
 from associated_learning.errors import CheckpointError
 from associated_learning.runs.ledger.answers import pack_answers
 from associated_learning.runs.provenance import Provenance
@@ -29,7 +30,8 @@ class RunResult:
 
     Attributes:
         test_scores: Test accuracy at depth 1, 2, ..., L, of the best epoch on validation; of a
-            regression R², as all scores.
+            regression R², as all scores. Where the run has a metric of its own, that, with its
+            sign turned where less is better.
         validation_scores: Validation accuracy at every depth that was kept, in that epoch.
         best_epoch: That epoch, from 1.
         epochs: Number of epochs trained.
@@ -52,7 +54,8 @@ class RunResult:
         test_losses: Where y has positions: the test loss at every depth. Scores are then means over
             all positions; those of a language model on validation are losses with the sign turned.
         validation_losses: Likewise on the validation data, in the best epoch.
-        largest_class: Share of the validation samples that are of the most frequent class.
+        largest_class: Share of the validation samples that are of the most frequent class; of
+            several labels a sample, of the answers that are right if each is always the usual one.
     """
 
     test_scores: list[float]
@@ -137,6 +140,7 @@ def make_result(
     *,
     test: TestScores,
     data: DataSet,
+    by_accuracy: bool,
     parameters: int,
     vectors: Vectors | None,
     training_curve: list[float],
@@ -148,6 +152,7 @@ def make_result(
         state: Where training ended.
         test: Those of the weights of the best epoch.
         data: What it was trained on.
+        by_accuracy: Whether scores are accuracies, which always the same answer has too.
         parameters: See `RunResult`.
         vectors: The word vectors, if there are any.
         training_curve: See `RunResult`.
@@ -174,7 +179,7 @@ def make_result(
         training_curve=training_curve,
         answers=test.answers,
         best_depth=best.best_depth(depths),
-        largest_class=None if data.target_scale else _largest_share(data.validation),
+        largest_class=_largest_share(data) if by_accuracy else None,
         test_losses=test.losses,
         validation_losses=best.validation_losses[:depths] if test.losses else [],
         **origin._asdict(),
@@ -188,10 +193,17 @@ def _told(scores: list[float], data: DataSet) -> list[float]:
     return explained_variances(scores, data.validation.labels)
 
 
-def _largest_share(samples: Samples) -> float | None:
+def _largest_share(data: DataSet) -> float | None:
+    samples = data.validation
     if isinstance(samples, BlockSamples):  # a token is no class that anyone would always answer
         return None
+    if isinstance(samples, MaskedSamples):
+        counts = samples.class_counts(data.num_classes)
+        return float(counts.max()) / float(counts.sum())
     labels = samples.tags if isinstance(samples, TagSamples) else samples.labels
+    if labels.dim() > 1:  # several a sample: the usual answer to each label
+        shares = labels.double().mean(0)
+        return float(torch.maximum(shares, 1 - shares).mean())
     counts = labels[labels >= 0].bincount()
     return float(counts.max()) / float(counts.sum())
 

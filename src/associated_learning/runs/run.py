@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +14,11 @@ from associated_learning.data import (
     KnownVectors,
     preprocessor_from_dict,
 )
-from associated_learning.errors import InputError, needs_extra
-from associated_learning.inference.evaluation import evaluate, score_samples
+from associated_learning.errors import needs_extra
+from associated_learning.inference.evaluation import score_samples
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import Network
-from associated_learning.runs.config import COMPUTING, ResolvedConfig, RunConfig
+from associated_learning.runs.config import ResolvedConfig, RunConfig
 from associated_learning.runs.defaults import resolved
 from associated_learning.runs.description import (
     Description,
@@ -29,6 +28,7 @@ from associated_learning.runs.description import (
 from associated_learning.runs.distributed import tell_run
 from associated_learning.runs.families import build_network
 from associated_learning.runs.folder import FolderWatch, check_not_lost, sole_training
+from associated_learning.runs.going_on import check_same, lengthen
 from associated_learning.runs.growth import lowest_layers
 from associated_learning.runs.hub.network import needs_store
 from associated_learning.runs.hub.streaming import stored_run
@@ -51,6 +51,7 @@ from associated_learning.runs.result import (
 from associated_learning.runs.size_limits import check_numbers
 from associated_learning.runs.sources import check_sources, keep_sources
 from associated_learning.runs.tasks.deciding import decided
+from associated_learning.runs.tasks.metric import epoch_metric_name, headline
 from associated_learning.runs.trainer import choose_device, make_trainer, set_up_torch, store_folder
 from associated_learning.runs.training_scores import (
     TRAINING_SCORES,
@@ -62,6 +63,7 @@ from associated_learning.state.files import read_json
 from associated_learning.state.history import TrainingState
 from associated_learning.training.callbacks import Callback, JsonLines
 from associated_learning.training.stage_trace import StageTrace
+from associated_learning.training.validation import epoch_metric, scored
 
 if TYPE_CHECKING:
     from associated_learning.pipeline.processes.rendezvous import Ranks
@@ -92,7 +94,7 @@ def train_run(
     Args:
         config: The settings.
         folder: Made if it does not exist. If it holds a run of the same settings, that run is
-            resumed, or its result returned if it is finished.
+            resumed, or its result returned if it is finished; if of fewer epochs, it goes on.
         callbacks: Told about every batch and epoch, besides the metrics file.
         data: The data, if they are loaded already.
         known_vectors: The word vectors of their vocabulary, if they were looked up already.
@@ -106,8 +108,10 @@ def train_run(
     """
     chosen = resolved(decided(config)[0])
     check_numbers(chosen.to_json())
-    _check_same(chosen, folder)
+    longer = check_same(chosen, folder)
     with sole_training(folder):
+        if longer:
+            lengthen(chosen, folder)
         return _train(chosen, folder, callbacks, data, known_vectors, ranks)
 
 
@@ -147,8 +151,9 @@ def _train(
     )
     result = make_result(
         state,
-        test=_test_scores(net, evaluation_batches(chosen, data, "test"), data),
+        test=_test_scores(chosen, net, evaluation_batches(chosen, data, "test"), data),
         data=data,
+        by_accuracy=headline(chosen).endswith("accuracy"),
         parameters=count_parameters(net).training,
         vectors=inputs.vectors,
         training_curve=read_training_scores(folder / TRAINING_SCORES),
@@ -223,11 +228,16 @@ def _placed(net: Network, device: torch.device) -> Network:
     return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def _test_scores(net: Network, batches: Batches, data: DataSet) -> TestScores:
-    """Return what the test data say; of one label a sample, in the order of the samples."""
-    if net.target.positions:
-        found = evaluate(net, batches.epoch(0))
-        return TestScores(list(found.scores), list(found.losses), found.num_samples, None)
+def _test_scores(
+    config: ResolvedConfig, net: Network, batches: Batches, data: DataSet
+) -> TestScores:
+    """Return what the test data say; of one class a sample, in the order of the samples."""
+    metric = epoch_metric_name(config)
+    if net.target.positions or metric is not None or config.task == "multilabel":
+        named = None if config.task == "lm" else epoch_metric(metric, net.target, validated=True)
+        by_depth, found = scored(net, batches.epoch(0), named)
+        losses = list(found.losses) if net.target.positions else []
+        return TestScores(by_depth, losses, found.num_samples, None)
     scores = score_samples(net, batches.epoch(0))
     if data.target_scale is not None:
         return TestScores.of_numbers(scores, data.test.labels)
@@ -250,20 +260,3 @@ def _read_inputs(
 def read_config(folder: Path) -> ResolvedConfig:
     """Return the settings of the run in a folder. Raises CheckpointError if it is no run."""
     return read_description(folder).config
-
-
-def _check_same(config: ResolvedConfig, folder: Path) -> None:
-    """Raise InputError if the folder is none, or holds a run of other settings."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file; expected a folder for the run. Name another.")
-    if not (folder / "config.json").exists():
-        return
-    computing = {name: getattr(config, name) for name in COMPUTING}
-    other = replace(read_config(folder), **computing)
-    differences = config.differences(other)
-    if differences:
-        raise InputError(
-            f"{folder} holds a run of other settings ({'; '.join(differences)}: asked for now, "
-            "there). Name another --run-folder, or resume that run with its own settings: "
-            f"al train --resume {folder}"
-        )

@@ -12,10 +12,11 @@ from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.growth import growth_of
+from associated_learning.runs.tasks.metric import epoch_metric_name
 from associated_learning.state.freezing import encoders_in
 from associated_learning.state.optimizers import Schedule
 from associated_learning.state.schedules import make_schedule, turn_schedule
-from associated_learning.training.length import enough_epochs
+from associated_learning.training.length import enough_epochs, updates_of
 from associated_learning.training.trainer import Trainer
 
 __all__ = ["choose_device", "make_trainer", "set_up_torch", "store_folder"]
@@ -35,13 +36,14 @@ def make_trainer(
 
     Args:
         config: The settings.
-        batches: Number of batches of an epoch.
+        batches: Number of batches of an epoch, of which several may make an update.
         net: The network with all its layers, also those that it has yet to grow.
         folder: Of the run, for its store on disk; None to leave it where it would be.
     """
     encoders = len(encoders_in(net))
     optimizer = _OPTIMIZERS[config.optimizer]
-    epochs = enough_epochs(batches, epochs=config.epochs, updates=config.min_updates)
+    updates = updates_of(batches, config.gradient_accumulation_steps)
+    epochs = enough_epochs(updates, epochs=config.epochs, updates=config.min_updates)
     return Trainer(
         epochs=epochs,
         optimizer=optimizer,
@@ -50,7 +52,7 @@ def make_trainer(
         freeze=_frozen(config.freeze),
         target_warmup=config.target_warmup,
         optimizer_options={"weight_decay": config.weight_decay},
-        schedule=_schedules(config, epochs * batches, encoders),
+        schedule=_schedules(config, epochs * updates, encoders),
         schedule_every="step",
         clip=config.clip or None,
         precision=torch.bfloat16 if config.precision == "bf16" else None,
@@ -58,9 +60,10 @@ def make_trainer(
         patience=config.patience or None,
         min_updates=config.min_updates,
         judge=config.judge,
-        metric="loss" if config.task == "lm" else None,
+        metric=epoch_metric_name(config),
         seed=config.seed,
         save_every=config.save_every,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
         executor=config.executor,
         stages=config.stage_sizes,
         replicas=config.replicas,

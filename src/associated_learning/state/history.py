@@ -101,7 +101,8 @@ class TrainingState:
         frozen: Number of lowest layers that growth has frozen.
         sums: Sums of the losses over the batches of this epoch that are done.
         seconds: Training time of this epoch so far.
-        stopped: Whether the run ended early, by its patience or its growth.
+        stopped: Whether the run ended early, by its patience, its growth or a callback.
+        stop_requested: Whether a callback asked for that.
     """
 
     epoch: int = 0
@@ -116,6 +117,11 @@ class TrainingState:
     sums: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     stopped: bool = False
+    stop_requested: bool = False
+
+    def stop(self) -> None:
+        """Let training end with this epoch; for callbacks. The best epoch's weights are kept."""
+        self.stop_requested = True
 
     def add_batch(self, losses: list[dict[str, float]], seconds: float) -> None:
         """Count one finished batch."""

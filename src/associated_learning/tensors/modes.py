@@ -1,14 +1,29 @@
-"""Training and evaluation mode of a module, for a block of code."""
+"""Training and evaluation mode of a module, and the precision, for a block of code."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
 
-__all__ = ["evaluating", "training"]
+__all__ = ["autocast", "evaluating", "training"]
+
+
+def autocast(
+    device: torch.device, precision: torch.dtype | None, *, keep: bool = True
+) -> AbstractContextManager[object]:
+    """Return the context of forward and loss at a precision.
+
+    Args:
+        device: Where they compute.
+        precision: Such as ``torch.bfloat16``; None for that of the tensors.
+        keep: Whether weights that were cast are kept for other uses in the same block.
+    """
+    if precision is None:
+        return nullcontext()
+    return torch.autocast(device.type, precision, cache_enabled=keep)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ class BatchStream:
         epochs: Largest number of epochs.
         frozen_modules: Modules that are left as they are.
         save_every: Number of updates between two markers inside an epoch; None for none.
+        accumulation: Number of minibatches that make an update.
         advance: Whether learning rates follow epochs.
         waits: Whether they depend on what an epoch gave in validation.
         interrupt: Asked before every batch; then a marker ends the run.
@@ -57,14 +59,15 @@ class BatchStream:
     advance: bool
     waits: bool
     interrupt: Interrupt
+    accumulation: int = 1
     validated: Channel[EpochRecord] = field(default_factory=lambda: Channel(None))
 
     def items(self, *, epoch: int, batch: int, step: int) -> Items:
-        """Yield the items from a batch of an epoch on, the weight update number ``step``."""
+        """Yield the items from an update of an epoch on, the weight update number ``step``."""
         set_modes(self.net, self.frozen_modules)  # before any stage has work
         for number in range(epoch, self.epochs):
-            for x, y in self._counting(number, batch):
-                yield self._minibatch(step, x, y)
+            for pairs in self._updates(number, batch):
+                yield self._minibatch(step, pairs)
                 step += 1
                 if self.interrupt.requested:
                     yield Marker(last=True)
@@ -75,6 +78,12 @@ class BatchStream:
             yield Marker(epoch_end=True, advance=self.advance and not self.waits)
             if self.waits:
                 yield Marker(advance=True, record=self.validated.get())
+
+    def _updates(self, epoch: int, start: int) -> Iterator[list[tuple[Any, Tensor]]]:
+        """Yield the batches of each update of an epoch, leaving out the first ``start`` updates."""
+        batches = self._counting(epoch, start * self.accumulation)
+        while pairs := list(itertools.islice(batches, self.accumulation)):
+            yield pairs
 
     def _counting(self, epoch: int, start: int) -> Iterator[tuple[Any, Tensor]]:
         """Yield the batches of an epoch that hold a target, leaving out the first ``start``."""
@@ -103,17 +112,23 @@ class BatchStream:
     def sample(self) -> Minibatch:
         """Return a minibatch, and leave the network in the mode it trains in."""
         set_modes(self.net, self.frozen_modules)
-        return self._minibatch(0, *next(self._counting(0, 0)))
+        return self._minibatch(0, next(self._updates(0, 0)))
 
-    def _minibatch(self, step: int, x: Any, y: Tensor) -> Minibatch:
-        check_batch(x, y, step)
-        device = device_of(self.net)
-        # checks y where it lies: from a GPU that would be waited for
-        t0 = self.net.target.encode(y)
-        minibatch = Minibatch(step, to_device(x, device), t0.to(device, non_blocking=True))
+    def _minibatch(self, step: int, pairs: Sequence[tuple[Any, Tensor]]) -> Minibatch:
+        device, target = device_of(self.net), self.net.target
+        encoded = []
+        for x, y in pairs:
+            check_batch(x, y, step)
+            # checks y where it lies: from a GPU that would be waited for
+            t0 = target.encode(y)
+            encoded.append((to_device(x, device), t0.to(device, non_blocking=True)))
         if device.type == "cuda":  # stages read it on streams of their own
             torch.cuda.current_stream(device).synchronize()
-        return minibatch
+        if self.accumulation == 1:
+            return Minibatch(step, *encoded[0])
+        s, t = zip(*encoded, strict=True)
+        counts = [float(target.counted(y).sum()) for _, y in pairs]
+        return Minibatch(step, s, t, tuple(count / sum(counts) for count in counts))
 
 
 def set_modes(net: Network, frozen_modules: Iterable[nn.Module]) -> None:

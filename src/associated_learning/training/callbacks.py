@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from associated_learning.errors import needs_extra
+from associated_learning.network import Network
 from associated_learning.state.files import replaced_file
 from associated_learning.state.history import EpochRecord, StageTime, TrainingState
 from associated_learning.state.lines import append_line
@@ -30,13 +33,40 @@ class Callback:
         """Training starts or is resumed: ``epochs`` in all, ``batches`` in each."""
 
     def batch_done(self, state: TrainingState, losses: Losses) -> None:
-        """A batch is done; ``losses`` are its losses by name, one dict a block."""
+        """A batch is done; ``losses`` are its losses by name, one dict a block.
+
+        ``state.stop()`` lets training end with this epoch.
+        """
 
     def stages_done(self, step: int, times: list[StageTime]) -> None:
         """All stages have worked on the batch of weight update ``step``, at these times."""
 
+    def validation_batch_done(
+        self, state: TrainingState, outputs: Sequence[Tensor], y: Tensor
+    ) -> None:
+        """A batch of the validation data is answered, before the epoch is counted.
+
+        Args:
+            state: Where training stands.
+            outputs: Of depth 1, 2, ..., L, each ``[B, *P, size]``.
+            y: The targets.
+        """
+
+    def sees_outputs(self) -> bool:
+        """Return whether `validation_batch_done` does anything; else outputs are not kept."""
+        return type(self).validation_batch_done is not Callback.validation_batch_done
+
+    def validated(self, state: TrainingState, net: Network) -> None:
+        """All validation data are answered, before the epoch is counted.
+
+        Args:
+            state: Where training stands.
+            net: The network as it was at the epoch's end, to be looked at; where layers train
+                meanwhile it is a copy.
+        """
+
     def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
-        """An epoch is done and validated."""
+        """An epoch is done, validated and saved; ``state.stop()`` makes it the last one."""
 
     def grown(self, state: TrainingState) -> None:
         """From now on there are ``state.depth`` layers, the lowest ``state.frozen`` frozen."""
@@ -62,6 +92,19 @@ class Callbacks(Callback):
     def stages_done(self, step: int, times: list[StageTime]) -> None:
         for callback in self.callbacks:
             callback.stages_done(step, times)
+
+    def validation_batch_done(
+        self, state: TrainingState, outputs: Sequence[Tensor], y: Tensor
+    ) -> None:
+        for callback in self.callbacks:
+            callback.validation_batch_done(state, outputs, y)
+
+    def sees_outputs(self) -> bool:
+        return any(callback.sees_outputs() for callback in self.callbacks)
+
+    def validated(self, state: TrainingState, net: Network) -> None:
+        for callback in self.callbacks:
+            callback.validated(state, net)
 
     def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
         for callback in self.callbacks:

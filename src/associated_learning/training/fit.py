@@ -14,7 +14,7 @@ from associated_learning.errors import CheckpointError, InputError
 from associated_learning.network import ALNetwork, Network
 from associated_learning.pipeline.executor import Executor
 from associated_learning.pipeline.interrupt import Interrupt, deferred_interrupts
-from associated_learning.pipeline.items import SnapshotReport
+from associated_learning.pipeline.items import Minibatch, SnapshotReport
 from associated_learning.pipeline.stage import Stage
 from associated_learning.pipeline.stage_builder import StageBuilder
 from associated_learning.state.checkpoint import Checkpoints
@@ -26,6 +26,7 @@ from associated_learning.training.batch_stream import BatchSource, BatchStream, 
 from associated_learning.training.callbacks import Callback
 from associated_learning.training.growth.rules import Decision, Growth
 from associated_learning.training.judge import EpochJudge, Judge
+from associated_learning.training.length import updates_of
 from associated_learning.training.segment import Segment
 from associated_learning.training.target_warmup import warm_targets
 from associated_learning.training.validation import EpochMetric, epoch_record
@@ -49,6 +50,7 @@ class TrainingRun:
         judge: By what depth an epoch is judged.
         metric: By what else than the target's score.
         save_every: Number of updates between two checkpoints inside an epoch, if any.
+        accumulation: Number of minibatches that make an update.
         target_warmup: Number of updates of g and h ahead of all others.
         growth: When the network grows; None if never.
         frozen_modules: Modules that are left as they are.
@@ -64,6 +66,7 @@ class TrainingRun:
     judge: Judge
     metric: EpochMetric
     save_every: int | None
+    accumulation: int
     target_warmup: int
     growth: Growth | None
     frozen_modules: Sequence[nn.Module]
@@ -111,7 +114,7 @@ class TrainingRun:
             self._resume(self.checkpoints)
         state = self.state
         try:
-            listener.started(state, epochs=self.epochs, batches=len(train))
+            listener.started(state, epochs=self.epochs, batches=self._updates(train))
             if state.step == 0 and self.target_warmup:
                 self._warm_targets(train)
             with deferred_interrupts() as interrupt:
@@ -133,6 +136,10 @@ class TrainingRun:
         finally:
             listener.ended(state)
         return state
+
+    def sample(self, train: BatchSource) -> Minibatch:
+        """Return what the first update takes."""
+        return self._stream(train, Interrupt()).sample()
 
     def end(self, state: TrainingState) -> TrainingState:
         """Cut the network to the depth that is kept, as it is where training ended with a state."""
@@ -182,6 +189,9 @@ class TrainingRun:
         warm_targets(self.net, y, steps=self.target_warmup, seed=self.builder.rule.seed)
         self.state.seconds += time.perf_counter() - begin
 
+    def _updates(self, train: BatchSource) -> int:
+        return updates_of(len(train), self.accumulation)
+
     def _stream(self, train: BatchSource, interrupt: Interrupt) -> BatchStream:
         by_epoch = not self.builder.rates_follow_steps
         return BatchStream(
@@ -190,6 +200,7 @@ class TrainingRun:
             epochs=0 if self.state.stopped else self.epochs,
             frozen_modules=self.frozen_modules,
             save_every=self.save_every,
+            accumulation=self.accumulation,
             advance=by_epoch,
             waits=by_epoch and _waits(self._stage),
             interrupt=interrupt,
@@ -220,7 +231,7 @@ class TrainingRun:
                 executor=executor,
                 listener=listener,
                 checkpointer=self._checkpointer,
-                end_epoch=lambda report: self._end_epoch(report, executor, validation),
+                end_epoch=lambda report: self._end_epoch(report, executor, validation, listener),
                 is_due=self._is_due,
             ).follow()
         except KeyboardInterrupt:
@@ -229,10 +240,14 @@ class TrainingRun:
         return executor
 
     def _end_epoch(
-        self, report: SnapshotReport, executor: Executor, validation: BatchSource | None
+        self,
+        report: SnapshotReport,
+        executor: Executor,
+        validation: BatchSource | None,
+        listener: Callback,
     ) -> EpochRecord:
         state, net = self.state, functools.partial(executor.network, report.snapshot)
-        record = epoch_record(state, report.rates, net, validation, self.metric)
+        record = epoch_record(state, report.rates, net, validation, listener, self.metric)
         if state.finish_epoch(record, self._judge.candidates(record.scores)):
             # parts of a network that grows are layers, and those above the best depth are not kept
             depth = None if self.growth is None else state.best_depth
@@ -245,7 +260,7 @@ class TrainingRun:
         """Find out what the finished epochs ask for: an end, or another network."""
         found = self._judge.decide(self.state)
         if found is not None:
-            self._wanted, self.state.stopped = found, found.over
+            self._wanted, self.state.stopped = found, found.over or self.state.stop_requested
 
     def _is_due(self) -> bool:
         """Return whether the network must change before it trains on."""

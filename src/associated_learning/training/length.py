@@ -7,7 +7,7 @@ from typing import Any
 
 from associated_learning.state.schedules import make_schedule
 
-__all__ = ["enough_epochs", "warm_cosine"]
+__all__ = ["enough_epochs", "updates_of", "warm_cosine"]
 
 # what networks of a few layers take from fresh weights to a good answer (benchmarks/first_run)
 EPOCHS, UPDATES = 20, 1000
@@ -17,7 +17,7 @@ def enough_epochs(batches: int, *, epochs: int = EPOCHS, updates: int = UPDATES)
     """Return how many epochs to train: ``epochs``, or more if they made too few updates.
 
     Args:
-        batches: Number of batches of an epoch.
+        batches: Number of updates of an epoch.
         epochs: Number of epochs where they are enough.
         updates: Least number of updates.
 
@@ -28,12 +28,22 @@ def enough_epochs(batches: int, *, epochs: int = EPOCHS, updates: int = UPDATES)
     return max(epochs, math.ceil(updates / batches))
 
 
+def updates_of(batches: int, accumulation: int) -> int:
+    """Return the number of updates of an epoch of so many batches, the last maybe of fewer.
+
+    Example:
+        >>> updates_of(10, 4)
+        3
+    """
+    return -(-batches // accumulation)
+
+
 def warm_cosine(epochs: int, batches: int) -> dict[str, Any]:
     """Return settings of a `Trainer`: a tenth of warm-up, then half a cosine down to 0.
 
     Args:
         epochs: How long it trains.
-        batches: Number of batches of an epoch.
+        batches: Number of updates of an epoch.
     """
     schedule = make_schedule("cosine", steps=epochs * batches, warmup=0.1)
     return {"schedule": schedule, "schedule_every": "step"}

@@ -79,8 +79,12 @@ class Segment:
                 self.stream.validated.put(record)
                 return  # the next marker comes when the learning rates have followed it
         self.checkpointer.save_last(report.snapshot, self.state, due=self._must_save(report.marker))
-        if record is not None:
-            self.listener.epoch_done(self.state, record)
+        if record is None:
+            return
+        self.listener.epoch_done(self.state, record)
+        if self.state.stop_requested and not self.state.stopped:
+            self.state.stopped = True  # and so it is after a kill
+            self.checkpointer.save_last(report.snapshot, self.state, due=True)
 
     def _must_save(self, marker: Marker) -> bool:
         """Return whether a marker is no plain end of an epoch, with another one to come."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ from associated_learning.errors import InputError
 from associated_learning.inference.metrics.names import MetricLike
 from associated_learning.network import Network
 from associated_learning.pipeline.executors import chosen_executor, make_executor
-from associated_learning.pipeline.items import Minibatch
 from associated_learning.pipeline.offload.memory_plan import MemoryPlan
 from associated_learning.pipeline.offload.settings import Offloading
 from associated_learning.pipeline.offload.stored_network import StoredNetwork
@@ -26,13 +25,12 @@ from associated_learning.state.freezing import frozen, frozen_parts
 from associated_learning.state.history import TrainingState
 from associated_learning.state.optimizers import Schedule
 from associated_learning.tensors.devices import device_of
-from associated_learning.tensors.nested import to_device
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback, Callbacks
 from associated_learning.training.fit import TrainingRun
 from associated_learning.training.growth.rules import Growth
 from associated_learning.training.judge import Judge
-from associated_learning.training.length import enough_epochs, warm_cosine
+from associated_learning.training.length import enough_epochs, updates_of, warm_cosine
 from associated_learning.training.sources import Data, as_sources
 from associated_learning.training.trainer_checks import check_settings
 from associated_learning.training.validation import EpochMetric, epoch_metric
@@ -80,6 +78,10 @@ class Trainer:
         seed: Keys the randomness inside the layers (with the layer and the step).
         save_every: Number of weight updates between two checkpoints inside an epoch; None
             for checkpoints at the end of each epoch only.
+        gradient_accumulation_steps: Number of minibatches that make one update, the last of an
+            epoch maybe of fewer: that on all their samples, in little more than the memory of one
+            (see `update_on_parts`). All that counts updates (``min_updates``, ``save_every``,
+            schedules by step) counts these.
         executor: Where the layers train: "sequential", one after the other; "threads", at the
             same time in threads of this process; "streams", on CUDA streams of one GPU;
             "processes", in the ranks that ``torchrun`` started; "offload", one at a time in memory,
@@ -132,6 +134,7 @@ class Trainer:
     metric: MetricLike | None = None
     seed: int = 0
     save_every: int | None = None
+    gradient_accumulation_steps: int = 1
     executor: str = "auto"
     stages: int | Sequence[int] | None = None
     replicas: int = 1
@@ -177,10 +180,11 @@ class Trainer:
         """
         train, validation = as_sources(train, validation, self.seed, saved=checkpoints is not None)
         if self.epochs is None:
-            epochs = enough_epochs(len(train))
+            updates = updates_of(len(train), self.gradient_accumulation_steps)
+            epochs = enough_epochs(updates)
             # layers that come late need a rate too
             falls = self.schedule is None and self.growth is None
-            rates = warm_cosine(epochs, len(train)) if falls else {}
+            rates = warm_cosine(epochs, updates) if falls else {}
             whole = replace(self, epochs=epochs, **rates)
             return whole.fit(net, train, validation, callbacks=callbacks, checkpoints=checkpoints)
         name = chosen_executor(self.executor, device_of(net), self.stages)
@@ -203,7 +207,7 @@ class Trainer:
 
                 return fit_in_ranks(vars(self), training, train, validation, callbacks)
             grows = self.growth is not None
-            make = functools.partial(
+            make = partial(
                 make_executor, name, stages=self.stages, grows=grows, offload=self._offloading(name)
             )
             return training.run(train, validation, Callbacks(callbacks), make)
@@ -213,16 +217,15 @@ class Trainer:
 
         Args:
             net: The network.
-            train: The training batches, of which the first is used.
+            train: The training batches, of which those of the first update are used.
 
         Raises:
             InputError: Not even one layer fits into ``memory``; it tells what would help.
         """
         with frozen(frozen_parts(net, self.freeze)):
-            stage = self._training(net, 1, [], None).reshaped(net.num_layers, frozen=0)
-            s, y = next(iter(train.epoch(0)))
-            job = Minibatch(0, to_device(s, stage.device), net.target.encode(y.to(stage.device)))
-            return self._offloading("offload").plan(net, stage, lambda: job)
+            training = self._training(net, 1, [], None)
+            stage = training.reshaped(net.num_layers, frozen=0)
+            return self._offloading("offload").plan(net, stage, partial(training.sample, train))
 
     def _over_store(self, name: str) -> str:
         if self.growth is not None or (self.executor != "auto" and name != "offload"):
@@ -276,6 +279,7 @@ class Trainer:
             judge=self.judge,
             metric=metric,
             save_every=self.save_every,
+            accumulation=self.gradient_accumulation_steps,
             target_warmup=self.target_warmup,
             growth=self.growth,
             frozen_modules=frozen_modules,

@@ -14,6 +14,7 @@ from associated_learning.training.judge import Judge
 __all__ = ["check_settings"]
 
 
+_PARTS = "gradient_accumulation_steps"
 _HALF = (None, torch.bfloat16)
 # setting -> what it may be, and how that is said
 _CHOICES: dict[str, tuple[tuple[object, ...], str]] = {
@@ -44,10 +45,15 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         if value not in allowed:
             came = repr(value) if isinstance(value, str) else value
             raise InputError(f"{name}={came} came; expected {expected}.")
-    for name in ("clip", "patience", "save_every", "replicas", "window"):
+    for name in ("clip", "patience", "save_every", "replicas", "window", _PARTS):
         value = settings[name]
         if value is not None and value <= 0:
             raise InputError(f"{name}={value} came; expected a positive number or None.")
+    if settings[_PARTS] > 1 and settings["replicas"] > 1:
+        raise InputError(
+            f"{_PARTS}={settings[_PARTS]} came with replicas={settings['replicas']}; expected one "
+            "of the two: both take several minibatches for an update."
+        )
     if settings["memory"] is not None:
         bytes_of(settings["memory"])
     if settings["growth"] is not None:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Literal, TypeAlias
 
 from associated_learning.errors import InputError
-from associated_learning.inference.evaluation import Evaluation, evaluate
+from associated_learning.inference.evaluation import Evaluation, Observer, evaluate
 from associated_learning.inference.metrics.metric import EvaluationMetric
 from associated_learning.inference.metrics.names import MetricLike, as_metric
 from associated_learning.network import Network
 from associated_learning.state.history import EpochRecord, TrainingState
 from associated_learning.targets import Target
 from associated_learning.training.batch_stream import BatchSource
+from associated_learning.training.callbacks import Callback
 
-__all__ = ["EpochMetric", "epoch_metric", "epoch_record"]
+__all__ = ["EpochMetric", "epoch_metric", "epoch_record", "scored"]
 
 EpochMetric: TypeAlias = "EvaluationMetric | Literal['loss'] | None"
 
@@ -51,6 +53,7 @@ def epoch_record(
     rates: list[float],
     network: Callable[[], Network],
     validation: BatchSource | None,
+    listener: Callback,
     metric: EpochMetric = None,
 ) -> EpochRecord:
     """Evaluate every depth of the network, and return the record of the epoch that has ended.
@@ -60,29 +63,48 @@ def epoch_record(
         rates: The learning rate of each block in that epoch.
         network: Gives the network as it was at the epoch's end.
         validation: What to evaluate it on; None leaves the scores out.
+        listener: Told of every batch of it, and of the network.
         metric: What takes the place of the target's score.
     """
     begin = time.perf_counter()
-    metrics = [metric] if isinstance(metric, EvaluationMetric) else []
-    result = (
-        None if validation is None else evaluate(network(), validation.epoch(0), metrics=metrics)
-    )
+    scores, losses = list[float](), list[float]()
+    if validation is not None:
+        net = network()
+        sees = listener.sees_outputs()
+        observe = partial(listener.validation_batch_done, state) if sees else None
+        scores, found = scored(net, validation.epoch(0), metric, observe)
+        losses = list(found.losses)
+        listener.validated(state, net)
     return EpochRecord(
         epoch=state.epoch + 1,
         step=state.step,
         losses=state.mean_losses(),
-        scores=[] if result is None else _scores(result, metric),
-        validation_losses=[] if result is None else list(result.losses),
+        scores=scores,
+        validation_losses=losses,
         lr=rates,
         seconds=state.seconds,
         validation_seconds=time.perf_counter() - begin,
     )
 
 
-def _scores(result: Evaluation, metric: EpochMetric) -> list[float]:
-    """Return a score for each depth, the larger the better."""
+def scored(
+    net: Network,
+    batches: Iterable[Any],
+    metric: EpochMetric,
+    observe: Observer | None = None,
+) -> tuple[list[float], Evaluation]:
+    """Return a score for each depth, the larger the better, and what else was measured.
+
+    Args:
+        net: The network.
+        batches: See `evaluate`.
+        metric: What takes the place of the target's score.
+        observe: See `evaluate`.
+    """
+    metrics = [metric] if isinstance(metric, EvaluationMetric) else []
+    found = evaluate(net, batches, metrics=metrics, observe=observe)
     if metric is None:
-        return list(result.scores)
+        return list(found.scores), found
     if isinstance(metric, EvaluationMetric):
-        return [metric.sign() * value for value in result.metrics[metric.name]]
-    return [-loss for loss in result.losses]
+        return [metric.sign() * value for value in found.metrics[metric.name]], found
+    return [-loss for loss in found.losses], found

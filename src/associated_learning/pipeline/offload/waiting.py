@@ -68,9 +68,8 @@ class Waiting:
         def keep(tensor: Tensor) -> Tensor:
             return self._kept(tensor.to(dtype) if next(narrow) else tensor)
 
-        return Kept(
-            Minibatch(job.step, map_tensors(keep, job.s), map_tensors(self._kept, job.t)), rounded
-        )
+        s, t = map_tensors(keep, job.s), map_tensors(self._kept, job.t)
+        return Kept(job._replace(s=s, t=t), rounded)
 
     def take(self, kept: Kept) -> Minibatch:
         """Return a minibatch as it was, where it waited: a stage moves it to its device."""

@@ -42,7 +42,7 @@ def shard(item: Item, replica: int, replicas: int) -> Item:
         return tensor[rows]
 
     own = t._replace(which=share(samples)) if isinstance(t, PositionTargets) else share(t)
-    return Minibatch(item.step, map_tensors(share, item.s), own)  # type: ignore[arg-type]
+    return Minibatch(item.step, map_tensors(share, item.s), own)
 
 
 def replicated(stage: Stage, replica: int, group: ProcessGroup) -> Stage:

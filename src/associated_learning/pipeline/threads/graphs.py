@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from associated_learning.layer import LayerOutput
-from associated_learning.update import autocast
+from associated_learning.tensors.modes import autocast
 
 __all__ = ["Graphed"]
 

@@ -14,9 +14,8 @@ from associated_learning.pipeline.items import Minibatch
 from associated_learning.pipeline.stage import Stage
 from associated_learning.pipeline.threads.executor import Threads
 from associated_learning.pipeline.threads.graphs import Graphed
-from associated_learning.tensors.modes import evaluating
+from associated_learning.tensors.modes import autocast, evaluating
 from associated_learning.tensors.randomness.thread_rng import is_random
-from associated_learning.update import autocast
 
 __all__ = ["streams"]
 
@@ -42,7 +41,7 @@ def streams(net: Network, stages: Sequence[Stage], sample: Minibatch) -> Threads
 
 
 def _graphed(stages: Sequence[Stage], sample: Minibatch) -> list[Stage]:
-    s, t, found = sample.s, sample.t, []
+    (s, t), found = sample.first(), []
     for stage in stages:
         blocks: list[nn.Module] = []
         precision = stage.rule.precision

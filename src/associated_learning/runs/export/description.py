@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from associated_learning.data.image_preprocessor import ImagePreprocessor
+from associated_learning.data.masked_images import MaskPreprocessor
 from associated_learning.data.subword import SubwordPreprocessor
 from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.text import tokenization_rules
@@ -15,7 +16,7 @@ from associated_learning.data.vocabulary import PAD, UNK
 from associated_learning.errors import InputError
 from associated_learning.runs.exits.early_exit import has_policy, read_policy
 from associated_learning.runs.opened import OpenRun
-from associated_learning.targets import Classes, Regression
+from associated_learning.targets import Classes, MultiLabel, Regression
 
 __all__ = ["SCHEMA", "VERSION", "export_description", "temperature_of"]
 
@@ -49,7 +50,16 @@ def export_description(
         "temperature": temperature,
         "label_names": list(opened.label_names),
         "preprocessing": _preprocessing(opened.preprocessor),
+        **_masks(opened.preprocessor),
     }
+
+
+def _masks(preprocessor: object) -> dict[str, Any]:
+    """Return how answers at every pixel become masks, where the run has such."""
+    if not isinstance(preprocessor, MaskPreprocessor):
+        return {}
+    own = preprocessor.masks
+    return {"masks": {"mode": own.mode, "values": own.values(), "palette": list(own.palette)}}
 
 
 def _output(opened: OpenRun) -> dict[str, Any]:
@@ -58,10 +68,13 @@ def _output(opened: OpenRun) -> dict[str, Any]:
     if isinstance(target, Regression):
         mean, std = opened.spec.target_scale
         return {"output": "standardised", "target_mean": mean, "target_std": std}
+    if isinstance(target, MultiLabel) and target.loss_kind == "ce":
+        return {"output": "label logits"}
     if not isinstance(target, Classes):
         raise InputError(
-            f"a run of {type(target).__name__} came; expected one of classes or a regression, "
-            "which is all that an export describes. In Python, export_onnx takes any network."
+            f"a run of {type(target).__name__} came; expected one of classes, of labels by their "
+            "cross-entropy or a regression, which is all that an export describes. In Python, "
+            "export_onnx takes any network."
         )
     return {"output": "logits" if target.loss_kind == "ce" else "values near one-hot labels"}
 
@@ -118,3 +131,8 @@ def _(preprocessor: ImagePreprocessor) -> dict[str, Any]:
         "mean": list(preprocessor.mean),
         "std": list(preprocessor.std),
     }
+
+
+@_preprocessing.register
+def _(preprocessor: MaskPreprocessor) -> dict[str, Any]:
+    return _preprocessing(preprocessor.images)

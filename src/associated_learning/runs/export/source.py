@@ -12,26 +12,27 @@ from associated_learning.state.files import replaced_file
 __all__ = ["runner_beside", "runner_source", "write_runner"]
 
 _PARTS = Path(__file__).parent / "runner"
-_JOINT = "from associated_learning.runs.export.runner.table import prepare"
+_JOINT = "from associated_learning."
 
 
 def runner_source(kind: str) -> str:
     """Return the runner for inputs of a kind: Python that needs neither torch nor this library.
 
     Args:
-        kind: "text", "subword", "table" or "image".
+        kind: "text", "subword", "table", "image" or "masks".
 
     Example:
         >>> source = runner_source("image")
         >>> "associated_learning" in source, len(source.splitlines()) <= 60
         (False, True)
     """
-    kinds, prepare = _parted(kind)
-    imports, model = _parted("model")
-    lines = {*kinds, *imports} - {_JOINT}
+    answers = "masks" if kind == "masks" else "model"
+    kinds, prepare = _parted("image" if kind == "masks" else kind)
+    imports, model = _parted(answers)
+    lines = {line for line in (*kinds, *imports) if not line.startswith(_JOINT)}
     theirs = {line for line in lines if line.split()[1] not in sys.stdlib_module_names}
     groups = ["\n".join(sorted(group, key=_order)) for group in (lines - theirs, theirs)]
-    return "\n\n".join([_first_line(), *groups]) + f"\n\n\n{prepare}\n\n\n{model}\n"
+    return "\n\n".join([_first_line(answers), *groups]) + f"\n\n\n{prepare}\n\n\n{model}\n"
 
 
 def _parted(name: str) -> tuple[list[str], str]:
@@ -52,7 +53,8 @@ def runner_beside(path: Path) -> Path:
         InputError: Another file is there.
     """
     runner = path.with_name(f"{path.stem}_runner.py")
-    if runner.exists() and not runner.read_text(encoding="utf-8").startswith(_first_line()):
+    ours = tuple(map(_first_line, ("model", "masks")))
+    if runner.exists() and not runner.read_text(encoding="utf-8").startswith(ours):
         raise InputError(
             f"{runner} exists and is no runner of an export; move it, or name another file."
         )
@@ -67,5 +69,5 @@ def write_runner(path: Path, kind: str) -> Path:
     return runner
 
 
-def _first_line() -> str:
-    return (_PARTS / "model.py").read_text(encoding="utf-8").splitlines()[0]
+def _first_line(answers: str) -> str:
+    return (_PARTS / f"{answers}.py").read_text(encoding="utf-8").splitlines()[0]

@@ -12,6 +12,7 @@ from associated_learning.runs.config import RunConfig
 from associated_learning.runs.defaults import restored
 from associated_learning.runs.printable import markdown
 from associated_learning.runs.result import RunResult
+from associated_learning.runs.tasks.metric import headline, shown_scores
 
 __all__ = ["card_text", "figures_of"]
 
@@ -19,7 +20,7 @@ _HEAD = """---
 library_name: associated-learning
 {licence}pipeline_tag: {task}
 tags: [associated-learning, local-learning, model_hub_mixin, pytorch_model_hub_mixin]
-metrics: [accuracy]
+metrics: [{metric}]
 ---
 """
 
@@ -33,7 +34,7 @@ _TEXT = """
 | | |
 |---|---|
 | data | {data} |
-| classes | {classes} |
+| {answers} | {classes} |
 | layers | {depth} |
 | parameters | {parameters:,} |
 {figures}
@@ -44,8 +45,7 @@ _TEXT = """
 from associated_learning.runs.hub.pretrained import PretrainedModel
 
 model = PretrainedModel.from_pretrained("THIS REPOSITORY, OR A FOLDER")
-prediction = model.predict({example})
-print([model.label_names[label] for label in prediction.labels])
+print(model.label({example}))
 ```
 
 ## How it was trained
@@ -61,9 +61,19 @@ give other figures.
 
 ## Limits
 
-It knows the classes named above and no others, and gives one of them to any input. It was tested on
+{limits} It was tested on
 the test set of its own data only.
 """
+
+_LIMITS = {
+    "classification": "It knows the classes named above and no others, and gives one of them to "
+    "any input.",
+    "multilabel": "It knows the labels named above and no others, and answers to any input.",
+    "regression": "It tells a number for any input, in the units of its training data, also far "
+    "from those.",
+}
+_ANSWERS = {"multilabel": "labels", "regression": "answer"}
+_METRICS = {"regression": "r_squared", "multilabel": "f1"}  # as the hub names them
 
 _METHODS = {
     "al": "A network without end-to-end backpropagation: Associated Learning (Wu, Lin, Chen and "
@@ -73,14 +83,14 @@ _METHODS = {
 _EXAMPLES = {"text": '["a gripping film"]', "image": '["picture.png"]', "table": "[[1.5, 2.0]]"}
 
 
-def figures_of(result: RunResult | None, depth: int) -> dict[str, Any]:
+def figures_of(config: RunConfig, result: RunResult | None, depth: int) -> dict[str, Any]:
     """Return what the card says of a run's result; nothing if it is not finished."""
     if result is None:
         return {}
-    at = min(depth, len(result.test_scores)) - 1
+    at, name = min(depth, len(result.test_scores)) - 1, headline(config)
     return {
-        "test accuracy": round(result.test_scores[at], 4),
-        "validation accuracy": round(result.validation_scores[at], 4),
+        f"test {name}": round(shown_scores(config, result.test_scores)[at], 4),
+        f"validation {name}": round(shown_scores(config, result.validation_scores)[at], 4),
         "best epoch": f"{result.best_epoch} of {result.epochs}",
         "training": f"{result.seconds:.0f} s on {result.hardware}",
         "torch": result.torch,
@@ -115,13 +125,19 @@ def card_text(
     changed = {k: v for k, v in settings.items() if v != default[k] and k != "data_root"}
     rows = "\n".join(f"| {markdown(k)} | {markdown(v)} |" for k, v in figures.items())
     prefix = f"the first {depth} layer{'s' * (depth > 1)} with their exit, a model of its own"
-    head = _HEAD.format(task=_TASKS.get(kind, "tabular-classification"), licence=_line(licence))
+    task = config.task
+    head = _HEAD.format(
+        task=_tag(kind, task), licence=_line(licence), metric=_METRICS.get(task, "accuracy")
+    )
+    names = ", ".join(map(markdown, described["label_names"]))
     return head + _TEXT.format(
         title=f"{markdown(config.model_name)} on {data}, depth {depth}",
         method=_METHODS[config.method],
         what=prefix if config.method == "al" else "the whole network",
         data=data,
-        classes=", ".join(map(markdown, described["label_names"])),
+        answers=_ANSWERS.get(task, "classes"),
+        classes=names or "a number",
+        limits=_LIMITS.get(task, _LIMITS["classification"]),
         depth=depth,
         parameters=parameters,
         figures=rows,
@@ -129,6 +145,13 @@ def card_text(
         seed=config.seed,
         settings=_in_a_block({**changed, "data": Path(config.data).stem}),
     )
+
+
+def _tag(kind: str, task: str) -> str:
+    """Return what the hub calls such a task."""
+    if task == "regression":
+        return "tabular-regression" if kind == "table" else "other"
+    return _TASKS.get(kind, "tabular-classification")
 
 
 def _in_a_block(settings: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from torch import nn
 
 from associated_learning.data import SubwordPreprocessor
 from associated_learning.errors import InputError, nearest
+from associated_learning.runs.hub.asking import ask_hub
 from associated_learning.runs.hub.config import (
     config_from_json,
     config_to_json,
@@ -198,6 +199,7 @@ def _on_the_hub(name: str, rest: str) -> HubModel:
         raise InputError(f"{what} Check the path.")
     if rest.isalnum() and nearest(rest, library.CONFIG_MAPPING, cutoff=0.75):
         raise InputError(f"{what} A model on the hub has its owner's name too: hf:OWNER/{rest}.")
+    ask_hub(rest, what)
     try:
         with quiet_transformers():
             config = library.AutoConfig.from_pretrained(rest, trust_remote_code=False)

@@ -29,7 +29,7 @@ from associated_learning.runs.hub.exported import (
 from associated_learning.runs.opened import open_run
 from associated_learning.runs.result import read_result
 from associated_learning.state.files import read_json
-from associated_learning.targets import Prediction
+from associated_learning.targets import MultiLabel, Prediction, Regression
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import evaluating
 from associated_learning.tensors.nested import to_device
@@ -54,7 +54,8 @@ class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unu
         figures: What the card says of the result.
 
     Attributes:
-        label_names: Name of each class.
+        label_names: Name of each class or label.
+        target_scale: By what the targets of a regression were standardised.
 
     Example:
         >>> from associated_learning.runs.hub.pretrained import PretrainedModel
@@ -74,6 +75,7 @@ class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unu
         net = _fresh(description)
         self.described, self.depth, self.figures = described, depth, figures or {}
         self.label_names = description.label_names
+        self.target_scale = description.spec.target_scale
         self.target = net.target
         self.model = _first_layers(net, depth)
         self.preprocessor = preprocessor_from_dict(preprocessing)
@@ -97,7 +99,7 @@ class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unu
             description_to_json(read_description(folder)),
             read_json(folder / "preprocessing.json"),
             depth,
-            figures_of(read_result(folder), depth),
+            figures_of(opened.config, read_result(folder), depth),
         )
         made.model.load_state_dict(_first_layers(net, depth).state_dict())
         return made.eval()
@@ -152,14 +154,30 @@ class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unu
         return output
 
     def predict(self, inputs: list[Any]) -> Prediction:
-        """Label texts, image files, or rows of numbers.
+        """Label texts, image files, or rows of numbers; a regression answers in the user's units.
 
         Raises:
             InputError: There is no input, or one cannot be read.
         """
         with evaluating(self):
             x = to_device(self.preprocessor(inputs), device_of(self))
-            return self.target.predict(self(x))
+            found = self.target.predict(self(x))
+        if isinstance(self.target, Regression):
+            return found._replace(labels=self.target_scale.in_units(found.labels))
+        return found
+
+    def label(self, inputs: list[Any]) -> list[Any]:
+        """Return the name of each input's class; the names of all its labels; or its number.
+
+        Raises:
+            InputError: There is no input, or one cannot be read.
+        """
+        labels = self.predict(inputs).labels
+        if isinstance(self.target, Regression):
+            return labels.flatten().tolist()
+        if isinstance(self.target, MultiLabel):
+            return [[self.label_names[i] for i in row.nonzero().flatten()] for row in labels]
+        return [self.label_names[i] for i in labels.tolist()]
 
     def generate_model_card(self, *_: Any, license: str | None = None, **__: Any) -> ModelCard:
         """Return the card that `save_pretrained` writes.

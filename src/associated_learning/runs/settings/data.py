@@ -9,7 +9,7 @@ from associated_learning.runs.settings.setting import setting
 
 __all__ = ["TASKS", "DataSettings"]
 
-TASKS = ("classification", "regression", "tokens", "lm")
+TASKS = ("classification", "regression", "multilabel", "tokens", "lm", "segmentation")
 
 _setting = partial(setting, "Data")
 
@@ -21,17 +21,21 @@ class DataSettings:
     task: str | None = _setting(
         None,
         "What is answered; without it your own label column decides. classification: one class a "
-        "sample. regression: one number, of a column of numbers. tokens: one for each word, of a "
+        "sample. regression: one number, of a column of numbers. multilabel: any of some labels, "
+        "of a column of lists (or of texts such as red|round), or of a column of 0 and 1 for each "
+        "(--label-column red,round). tokens: one for each word, of a "
         "JSONL or Parquet file with columns of lists (tokens, and labels, names or numbers, -100 "
         "where one does not count), by hf:..., bilstm or transformer. lm: the next token of texts, "
-        "by a causal model of transformers (--model hf:...).",
+        "by a causal model of transformers (--model hf:...). segmentation: one class for each "
+        "pixel, of a folder with images/ and masks/, by cnn or hf:...",
         choices=TASKS,
     )
     data: str = _setting(
         "digits",
         "digits, fashion_mnist, cifar10, ag_news, imdb, sst2 or dbpedia_14; or a CSV, JSONL or "
         "Parquet file, or a folder with one folder of images per class; lm: also a text file, "
-        "whose texts stand between empty lines, or one a line where there are none.",
+        "whose texts stand between empty lines, or one a line where there are none; segmentation: "
+        "a folder with images/NAME.png and masks/NAME.png, or those in train/, validation/, test/.",
     )
     data_root: str | None = _setting(
         None, "Folder with NAME/SPLIT.parquet files; without it the Hugging Face hub."

@@ -80,6 +80,18 @@ class TrainingSettings:
         "full depth.",
         choices=("any", "full"),
     )
+    metric: str | None = _setting(
+        None,
+        "By what the best epoch is chosen: loss, or a metric of torchmetrics such as f1, auroc or "
+        "balanced_accuracy. The score of the task if not given: accuracy, R², of tokens of texts "
+        "the loss.",
+    )
+    gradient_accumulation_steps: int = _setting(
+        1,
+        "Minibatches that make one update, in the memory of one; epochs have as many fewer "
+        "updates.",
+        least=1,
+    )
     precision: str = _setting(
         "float32", "Precision of the forward pass.", choices=("float32", "bf16")
     )

@@ -2,44 +2,33 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 
 from associated_learning.inference.evaluation import Evaluation
+from associated_learning.runs.config import RunConfig
 from associated_learning.runs.result import RunResult
+from associated_learning.runs.tasks.metric import headline, perplexities, shown_scores
 
-__all__ = ["evaluation_columns", "headline", "perplexities", "result_columns", "task_metrics"]
+__all__ = ["evaluation_columns", "result_columns", "task_metrics"]
 
 Columns = Mapping[str, Sequence[float]]
 
 
-def headline(task: str) -> str:
-    """Return the name of what the best epoch of a task is told by."""
-    return {"lm": "perplexity", "regression": "R²"}.get(task, "accuracy")
-
-
-def perplexities(losses: Sequence[float]) -> list[float]:
-    """Return the perplexity of each mean loss of a token.
-
-    Example:
-        >>> perplexities([0.0])
-        [1.0]
-    """
-    return [math.exp(loss) if loss < 700 else math.inf for loss in losses]
-
-
-def result_columns(task: str, result: RunResult) -> Columns:
+def result_columns(config: RunConfig, result: RunResult) -> Columns:
     """Return the columns of a finished run, one number a depth each."""
-    if task == "regression":
-        return {"validation R²": result.validation_scores, "test R²": result.test_scores}
-    if task != "lm":
-        return {"validation": result.validation_scores, "test": result.test_scores}
+    if config.task == "lm":
+        return {
+            "validation loss": result.validation_losses,
+            "validation perplexity": perplexities(result.validation_losses),
+            "test loss": result.test_losses,
+            "test perplexity": perplexities(result.test_losses),
+        }
+    name = headline(config)
+    what = "" if name == "accuracy" else f" {name}"
     return {
-        "validation loss": result.validation_losses,
-        "validation perplexity": perplexities(result.validation_losses),
-        "test loss": result.test_losses,
-        "test perplexity": perplexities(result.test_losses),
+        f"validation{what}": shown_scores(config, result.validation_scores),
+        f"test{what}": shown_scores(config, result.test_scores),
     }
 
 
@@ -48,10 +37,12 @@ def task_metrics(task: str) -> tuple[str, ...]:
 
     Without torchmetrics it is nothing.
     """
-    return ("f1",) if task == "tokens" and find_spec("torchmetrics") is not None else ()
+    named = {"tokens": ("f1",), "multilabel": ("f1",), "segmentation": ("iou",)}.get(task, ())
+    return named if find_spec("torchmetrics") is not None else ()
 
 
 def evaluation_columns(task: str, found: Evaluation) -> Columns:
     """Return the columns of a split of the data, one number a depth each."""
     others = {"perplexity": perplexities(found.losses)} if task == "lm" else found.metrics
-    return {"accuracy": found.scores, **others, "loss": found.losses}
+    name = "label accuracy" if task == "multilabel" else "accuracy"
+    return {name: found.scores, **others, "loss": found.losses}

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from associated_learning.data import (
     BlockPreprocessor,
     DataSet,
+    ImageFormat,
+    MaskedSamples,
+    MaskPreprocessor,
     Preprocessor,
     SubwordPreprocessor,
     TaggedText,
     TagPreprocessor,
     TextPreprocessor,
 )
+from associated_learning.data.mask_folder import read_masked
 from associated_learning.data.plain_texts import read_texts
 from associated_learning.data.raw import RawSet
 from associated_learning.data.splits import final_splits
@@ -37,6 +41,8 @@ def load_task_data(config: ResolvedConfig, preprocessor: Preprocessor | None) ->
     Raises:
         InputError: They cannot be loaded, or do not fit the model.
     """
+    if config.task == "segmentation":
+        return _masked(config)
     return (_language if config.task == "lm" else _tokens)(config, preprocessor)
 
 
@@ -75,6 +81,25 @@ def _tokens(config: ResolvedConfig, preprocessor: Preprocessor | None) -> DataSe
         preprocessor = _of_words(config, raw.splits["train"].inputs, length, known=given)
     assert preprocessor is not None
     return _data_set(config, raw, pool, preprocessor)
+
+
+def _masked(config: ResolvedConfig) -> DataSet:
+    raw, masks = read_masked(config.data, test_data=config.test_data)
+    raw, pool = _splits(config, raw)
+    size = None if config.image_size is None else (config.image_size,) * 2
+    # of all splits: none is resized unasked
+    ImageFormat.of([pair.image for split in raw.splits.values() for pair in split.inputs], size)
+    preprocessor = MaskPreprocessor.fit(raw.splits["train"].inputs, masks, size=size)
+    data = _data_set(config, raw, pool, preprocessor)
+    for key in ("train", "validation", "test"):
+        samples = getattr(data, key)
+        assert isinstance(samples, MaskedSamples)
+        if not samples.class_counts(data.num_classes).any():
+            raise InputError(
+                f"no pixel of the {key} split counts: its masks hold {masks.ignored} alone, which "
+                "is ignored. Expected pixels with classes; give other masks."
+            )
+    return data
 
 
 def _of_words(

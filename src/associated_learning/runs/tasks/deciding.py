@@ -1,12 +1,14 @@
-"""What a run is for where nobody said it: told by the column of its labels."""
+"""What a run is for where nobody said it: told by the column of its labels, or by its folders."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
+from associated_learning.data.label_sets import are_sets, label_columns
+from associated_learning.data.mask_folder import has_masks
 from associated_learning.data.named import NAMED
-from associated_learning.data.reading import label_values
+from associated_learning.data.reading import column_names, label_values
 from associated_learning.data.target_numbers import are_numbers
 from associated_learning.runs.config import RunConfig
 
@@ -18,7 +20,8 @@ def decided(config: RunConfig) -> tuple[RunConfig, str | None]:
 
     Args:
         config: The settings; without a task, those of the user's own file are decided by its label
-            column: numbers make a regression, all else a classification.
+            column: numbers make a regression, lists or several columns a task of several labels,
+            all else a classification. A folder with images and masks makes a segmentation.
 
     Raises:
         InputError: The file cannot be read, or has no such column.
@@ -27,19 +30,28 @@ def decided(config: RunConfig) -> tuple[RunConfig, str | None]:
         >>> decided(RunConfig())[0].task
         'classification'
     """
-    path = Path(config.data)
+    path, column = Path(config.data), config.label_column or "label"
     if config.task is not None:
         return config, None
+    if config.data not in NAMED and has_masks(path):
+        line = f"{path} holds images and their masks: --task segmentation."
+        return replace(config, task="segmentation"), line
     if config.data in NAMED or not path.is_file():
         return replace(config, task="classification"), None
+    if len(label_columns(column, column_names(path))) > 1:
+        return _said(config, "multilabel", f"{column!r} are several columns")
     values = label_values(path, config.label_column)
-    task, other = "classification", "--task regression if they are amounts"
+    if are_sets(values):
+        return _said(config, "multilabel", f"{column!r} holds lists")
+    count = len(set(values)) if all(type(value) in (int, float) for value in values) else 0
+    told = f"{column!r} has {count:,} different numbers"
     if are_numbers(values):
-        task, other = "regression", "--task classification if they are classes"
-    elif not all(type(value) in (int, float) for value in values):
-        return replace(config, task=task), None
-    count, column = len(set(values)), config.label_column or "label"
-    return (
-        replace(config, task=task),
-        f"{column!r} has {count:,} different numbers: --task {task} ({other}).",
-    )
+        return _said(config, "regression", told, "--task classification if they are classes")
+    if count:
+        return _said(config, "classification", told, "--task regression if they are amounts")
+    return replace(config, task="classification"), None
+
+
+def _said(config: RunConfig, task: str, why: str, other: str = "") -> tuple[RunConfig, str]:
+    line = f"{why}: --task {task}{f' ({other})' if other else ''}."
+    return replace(config, task=task), line

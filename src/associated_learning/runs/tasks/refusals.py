@@ -20,11 +20,17 @@ def check_early_exit(task: str) -> None:
             "early exit came for a run of --task regression, whose numbers do not tell how sure an "
             "exit is. Choose one depth for all (--depth)."
         )
-    if task != "classification":
+    if task == "multilabel":
         raise InputError(
-            f"early exit came for a run of --task {task}, which answers at every token: tokens of "
-            "one text would leave at different depths, and those that go on need them all. Choose "
-            "one depth for all (--depth)."
+            "early exit came for a run of --task multilabel, whose labels would be sure at "
+            "different depths. Choose one depth for all (--depth)."
+        )
+    if task != "classification":
+        part, whole = ("pixel", "image") if task == "segmentation" else ("token", "text")
+        raise InputError(
+            f"early exit came for a run of --task {task}, which answers at every {part}: {part}s "
+            f"of one {whole} would leave at different depths, and those that go on need them all. "
+            "Choose one depth for all (--depth)."
         )
 
 
@@ -35,12 +41,12 @@ def check_form(task: str, to: Path) -> None:
         task: That of the run.
         to: The name of the file; without a suffix that of a folder.
     """
-    if task == "regression" and not to.suffix:
+    if task == "segmentation" and not to.suffix:
         raise InputError(
-            f"{to} came for a run of --task regression, whose units no folder tells; export to "
-            f"{to}.onnx, or read the run itself by al predict."
+            f"{to} came for a run of --task segmentation, whose masks no folder tells; export to "
+            f"{to}.onnx, or write masks by al predict."
         )
-    if to.suffix and task not in ("classification", "regression"):
+    if to.suffix and task not in ("classification", "regression", "multilabel", "segmentation"):
         raise InputError(
             f"{to} came for a run of --task {task}, whose answers at every token the description "
             "beside a graph cannot tell yet; export to a folder, which transformers reads."

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.input_spec import InputSpec
-from associated_learning.targets import Classes, Regression
+from associated_learning.targets import Classes, MultiLabel, Regression
+from associated_learning.targets.target import FirstLoss
 
 __all__ = ["task_target"]
 
 
-def task_target(config: ResolvedConfig, spec: InputSpec) -> Classes | Regression:
+def task_target(config: ResolvedConfig, spec: InputSpec) -> Classes | MultiLabel | Regression:
     """Return what y is.
 
     Args:
@@ -24,11 +25,14 @@ def task_target(config: ResolvedConfig, spec: InputSpec) -> Classes | Regression
     """
     if config.task == "regression":
         return Regression(1)
-    mse = config.method == "al" and config.first_loss == "mse"
+    loss: FirstLoss = "mse" if config.method == "al" and config.first_loss == "mse" else "ce"
+    weight = spec.class_weights or None
+    if config.task == "multilabel":
+        return MultiLabel(spec.num_classes, loss, weight=weight)
     return Classes(
         spec.num_classes,
-        "mse" if mse else "ce",
+        loss,
         positions=spec.positions,
-        weight=spec.class_weights or None,
+        weight=weight,
         label_smoothing=config.label_smoothing,
     )

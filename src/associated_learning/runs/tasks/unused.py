@@ -5,6 +5,7 @@ from __future__ import annotations
 from associated_learning.errors import InputError
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.settings.setting import option
+from associated_learning.runs.tasks.metric import check_metric
 
 __all__ = ["check_task", "refuse"]
 
@@ -12,6 +13,7 @@ _OF_CLASSES = (
     "label_noise", "class_weight", "label_smoothing", "double_softmax", "first_loss",
     "watch_training",
 )  # fmt: skip
+_OF_ONE_CLASS = ("label_noise", "label_smoothing", "double_softmax")
 _CLASSES = ("label_noise", "augment", "image_size")
 _GROWS = "layers are added by the rules of accuracies, not of losses"
 _READOUTS = ("readout", "double_softmax")
@@ -22,6 +24,10 @@ _OF_WORDS = ("bilstm", "transformer")
 _OF_BLOCKS = (
     "label_column", "feature_columns", "max_length", "vectors", "remove_stop_words",
     "vocabulary_size",
+)  # fmt: skip
+_OF_TABLES = (
+    "data_root", "text_column", "label_column", "feature_columns", "max_length", "vectors",
+    "remove_stop_words", "vocabulary_size",
 )  # fmt: skip
 
 
@@ -42,21 +48,28 @@ def check_task(config: RunConfig) -> None:
     """
     if config.task != "lm":
         refuse(config, ("block_size",), f"--task {config.task or 'classification'} has no blocks")
-    if config.task in (None, "classification", "regression"):
+    check_metric(config)
+    if config.task in (None, "classification", "regression", "multilabel"):
         if config.task == "regression":
             refuse(config, _OF_CLASSES, "--task regression has no classes")
             refuse(config, ("grow_from",), _GROWS)
+        elif config.task == "multilabel":
+            refuse(config, _OF_ONE_CLASS, "--task multilabel has several labels a sample")
         if config.association == "target":
             raise InputError(
-                "--association target came, but is for answers at every token (--task tokens, lm); "
-                "expected squared or contrast."
+                "--association target came, but is for answers at every position (--task tokens, "
+                "lm, segmentation); expected squared or contrast."
             )
         return
     task = f"--task {config.task}"
-    refuse(config, _CLASSES, f"{task} has no classes of whole samples or images")
+    if config.task == "segmentation":
+        _check_segmentation(config)
+    else:
+        refuse(config, _CLASSES, f"{task} has no classes of whole samples or images")
     if config.task == "tokens":
         refuse(config, ("remove_stop_words",), "--task tokens has a label for every word")
-    refuse(config, _READOUTS, f"{task} reads every token as it is")
+    what = "pixel" if config.task == "segmentation" else "token"
+    refuse(config, _READOUTS, f"{task} reads every {what} as it is")
     if config.local_loss != "associated":
         raise InputError(f"--local-loss {config.local_loss} came; {task} has --association target.")
     if config.association in (None, "target"):
@@ -68,7 +81,7 @@ def check_task(config: RunConfig) -> None:
         )
     if config.task == "lm":
         _check_language(config)
-    elif config.model not in _OF_WORDS and config.family != "hf":
+    elif config.task == "tokens" and config.model not in _OF_WORDS and config.family != "hf":
         raise InputError(
             f"--task tokens came with --model {config.model}; expected one that reads texts: "
             f"{', '.join(_OF_WORDS)} or hf:..."
@@ -83,6 +96,17 @@ def _check_language(config: RunConfig) -> None:
         )
     refuse(config, ("grow_from",), _GROWS)
     refuse(config, _OF_BLOCKS, "--task lm takes whole texts, in blocks (--block-size)")
+
+
+def _check_segmentation(config: RunConfig) -> None:
+    if config.model != "cnn" and config.family != "hf":
+        raise InputError(
+            f"--task segmentation came with --model {config.model}; expected one that keeps the "
+            "pixels of images: cnn, or a model of images such as hf:segformer."
+        )
+    refuse(config, ("label_noise",), "--task segmentation has no classes of whole samples")
+    refuse(config, ("augment",), "it would move images, but not their masks")
+    refuse(config, _OF_TABLES, "--task segmentation reads a folder of images and masks")
 
 
 def refuse(config: RunConfig, names: tuple[str, ...], why: str) -> None:

@@ -34,7 +34,12 @@ with needs_extra("sklearn", "an estimator of scikit-learn"):
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
     from sklearn.utils import check_random_state
     from sklearn.utils.multiclass import check_classification_targets, unique_labels
-    from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+    from sklearn.utils.validation import (
+        _check_sample_weight,
+        check_is_fitted,
+        column_or_1d,
+        validate_data,
+    )
 
 __all__ = ["ALClassifier", "ALRegressor"]
 
@@ -110,11 +115,18 @@ class _ALEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     def _encode_targets(self, y: Array) -> Tensor:
         """Return y as the network's target takes it."""
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Train a fresh network on rows ``X`` ``[N, F]`` and their targets ``y``."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train a fresh network on rows ``X`` ``[N, F]`` and their targets ``y``.
+
+        Rows are drawn by ``sample_weight`` ``[N]``; see `Batches`.
+        """
         X, y = self._validated(X, y, reset=True)
+        weights = None
+        if sample_weight is not None:
+            checked = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
+            weights = torch.from_numpy(checked.astype(np.float64))
         self._begin(X, self._begin_targets(y))
-        batches = self._batches(X, y)
+        batches = self._batches(X, y, weights)
         epochs = enough_epochs(len(batches)) if self.epochs is None else self.epochs
         settings = {"executor": "sequential", "seed": self._seed, **(self.trainer or {})}
         training = Trainer(epochs=epochs, lr=self.lr, **settings)
@@ -172,9 +184,10 @@ class _ALEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         scaled = (X - self._mean) / self._scale
         return torch.from_numpy(scaled.astype(np.float32))
 
-    def _batches(self, X: Array, y: Array) -> Batches:
+    def _batches(self, X: Array, y: Array, weights: Tensor | None = None) -> Batches:
         samples = TableSamples(features=self._rows(X), labels=self._encode_targets(y))
-        return Batches(samples=samples, batch_size=self.batch_size, seed=self._seed)
+        size, seed = self.batch_size, self._seed
+        return Batches(samples=samples, batch_size=size, seed=seed, weights=weights)
 
     def _predicted(self, X: Any) -> Prediction:
         check_is_fitted(self)

@@ -20,17 +20,17 @@ class Model:
             raise ValueError(f"expected an export of version 1, not {self.export['version']}")
 
     def __call__(self, inputs: list[Any]) -> tuple[list[Any], Any]:
-        """Return labels and probabilities [N, classes]; of a regression numbers and [N, 0]."""
+        """Return labels (or lists of them) and probabilities [N, k]; or numbers and [N, 0]."""
         x, how = prepare(inputs, self.export["preprocessing"]), self.export
         feed = {one.name: x[one.name] for one in self.session.get_inputs()}
         (output,) = self.session.run(["output"], feed)
         if how["task"] == "regression":
             return (output[:, 0] * how["target_std"] + how["target_mean"]).tolist(), output[:, :0]
-        x = output / np.float32(how["temperature"])
-        logits = how["output"] == "logits"  # else values near one-hot labels
-        scores = np.exp(x - x.max(1, keepdims=True)) if logits else x.clip(1e-6)
-        names = [how["label_names"][i] for i in output.argmax(1)]
-        return names, scores / scores.sum(1, keepdims=True)
+        x, names = output / np.float32(how["temperature"]), how["label_names"]
+        if how["output"] == "label logits":
+            return [[names[i] for i in np.flatnonzero(row > 0)] for row in x], 1 / (1 + np.exp(-x))
+        scores = np.exp(x - x.max(1, keepdims=True)) if how["output"] == "logits" else x.clip(1e-6)
+        return [names[i] for i in output.argmax(1)], scores / scores.sum(1, keepdims=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,39 @@
+"""Masks by the exported model beside this file, without PyTorch: a folder for them, and images."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+from associated_learning.runs.export.runner.image import prepare
+
+
+class Model:
+    """An exported model, called with image files."""
+
+    def __init__(self, path: str) -> None:
+        self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        self.export = json.loads(self.session.get_modelmeta().custom_metadata_map["export"])
+
+    def __call__(self, files: list[Any]) -> list[Image.Image]:
+        """Return the mask of each image, of its size."""
+        how, x = self.export["masks"], prepare(files, self.export["preprocessing"])
+        (output,) = self.session.run(["output"], x)
+        values = np.array(how["values"], bool if how["mode"] == "1" else np.uint8)
+        masks = [Image.fromarray(values[numbers]) for numbers in output.argmax(3)]
+        for mask in masks if how["palette"] else []:
+            mask.putpalette(how["palette"])
+        sizes = [Image.open(file).size for file in files]
+        nearest = Image.Resampling.NEAREST
+        return [mask.resize(size, nearest) for mask, size in zip(masks, sizes, strict=True)]
+
+
+if __name__ == "__main__":
+    model, to = Model(__file__.replace("_runner.py", ".onnx")), Path(sys.argv[1])
+    to.mkdir()
+    for file in map(Path, sys.argv[2:]):
+        model([file])[0].save(to / f"{file.stem}.png")

@@ -1,0 +1,98 @@
+"""A run that goes on for more epochs than it was started with, or that makes room for another."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from associated_learning.errors import CheckpointError, InputError
+from associated_learning.runs.config import COMPUTING, ResolvedConfig
+from associated_learning.runs.description import (
+    description_to_json,
+    read_description,
+)
+from associated_learning.runs.folder import sole_training
+from associated_learning.runs.result import read_result
+from associated_learning.state.checkpoint import Checkpoints
+from associated_learning.state.files import write_json
+from associated_learning.state.history import TrainingState
+
+__all__ = ["LENGTH", "check_same", "lengthen", "remove_run"]
+
+LENGTH = ("epochs", "min_updates", "patience")  # what may be another when a run trains longer
+
+
+def check_same(config: ResolvedConfig, folder: Path) -> bool:
+    """Return whether the run in a folder is to go on for longer than it was started for.
+
+    Raises:
+        InputError: The folder is none, or holds a run of other settings; or what is asked for is
+            no longer than what is trained, or was ended by its patience.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; expected a folder for the run. Name another.")
+    if not (folder / "config.json").exists():
+        return False
+    before = read_description(folder).config
+    computing = {name: getattr(config, name) for name in COMPUTING}
+    length = {name: getattr(config, name) for name in LENGTH}
+    other = replace(before, **computing)
+    differences, longer = config.differences(other), replace(other, **length) == config
+    if not differences:
+        return False
+    state = _state(folder)
+    if not longer or config.epochs <= max(before.epochs, state.epoch):
+        raise InputError(
+            f"{folder} holds a run of other settings ({'; '.join(differences)}: asked for now, "
+            f"there). Name another --run-folder, resume that run with its own settings (al train "
+            f"--resume {folder}), let it train for more than its {max(before.epochs, state.epoch)} "
+            "epochs (--epochs), or give its folder to the new one (--overwrite)."
+        )
+    if state.stopped and config.patience == before.patience:
+        raise InputError(
+            f"--epochs {config.epochs} came for a run that its patience of {before.patience} ended "
+            f"in epoch {state.epoch}; give a larger --patience too, or 0 for none."
+        )
+    return True
+
+
+def lengthen(config: ResolvedConfig, folder: Path) -> None:
+    """Let the run in a folder be one of more epochs, not yet finished.
+
+    The schedule of its learning rate is from here on that of the new length.
+    """
+    # first, so that after a kill no result stands for a run that is longer than it
+    (folder / "result.json").unlink(missing_ok=True)
+    described = read_description(folder)._replace(config=config)
+    write_json(folder / "config.json", description_to_json(described))
+
+
+def remove_run(folder: Path) -> None:
+    """Remove the run in a folder, if there is one: aside first, so that no half of it is left.
+
+    Raises:
+        InputError: There is something else in the folder, or the run trains at the moment.
+    """
+    if not folder.exists():
+        return
+    try:
+        read_description(folder)
+    except CheckpointError as error:
+        raise InputError(
+            f"--overwrite came for {folder}, which holds no whole run ({error}); look at it, and "
+            "delete it yourself if nothing in it is of worth."
+        ) from error
+    with sole_training(folder):
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        folder.replace(aside)
+    shutil.rmtree(aside)
+
+
+def _state(folder: Path) -> TrainingState:
+    checkpoints = Checkpoints(folder / "checkpoints")
+    if checkpoints.has("last"):
+        return TrainingState.from_json(checkpoints.progress())
+    finished = read_result(folder)
+    return TrainingState(epoch=0 if finished is None else finished.epochs)

@@ -1,0 +1,130 @@
+"""Runs that go on for more epochs, and folders that are given to another run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+import associated_learning as al
+from associated_learning.cli.main import app
+from associated_learning.runs.config import RunConfig
+from associated_learning.runs.defaults import resolved
+from associated_learning.runs.folder import sole_training
+from associated_learning.runs.going_on import lengthen
+from associated_learning.runs.run import read_config, train_run
+from associated_learning.training.callbacks import Callback
+
+SHORT = RunConfig(
+    hidden=8, num_layers=2, latent=8, limit_train=160, epochs=2, patience=0, schedule="constant",
+    warmup=0.0, dropout=0.1,
+)  # fmt: skip
+LONG = replace(SHORT, epochs=4)
+
+
+class Kill(Callback):
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def batch_done(self, state: Any, losses: Any) -> None:
+        if state.step == self.step:
+            raise KeyboardInterrupt
+
+
+def bits(folder: Path) -> dict[str, bytes]:
+    """Return weights and optimizers of the last and the best epoch, and what came out."""
+    files = sorted((folder / "checkpoints").glob("*-*/*.safetensors"))
+    found = {"/".join(file.parts[-2:]): file.read_bytes() for file in files}
+    result = json.loads((folder / "result.json").read_text())
+    scores = {name: result[name] for name in ("test_scores", "validation_curve", "best_epoch")}
+    return found | {"result": json.dumps(scores).encode()}
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("long")
+    train_run(LONG, folder)
+    return bits(folder)
+
+
+def test_a_finished_run_goes_on_to_the_bits_of_a_longer_one(
+    long: dict[str, bytes], tmp_path: Path
+) -> None:
+    """At a constant rate; also where it was killed as it went on."""
+    train_run(SHORT, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(LONG, tmp_path, callbacks=[Kill(13)])
+    assert not (tmp_path / "result.json").exists()
+    train_run(LONG, tmp_path)
+    assert bits(tmp_path) == long
+    assert read_config(tmp_path) == resolved(LONG)
+
+
+def test_after_any_kill_a_run_is_of_one_length(
+    long: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its result and its settings: a short command ends it, a long one goes on."""
+    first = train_run(SHORT, tmp_path)
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("associated_learning.runs.going_on.write_json", killed)
+        lengthen(resolved(LONG), tmp_path)
+    again = train_run(SHORT, tmp_path)
+    assert again.test_scores == first.test_scores
+    train_run(LONG, tmp_path)
+    assert bits(tmp_path) == long
+
+
+def test_what_is_no_longer_is_refused(tmp_path: Path) -> None:
+    train_run(replace(SHORT, epochs=30, patience=1, lr=0.5), tmp_path)
+    ended = len((tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert ended < 30
+    longer = replace(SHORT, epochs=60, patience=1, lr=0.5)
+    with pytest.raises(
+        al.InputError, match=rf"patience of 1 ended in epoch {ended}; give a larger"
+    ):
+        train_run(longer, tmp_path)
+    for other in (replace(longer, epochs=20), replace(longer, seed=1)):
+        with pytest.raises(al.InputError, match="run of other settings"):
+            train_run(other, tmp_path)
+    assert train_run(replace(longer, patience=ended), tmp_path).epochs > ended
+
+
+def test_resume_takes_more_epochs(long: dict[str, bytes], tmp_path: Path) -> None:
+    train_run(SHORT, tmp_path)
+    said("train", "--resume", str(tmp_path), "--epochs", "4", "--quiet")
+    assert bits(tmp_path) == long
+
+
+def test_overwrite_removes_a_run_and_nothing_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, other = tmp_path / "run", tmp_path / "other"
+    words = ("train", "--model", "mlp", "--hidden", "8", "--limit-train", "160", "--epochs", "1")
+    said(*words, "--run-folder", str(folder))
+    assert f"digits, mlp by AL: begins in {folder}" in capsys.readouterr().out
+    new = (*words, "--seed", "1", "--quiet", "--overwrite", "--run-folder")
+    said(*new, str(folder))
+    assert read_config(folder).seed == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    other.mkdir()
+    (other / "thesis.tex").write_text("kept")
+    with pytest.raises(al.InputError, match="holds no whole run"):
+        said(*new, str(other))
+    assert (other / "thesis.tex").read_text() == "kept"
+    with sole_training(folder), pytest.raises(al.InputError, match="is being trained by process"):
+        said(*new, str(folder))
+    with pytest.raises(al.InputError, match="which would remove it"):
+        said("train", "--resume", str(folder), "--overwrite")
+    assert (folder / "result.json").exists()
+
+
+def said(*words: str) -> None:
+    typer.main.get_command(app).main(list(words), standalone_mode=False)
