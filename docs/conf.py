@@ -74,8 +74,16 @@ def write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_blo
     raise nodes.SkipNode
 
 
+def keep_spreads_together(app: Sphinx, doctree: nodes.document) -> None:
+    """Let no line end between a mean and its deviation."""
+    for text in list(doctree.findall(nodes.Text)):
+        if " ± " in text:
+            text.parent.replace(text, nodes.Text(text.replace(" ± ", "\u00a0±\u00a0")))
+
+
 def setup(app: Sphinx) -> None:
     """Hand these functions to Sphinx."""
     app.add_html_math_renderer("mathml", (write_formula, None), (write_formula, None))
     app.connect("autodoc-skip-member", skip_documented_twice)
+    app.connect("doctree-read", keep_spreads_together)
     app.connect("missing-reference", find_by_last_name)

@@ -313,8 +313,8 @@ def test_info_shows_layers_and_parameters(run: str, capsys: pytest.CaptureFixtur
         (["train", "--device", "meta"], "--device meta cannot be used here"),
         (["train", "--resume", "RUN", "--seed", "0"], "--resume came with --seed, but"),
         (
-            ["train", "--resume", "RUN", "--epochs", "9", "--patience", "2"],
-            "with --epochs, --patience",
+            ["train", "--resume", "RUN", "--epochs", "9", "--lr", "2"],
+            "--resume came with --lr, but",
         ),
         (["train", "--resume", "RUN", "--run-folder", "x"], "--resume came with --run-folder"),
         (["train", "--method", "bp", "--latent", "8"], "--method bp has no associated layers"),

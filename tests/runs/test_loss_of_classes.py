@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -94,7 +96,31 @@ def test_a_mistyped_type_of_model_is_told_without_the_hub(monkeypatch: pytest.Mo
         raise AssertionError("the hub was asked")
 
     monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", asked)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", asked)
     with pytest.raises(InputError, match=r"Did you mean 'bert'\? .*hf:OWNER/bret"):
         find_model("hf:bret")
-    with pytest.raises(AssertionError, match="the hub was asked"):
+    with pytest.raises(InputError, match="the hub was asked"):
         find_model("hf:distilgpt2")  # a model on the hub, of the time before owners
+
+
+@pytest.mark.parametrize(
+    ("status", "message"), [(404, "has no model of that name"), (503, "cannot be asked")]
+)
+def test_a_name_that_the_hub_does_not_know_is_told_after_one_question(
+    status: int, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an answer as the hub gives it, not by the retries of a download."""
+    transformers = pytest.importorskip("transformers")
+    asked: list[str] = []
+
+    def answered(self: Any, request: Any, **_: Any) -> Any:
+        asked.append(str(request.url))
+        headers = {"x-error-code": "RepoNotFound"} if status == 404 else {}
+        return httpx.Response(status, headers=headers, request=request)
+
+    httpx = importlib.import_module(type(huggingface_hub.get_session()).__module__.split(".")[0])
+    monkeypatch.setattr(httpx.Client, "send", answered)
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", None)
+    with pytest.raises(InputError, match=message):
+        find_model("hf:owner/wrong")
+    assert sum(url.endswith("/owner/wrong") for url in asked) == 1

@@ -204,7 +204,7 @@ def _show(opened: OpenRun, title: str, result: Evaluation, chosen: int | None) -
     what = "blocks" if opened.spec.block_size else "samples"
     title = f"{title}: {result.num_samples} {what}"
     if chosen is not None:
-        told = "perplexity" if task == "lm" else next(iter(columns))
+        told = "perplexity" if "perplexity" in columns else next(iter(columns))
         names = dict.fromkeys([told, *result.metrics])
         values = ", ".join(f"{name} {columns[name][chosen - 1]:.4f}" for name in names)
         console.print(f"{title}, depth {chosen}: {values}")

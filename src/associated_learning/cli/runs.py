@@ -53,7 +53,7 @@ def _columns(path: Path) -> tuple[str, ...]:
     by_depth = result.validation_scores
     depth = result.best_depth or 1 + max(range(len(by_depth)), key=by_depth.__getitem__)
     columns = result_columns(config, result)
-    name = "perplexity" if config.task == "lm" else headline(config)
+    name = headline(config)
     told = [
         values
         for heading, values in columns.items()

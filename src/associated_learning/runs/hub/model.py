@@ -11,6 +11,7 @@ from torch import nn
 
 from associated_learning.data import SubwordPreprocessor
 from associated_learning.errors import InputError, nearest
+from associated_learning.runs.hub.asking import ask_hub
 from associated_learning.runs.hub.config import (
     config_from_json,
     config_to_json,
@@ -133,9 +134,6 @@ class HubModel(NamedTuple):
         return pretrained_model(self.name, self.weights, config, self.task)
 
 
-_PATIENCE = 10.0  # seconds for the hub's answer
-
-
 def find_model(name: str, task: str = "classification") -> HubModel:
     """Find the model that stands after ``hf:``.
 
@@ -201,7 +199,7 @@ def _on_the_hub(name: str, rest: str) -> HubModel:
         raise InputError(f"{what} Check the path.")
     if rest.isalnum() and nearest(rest, library.CONFIG_MAPPING, cutoff=0.75):
         raise InputError(f"{what} A model on the hub has its owner's name too: hf:OWNER/{rest}.")
-    _ask_hub(rest, what)
+    ask_hub(rest, what)
     try:
         with quiet_transformers():
             config = library.AutoConfig.from_pretrained(rest, trust_remote_code=False)
@@ -212,35 +210,6 @@ def _on_the_hub(name: str, rest: str) -> HubModel:
         )
     found = _checked(name, config_from_json(config_to_json(config)), weights=rest)
     return found._replace(tokenizer=rest if found.kind == "text" else None)
-
-
-def _ask_hub(rest: str, what: str) -> None:
-    """Raise InputError if the hub has no such model, or is not reached: one question, no retries.
-
-    Args:
-        rest: The model's name there.
-        what: The start of the message.
-    """
-    from huggingface_hub import HfApi, constants, try_to_load_from_cache
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-
-    cached = isinstance(try_to_load_from_cache(rest, "config.json"), str)
-    if cached or constants.HF_HUB_OFFLINE:
-        return
-    try:
-        HfApi().model_info(rest, timeout=_PATIENCE)
-    except GatedRepoError:
-        return  # its files tell what is to be done
-    except RepositoryNotFoundError as error:
-        raise InputError(
-            f"{what} The Hugging Face hub has no model of that name either, or a private one; "
-            "check the spelling (hf:OWNER/MODEL), or log in."
-        ) from error
-    except Exception as error:  # whatever stands between here and the hub
-        raise InputError(
-            f"{what} The Hugging Face hub cannot be asked for it ({error}). Check the name and "
-            "the network, or give the path of a folder."
-        ) from error
 
 
 def _checked(name: str, config: Any, **more: Any) -> HubModel:

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 
 from associated_learning.inference.evaluation import Evaluation
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.result import RunResult
-from associated_learning.runs.tasks.metric import headline, shown_scores
+from associated_learning.runs.tasks.metric import headline, perplexities, shown_scores
 
-__all__ = ["evaluation_columns", "perplexities", "result_columns", "task_metrics"]
+__all__ = ["evaluation_columns", "result_columns", "task_metrics"]
 
 Columns = Mapping[str, Sequence[float]]
-
-
-def perplexities(losses: Sequence[float]) -> list[float]:
-    """Return the perplexity of each mean loss of a token.
-
-    Example:
-        >>> perplexities([0.0])
-        [1.0]
-    """
-    return [math.exp(loss) if loss < 700 else math.inf for loss in losses]
 
 
 def result_columns(config: RunConfig, result: RunResult) -> Columns:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from importlib.util import find_spec
 
 from associated_learning.errors import InputError
 from associated_learning.runs.config import RunConfig
 
-__all__ = ["check_metric", "epoch_metric_name", "headline", "shown_scores"]
+__all__ = ["check_metric", "epoch_metric_name", "headline", "perplexities", "shown_scores"]
 
 _DECREASING = ("perplexity", "calibration_error")  # less is better, as of a loss
-_OF_TASK = {"lm": "loss", "regression": "R²", "multilabel": "label accuracy"}
+_OF_TASK = {"lm": "perplexity", "regression": "R²", "multilabel": "label accuracy"}
 _OWN = ("accuracy",)  # of a classification the score itself
 
 
@@ -64,5 +65,17 @@ def shown_scores(config: RunConfig, scores: Sequence[float]) -> list[float]:
         >>> shown_scores(RunConfig(metric="loss"), [-0.5]), shown_scores(RunConfig(), [0.9])
         ([0.5], [0.9])
     """
+    if config.task == "lm":  # whose scores are losses
+        return perplexities([-score for score in scores])
     falls = headline(config) in ("loss", *_DECREASING)
     return [-score for score in scores] if falls else list(scores)
+
+
+def perplexities(losses: Sequence[float]) -> list[float]:
+    """Return the perplexity of each mean loss of a token.
+
+    Example:
+        >>> perplexities([0.0])
+        [1.0]
+    """
+    return [math.exp(loss) if loss < 700 else math.inf for loss in losses]
