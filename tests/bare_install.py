@@ -20,7 +20,7 @@ from associated_learning.models import MLP
 OPTIONAL = (
     "PIL", "accelerate", "datasets", "huggingface_hub", "kornia", "lightning", "matplotlib", "onnx",
     "onnxruntime", "onnxscript", "pandas", "pyarrow", "scipy", "sklearn", "tensorboard",
-    "tokenizers", "torchmetrics", "transformers",
+    "optuna", "tokenizers", "torchmetrics", "transformers",
 )  # fmt: skip
 
 

@@ -20,7 +20,9 @@ from associated_learning.data.images import decode
 from associated_learning.errors import InputError, needs_extra
 from associated_learning.inference.exits.calibration import chance_of_being_right, fit_temperature
 from associated_learning.inference.metrics.names import as_metric
+from associated_learning.runs.config import RunConfig
 from associated_learning.runs.plots import plot_curves
+from associated_learning.runs.tuning.search import search
 from associated_learning.state.history import TrainingState
 from associated_learning.training.adapters.loggers import MLflow
 from associated_learning.training.callbacks import TensorBoard
@@ -139,6 +141,7 @@ CALLS: list[tuple[str, str, Callable[[], object]]] = [
     ),
     ("mlflow", "mlflow", MLflow),
     ("torchmetrics", "metrics", lambda: as_metric("f1", al.Classes(2))),
+    ("optuna", "tune", lambda: search(RunConfig(), {}, None, trials=1, journal=Path("j"))),  # type: ignore[arg-type]
     ("sklearn", "sklearn", lambda: fresh("sklearn")),
     ("accelerate", "hf-trainer", lambda: fresh("transformers")),
     ("lightning", "lightning", lambda: fresh("lightning")),

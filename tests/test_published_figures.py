@@ -21,13 +21,8 @@ from reproduction.report.markdown import (
     scores_table,
     variants_table,
 )
-from reproduction.report.text import (
-    choice_table,
-    counted,
-    render_markdown,
-    section_table,
-    standing_table,
-)
+from reproduction.report.pages import PAGES, parts_of, refreshed
+from reproduction.report.text import counted, render_markdown
 
 pytestmark = pytest.mark.xdist_group("ledger")  # one worker reads it
 
@@ -61,11 +56,24 @@ def content() -> Content:
     return make_content(whole_ledger())
 
 
-def test_every_comparison_is_the_ledgers(content: Content) -> None:
-    page = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", PAGES)
+def test_what_stands_between_marks_is_the_ledgers(name: str, content: Content) -> None:
+    """`al report` would change nothing, and the marks are there."""
+    page = (ROOT / name).read_text(encoding="utf-8")
+    assert refreshed(page, parts_of(content)) == page
+
+
+def test_every_comparison_is_shown(content: Content) -> None:
     assert {standing.tier for standing in content.standings} == {"cpu", "full"}
-    for standing in content.standings:
-        assert standing_table(standing) in page
+    pages = "".join((ROOT / name).read_text(encoding="utf-8") for name in PAGES)
+    for name in parts_of(content):
+        assert f"<!-- ledger: {name} -->" in pages
+
+
+def test_a_mark_of_another_name_is_refused() -> None:
+    page = "<!-- ledger: tabel -->\nx\n<!-- ledger ends -->"
+    with pytest.raises(al.InputError, match="mark 'ledger: tabel'; expected one of counts"):
+        refreshed(page, {"counts": ""})
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/results.md", "docs/tables.md"])
@@ -79,16 +87,6 @@ def test_no_lead_is_claimed_that_breaks_a_rule(content: Content) -> None:
         leads = {line[0] for line in standing.lines if line[-1].startswith(("ahead", "level"))}
         assert not broken & leads
     assert content.counts.unfair == len(content.counts.unfair_cells)
-
-
-def test_what_validation_chooses_is_the_ledgers(content: Content) -> None:
-    assert choice_table(content) in (ROOT / "docs/study.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("name", ["variants", "field"])
-def test_the_tables_of_the_study_are_the_ledgers(name: str, content: Content) -> None:
-    page = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
-    assert section_table(content.section(name), "cpu") in page
 
 
 def test_the_table_of_readouts_is_the_ledgers() -> None:

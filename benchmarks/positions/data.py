@@ -104,11 +104,17 @@ def garments(root: str | None, seed: int, count: int = 3000, held_out: int = 600
     return Split(Batches(x[:count], y[:count], 32, seed), Batches(x[count:], y[count:], 32))
 
 
-def characters(root: str | None, seed: int, length: int, size: int, steps: int) -> Split:
-    """Return blocks of characters of AG News; the target at each is the next character."""
+def characters(
+    root: str | None, seed: int, length: int, size: int, steps: int, name: str = "ag_news"
+) -> Split:
+    """Return blocks of characters of a set of texts; the target at each is the next character.
+
+    The alphabet is that of AG News, so that a model of it can go on with other texts.
+    """
     needed = length * size * steps + 60 * length * 32
-    text = "\n".join(" ".join(map(str, _fields(t))) for t in _inputs("ag_news", root, 40_000))
-    letters = sorted({letter for letter, n in Counter(text).most_common(95)})
+    news = _joined("ag_news", root)
+    letters = sorted({letter for letter, n in Counter(news).most_common(95)})
+    text = news if name == "ag_news" else _joined(name, root)
     numbers = {letter: i for i, letter in enumerate(letters)}
     ids = torch.tensor([numbers[letter] for letter in text[: needed + 1] if letter in numbers])
     blocks = len(ids) // length - 1
@@ -117,6 +123,10 @@ def characters(root: str | None, seed: int, length: int, size: int, steps: int) 
     held_out = 60 * 32
     train = Batches(x[:-held_out], y[:-held_out], size, seed)
     return Split(train, Batches(x[-held_out:], y[-held_out:], 32), known=len(letters))
+
+
+def _joined(name: str, root: str | None) -> str:
+    return "\n".join(" ".join(map(str, _fields(t))) for t in _inputs(name, root, 40_000))
 
 
 def _inputs(name: str, root: str | None, count: int) -> list[Any]:

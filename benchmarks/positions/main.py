@@ -16,16 +16,17 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py and update.py serve several
 
-from networks import LENGTH, network
+from networks import LENGTH, Logits, language_model, network
 from timing import alternate, ratios
 from update import training_step
 
 import associated_learning as al
 from associated_learning.runs.provenance import describe_hardware, find_provenance
-from associated_learning.state.files import write_json
+from associated_learning.state.files import replaced_file, write_json
 from associated_learning.training.length import warm_cosine
 from associated_learning.verification.memory import peak_memory
 from data import Split, characters, garments, words
@@ -34,9 +35,11 @@ TASKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tokens": ("f1", ("bp", "al")),
     "segmentation": ("iou", ("bp", "al", "al_2")),
     "lm": ("loss", ("bp", "al_2", "al_3")),
+    "finetune": ("loss", ("bp", "al_2", "al_3")),
 }
 CLASSES = {"tokens": 3, "segmentation": 11}
-RATES = (1e-3, 3e-3)
+RATES = {"finetune": (3e-4, 1e-3)}
+_RATES = (1e-3, 3e-3)  # of the others
 
 
 def main() -> None:
@@ -47,7 +50,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=300, help="updates of the language model")
-    parser.add_argument("--epochs", type=int, default=5, help="of the other two")
+    parser.add_argument("--epochs", type=int, default=5, help="of tokens and segmentation")
+    parser.add_argument("--pretraining", type=int, default=900, help="updates before finetune")
+    parser.add_argument("--finetuning", type=int, default=150, help="updates of finetune")
     parser.add_argument("--threads", type=int, default=1, help="intra-op threads of torch")
     parser.add_argument("--rounds", type=int, default=9, help="of the timing")
     arguments = parser.parse_args()
@@ -55,7 +60,7 @@ def main() -> None:
     found: dict[str, Any] = {name: results(name, arguments) for name in arguments.only}
     for name, scores in found.items():
         Console(width=100).print(table(name, scores))
-    costs = {name: cost(name, arguments) for name in arguments.only}
+    costs = {name: cost(name, arguments) for name in arguments.only if name != "finetune"}
     step = {name: one["time"] for name, one in costs.items()}
     memory = {name: one["memory"] for name, one in costs.items()}
     about = {"seeds": arguments.seeds, "steps": arguments.steps, "epochs": arguments.epochs}
@@ -70,6 +75,8 @@ def split_of(task: str, arguments: argparse.Namespace, seed: int) -> Split:
         return words(root, seed)
     if task == "segmentation":
         return garments(root, seed)
+    if task == "finetune":
+        return characters(root, seed, LENGTH, 16, arguments.finetuning, "imdb")
     return characters(root, seed, LENGTH, 16, arguments.steps)
 
 
@@ -78,8 +85,9 @@ def results(task: str, arguments: argparse.Namespace) -> dict[str, Any]:
     _, methods = TASKS[task]
     found = {}
     for method in methods:
-        tried = {rate: trial(task, method, rate, 0, arguments) for rate in RATES}
-        best = min(RATES, key=lambda rate: tried[rate]["losses"][-1])
+        rates = RATES.get(task, _RATES)
+        tried = {rate: trial(task, method, rate, 0, arguments) for rate in rates}
+        best = min(rates, key=lambda rate: tried[rate]["losses"][-1])
         trials = [trial(task, method, best, seed, arguments) for seed in range(arguments.seeds)]
         exits = [
             statistics.mean(depth) for depth in zip(*(t["exits"] for t in trials), strict=True)
@@ -98,7 +106,8 @@ def trial(
     task: str, method: str, rate: float, seed: int, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """Train one network, unless it was done before; return what every exit reaches."""
-    length = arguments.steps if task == "lm" else arguments.epochs
+    blocks = task in ("lm", "finetune")
+    length = {"lm": arguments.steps, "finetune": arguments.finetuning}.get(task, arguments.epochs)
     file = arguments.runs / f"{task}-{method}-{rate:g}-{seed}-{length}.json"
     if file.exists():
         done: dict[str, Any] = json.loads(file.read_text())
@@ -108,8 +117,10 @@ def trial(
     target = al.Classes(
         CLASSES.get(task, split.known), positions=2 if task == "segmentation" else 1
     )
-    net = network(task, method, x, target, split.known, seed)
-    epochs = 1 if task == "lm" else arguments.epochs
+    known = pretrained(arguments) if task == "finetune" else None
+    net = network(task, method, x, target, split.known, seed, known)
+    begun = al.evaluate(net, split.validation.epoch(0)).losses[-1] if known else None
+    epochs = 1 if blocks else arguments.epochs
     schedule = warm_cosine(epochs, len(split.train))
     begin = time.perf_counter()
     al.Trainer(epochs=epochs, lr=rate, clip=1.0, seed=seed, **schedule).fit(net, split.train)
@@ -118,6 +129,7 @@ def trial(
     named = [] if metric == "loss" else [metric]
     judged = al.evaluate(net, split.validation.epoch(0), metrics=named)
     result = {
+        "before": begun,
         "losses": judged.losses,
         "exits": judged.metrics[metric] if named else judged.losses,
         "updates": epochs * len(split.train),
@@ -127,6 +139,23 @@ def trial(
     write_json(file, result)
     print(file.name, result, flush=True)
     return result
+
+
+def pretrained(arguments: argparse.Namespace) -> dict[str, torch.Tensor]:
+    """Return the weights of a language model of AG News, trained by backpropagation, once."""
+    file = arguments.runs / f"pretrained-{arguments.pretraining}.safetensors"
+    if not file.exists():
+        split = characters(arguments.data_root, 0, LENGTH, 16, arguments.pretraining)
+        torch.manual_seed(0)
+        model = language_model(split.known)
+        net = al.BPNetwork(Logits(model), al.Classes(split.known, positions=1))
+        schedule = warm_cosine(1, len(split.train))
+        al.Trainer(epochs=1, lr=1e-3, clip=1.0, seed=0, **schedule).fit(net, split.train)
+        print(file.name, al.evaluate(net, split.validation.epoch(0)).losses, flush=True)
+        arguments.runs.mkdir(parents=True, exist_ok=True)
+        with replaced_file(file) as temporary:
+            save_file({n: w.clone() for n, w in model.state_dict().items()}, temporary)
+    return load_file(file)
 
 
 def cost(task: str, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 import associated_learning as al
 from associated_learning import models
 
-__all__ = ["language_model", "lists_of_encoders", "network"]
+__all__ = ["Logits", "language_model", "lists_of_encoders", "network"]
 
 WIDTH, BLOCKS, LENGTH = 256, 6, 64
 _CUTS = {2: [3], 3: [2, 4], 6: [1, 2, 3, 4, 5]}
@@ -47,6 +48,19 @@ def language_model(known: int) -> GPT2LMHeadModel:
     return GPT2LMHeadModel(config)
 
 
+class Logits(nn.Module):
+    """A language model that returns its logits alone."""
+
+    def __init__(self, model: GPT2LMHeadModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``[B, T, k]`` of token ids ``[B, T]``."""
+        logits: Tensor = self.model(x).logits
+        return logits
+
+
 class Answer(nn.Module):
     """The same encoders, with what reads them on top, as one module for backpropagation."""
 
@@ -65,21 +79,33 @@ class Answer(nn.Module):
         return answer
 
 
-def network(task: str, method: str, x: Any, target: al.Target, known: int, seed: int) -> al.Network:
+def network(
+    task: str,
+    method: str,
+    x: Any,
+    target: al.Target,
+    known: int,
+    seed: int,
+    pretrained: Mapping[str, Tensor] | None = None,
+) -> al.Network:
     """Return a network.
 
     Args:
-        task: "tokens", "segmentation" or "lm".
+        task: "tokens", "segmentation", "lm" or "finetune".
         method: "bp", "bp_checkpointing", "al", or "al_2" and the like: in so many layers.
         x: A batch.
         target: What y is.
         known: Number of different inputs.
         seed: Of the weights, which all methods begin with.
+        pretrained: Weights of a language model to begin with instead.
     """
     torch.manual_seed(seed)
     count = int(method.removeprefix("al_")) if method.startswith("al_") else 0
-    if task == "lm":
-        net: al.ALNetwork = _converted(x, target, known, count or BLOCKS)
+    if task in ("lm", "finetune"):
+        model = language_model(known)
+        if pretrained is not None:
+            model.load_state_dict(pretrained)
+        net: al.ALNetwork = _converted(model, x, target, count or BLOCKS)
     else:
         net = al.al_form(_grouped(lists_of_encoders(task, known), count), x, target)
     if method.startswith("al"):
@@ -95,6 +121,6 @@ def _grouped(encoders: list[nn.Module], count: int) -> list[nn.Module]:
     return [nn.Sequential(*encoders[i : i + each]) for i in range(0, len(encoders), each)]
 
 
-def _converted(x: Tensor, target: al.Target, known: int, count: int) -> al.ALNetwork:
+def _converted(model: GPT2LMHeadModel, x: Tensor, target: al.Target, count: int) -> al.ALNetwork:
     names = [f"transformer.h.{i}" for i in _CUTS[count]]
-    return al.convert(language_model(known), x, target=target, at=names)
+    return al.convert(model, x, target=target, at=names)

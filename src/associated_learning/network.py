@@ -60,12 +60,17 @@ class Network(nn.Module, ABC):
     def exits(self, x: Any) -> Iterator[Tensor]:
         """Yield the output ``[B, size]`` of every depth in turn, sharing the encoders."""
 
-    def exits_of(self, batches: Iterable[Any]) -> Iterator[list[Tensor]]:
-        """Yield what `exits` gives for each of several batches of inputs."""
+    def exits_of(self, batches: Iterable[Any]) -> Iterator[Iterable[Tensor]]:
+        """Yield what `exits` gives for each of several batches of inputs.
+
+        The outputs of a batch are made one after the other as they are asked for.
+        """
         for number, x in enumerate(batches):
-            with explained(f"the network cannot take batch {number}", x):
-                outputs = list(self.exits(x))
-            yield outputs
+            yield self._explained_exits(x, number)
+
+    def _explained_exits(self, x: Any, number: int) -> Iterator[Tensor]:
+        with explained(f"the network cannot take batch {number}", x):
+            yield from self.exits(x)
 
     @abstractmethod
     def inference_modules(self, depth: int) -> list[nn.Module]:

@@ -323,3 +323,26 @@ def test_axes_that_cannot_be_told_are_asked_for() -> None:
         al.convert(Halved(), x, target=target, at=["second"], head=None)
     net = al.convert(Halved(), torch.randn(4, 20, 14), target=target, at=["second"], head=None)
     assert net(torch.randn(2, 20, 14)).shape == (2, 14, 3)
+
+
+@pytest.mark.parametrize(
+    ("at", "why"),
+    [
+        (
+            "decoder.block.1",
+            r"what encoder\.dropout makes, .* is used by decoder\.block\.1.*EncDec",
+        ),
+        ("encoder.block.1", r"shared\.weight would belong to the layers on both sides"),
+        ("decoder.block.0", "changes nothing of what the bridge reads"),
+    ],
+)
+def test_an_encoder_decoder_is_refused_with_its_reason(at: str, why: str) -> None:
+    """The decoder of T5 reads the encoder's end in every block, and their words are one table."""
+    config = transformers.T5Config(
+        d_model=16, d_ff=32, num_layers=2, num_heads=2, d_kv=8, vocab_size=30,
+        decoder_start_token_id=0,
+    )  # fmt: skip
+    model = transformers.T5ForConditionalGeneration(config)
+    x = {name: torch.randint(1, 30, (2, 5)) for name in ("input_ids", "decoder_input_ids")}
+    with pytest.raises(al.ConversionError, match=why):
+        al.convert(model, x, target=al.Classes(30, positions=1), at=[at])

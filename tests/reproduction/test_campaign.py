@@ -262,6 +262,18 @@ def test_seeds_are_outermost_and_the_comparison_comes_first() -> None:
     assert len({one.folder for one in jobs}) == len(jobs)
 
 
+def test_a_selection_is_of_all_exhibits_together() -> None:
+    """SST-2 is in table 3 alone, and asking for both tables takes its runs from there."""
+    options = {"tier": "cpu", "seeds": [0], "places": PLACES}
+    chosen = Selection(data=("sst2",))
+    with pytest.raises(al.InputError, match="--data sst2 came; expected one of imdb, ag_news"):
+        make_jobs([find_exhibit("table2")], selection=chosen, **options)
+    both = [find_exhibit("table2"), find_exhibit("table3")]
+    found = make_jobs(both, selection=chosen, **options)
+    assert {one.experiment for one in found} == {"table3"}
+    assert {one.run.data for one in found} == {"sst2"}
+
+
 def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     options = {"tier": "cpu", "seeds": [0]}
     with pytest.raises(al.InputError, match="starts from word vectors, but there are none"):

@@ -22,6 +22,7 @@ from associated_learning.cli.predict import predict
 from associated_learning.cli.reproduction import reproduction_commands
 from associated_learning.cli.runs import runs
 from associated_learning.cli.train import train
+from associated_learning.cli.tune import tune
 from associated_learning.cli.verify import verify
 from associated_learning.errors import AssociatedLearningError
 from associated_learning.runs.printable import escape
@@ -39,7 +40,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, plan, train, grow, evaluate, export, info, runs):
+for command in (demo, plan, train, tune, grow, evaluate, export, info, runs):
     app.command()(command)
 for beside in reproduction_commands():
     app.command(context_settings=beside.context)(beside.function)

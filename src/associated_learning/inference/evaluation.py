@@ -14,7 +14,7 @@ from associated_learning.errors import InputError
 from associated_learning.inference.metrics.at_depths import DepthMetric
 from associated_learning.inference.metrics.names import MetricLike, chosen_metrics
 from associated_learning.network import Network
-from associated_learning.targets import Prediction
+from associated_learning.targets import Prediction, Target
 from associated_learning.tensors.batch_checks import as_pair, check_batch, check_finite, explained
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import evaluating
@@ -89,8 +89,7 @@ def evaluate(
     samples, count = 0, 0.0
     scores = torch.zeros(net.num_layers, dtype=torch.float64)
     losses = torch.zeros(net.num_layers, dtype=torch.float64)
-    observers = [one.add for one in measured] + ([] if observe is None else [observe])
-    for judged in _judged(net, batches, observers):
+    for judged in _judged(net, batches, measured, observe):
         scores += judged.scores @ judged.counted
         losses += judged.losses * judged.counted.sum()
         count += float(judged.counted.sum())
@@ -133,9 +132,15 @@ class _Judged(NamedTuple):
 
 
 def _judged(
-    net: Network, batches: Iterable[Any], observers: Sequence[Observer] = ()
+    net: Network,
+    batches: Iterable[Any],
+    metrics: Sequence[DepthMetric] = (),
+    observe: Observer | None = None,
 ) -> list[_Judged]:
-    """Judge every batch, and tell the observers of it; the results are on the CPU."""
+    """Judge every batch, and tell metrics and observer of it; the results are on the CPU.
+
+    One depth's output lives at a time, unless there is somebody to observe all of them.
+    """
     device, judged = device_of(net), []
     asked: deque[Tensor] = deque()
 
@@ -148,19 +153,36 @@ def _judged(
 
     with evaluating(net):
         for outputs in net.exits_of(inputs()):
-            y = asked.popleft()
-            t0 = net.target.encode(y)
-            scores = torch.stack([net.target.score(output, y) for output in outputs])
-            losses = torch.stack([net.target.loss(output, t0) for output in outputs])
-            for observe in observers:
-                observe(outputs, y)
-            counted = net.target.counted(y).double().cpu()
-            if counted.sum() == 0:
-                losses = torch.zeros_like(losses)  # the mean of nothing is NaN
-            judged.append(_Judged(scores.double().cpu(), losses.double().cpu(), counted))
+            y, seen = asked.popleft(), list[Tensor]()
+            judged.append(_batch_judged(net.target, outputs, y, metrics, seen if observe else None))
+            if observe is not None:
+                observe(seen, y)
     if not judged:
         raise InputError("no samples came to evaluate on; expected at least one batch.")
     return judged
+
+
+def _batch_judged(
+    target: Target,
+    outputs: Iterable[Tensor],
+    y: Tensor,
+    metrics: Sequence[DepthMetric],
+    seen: list[Tensor] | None,
+) -> _Judged:
+    """Judge the outputs of a batch one after the other; keep them in a list if there is one."""
+    t0, scores, losses = target.encode(y), list[Tensor](), list[Tensor]()
+    for output in outputs:  # enumerate would hold it while the next one is made
+        scores.append(target.score(output, y).double().cpu())
+        losses.append(target.loss(output, t0).double().cpu())
+        for metric in metrics:
+            metric.add(len(scores), output, y)
+        if seen is not None:
+            seen.append(output)
+        del output  # before the next one is made
+    counted, mean_losses = target.counted(y).double().cpu(), torch.stack(losses)
+    if counted.sum() == 0:
+        mean_losses = torch.zeros_like(mean_losses)  # the mean of nothing is NaN
+    return _Judged(torch.stack(scores), mean_losses, counted)
 
 
 def predict_batches(net: Network, inputs: Iterable[Any], depth: int | None = None) -> Prediction:

@@ -6,7 +6,7 @@ from associated_learning.errors import InputError
 from associated_learning.runs.config import RunConfig
 from associated_learning.runs.tasks.unused import check_task, refuse
 
-__all__ = ["AL_ONLY", "check_unused"]
+__all__ = ["AL_ONLY", "BP_ONLY", "check_unused"]
 
 _ASSOCIATED = (
     "latent", "latents", "coder_activation", "coder_bias", "first_loss",
@@ -16,7 +16,7 @@ _BRIDGE = ("bridge", "bridge_hidden", "bridge_blocks", "bridge_frozen")
 _GROWTH = ("grow_patience", "grow_rise", "grow_gain", "grow_freeze", "grow_settled")
 _JOINT = ("stop_gradients", "lower_associated", "single_layer")
 AL_ONLY = (*_ASSOCIATED, *_BRIDGE, "local_loss", "greedy", "stop_gradients", "grow_from")
-_BP_ONLY = ("head_hidden", "double_softmax", "encoders")
+BP_ONLY = ("head_hidden", "double_softmax", "encoders")
 _OF_LOSS = ("label_smoothing", "class_weight")
 _HEADS = [("bilstm", readout) for readout in ("last", "mean", "state-concat")]
 _SIZES = ("num_layers", "hidden", "dropout")
@@ -48,7 +48,7 @@ def check_unused(config: RunConfig) -> None:
         refuse(config, AL_ONLY, "--method bp has no associated layers")
         _check_head(config)
     else:
-        refuse(config, _BP_ONLY, "--method al has no such head")
+        refuse(config, BP_ONLY, "--method al has no such head")
     check_task(config)
     if config.task in ("tokens", "lm"):
         refuse(config, _OF_LOSS, f"--task {config.task} has no such loss yet")

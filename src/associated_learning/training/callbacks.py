@@ -52,6 +52,10 @@ class Callback:
             y: The targets.
         """
 
+    def sees_outputs(self) -> bool:
+        """Return whether `validation_batch_done` does anything; else outputs are not kept."""
+        return type(self).validation_batch_done is not Callback.validation_batch_done
+
     def validated(self, state: TrainingState, net: Network) -> None:
         """All validation data are answered, before the epoch is counted.
 
@@ -94,6 +98,9 @@ class Callbacks(Callback):
     ) -> None:
         for callback in self.callbacks:
             callback.validation_batch_done(state, outputs, y)
+
+    def sees_outputs(self) -> bool:
+        return any(callback.sees_outputs() for callback in self.callbacks)
 
     def validated(self, state: TrainingState, net: Network) -> None:
         for callback in self.callbacks:

@@ -69,7 +69,9 @@ def epoch_record(
     begin = time.perf_counter()
     scores, losses = list[float](), list[float]()
     if validation is not None:
-        net, observe = network(), partial(listener.validation_batch_done, state)
+        net = network()
+        sees = listener.sees_outputs()
+        observe = partial(listener.validation_batch_done, state) if sees else None
         scores, found = scored(net, validation.epoch(0), metric, observe)
         losses = list(found.losses)
         listener.validated(state, net)

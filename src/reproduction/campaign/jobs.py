@@ -41,18 +41,10 @@ class Selection:
     models: tuple[str, ...] = ()
     arms: tuple[str, ...] = ()
 
-    def of(self, runs: Sequence[Run]) -> list[Run]:
-        """Return the wanted ones of some runs.
-
-        Raises:
-            InputError: A name came that none of them has.
-        """
-        chosen = list(runs)
-        for option, attribute, names in (
-            ("--data", "data", self.data),
-            ("--model", "model", self.models),
-            ("--arm", "arm", self.arms),
-        ):
+    def check(self, runs: Iterable[Run]) -> None:
+        """Raise InputError for a name that none of some runs has."""
+        runs = list(runs)
+        for option, attribute, names in self._wanted():
             known = dict.fromkeys(getattr(run, attribute) for run in runs)
             for name in names:
                 if name not in known:
@@ -60,8 +52,22 @@ class Selection:
                         f"{option} {name} came; expected one of {', '.join(known)}."
                         f"{nearest(name, known)}"
                     )
-            chosen = [run for run in chosen if not names or getattr(run, attribute) in names]
-        return chosen
+
+    def of(self, runs: Iterable[Run]) -> list[Run]:
+        """Return the wanted ones of some runs."""
+        return [
+            run
+            for run in runs
+            if all(not names or getattr(run, by) in names for _, by, names in self._wanted())
+        ]
+
+    def _wanted(self) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+        """Return the options, what they choose by, and the names that came."""
+        return (
+            ("--data", "data", self.data),
+            ("--model", "model", self.models),
+            ("--arm", "arm", self.arms),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +136,10 @@ def make_jobs(
 
     Raises:
         InputError: A run needs word vectors and ``places`` names none; a table is not made by the
-            tier; or see `Selection.of`.
+            tier; or see `Selection.check`.
     """
+    exhibits, selection = list(exhibits), selection or Selection()
+    selection.check(run for exhibit in exhibits for run in exhibit.runs())
     jobs: dict[tuple[Identity, int], Job] = {}
     hardware = describe_hardware(places.device)
     took = _times([row for row in rows if _kind(row.result.hardware) == _kind(hardware)])
@@ -140,7 +148,7 @@ def make_jobs(
             raise InputError(
                 f"--tier {tier} came for {exhibit.name}; expected {' or '.join(exhibit.tiers)}."
             )
-        for run in (selection or Selection()).of(exhibit.runs()):
+        for run in selection.of(exhibit.runs()):
             if run.needs_vectors and places.vectors is None:
                 raise InputError(
                     f"{run.name} starts from word vectors, but there are none; name a file in "

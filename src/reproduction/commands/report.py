@@ -42,6 +42,9 @@ def report(
 ) -> None:
     """Fill the paper's tables and figures from the ledger, with statistics and what is missing.
 
+    In a checkout the tables between marks in README.md, docs/results.md and docs/study.md are
+    filled too.
+
     Examples:
         al report
 
@@ -51,6 +54,7 @@ def report(
     from reproduction.report.charts import svg_of
     from reproduction.report.content import make_content
     from reproduction.report.page import render_html
+    from reproduction.report.pages import PAGES, parts_of, refreshed
     from reproduction.report.text import render_markdown
 
     content = make_content(read_rows(Path(ledger)))
@@ -62,6 +66,9 @@ def report(
         Path(markdown): render_markdown(content).encode(),
         **{Path(images, f"{name}.svg"): svg_of(chart) for name, chart in content.charts.items()},
     }
+    parts = parts_of(content)
+    for page in filter(Path.is_file, map(Path, PAGES)):
+        files[page] = refreshed(page.read_text(encoding="utf-8"), parts).encode()
     for path, contents in files.items():
         with replaced_file(path) as temporary:
             temporary.write_bytes(contents)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,18 +34,17 @@ class DepthMetric:
             # only one of the ranks evaluates: the others would never come to meet it
             one.distributed_available_fn = lambda: False
 
-    def add(self, outputs: Sequence[Tensor], y: Tensor) -> None:
-        """Take in the outputs of all depths on a batch, ``[B, *P, size]`` each, and its y.
+    def add(self, depth: int, output: Tensor, y: Tensor) -> None:
+        """Take in the output of a depth, from 1, on a batch, ``[B, *P, size]``, and its y.
 
         Raises:
             InputError: The metric cannot take them.
         """
         if not bool(self._target.kept(y).any()):
             return
-        for copy, output in zip(self._copies, outputs, strict=True):
-            answers, known = self._metric.told(self._target, output, y)
-            with self._explained():
-                copy.to(answers.device).update(answers, known)
+        answers, known = self._metric.told(self._target, output, y)
+        with self._explained():
+            self._copies[depth - 1].to(answers.device).update(answers, known)
 
     def values(self) -> tuple[float, ...]:
         """Return one number for each depth.

@@ -8,9 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from associated_learning.errors import InputError
+from associated_learning.errors import CheckpointError, InputError
 from associated_learning.network import ALNetwork
-from associated_learning.state.files import is_ours, remove_unfinished, replaced_folder
+from associated_learning.state.files import (
+    is_ours,
+    remove_ours,
+    remove_unfinished,
+    replaced_folder,
+)
 from associated_learning.state.lock import FOREVER, held_lock
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.growth.activation_cache.cache import ActivationCache
@@ -101,7 +106,15 @@ def _remove(place: Path) -> None:
             f"{place} is no cache of this library, so rebuild=True does not remove it; name another"
             " folder."
         )
-    shutil.rmtree(place)
+    if is_ours(place):
+        remove_ours(place)  # so that what a kill leaves of it can still be removed
+    else:
+        shutil.rmtree(place)
+    if place.exists():
+        raise CheckpointError(
+            f"{place} cannot be removed whole, and an old cache must not be taken for a new one; "
+            "make the folder writable, or name another."
+        )
 
 
 def _opened(
