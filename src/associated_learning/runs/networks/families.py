@@ -32,10 +32,10 @@ from associated_learning.models import (
 )
 from associated_learning.models.dense import dense_head
 from associated_learning.network import Network
-from associated_learning.runs.al_options import al_options
-from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.hub.network import Backbone, build_converted
-from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.networks.al_options import al_options
+from associated_learning.runs.networks.input_spec import InputSpec
+from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.runs.settings.setting import numbers
 from associated_learning.runs.tasks.target import task_target
 from associated_learning.targets import Target

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from associated_learning.errors import CheckpointError, InputError
-from associated_learning.runs.config import ResolvedConfig, RunConfig
+from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
 from associated_learning.runs.settings.model import FAMILIES
-from associated_learning.runs.unused_settings import AL_ONLY, check_unused
+from associated_learning.runs.settings.unused import AL_ONLY, check_unused
 
 __all__ = ["family_default", "resolved", "restored"]
 
