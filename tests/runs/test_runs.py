@@ -85,7 +85,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     train_run(SMALL, tmp_path)
-    with pytest.raises(al.InputError, match=r"run of other settings \(lr: 0.5, 0.001; seed: 7, 0"):
+    with pytest.raises(al.InputError, match=r"settings \(--lr 0.5 now, 0.001 there; --seed 7 now"):
         train_run(replace(SMALL, lr=0.5, seed=7), tmp_path)
 
 

@@ -76,6 +76,7 @@ def export(
             f"{to} came; expected a name that ends in .onnx or .pt2, or a folder without a dot."
         )
     check_form(read_config(Path(run)).task, to)
+    console.print(f"Exporting to {escape(str(to))} ...", soft_wrap=True)
     if to.suffix:
         if license_ is not None:
             raise InputError(

@@ -59,7 +59,7 @@ def _answers(opened: OpenRun) -> str:
         return f"the next of {opened.spec.num_classes} tokens, blocks of {opened.spec.block_size}"
     if opened.config.task == "regression":
         mean, std = opened.spec.target_scale
-        return f"one number, {mean:.4g} ± {std:.4g} in training"
+        return f"one number, {mean:,.6g} ± {std:,.6g} in training"
     if opened.config.task == "multilabel":
         return f"any of {opened.spec.num_classes} labels"
     where = ("", " at every token", " at every pixel")[opened.spec.positions]

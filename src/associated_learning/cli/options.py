@@ -20,6 +20,7 @@ RunFolder = Annotated[
 
 
 Command = Callable[..., None]
+_WIDE = 12  # characters of a type, beyond which it would leave the text no room
 
 
 def with_run_options(**shown: str) -> Callable[[Command], Command]:
@@ -50,10 +51,11 @@ def _with_options(command: Command, shown: Mapping[str, str]) -> Command:
 def _parameter(setting: Field[Any], hint: Any, shown: str | None) -> inspect.Parameter:
     meta = setting.metadata
     choices = "|".join(meta["choices"])
+    told = f"{meta['help']} One of {choices.replace('|', ', ')}."
     option = typer.Option(
-        help=meta["help"],
+        help=told if len(choices) > _WIDE else meta["help"],
         rich_help_panel=meta["panel"],
-        metavar=choices or None,
+        metavar=("NAME" if len(choices) > _WIDE else choices) or None,
         show_default=shown or family_default(setting.name) or True,
     )
     return inspect.Parameter(

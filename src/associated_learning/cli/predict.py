@@ -167,8 +167,11 @@ def _show(chunks: Iterable[list[dict[str, Any]]], as_json: bool) -> None:
     table = Table()
     for heading in ("input", "label", "probability", "depth"):
         table.add_column(heading, justify="left" if heading in ("input", "label") else "right")
-    for answer in found:
-        table.add_row(*_cells(answer))
+    rows = [_cells(answer) for answer in found]
+    for row in rows:
+        table.add_row(*row)
+    if not any(probability for _, _, probability, _ in rows):  # numbers have none
+        del table.columns[2]
     console.print(table)
 
 
@@ -177,6 +180,11 @@ def _cells(answer: dict[str, Any]) -> tuple[Text | str, ...]:
     if label is None:
         return shown, f"({note})", "", ""
     shares, depth = answer["probabilities"], str(answer["depth"])
-    text = f"{label:.6g}" if shares is None else printable(label)
-    said = Text(text + (f" ({note})" if note else ""))
-    return shown, said, "" if shares is None else f"{shares[label]:.3f}", depth
+    if shares is None:
+        text, share = f"{label:.6g}", ""
+    elif isinstance(label, list):
+        text = ", ".join(map(printable, label)) or "none"
+        share = ", ".join(f"{shares[name]:.3f}" for name in label)
+    else:
+        text, share = printable(label), f"{shares[label]:.3f}"
+    return shown, Text(text + (f" ({note})" if note else "")), share, depth

@@ -36,7 +36,9 @@ def runs(
         raise InputError(
             f"{folder} holds no run; name a folder in which runs are, or train one: al train"
         )
-    table = Table("run", "network", "epochs", "score", "validation", "test")
+    table = Table()
+    for heading in ("run", "network", "epochs", "score", "validation", "test"):
+        table.add_column(heading, overflow="fold")
     for path in found:
         table.add_row(escape(path.name), *map(escape, _columns(path)))
     console.print(table)

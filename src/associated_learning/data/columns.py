@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from associated_learning.data.table_encoding import is_missing
 from associated_learning.data.table_preprocessor import check_finite
-from associated_learning.errors import InputError, needs_extra
+from associated_learning.errors import InputError, nearest, needs_extra
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -38,9 +38,12 @@ def check_columns(split: Dataset, wanted: Sequence[str], where: str) -> None:
     """
     missing = [column for column in wanted if column not in split.column_names]
     if missing:
+        known = split.column_names
+        separated = " It seems that ; stands between them: write the file with commas, or as .tsv."
+        hint = separated if len(known) == 1 and ";" in known[0] else nearest(missing[0], known)
         raise InputError(
             f"{where} has no column {missing[0]!r}: its columns are"
-            f" {', '.join(map(repr, split.column_names))}"
+            f" {', '.join(map(repr, known))}.{hint}"
         )
 
 

@@ -8,6 +8,9 @@ from associated_learning.runs.tasks.metric import headline, shown_scores
 
 __all__ = ["advice"]
 
+_LITTLE = 0.002  # of a score, which is no reason for another network
+_LATE = 0.7  # of all epochs
+
 
 def advice(config: ResolvedConfig, result: RunResult) -> list[str]:
     """Return what is wrong with a run by its validation scores, and what to try.
@@ -60,13 +63,14 @@ def _still_rising(config: ResolvedConfig, result: RunResult) -> str | None:
 
 def _too_deep(config: ResolvedConfig, result: RunResult) -> str | None:
     full, best = len(result.validation_scores), result.best_depth
-    if best is None or result.validation_scores[best - 1] <= result.validation_scores[-1]:
+    if best is None or result.validation_scores[best - 1] - result.validation_scores[-1] < _LITTLE:
         return None
     scores = shown_scores(config, result.validation_scores)
     name = headline(config)
     what = "" if name.endswith("accuracy") else "losses " if name == "loss" else f"{name} "
+    late = result.best_epoch > _LATE * result.epochs  # else the upper layers have overfitted
     return (
         f"Depth {best} of {full} is the best on the validation data, "
-        f"{what}{scores[best - 1]:.4f} against {scores[-1]:.4f} at "
-        "full depth: al predict answers there. Try fewer layers, or more epochs for the upper ones."
+        f"{what}{scores[best - 1]:.4f} against {scores[-1]:.4f} at full depth: al predict answers "
+        f"there. Try fewer layers{', or more epochs for the upper ones' if late else ''}."
     )

@@ -284,7 +284,11 @@ def _ends_with_one(config: ResolvedConfig, samples: int) -> bool:
 
 def _embedding_dim(config: ResolvedConfig, vectors: Vectors | None) -> int:
     if vectors is None:
-        assert config.embedding_dim is not None  # the families of text have a default
+        if config.embedding_dim is None:  # the families of text have a default
+            raise InputError(
+                f"--model {config.model} reads rows or images, the data are of kind text; use "
+                "bilstm, transformer or hf:..."
+            )
         return config.embedding_dim
     width = vectors.weights.shape[1]
     if config.embedding_dim not in (None, width):

@@ -110,7 +110,8 @@ def train_run(
     check_numbers(chosen.to_json())
     longer = check_same(chosen, folder)
     with sole_training(folder):
-        if longer:
+        if longer is not None:
+            chosen = longer
             lengthen(chosen, folder)
         return _train(chosen, folder, callbacks, data, known_vectors, ranks)
 

@@ -26,7 +26,7 @@ _MOST_LINES = 50
 
 
 class ProgressBar(Callback):
-    """Shows the epoch, the batches of it, and the running loss of every layer.
+    """Shows the epoch, the updates of all epochs, and the running loss of every layer.
 
     Each finished epoch leaves one line: losses, validation scores in percent, seconds. Of more
     than fifty epochs every tenth, twentieth, ... does, and the last one. In a
@@ -61,14 +61,15 @@ class ProgressBar(Callback):
             transient=True,
             disable=self.console.is_jupyter and importlib.util.find_spec("ipywidgets") is None,
         )
-        self._task = self._progress.add_task(self._title(state), total=batches, losses="")
+        total = epochs * batches  # so that the time that is left is that of the whole run
+        self._task = self._progress.add_task(self._title(state), total=total, losses="")
         self._progress.start()
-        self._progress.update(self._task, completed=state.batch)
+        self._progress.update(self._task, completed=self._done(state))
 
     def batch_done(self, state: TrainingState, losses: Losses) -> None:
         if self._progress is not None and self._task is not None:
             losses_text = "loss " + _layer_losses(state.mean_losses())
-            self._progress.update(self._task, completed=state.batch, losses=losses_text)
+            self._progress.update(self._task, completed=self._done(state), losses=losses_text)
 
     def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
         if self._progress is None or self._task is None:
@@ -77,7 +78,7 @@ class ProgressBar(Callback):
             self.console.print(
                 self._line(state, record), highlight=False, soft_wrap=True, emoji=False
             )
-        self._progress.reset(self._task, description=self._title(state), losses="")
+        self._progress.update(self._task, description=self._title(state), losses="")
 
     def ended(self, state: TrainingState) -> None:
         if self._progress is not None:
@@ -99,6 +100,9 @@ class ProgressBar(Callback):
             line += "  validation " + _scores(record.scores)
         line += f"  [dim]{record.seconds:.1f} s[/]"
         return line + (" [green]best[/]" if state.best_epoch == record.epoch else "")
+
+    def _done(self, state: TrainingState) -> int:
+        return state.epoch * self._batches + state.batch
 
     def _title(self, state: TrainingState) -> str:
         return f"{self.label} epoch {min(state.epoch + 1, self._epochs)}/{self._epochs}"

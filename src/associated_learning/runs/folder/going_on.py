@@ -15,6 +15,7 @@ from associated_learning.runs.folder.description import (
 from associated_learning.runs.folder.watch import sole_training
 from associated_learning.runs.result import read_result
 from associated_learning.runs.settings.config import COMPUTING, ResolvedConfig
+from associated_learning.runs.settings.setting import option
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.files import write_json
 from associated_learning.state.history import TrainingState
@@ -24,38 +25,47 @@ __all__ = ["LENGTH", "check_same", "lengthen", "remove_run"]
 LENGTH = ("epochs", "min_updates", "patience")  # what may be another when a run trains longer
 
 
-def check_same(config: ResolvedConfig, folder: Path) -> bool:
-    """Return whether the run in a folder is to go on for longer than it was started for.
+def check_same(config: ResolvedConfig, folder: Path) -> ResolvedConfig | None:
+    """Return the settings by which the run in a folder goes on for longer than it was started for.
+
+    Its patience counts anew from there, so that the run goes on however it ended. None where the
+    folder holds no run, or one of these settings.
 
     Raises:
         InputError: The folder is none, or holds a run of other settings; or what is asked for is
-            no longer than what is trained, or was ended by its patience.
+            no longer than what is trained.
     """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; expected a folder for the run. Name another.")
     if not (folder / "config.json").exists():
-        return False
+        return None
     before = read_description(folder).config
-    computing = {name: getattr(config, name) for name in COMPUTING}
-    length = {name: getattr(config, name) for name in LENGTH}
-    other = replace(before, **computing)
-    differences, longer = config.differences(other), replace(other, **length) == config
-    if not differences:
-        return False
+    other = replace(before, **{name: getattr(config, name) for name in COMPUTING})
+    if other.epochs == config.epochs:  # of those that went on it is not what was asked for
+        config = replace(config, min_updates=other.min_updates)
+    if config == other:
+        return None
     state = _state(folder)
+    longer = replace(other, **{name: getattr(config, name) for name in LENGTH}) == config
     if not longer or config.epochs <= max(before.epochs, state.epoch):
         raise InputError(
-            f"{folder} holds a run of other settings ({'; '.join(differences)}: asked for now, "
-            f"there). Name another --run-folder, resume that run with its own settings (al train "
-            f"--resume {folder}), let it train for more than its {max(before.epochs, state.epoch)} "
-            "epochs (--epochs), or give its folder to the new one (--overwrite)."
+            f"{folder} holds a run of other settings ({_differences(config, other)}). Name another "
+            f"--run-folder, resume that run with its own settings (al train --resume {folder}), "
+            f"let it train for more than its {max(before.epochs, state.epoch)} epochs (--epochs), "
+            "or give its folder to the new one (--overwrite)."
         )
-    if state.stopped and config.patience == before.patience:
-        raise InputError(
-            f"--epochs {config.epochs} came for a run that its patience of {before.patience} ended "
-            f"in epoch {state.epoch}; give a larger --patience too, or 0 for none."
-        )
-    return True
+    updates = -(-state.step // max(state.epoch, 1))  # of an epoch
+    return replace(config, min_updates=updates * (state.epoch + config.patience))
+
+
+def _differences(config: ResolvedConfig, other: ResolvedConfig) -> str:
+    """Return "--lr 0.5 now, 0.001 there" for every setting that differs."""
+    now, there = config.to_json(), other.to_json()
+    return "; ".join(
+        f"{option(name)} {now[name]} now, {there[name]} there"
+        for name in now
+        if now[name] != there[name]
+    )
 
 
 def lengthen(config: ResolvedConfig, folder: Path) -> None:

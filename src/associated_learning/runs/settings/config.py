@@ -72,11 +72,6 @@ class RunConfig(  # the fields of the last base come first
         """Return the settings as JSON-able values."""
         return asdict(self)
 
-    def differences(self, other: RunConfig) -> list[str]:
-        """Return "name: this one's value, the other's" for every setting that differs."""
-        mine, theirs = self.to_json(), other.to_json()
-        return [f"{key}: {mine[key]}, {theirs[key]}" for key in mine if mine[key] != theirs[key]]
-
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedConfig(RunConfig):

@@ -34,8 +34,7 @@ def decided(config: RunConfig) -> tuple[RunConfig, str | None]:
     if config.task is not None:
         return config, None
     if config.data not in NAMED and has_masks(path):
-        line = f"{path} holds images and their masks: --task segmentation."
-        return replace(config, task="segmentation"), line
+        return _said(config, "segmentation", f"{path} holds images and their masks")
     if config.data in NAMED or not path.is_file():
         return replace(config, task="classification"), None
     if len(label_columns(column, column_names(path))) > 1:
@@ -46,12 +45,12 @@ def decided(config: RunConfig) -> tuple[RunConfig, str | None]:
     count = len(set(values)) if all(type(value) in (int, float) for value in values) else 0
     told = f"{column!r} has {count:,} different numbers"
     if are_numbers(values):
-        return _said(config, "regression", told, "--task classification if they are classes")
+        return _said(config, "regression", told, "if they are classes: --task classification")
     if count:
-        return _said(config, "classification", told, "--task regression if they are amounts")
+        return _said(config, "classification", told, "if they are amounts: --task regression")
     return replace(config, task="classification"), None
 
 
 def _said(config: RunConfig, task: str, why: str, other: str = "") -> tuple[RunConfig, str]:
-    line = f"{why}: --task {task}{f' ({other})' if other else ''}."
+    line = f"{why}, so this is a {task} task{f' ({other})' if other else ''}."
     return replace(config, task=task), line
