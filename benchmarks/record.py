@@ -20,7 +20,7 @@ from typing import Any
 from timing import ROUNDS
 
 from associated_learning.errors import InputError
-from associated_learning.runs.provenance import find_provenance
+from associated_learning.runs.folder.provenance import find_provenance
 from associated_learning.state.lines import append_line
 from associated_learning.state.sealed import sealed
 

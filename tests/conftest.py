@@ -40,7 +40,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Collect no garbage among all that was imported, which takes a tenth of the time."""
+    """Leave what was imported out of collecting garbage, which else takes a tenth of the time."""
     gc.collect()
     gc.freeze()
 

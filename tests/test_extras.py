@@ -20,8 +20,8 @@ from associated_learning.data.images import decode
 from associated_learning.errors import InputError, needs_extra
 from associated_learning.inference.exits.calibration import chance_of_being_right, fit_temperature
 from associated_learning.inference.metrics.names import as_metric
-from associated_learning.runs.config import RunConfig
 from associated_learning.runs.plots import plot_curves
+from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.tuning.search import search
 from associated_learning.state.history import TrainingState
 from associated_learning.training.adapters.loggers import MLflow
@@ -185,7 +185,7 @@ def test_without_any_extra_networks_are_converted_and_trained() -> None:
 
 def test_a_run_does_without_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from associated_learning.runs import run
-    from associated_learning.runs.config import RunConfig
+    from associated_learning.runs.settings.config import RunConfig
 
     monkeypatch.setattr(run, "can_plot", lambda: False)
     run.train_run(RunConfig(epochs=1, limit_train=100, hidden=8, latent=8), tmp_path / "run")

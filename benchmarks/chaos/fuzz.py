@@ -10,7 +10,7 @@ from random import Random
 
 from tally import Tally
 
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.settings.config import RunConfig
 from commands import run_command
 
 __all__ = ["fuzz_once"]

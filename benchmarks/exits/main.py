@@ -15,15 +15,15 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from associated_learning.runs.config import RunConfig
 from associated_learning.runs.exits.early_exit import parsed_goal, recorded
 from associated_learning.runs.exits.plot import plot_exits
 from associated_learning.runs.exits.report import BATCH_SIZES, ExitReport, exit_report
+from associated_learning.runs.folder.opened import open_run
 from associated_learning.runs.inputs import load_data
 from associated_learning.runs.ledger.ledger import append_row, make_row
-from associated_learning.runs.opened import open_run
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import read_config, train_run
+from associated_learning.runs.settings.config import RunConfig
 from associated_learning.training.progress_bar import ProgressBar
 from associated_learning.verification.memory import keep_freed_memory
 

@@ -16,7 +16,7 @@ from networks import Sizes, al_layers, batches, bp_network
 from torch import nn
 
 import associated_learning as al
-from associated_learning.runs.provenance import describe_hardware
+from associated_learning.runs.folder.provenance import describe_hardware
 
 GIB = 2**30
 

@@ -16,7 +16,7 @@ from networks import Sizes
 from rich.console import Console
 from rich.table import Table
 
-from associated_learning.runs.provenance import describe_hardware
+from associated_learning.runs.folder.provenance import describe_hardware
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parents[1] / "docs" / "images"

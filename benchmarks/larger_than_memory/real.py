@@ -25,7 +25,7 @@ import associated_learning as al
 from associated_learning import models
 from associated_learning.data import Batches, DataSet, load
 from associated_learning.losses import contrastive_loss
-from associated_learning.runs.provenance import describe_hardware
+from associated_learning.runs.folder.provenance import describe_hardware
 from associated_learning.verification.memory import return_freed_memory
 
 LABELS = {

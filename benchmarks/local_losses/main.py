@@ -23,7 +23,7 @@ from associated_learning.data.batches import Batches
 from associated_learning.data.dataset import DataSet
 from associated_learning.data.vectors import load_vectors
 from associated_learning.models import BiLSTM, LayeredModel, MaskedMean
-from associated_learning.runs.provenance import describe_hardware, find_provenance
+from associated_learning.runs.folder.provenance import describe_hardware, find_provenance
 from associated_learning.state.files import write_json
 from associated_learning.training.length import warm_cosine
 

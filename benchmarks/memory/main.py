@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 import associated_learning as al
 from associated_learning import models
-from associated_learning.runs.provenance import describe_hardware
+from associated_learning.runs.folder.provenance import describe_hardware
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.tensors.nested import to_device
 from associated_learning.verification.memory import peak_memory

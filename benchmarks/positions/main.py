@@ -25,7 +25,7 @@ from timing import alternate, ratios
 from update import training_step
 
 import associated_learning as al
-from associated_learning.runs.provenance import describe_hardware, find_provenance
+from associated_learning.runs.folder.provenance import describe_hardware, find_provenance
 from associated_learning.state.files import replaced_file, write_json
 from associated_learning.training.length import warm_cosine
 from associated_learning.verification.memory import peak_memory

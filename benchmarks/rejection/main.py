@@ -22,13 +22,13 @@ from associated_learning.data import DataSet
 from associated_learning.data.batches import Batches
 from associated_learning.inference.exits.record import record_exits
 from associated_learning.inference.exits.rejection import label_doubt, novelty
-from associated_learning.runs.config import RunConfig
-from associated_learning.runs.defaults import resolved
 from associated_learning.runs.exits.early_exit import al_network
+from associated_learning.runs.folder.opened import OpenRun, open_run
 from associated_learning.runs.inputs import evaluation_batches, load_data
-from associated_learning.runs.opened import OpenRun, open_run
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import train_run
+from associated_learning.runs.settings.config import RunConfig
+from associated_learning.runs.settings.defaults import resolved
 from associated_learning.training.progress_bar import ProgressBar
 
 STRANGERS = ("digits", "cifar10")

@@ -20,7 +20,7 @@ from networks import PAIRS
 from timing import CLOCKS, Spread, alternate, ratios, spread
 from update import training_step
 
-from associated_learning.runs.provenance import describe_hardware
+from associated_learning.runs.folder.provenance import describe_hardware
 from associated_learning.verification.memory import keep_freed_memory
 
 

@@ -30,11 +30,11 @@ from associated_learning.inference.exits.record import ExitRecord, record_exits
 from associated_learning.inference.export.beside import read_export
 from associated_learning.network import ALNetwork
 from associated_learning.runs import run as runs
-from associated_learning.runs.config import RunConfig
 from associated_learning.runs.exits import early_exit
+from associated_learning.runs.folder.opened import open_run
 from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.ledger.ledger import read_rows
-from associated_learning.runs.opened import open_run
+from associated_learning.runs.settings.config import RunConfig
 from associated_learning.training.loader import LoaderBatches
 from associated_learning.training.progress_bar import ProgressBar
 from associated_learning.training.trainer import Trainer

@@ -11,13 +11,13 @@ from PIL import Image
 
 from associated_learning.cli.exits import _beside_one_depth
 from associated_learning.runs.advice import advice
-from associated_learning.runs.config import RunConfig
-from associated_learning.runs.defaults import resolved
 from associated_learning.runs.exits.report import ExitReport, OperatingPoint
+from associated_learning.runs.folder.opened import open_run
 from associated_learning.runs.hub.pretrained import PretrainedModel
-from associated_learning.runs.opened import open_run
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import read_config
+from associated_learning.runs.settings.config import RunConfig
+from associated_learning.runs.settings.defaults import resolved
 from associated_learning.state.files import read_json, write_json
 from test_cli import QUICK, al
 

@@ -10,7 +10,7 @@ import torch
 
 import associated_learning as al
 from associated_learning.runs.example import ExampleSource, parse_shape
-from associated_learning.runs.factory import make_model
+from associated_learning.runs.networks.factory import make_model
 from hub_folders import write_films, write_model, write_tokenizer
 from test_cli import al as command
 

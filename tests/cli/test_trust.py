@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from associated_learning.cli.main import main
-from associated_learning.runs.config import RunConfig
 from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.run import train_run
+from associated_learning.runs.settings.config import RunConfig
 from commands import Program, start
 
 SMALL = ("--epochs", "2", "--hidden", "8", "--threads", "1", "--quiet")

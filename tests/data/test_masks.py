@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from PIL import Image
 
 from associated_learning.data import MaskPreprocessor, preprocessor_from_dict
 from associated_learning.data.mask_folder import has_masks, read_masked
+from associated_learning.data.mask_format import mask_keys
 from associated_learning.errors import InputError
 
 NUMBERS = np.array([[0, 1, 2, 2], [1, 1, 0, 2]], np.uint8)  # class numbers of every mask here
@@ -93,6 +96,25 @@ def test_masks_of_bits(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(image), bits)
 
 
+@pytest.mark.parametrize(("bits", "rows"), [(2, [[0, 3, 1, 2]]), (4, [[0, 15, 1, 9]])])
+def test_greys_of_few_bits_are_read_as_they_are_written(
+    bits: int, rows: list[list[int]], tmp_path: Path
+) -> None:
+    """Pillow spreads them over 256 greys, so that the last one would be 255."""
+    packed = b"".join(
+        b"\0" + int("".join(f"{v:0{bits}b}" for v in row), 2).to_bytes(len(row) * bits // 8, "big")
+        for row in rows
+    )
+    head = struct.pack(">IIBBBBB", len(rows[0]), len(rows), bits, 0, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(packed)), (b"IEND", b""))
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+    (tmp_path / "mask.png").write_bytes(content)
+    assert mask_keys(tmp_path / "mask.png", coloured=False).tolist() == rows
+
+
 @pytest.mark.parametrize(
     ("mask", "classes", "ignored"),
     [
@@ -138,6 +160,20 @@ def test_splits_are_folders(tmp_path: Path) -> None:
     }  # fmt: skip
     assert has_masks(tmp_path)
     assert not has_masks(tmp_path / "train" / "images")
+
+
+def test_folders_that_are_no_split_or_two_are_refused(tmp_path: Path) -> None:
+    written(tmp_path, grey(NUMBERS))
+    test = written(tmp_path / "test", grey(NUMBERS))
+    assert set(read_masked(tmp_path)[0].splits) == {"train", "test"}
+    with pytest.raises(InputError, match=r"test and .*test came for the test split"):
+        read_masked(tmp_path, test_data=test)
+    written(tmp_path / "dev", grey(NUMBERS))
+    with pytest.raises(InputError, match="dev holds images and masks, but is no split: expected"):
+        read_masked(tmp_path)
+    (tmp_path / "dev").rename(tmp_path / "train")
+    with pytest.raises(InputError, match="train came for the train split: expected one of them"):
+        read_masked(tmp_path)
 
 
 def _without(name: str) -> Callable[[Path], None]:

@@ -283,7 +283,7 @@ HOSTILE = [
     [["named", "os:system", ["id"]], []],
     [["named", "builtins:tuple", [[]]], []],
     [["named", "subprocess:Popen", ["id"]], []],
-    [["dataclass", "associated_learning.runs.config:RunConfig", {"x": 1}], []],
+    [["dataclass", "associated_learning.runs.settings.config:RunConfig", {"x": 1}], []],
     [["dataclass", "antigravity:x", {}], []],
     [["error", "SystemExit", [0]], []],
     [["error", "InputError", [["tensor", 0]]], []],

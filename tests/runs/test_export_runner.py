@@ -24,12 +24,12 @@ from associated_learning.cli.main import main
 from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.text_preprocessor import TextPreprocessor
 from associated_learning.errors import InputError
-from associated_learning.runs.config import RunConfig
 from associated_learning.runs.export import description
 from associated_learning.runs.export.runner import image, table, text
 from associated_learning.runs.export.source import runner_source
-from associated_learning.runs.opened import open_run
+from associated_learning.runs.folder.opened import open_run
 from associated_learning.runs.run import train_run
+from associated_learning.runs.settings.config import RunConfig
 from hub_folders import write_config, write_tokenizer
 from onnx_operators import operators_listed_once  # noqa: F401
 

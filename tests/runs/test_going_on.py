@@ -12,11 +12,11 @@ import typer
 
 import associated_learning as al
 from associated_learning.cli.main import app
-from associated_learning.runs.config import RunConfig
-from associated_learning.runs.defaults import resolved
-from associated_learning.runs.folder import sole_training
-from associated_learning.runs.going_on import lengthen
+from associated_learning.runs.folder.going_on import lengthen
+from associated_learning.runs.folder.watch import sole_training
 from associated_learning.runs.run import read_config, train_run
+from associated_learning.runs.settings.config import RunConfig
+from associated_learning.runs.settings.defaults import resolved
 from associated_learning.training.callbacks import Callback
 
 SHORT = RunConfig(
@@ -74,7 +74,7 @@ def test_after_any_kill_a_run_is_of_one_length(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("associated_learning.runs.going_on.write_json", killed)
+        patch.setattr("associated_learning.runs.folder.going_on.write_json", killed)
         lengthen(resolved(LONG), tmp_path)
     again = train_run(SHORT, tmp_path)
     assert again.test_scores == first.test_scores

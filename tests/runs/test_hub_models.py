@@ -19,7 +19,7 @@ from associated_learning.runs.hub.config import (
     model_class,
 )
 from associated_learning.runs.hub.model import find_model, fresh_model
-from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.networks.input_spec import InputSpec
 from hub_folders import WORDS, write_config, write_model, write_tokenizer
 
 TEXTS = InputSpec(kind="text", num_classes=2, vocabulary_size=len(WORDS))

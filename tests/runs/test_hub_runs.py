@@ -17,16 +17,16 @@ from associated_learning.models import LayeredModel
 from associated_learning.models.lookahead import Lookahead
 from associated_learning.network import Network
 from associated_learning.runs import run
-from associated_learning.runs.config import RunConfig
-from associated_learning.runs.defaults import resolved
-from associated_learning.runs.description import read_description
-from associated_learning.runs.families import build_network
+from associated_learning.runs.folder.description import read_description
+from associated_learning.runs.folder.opened import open_run
 from associated_learning.runs.hub.network import find_backbone
 from associated_learning.runs.inputs import input_spec, load_data
 from associated_learning.runs.ledger.ledger import make_row
-from associated_learning.runs.opened import open_run
+from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import default_folder, train_run
+from associated_learning.runs.settings.config import RunConfig
+from associated_learning.runs.settings.defaults import resolved
 from associated_learning.runs.trainer import make_trainer
 from associated_learning.state.freezing import encoders_in
 from conftest import dense_network

@@ -21,14 +21,14 @@ from associated_learning.cli.train import _show
 from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.runs import run
-from associated_learning.runs.config import RunConfig
-from associated_learning.runs.defaults import resolved
 from associated_learning.runs.equivalence import verify_run
-from associated_learning.runs.families import build_network
+from associated_learning.runs.folder.opened import open_run
 from associated_learning.runs.inputs import evaluation_batches, load_data, read_inputs
-from associated_learning.runs.opened import open_run
+from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import train_run
+from associated_learning.runs.settings.config import RunConfig
+from associated_learning.runs.settings.defaults import resolved
 from hub_folders import write_causal, write_config, write_stories, write_tokenizer
 from test_runs import Kill
 

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 
 from associated_learning.cli.main import app
 from associated_learning.errors import InputError
-from associated_learning.runs.class_weights import balanced_weights
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.folder.opened import open_run
 from associated_learning.runs.hub.model import find_model
-from associated_learning.runs.opened import open_run
-from associated_learning.runs.unused_settings import check_unused
+from associated_learning.runs.networks.class_weights import balanced_weights
+from associated_learning.runs.settings.config import RunConfig
+from associated_learning.runs.settings.unused import check_unused
 
 
 def al(*arguments: object) -> str:

@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 import associated_learning as al
 from associated_learning.cli.main import app
 from associated_learning.errors import CheckpointError, InputError
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.folder.opened import open_run
 from associated_learning.runs.hub.pretrained import PretrainedModel
-from associated_learning.runs.opened import open_run
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import train_run
+from associated_learning.runs.settings.config import RunConfig
 from associated_learning.state.files import read_json, write_json
 
 

@@ -12,15 +12,15 @@ import torch
 
 import associated_learning as al
 from associated_learning.data import DataSet
-from associated_learning.runs.config import RunConfig
-from associated_learning.runs.defaults import resolved, restored
-from associated_learning.runs.families import build_network
-from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.folder.opened import open_run
 from associated_learning.runs.inputs import load_data, training_batches
 from associated_learning.runs.ledger.ledger import append_row, make_row, read_rows
-from associated_learning.runs.opened import open_run
+from associated_learning.runs.networks.families import build_network
+from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import train_run
+from associated_learning.runs.settings.config import RunConfig
+from associated_learning.runs.settings.defaults import resolved, restored
 from associated_learning.state.files import read_json, write_json
 from associated_learning.state.history import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback, Callbacks, JsonLines

@@ -9,10 +9,10 @@ from torch import Tensor
 import associated_learning as al
 from associated_learning.backprop import BPNetwork
 from associated_learning.network import Network
-from associated_learning.runs.config import RunConfig
-from associated_learning.runs.defaults import resolved, restored
-from associated_learning.runs.families import build_network
-from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.networks.families import build_network
+from associated_learning.runs.networks.input_spec import InputSpec
+from associated_learning.runs.settings.config import RunConfig
+from associated_learning.runs.settings.defaults import resolved, restored
 from associated_learning.tensors.chain import encode
 from associated_learning.tensors.padded_sequence import PaddedSequence
 

@@ -18,12 +18,12 @@ from associated_learning.cli.info import info
 from associated_learning.cli.predict import predict
 from associated_learning.errors import InputError
 from associated_learning.runs import run
-from associated_learning.runs.config import RunConfig
-from associated_learning.runs.defaults import resolved
-from associated_learning.runs.families import build_network
+from associated_learning.runs.folder.opened import open_run
 from associated_learning.runs.inputs import evaluation_batches, load_data, read_inputs
-from associated_learning.runs.opened import open_run
+from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.run import train_run
+from associated_learning.runs.settings.config import RunConfig
+from associated_learning.runs.settings.defaults import resolved
 from hub_folders import BERT, write_model, write_tagged, write_tokenizer
 from test_runs import Kill
 

@@ -13,8 +13,8 @@ import typer
 import associated_learning as al
 from associated_learning.cli.main import app
 from associated_learning.data import load
-from associated_learning.runs.config import RunConfig
 from associated_learning.runs.run import train_run
+from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.tuning.search import search
 from associated_learning.runs.tuning.space import Choices, Range, of_method, parsed_space
 

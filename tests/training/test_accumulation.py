@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import associated_learning as al
+import growing
 from associated_learning.errors import InputError
+from growing import after, layer
 
 SIZES = (8, 8, 8, 3, 5, 8, 1)  # of minibatches: two updates of three, one of the one left
 
@@ -125,3 +127,23 @@ def test_one_minibatch_an_update_has_the_bits_of_plain_training() -> None:
 def test_what_cannot_be_is_refused(settings: dict[str, int], message: str) -> None:
     with pytest.raises(InputError, match=message):
         al.Trainer(**settings)  # type: ignore[arg-type]
+
+
+def test_a_network_that_grows_takes_several_minibatches_an_update() -> None:
+    growth = al.Growth(make=layer, max_layers=2, when=after(1))
+    _, state = growing.fit(growth, None, batches=6, epochs=2, gradient_accumulation_steps=4)
+    assert (state.depth, state.step) == (2, 4)  # two updates an epoch, of 4 and 2 minibatches
+
+
+def test_memory_is_planned_for_all_minibatches_of_an_update() -> None:
+    """What waits between layers is as much more; what trains is not."""
+    x, y = samples(al.Classes(3))
+    net = al.al_form(encoders(), x[:8], al.Classes(3), latent=5)
+    batches = al.LoaderBatches([(x[:8], y[:8])] * 4)
+    one, four = (
+        al.Trainer(epochs=1, gradient_accumulation_steps=parts, window=4).memory_plan(net, batches)
+        for parts in (1, 4)
+    )
+    for before, now in zip(one.layers, four.layers, strict=True):
+        assert now.handed == 4 * before.handed
+        assert now.state == before.state

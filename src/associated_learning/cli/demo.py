@@ -14,14 +14,14 @@ from rich.table import Table
 from associated_learning.cli.tables import command, console, exit_names
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import Network
-from associated_learning.runs.config import ResolvedConfig, RunConfig
-from associated_learning.runs.defaults import resolved
+from associated_learning.runs.folder.opened import open_run
 from associated_learning.runs.inputs import load_data, training_batches
-from associated_learning.runs.opened import open_run
 from associated_learning.runs.plots import plot_curves
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import train_run
+from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
+from associated_learning.runs.settings.defaults import resolved
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.training.progress_bar import ProgressBar
 from associated_learning.update import update_network

@@ -17,12 +17,12 @@ from associated_learning.data import Batches, DataSet
 from associated_learning.errors import InputError
 from associated_learning.inference.evaluation import Evaluation, score_samples
 from associated_learning.inference.evaluation import evaluate as evaluate_network
-from associated_learning.runs.config import ResolvedConfig
-from associated_learning.runs.description import check_data
+from associated_learning.runs.folder.description import check_data
+from associated_learning.runs.folder.opened import OpenRun, open_run
+from associated_learning.runs.folder.sources import check_sources
 from associated_learning.runs.inputs import evaluation_batches, load_data
-from associated_learning.runs.opened import OpenRun, open_run
 from associated_learning.runs.printable import escape
-from associated_learning.runs.sources import check_sources
+from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.runs.tasks.columns import evaluation_columns, task_metrics
 from associated_learning.runs.tasks.refusals import check_early_exit
 from associated_learning.runs.tasks.regression import number_columns

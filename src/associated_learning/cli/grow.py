@@ -13,13 +13,13 @@ from associated_learning.cli.options import with_run_options
 from associated_learning.cli.running import run_training, write_row
 from associated_learning.cli.tables import command, console, show_no_picture
 from associated_learning.inference.parameters import count_parameters
-from associated_learning.runs.config import ResolvedConfig, RunConfig
-from associated_learning.runs.defaults import resolved
+from associated_learning.runs.folder.opened import open_run
 from associated_learning.runs.ledger.ledger import check_ledger
-from associated_learning.runs.opened import open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import default_folder
+from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
+from associated_learning.runs.settings.defaults import resolved
 from associated_learning.runs.tasks.deciding import decided
 from associated_learning.state.history import EpochRecord
 from associated_learning.training.growth.view import GrowthView

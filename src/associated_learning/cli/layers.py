@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from associated_learning.conversion import ConvertedNetwork
 from associated_learning.network import ALNetwork
-from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.printable import escape
 from associated_learning.tensors.chain import encodings
 from associated_learning.tensors.devices import device_of

@@ -9,8 +9,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from associated_learning.runs.config import RunConfig
-from associated_learning.runs.defaults import family_default
+from associated_learning.runs.settings.config import RunConfig
+from associated_learning.runs.settings.defaults import family_default
 
 __all__ = ["RunFolder", "with_run_options"]
 

@@ -16,16 +16,16 @@ from associated_learning.conversion import plan as plan_model
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.errors import InputError, nearest
 from associated_learning.network import ALNetwork
-from associated_learning.runs.config import ResolvedConfig, RunConfig
-from associated_learning.runs.defaults import resolved
 from associated_learning.runs.example import ExampleSource, parse_shape
-from associated_learning.runs.factory import make_model
-from associated_learning.runs.families import build_network
 from associated_learning.runs.hub.model import find_model, fresh_model
 from associated_learning.runs.hub.network import cut_names
-from associated_learning.runs.input_spec import InputSpec
 from associated_learning.runs.inputs import input_spec, load_data
+from associated_learning.runs.networks.factory import make_model
+from associated_learning.runs.networks.families import build_network
+from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.printable import escape
+from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
+from associated_learning.runs.settings.defaults import resolved
 from associated_learning.runs.settings.model import FAMILIES, HUB
 from associated_learning.targets import Classes
 from associated_learning.tensors.nested import tensors_in

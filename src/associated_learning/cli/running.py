@@ -10,12 +10,12 @@ import typer
 
 from associated_learning.cli.tables import command, console
 from associated_learning.pipeline.interrupt import ending_the_process
-from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.distributed import follow_run, ranks_of
 from associated_learning.runs.ledger.ledger import append_row, make_row
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult
 from associated_learning.runs.run import read_config, train_run
+from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.training.callbacks import Callback
 from associated_learning.verification.memory import keep_freed_memory, return_freed_memory

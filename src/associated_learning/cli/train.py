@@ -15,14 +15,14 @@ from associated_learning.cli.running import run_training, write_row
 from associated_learning.cli.tables import command, console, scores_table, show_no_picture
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.advice import advice
-from associated_learning.runs.config import COMPUTING, ResolvedConfig, RunConfig
-from associated_learning.runs.defaults import resolved
-from associated_learning.runs.going_on import LENGTH, remove_run
+from associated_learning.runs.folder.going_on import LENGTH, remove_run
+from associated_learning.runs.folder.opened import open_run
 from associated_learning.runs.ledger.ledger import check_ledger
-from associated_learning.runs.opened import open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import default_folder, read_config
+from associated_learning.runs.settings.config import COMPUTING, ResolvedConfig, RunConfig
+from associated_learning.runs.settings.defaults import resolved
 from associated_learning.runs.tasks.columns import result_columns
 from associated_learning.runs.tasks.deciding import decided
 from associated_learning.runs.tasks.metric import headline

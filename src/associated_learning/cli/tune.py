@@ -16,12 +16,12 @@ from associated_learning.cli.options import with_run_options
 from associated_learning.cli.tables import command, console
 from associated_learning.data import DataSet
 from associated_learning.errors import InputError
-from associated_learning.runs.config import RunConfig
-from associated_learning.runs.defaults import resolved
-from associated_learning.runs.folder import sole_training
+from associated_learning.runs.folder.watch import sole_training
 from associated_learning.runs.inputs import load_data
 from associated_learning.runs.printable import escape
 from associated_learning.runs.run import default_folder
+from associated_learning.runs.settings.config import RunConfig
+from associated_learning.runs.settings.defaults import resolved
 from associated_learning.runs.settings.setting import option
 from associated_learning.runs.tasks.deciding import decided
 from associated_learning.runs.tasks.metric import headline, shown_scores

@@ -12,8 +12,8 @@ from rich.table import Table
 from associated_learning.cli.options import with_run_options
 from associated_learning.cli.tables import console
 from associated_learning.errors import VerificationError
-from associated_learning.runs.config import RunConfig
 from associated_learning.runs.equivalence import verify_run
+from associated_learning.runs.settings.config import RunConfig
 from associated_learning.verification.equivalence import Equivalence
 
 __all__ = ["verify"]

@@ -160,8 +160,9 @@ def read_positions(s: Tensor, axis: int, wanted: tuple[int, ...]) -> tuple[nn.Mo
                 return Grid(axis, before, ratio), f"tokens as a grid of patches{extra}"
     raise InputError(
         f"an activation of {list(s.shape)} came for targets at {list(wanted)}; expected one that "
-        "keeps positions: a sequence, an image, or tokens of patches. Cut where it still has them "
-        "(at=), or pass a readout= that returns [B, ..., W]."
+        "keeps positions: a sequence, an image, or tokens of patches that divide its sides. Cut "
+        "where it still has them (at=), give images of other sizes, or pass a readout= that "
+        "returns [B, ..., W]."
     )
 
 

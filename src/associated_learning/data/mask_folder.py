@@ -29,7 +29,11 @@ _FORM = "images/NAME.png (or .jpg, ...) and masks/NAME.png"
 
 def has_masks(folder: Path) -> bool:
     """Return whether a folder holds ``images/`` and ``masks/``, itself or in ``train/``."""
-    return any((f / _IMAGES).is_dir() and (f / _MASKS).is_dir() for f in (folder, folder / "train"))
+    return any(map(_holds_both, (folder, folder / "train")))
+
+
+def _holds_both(folder: Path) -> bool:
+    return (folder / _IMAGES).is_dir() and (folder / _MASKS).is_dir()
 
 
 def read_masked(
@@ -66,14 +70,31 @@ def _splits(folder: Path, test: Path | None) -> Mapping[str, Sequence[MaskedImag
             f"{folder} {held}: expected a folder with {_FORM}, or with those in train/, and"
             " perhaps in validation/ and test/"
         )
-    if (folder / _IMAGES).is_dir():
-        found = {"train": folder}
-    else:
-        places = {key: [folder / one for one in names] for key, names in _SPLITS.items()}
-        found = {key: place for key, listed in places.items() for place in listed if place.is_dir()}
+    found = _places(folder)
     if test is not None:
-        found["test"] = test
-    return {key: _pairs(place) for key, place in found.items()}
+        found["test"].append(test)
+    for key, places in found.items():
+        if len(places) > 1:
+            raise InputError(
+                f"{' and '.join(map(str, places))} came for the {key} split: expected one of them"
+            )
+    return {key: _pairs(place) for key, places in found.items() for place in places}
+
+
+def _places(folder: Path) -> dict[str, list[Path]]:
+    """Return the folders that hold images and masks, by their splits."""
+    below = sorted(path for path in folder.iterdir() if path.is_dir() and _holds_both(path))
+    found = {key: [p for p in below if p.name in names] for key, names in _SPLITS.items()}
+    strangers = [path for path in below if not any(path in places for places in found.values())]
+    if strangers:
+        names = ", ".join(name for listed in _SPLITS.values() for name in listed)
+        raise InputError(
+            f"{strangers[0]} holds images and masks, but is no split: expected {names}. Rename it,"
+            " or take it away"
+        )
+    if _holds_both(folder):
+        found["train"].insert(0, folder)
+    return found
 
 
 def _pairs(folder: Path) -> list[MaskedImage]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["IGNORED_NUMBER", "MaskFormat", "colour_key", "mask_keys"]
 
 IGNORED_NUMBER = 255  # stands for what does not count, beside class numbers in bytes
+_PACKED = {"L;2": 85, "L;4": 17}  # by what Pillow multiplies greys of 2 and 4 bits
 _VALUES = {"L": "greys", "P": "palette indices", "1": "bits"}
 
 
@@ -154,7 +155,9 @@ def mask_keys(path: Path, *, coloured: bool) -> NDArray[np.int64]:
         if not coloured:
             if image.mode not in _VALUES:
                 raise InputError(_no_values(path, image.mode))
-            return np.asarray(image).astype(np.int64)
+            tiles = getattr(image, "tile", [])  # how the file packs its pixels
+            spread = _PACKED.get(str(tiles[0][3]), 1) if tiles else 1
+            return np.asarray(image).astype(np.int64) // spread
         if image.mode == "RGBA" and image.getchannel("A").getextrema() != (255, 255):
             raise InputError(f"the mask {path} is transparent in places; save it as RGB")
         pixels = np.asarray(image.convert("RGB")).astype(np.int64)

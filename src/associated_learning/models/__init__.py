@@ -20,6 +20,7 @@ from associated_learning.models.readouts import (
     StateConcat,
     StateSum,
 )
+from associated_learning.models.segmentation_cnn import SegmentationCNN
 from associated_learning.models.transformer import Transformer, TransformerLayer
 from associated_learning.models.vgg import VGG
 
@@ -37,6 +38,7 @@ __all__ = [
     "MaskedMean",
     "MeanMax",
     "PooledFlatten",
+    "SegmentationCNN",
     "StateConcat",
     "StateSum",
     "TokenEmbedding",

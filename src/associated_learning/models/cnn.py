@@ -11,7 +11,7 @@ from associated_learning.models.initialisation import he_normal_
 from associated_learning.models.layered import LayeredModel
 from associated_learning.models.readouts import Flatten
 
-__all__ = ["CNN", "cnn_layers"]
+__all__ = ["CNN"]
 
 
 class CNN(LayeredModel):
@@ -48,44 +48,16 @@ class CNN(LayeredModel):
         activation: Activation = "relu",
         head_hidden: tuple[int, ...] = (1280, 256, 256, 256, 256),
     ) -> None:
-        layers = cnn_layers(
-            in_channels, channels=channels, batch_norm=batch_norm, activation=activation
-        )
-        side = image_size
-        for _ in channels[1::2]:
-            side = -(-side // 2)
+        layers, below, side = [], in_channels, image_size
+        for i, width in enumerate(channels):
+            stride = 1 + i % 2
+            layers.append(_conv_pair(below, width, stride, batch_norm, activation))
+            below, side = width, -(-side // stride)
         head = dense_head(
-            channels[-1] * side**2,
-            head_hidden,
-            out_features,
-            activation=activation,
-            batch_norm=batch_norm,
+            below * side**2, head_hidden, out_features, activation=activation, batch_norm=batch_norm
         )
         super().__init__(layers, Flatten(), head)
         he_normal_(self)
-
-
-def cnn_layers(
-    in_channels: int,
-    *,
-    channels: tuple[int, ...] = (32, 32, 64, 64),
-    batch_norm: bool = False,
-    activation: Activation = "relu",
-) -> list[nn.Module]:
-    """Return the convolutional layers of a `CNN`, for images of any size.
-
-    Example:
-        >>> import torch
-        >>> x = torch.zeros(2, 1, 12, 9)
-        >>> for layer in cnn_layers(1):
-        ...     x = layer(x)
-        >>> x.shape
-        torch.Size([2, 64, 3, 3])
-    """
-    layers: list[nn.Module] = []
-    for i, (below, width) in enumerate(zip((in_channels, *channels), channels, strict=False)):
-        layers.append(_conv_pair(below, width, 1 + i % 2, batch_norm, activation))
-    return layers
 
 
 def _conv_pair(

@@ -10,7 +10,13 @@ __all__ = ["conv_block"]
 
 
 def conv_block(
-    below: int, width: int, *, stride: int = 1, batch_norm: bool, activation: Activation
+    below: int,
+    width: int,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    batch_norm: bool,
+    activation: Activation,
 ) -> list[nn.Module]:
     """Return a 3x3 Conv2d, BatchNorm (if wanted) and the activation, in that order.
 
@@ -19,7 +25,8 @@ def conv_block(
         >>> [type(part).__name__ for part in block]
         ['Conv2d', 'BatchNorm2d', 'ReLU']
     """
-    block: list[nn.Module] = [nn.Conv2d(below, width, 3, stride=stride, padding=1)]
+    convolution = nn.Conv2d(below, width, 3, stride, padding=dilation, dilation=dilation)
+    block: list[nn.Module] = [convolution]
     if batch_norm:
         block.append(nn.BatchNorm2d(width))
     block.append(make_activation(activation))

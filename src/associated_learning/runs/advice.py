@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.result import RunResult
+from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.runs.tasks.metric import headline, shown_scores
 
 __all__ = ["advice"]

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from associated_learning.pipeline.executors import chosen_executor
-from associated_learning.runs.config import ResolvedConfig
-from associated_learning.runs.description import (
+from associated_learning.runs.folder.description import (
     Description,
     description_from_json,
     description_to_json,
 )
-from associated_learning.runs.families import build_network
-from associated_learning.runs.growth import lowest_layers
+from associated_learning.runs.networks.families import build_network
+from associated_learning.runs.networks.growth import lowest_layers
+from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.runs.trainer import choose_device, make_trainer, set_up_torch
 
 if TYPE_CHECKING:

@@ -29,12 +29,12 @@ from associated_learning.data import (
 )
 from associated_learning.data.reading import LabelTask
 from associated_learning.errors import InputError
-from associated_learning.runs.class_weights import balanced_weights, weights_by_counts
-from associated_learning.runs.config import ResolvedConfig
+from associated_learning.runs.folder.size_limits import check_sizes
 from associated_learning.runs.hub.model import find_model
 from associated_learning.runs.hub.network import Backbone, find_backbone
-from associated_learning.runs.input_spec import InputSpec
-from associated_learning.runs.size_limits import check_sizes
+from associated_learning.runs.networks.class_weights import balanced_weights, weights_by_counts
+from associated_learning.runs.networks.input_spec import InputSpec
+from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.runs.tasks.data import check_own_words, load_task_data
 
 __all__ = [

@@ -18,18 +18,17 @@ from associated_learning.errors import needs_extra
 from associated_learning.inference.evaluation import score_samples
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import Network
-from associated_learning.runs.config import ResolvedConfig, RunConfig
-from associated_learning.runs.defaults import resolved
-from associated_learning.runs.description import (
+from associated_learning.runs.distributed import tell_run
+from associated_learning.runs.folder.description import (
     Description,
     keep_description,
     read_description,
 )
-from associated_learning.runs.distributed import tell_run
-from associated_learning.runs.families import build_network
-from associated_learning.runs.folder import FolderWatch, check_not_lost, sole_training
-from associated_learning.runs.going_on import check_same, lengthen
-from associated_learning.runs.growth import lowest_layers
+from associated_learning.runs.folder.going_on import check_same, lengthen
+from associated_learning.runs.folder.provenance import find_provenance
+from associated_learning.runs.folder.size_limits import check_numbers
+from associated_learning.runs.folder.sources import check_sources, keep_sources
+from associated_learning.runs.folder.watch import FolderWatch, check_not_lost, sole_training
 from associated_learning.runs.hub.network import needs_store
 from associated_learning.runs.hub.streaming import stored_run
 from associated_learning.runs.inputs import (
@@ -39,8 +38,9 @@ from associated_learning.runs.inputs import (
     read_inputs,
     training_batches,
 )
+from associated_learning.runs.networks.families import build_network
+from associated_learning.runs.networks.growth import lowest_layers
 from associated_learning.runs.plots import can_plot, plot_curves
-from associated_learning.runs.provenance import find_provenance
 from associated_learning.runs.result import (
     RunResult,
     TestScores,
@@ -48,8 +48,8 @@ from associated_learning.runs.result import (
     read_result,
     write_result,
 )
-from associated_learning.runs.size_limits import check_numbers
-from associated_learning.runs.sources import check_sources, keep_sources
+from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
+from associated_learning.runs.settings.defaults import resolved
 from associated_learning.runs.tasks.deciding import decided
 from associated_learning.runs.tasks.metric import epoch_metric_name, headline
 from associated_learning.runs.trainer import choose_device, make_trainer, set_up_torch, store_folder

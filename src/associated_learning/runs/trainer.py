@@ -10,8 +10,8 @@ from torch.optim import Optimizer
 
 from associated_learning.errors import InputError
 from associated_learning.network import Network
-from associated_learning.runs.config import ResolvedConfig
-from associated_learning.runs.growth import growth_of
+from associated_learning.runs.networks.growth import growth_of
+from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.runs.tasks.metric import epoch_metric_name
 from associated_learning.state.freezing import encoders_in
 from associated_learning.state.optimizers import Schedule

@@ -119,7 +119,7 @@ class TrainingRun:
                 self._warm_targets(train)
             with deferred_interrupts() as interrupt:
                 if self.growth is not None:
-                    x = self._stream(train, interrupt).sample().s
+                    x, _ = self._stream(train, interrupt).sample().first()
                     self.growth.rehearse(self.net, x, seed=self.builder.rule.seed)
                 while True:
                     if self._is_due():

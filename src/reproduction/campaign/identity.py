@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from associated_learning.errors import CheckpointError
-from associated_learning.runs.config import COMPUTING
-from associated_learning.runs.defaults import restored
+from associated_learning.runs.settings.config import COMPUTING
+from associated_learning.runs.settings.defaults import restored
 
 __all__ = ["Identity", "identity", "same_but_vectors"]
 
@@ -30,7 +30,7 @@ def identity(settings: Mapping[str, Any]) -> Identity | None:
         The settings by name; None where they are of another version of this library.
 
     Example:
-        >>> from associated_learning.runs.config import RunConfig
+        >>> from associated_learning.runs.settings.config import RunConfig
         >>> one = RunConfig(seed=1, threads=2).to_json()
         >>> identity(one) == identity(RunConfig(seed=7, device="cpu").to_json())
         True

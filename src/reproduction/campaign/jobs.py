@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from associated_learning.errors import InputError, nearest
-from associated_learning.runs.config import ResolvedConfig
+from associated_learning.runs.folder.provenance import describe_hardware
 from associated_learning.runs.ledger.ledger import LedgerRow
-from associated_learning.runs.provenance import describe_hardware
+from associated_learning.runs.settings.config import ResolvedConfig
 from reproduction.campaign.identity import Identity, identity
 from reproduction.paper.catalogue import Exhibit
 from reproduction.paper.data_paths import DataPaths

@@ -14,8 +14,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from associated_learning.runs.families import IMAGE_MODELS
 from associated_learning.runs.ledger.ledger import append_row, check_ledger, make_row
+from associated_learning.runs.networks.families import IMAGE_MODELS
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import read_config
 from associated_learning.state.files import make_folder, write_json

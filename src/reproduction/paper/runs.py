@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from associated_learning.runs.config import ResolvedConfig, RunConfig
-from associated_learning.runs.defaults import resolved
-from associated_learning.runs.families import TEXT_MODELS
+from associated_learning.runs.networks.families import TEXT_MODELS
+from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
+from associated_learning.runs.settings.defaults import resolved
 from reproduction.paper.arms import ARMS
 from reproduction.paper.data_paths import DataPaths
 from reproduction.paper.tiers import protocol

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from associated_learning.errors import InputError, nearest
-from associated_learning.runs.config import ResolvedConfig
+from associated_learning.runs.settings.config import ResolvedConfig
 
 __all__ = ["PAPER_SIZES", "SEEDS", "Sizes", "expected_seconds", "protocol"]
 

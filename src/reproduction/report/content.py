@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from associated_learning.runs.families import IMAGE_MODELS, TEXT_MODELS
 from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.networks.families import IMAGE_MODELS, TEXT_MODELS
 from reproduction.paper import variants
 from reproduction.paper.arms import ARMS
 from reproduction.paper.catalogue import EXHIBITS

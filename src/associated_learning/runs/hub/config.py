@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from associated_learning.errors import CheckpointError, InputError, nearest, needs_extra
-from associated_learning.runs.size_limits import check_backbone_sizes
+from associated_learning.runs.folder.size_limits import check_backbone_sizes
 from associated_learning.state.files import read_json
 
 __all__ = [

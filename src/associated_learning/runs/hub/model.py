@@ -22,7 +22,7 @@ from associated_learning.runs.hub.config import (
     transformers_library,
 )
 from associated_learning.runs.hub.making import fresh_model, pretrained_model
-from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.settings.model import HUB
 
 __all__ = ["HubModel", "find_model", "fresh_model"]

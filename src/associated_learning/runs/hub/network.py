@@ -13,13 +13,13 @@ from associated_learning.conversion import ConvertedNetwork, convert, plan
 from associated_learning.errors import InputError
 from associated_learning.models import LayeredModel
 from associated_learning.network import Network
-from associated_learning.runs.al_options import al_options
-from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.hub.causality import check_causal
 from associated_learning.runs.hub.config import config_from_json, config_to_json
 from associated_learning.runs.hub.hollow_model import hollow_model
 from associated_learning.runs.hub.model import find_model, fresh_model
-from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.networks.al_options import al_options
+from associated_learning.runs.networks.input_spec import InputSpec
+from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.runs.tasks.target import task_target
 from associated_learning.targets import Target
 from associated_learning.tensors.randomness.keyed import seeded

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from associated_learning.data import preprocessor_from_dict
 from associated_learning.errors import needs_extra
 from associated_learning.network import ALNetwork, Network
-from associated_learning.runs.description import (
+from associated_learning.runs.folder.description import (
     Description,
     description_from_json,
     description_to_json,
     read_description,
 )
-from associated_learning.runs.families import build_network
+from associated_learning.runs.folder.opened import open_run
 from associated_learning.runs.hub.card import card_text, figures_of
 from associated_learning.runs.hub.exported import (
     foreign,
@@ -26,7 +26,7 @@ from associated_learning.runs.hub.exported import (
     read_exported,
     write_exported_config,
 )
-from associated_learning.runs.opened import open_run
+from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.result import read_result
 from associated_learning.state.files import read_json
 from associated_learning.targets import MultiLabel, Prediction, Regression

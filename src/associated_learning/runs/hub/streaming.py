@@ -14,12 +14,12 @@ from associated_learning.conversion import ConvertedNetwork
 from associated_learning.errors import CheckpointError, InputError, needs_extra
 from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.stored_network import StoredNetwork
-from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.hub.config import config_from_json
 from associated_learning.runs.hub.hollow_model import hollow_model
 from associated_learning.runs.hub.model import find_model
 from associated_learning.runs.hub.network import Backbone, convert_model
-from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.networks.input_spec import InputSpec
+from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.runs.tasks.target import task_target
 from associated_learning.state.files import replaced_folder, write_json
 from associated_learning.state.tensor_file import (

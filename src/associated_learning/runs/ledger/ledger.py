@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from associated_learning.errors import CheckpointError, InputError
-from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.ledger.schema import check_row
 from associated_learning.runs.result import RunResult
+from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.state.lines import append_line, read_lines
 from associated_learning.state.lock import FOREVER, held_lock
 from associated_learning.state.sealed import sealed, unsealed

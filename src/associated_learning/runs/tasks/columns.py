@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 
 from associated_learning.inference.evaluation import Evaluation
-from associated_learning.runs.config import RunConfig
 from associated_learning.runs.result import RunResult
+from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.tasks.metric import headline, perplexities, shown_scores
 
 __all__ = ["evaluation_columns", "result_columns", "task_metrics"]

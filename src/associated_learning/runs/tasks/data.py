@@ -22,8 +22,8 @@ from associated_learning.data.raw import RawSet
 from associated_learning.data.splits import final_splits
 from associated_learning.data.tagged_texts import read_tagged
 from associated_learning.errors import InputError
-from associated_learning.runs.config import ResolvedConfig, RunConfig
 from associated_learning.runs.hub.model import HubModel, find_model
+from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
 from associated_learning.runs.settings.setting import option
 
 __all__ = ["check_own_words", "load_task_data"]

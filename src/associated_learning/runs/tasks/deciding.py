@@ -10,7 +10,7 @@ from associated_learning.data.mask_folder import has_masks
 from associated_learning.data.named import NAMED
 from associated_learning.data.reading import column_names, label_values
 from associated_learning.data.target_numbers import are_numbers
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.settings.config import RunConfig
 
 __all__ = ["decided"]
 

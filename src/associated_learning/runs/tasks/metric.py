@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from associated_learning.errors import InputError
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.settings.config import RunConfig
 
 __all__ = ["check_metric", "epoch_metric_name", "headline", "perplexities", "shown_scores"]
 

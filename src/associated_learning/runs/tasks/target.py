@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from associated_learning.runs.config import ResolvedConfig
-from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.networks.input_spec import InputSpec
+from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.targets import Classes, MultiLabel, Regression
 from associated_learning.targets.target import FirstLoss
 
@@ -18,8 +18,8 @@ def task_target(config: ResolvedConfig, spec: InputSpec) -> Classes | MultiLabel
         spec: What the data look like.
 
     Example:
-        >>> from associated_learning.runs.config import RunConfig
-        >>> from associated_learning.runs.defaults import resolved
+        >>> from associated_learning.runs.settings.config import RunConfig
+        >>> from associated_learning.runs.settings.defaults import resolved
         >>> task_target(resolved(RunConfig()), InputSpec(kind="image", num_classes=3)).k
         3
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from associated_learning.errors import InputError
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.setting import option
 from associated_learning.runs.tasks.metric import check_metric
 

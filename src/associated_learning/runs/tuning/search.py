@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from associated_learning.data import DataSet
 from associated_learning.errors import InputError, NonFiniteLossError, needs_extra
-from associated_learning.runs.config import RunConfig
-from associated_learning.runs.defaults import resolved
-from associated_learning.runs.families import build_network
 from associated_learning.runs.inputs import evaluation_batches, read_inputs, training_batches
+from associated_learning.runs.networks.families import build_network
+from associated_learning.runs.settings.config import RunConfig
+from associated_learning.runs.settings.defaults import resolved
 from associated_learning.runs.trainer import choose_device, make_trainer
 from associated_learning.runs.tuning.space import Choices, Range, SearchSpace
 from associated_learning.state.history import EpochRecord, TrainingState

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, get_args, get_type_hints
 
 from associated_learning.errors import InputError, nearest
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.setting import check_value, option
-from associated_learning.runs.unused_settings import AL_ONLY, BP_ONLY
+from associated_learning.runs.settings.unused import AL_ONLY, BP_ONLY
 
 __all__ = ["DEFAULT_SPACE", "Choices", "Range", "SearchSpace", "of_method", "parsed_space"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from associated_learning.errors import InputError
-from associated_learning.runs.config import RunConfig
+from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.tasks.unused import check_task, refuse
 
 __all__ = ["AL_ONLY", "BP_ONLY", "check_unused"]

@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from associated_learning.data import Preprocessor, preprocessor_from_dict
 from associated_learning.network import Network
-from associated_learning.runs.config import ResolvedConfig
-from associated_learning.runs.description import read_description
-from associated_learning.runs.families import build_network
-from associated_learning.runs.growth import lowest_layers
+from associated_learning.runs.folder.description import read_description
 from associated_learning.runs.hub.network import needs_store
 from associated_learning.runs.hub.streaming import stored_run
-from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.networks.families import build_network
+from associated_learning.runs.networks.growth import lowest_layers
+from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.result import read_result
+from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.runs.trainer import choose_device
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.files import read_json

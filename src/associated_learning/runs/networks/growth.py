@@ -7,7 +7,7 @@ import copy
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
 from associated_learning.network import ALNetwork, Network
-from associated_learning.runs.config import ResolvedConfig
+from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.training.growth.rules import Growth
 
 __all__ = ["growth_of", "lowest_layers"]

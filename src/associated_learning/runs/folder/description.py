@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from associated_learning.data import DataSet
 from associated_learning.errors import CheckpointError, InputError
-from associated_learning.runs.config import ResolvedConfig
-from associated_learning.runs.defaults import restored
+from associated_learning.runs.folder.size_limits import check_backbone_sizes, check_sizes
 from associated_learning.runs.hub.network import Backbone
-from associated_learning.runs.input_spec import InputSpec
-from associated_learning.runs.size_limits import check_backbone_sizes, check_sizes
+from associated_learning.runs.networks.input_spec import InputSpec
+from associated_learning.runs.settings.config import ResolvedConfig
+from associated_learning.runs.settings.defaults import restored
 from associated_learning.state.files import read_json, write_json
 
 __all__ = [

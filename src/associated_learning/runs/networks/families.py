@@ -25,18 +25,17 @@ from associated_learning.models import (
     MaskedMean,
     MeanMax,
     PooledFlatten,
+    SegmentationCNN,
     StateConcat,
     StateSum,
     Transformer,
 )
-from associated_learning.models.cnn import cnn_layers
 from associated_learning.models.dense import dense_head
-from associated_learning.models.initialisation import he_normal_
 from associated_learning.network import Network
-from associated_learning.runs.al_options import al_options
-from associated_learning.runs.config import ResolvedConfig
 from associated_learning.runs.hub.network import Backbone, build_converted
-from associated_learning.runs.input_spec import InputSpec
+from associated_learning.runs.networks.al_options import al_options
+from associated_learning.runs.networks.input_spec import InputSpec
+from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.runs.settings.setting import numbers
 from associated_learning.runs.tasks.target import task_target
 from associated_learning.targets import Target
@@ -95,10 +94,8 @@ def build_network(
 def _end_to_end(
     config: ResolvedConfig, model: LayeredModel, spec: InputSpec, target: Target
 ) -> BPNetwork:
-    if target.positions == 1:  # the same head reads every token
-        model.readout = KeptPositions()
-    elif target.positions:
-        _read_pixels(model, spec, target)
+    if target.positions:  # the same head reads every token; that of pixels is made for them
+        model.readout = KeptPositions() if target.positions == 1 else model.readout
     elif config.encoders == "al":
         _read_as_al(config, model, spec, target)
     elif config.readout is not None:
@@ -117,14 +114,6 @@ def _read_as_al(
     model.readout = read.modules[-1]
     hidden = tuple(numbers("head_hidden", config.head_hidden))
     model.head = dense_head(read.widths[-1], hidden, spec.num_classes)
-
-
-def _read_pixels(model: LayeredModel, spec: InputSpec, target: Target) -> None:
-    """Put a linear head on every pixel, resized to the image's as the last exit of AL is."""
-    read = readouts_for(list(model.layers), spec.example(), None, target)
-    head, resize = nn.Linear(read.widths[-1], spec.num_classes), read.resizes[-1]
-    model.readout = read.modules[-1]
-    model.head = head if resize is None else nn.Sequential(head, resize)
 
 
 def _check_kind(model: str, spec: InputSpec) -> None:
@@ -152,11 +141,14 @@ def _mlp(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> Lay
 
 def _cnn(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
     activation = "elu" if _as_al(config) else "relu"
-    if spec.positions:  # no dense layers, which would take all pixels of an image at once
-        layers = cnn_layers(spec.shape[0], batch_norm=config.batch_norm, activation=activation)
-        model = LayeredModel(layers, KeptPositions(1), nn.Identity())
-        he_normal_(model)
-        return model
+    if spec.positions:
+        return SegmentationCNN(
+            in_channels=spec.shape[0],
+            out_features=spec.num_classes,
+            image_size=spec.shape[1:],  # type: ignore[arg-type]
+            batch_norm=config.batch_norm,
+            activation=activation,
+        )
     return CNN(
         in_channels=spec.shape[0],
         image_size=_side(spec),

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from associated_learning.errors import CheckpointError, InputError
-from associated_learning.runs.config import COMPUTING, ResolvedConfig
-from associated_learning.runs.description import (
+from associated_learning.runs.folder.description import (
     description_to_json,
     read_description,
 )
-from associated_learning.runs.folder import sole_training
+from associated_learning.runs.folder.watch import sole_training
 from associated_learning.runs.result import read_result
+from associated_learning.runs.settings.config import COMPUTING, ResolvedConfig
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.files import write_json
 from associated_learning.state.history import TrainingState

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from associated_learning.errors import CheckpointError, InputError
-from associated_learning.runs.config import ResolvedConfig, RunConfig
+from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
 from associated_learning.runs.settings.model import FAMILIES
-from associated_learning.runs.unused_settings import AL_ONLY, check_unused
+from associated_learning.runs.settings.unused import AL_ONLY, check_unused
 
 __all__ = ["family_default", "resolved", "restored"]
 
@@ -76,8 +76,9 @@ _ANY_HUB: dict[str, Any] = {"min_updates": 300, "judge": "any"}
 _POSITIONS: dict[str, Any] = {"association": "target", "target_warmup": 0, "readout": None}
 # the head is pretrained too, so that one rate is for all
 _LANGUAGE: dict[str, Any] = {"lr": 2e-4, "encoder_lr": None, "block_size": None}
-# an image has thousands of labels
-_OF_TASK = {"lm": _LANGUAGE, "segmentation": {"batch_size": 8}}
+# an image has thousands of labels; the first layers see little of one, unless they look ahead
+_PIXELS: dict[str, Any] = {"batch_size": 8}
+_PIXELS_CNN: dict[str, Any] = {**_PIXELS, "bridge": "block"}
 
 
 def resolved(config: RunConfig) -> ResolvedConfig:
@@ -136,7 +137,7 @@ def _filled(config: RunConfig) -> ResolvedConfig:
     if config.task in ("regression", "multilabel"):  # few samples have equal targets to contrast
         defaults["association"] = "squared"
     elif config.task in ("tokens", "lm", "segmentation"):
-        defaults |= _POSITIONS | _OF_TASK.get(config.task, {})
+        defaults |= _POSITIONS | _of_positions(config)
     if config.grow_from is not None:
         defaults["patience"] = 0
         if config.preset == "any" and config.family != "hf":
@@ -146,6 +147,14 @@ def _filled(config: RunConfig) -> ResolvedConfig:
     given = config.to_json()
     filled = {name: value for name, value in defaults.items() if given[name] is None}
     return ResolvedConfig(**{**given, **filled})
+
+
+def _of_positions(config: RunConfig) -> dict[str, Any]:
+    if config.task == "lm":
+        return _LANGUAGE
+    if config.task != "segmentation":
+        return {}
+    return _PIXELS_CNN if config.family == "cnn" and config.method == "al" else _PIXELS
 
 
 def family_default(name: str) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from associated_learning.data.content import content_digest
 from associated_learning.data.named import DIGITS, NAMED
 from associated_learning.errors import CheckpointError, InputError
-from associated_learning.runs.config import ResolvedConfig
+from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.state.files import read_json, write_json
 
 __all__ = ["check_sources", "keep_sources"]

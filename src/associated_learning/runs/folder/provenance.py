@@ -12,6 +12,8 @@ import torch
 
 __all__ = ["Provenance", "describe_hardware", "find_provenance"]
 
+_PACKAGE = Path(__file__).parents[2]  # whose changes count, wherever in it they are
+
 
 class Provenance(NamedTuple):
     """Where a run was made.
@@ -62,7 +64,7 @@ def _commit() -> str:
     """
     if told := os.environ.get("AL_COMMIT"):
         return told
-    git = ["git", "-C", str(Path(__file__).parent)]
+    git = ["git", "-C", str(_PACKAGE)]
     try:
         head = subprocess.run(
             [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from associated_learning.conversion.options import ALOptions
-from associated_learning.runs.config import ResolvedConfig
+from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.runs.settings.setting import numbers
 
 __all__ = ["al_options"]

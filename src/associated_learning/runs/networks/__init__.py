@@ -1,0 +1,1 @@
+"""The network of a run: its family, its AL options, what it must know of the data."""
