@@ -75,7 +75,7 @@ def run(trained: Path, tmp_path: Path) -> str:
 
 def test_help_names_every_command_and_setting(capsys: pytest.CaptureFixture[str]) -> None:
     names = (
-        *("demo", "plan", "train", "grow", "evaluate", "predict", "export", "info"),
+        *("demo", "plan", "train", "tune", "grow", "evaluate", "predict", "export", "info"),
         *("runs", "reproduce", "report"),
     )
     _, out, _ = al("--help", capsys=capsys)
