@@ -105,7 +105,7 @@ def test_a_run_from_lists_to_its_runner(
         "--model", "mlp", "--hidden", "16", "--epochs", "4", "--lr", "0.01", "--method", method,
         "--metric", "f1", "--class-weight", "balanced", "--run-folder", run,
     )  # fmt: skip
-    assert "'tags' holds lists: --task multilabel." in printed
+    assert "'tags' holds lists, so this is a multilabel task." in printed
     assert "f1 in the best epoch" in printed
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     told = json.loads(said(capsys, "evaluate", run, "--json"))
@@ -149,7 +149,7 @@ def test_what_one_class_alone_has_is_refused(
     config, line = decided(RunConfig(data=path, label_column=columns, epochs=1))
     assert (config.task, line) == (
         "multilabel",
-        f"{columns!r} are several columns: --task multilabel.",
+        f"{columns!r} are several columns, so this is a multilabel task.",
     )
     result = train_run(config, run)
     y = load(path, label_column=columns, task="multilabel").validation.labels.numpy()

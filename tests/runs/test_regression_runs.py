@@ -59,7 +59,9 @@ def test_scores_and_answers_are_in_the_users_units(
     )  # fmt: skip
     with train.open() as file:
         different = len({int(row["progression"]) for row in csv.DictReader(file)})
-    assert f"'progression' has {different} different numbers: --task regression" in printed
+    assert (
+        f"'progression' has {different} different numbers, so this is a regression task" in printed
+    )
     assert "R² in the best epoch" in printed
     told = json.loads(said(capsys, "evaluate", run, "--json"))
     result = json.loads((tmp_path / "run" / "result.json").read_text())

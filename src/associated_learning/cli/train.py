@@ -169,6 +169,8 @@ def _options(names: Iterable[str]) -> str:
 def _begin(folder: Path, config: ResolvedConfig) -> None:
     """Say what begins, before anything that takes a while."""
     went_on = "goes on" if (folder / "config.json").exists() else "begins"
+    if (folder / "result.json").exists() and read_config(folder).epochs == config.epochs:
+        went_on = "is finished"
     what = f"{config.data}, {config.model_name} by {config.method.upper()}"
     console.print(f"{escape(what)}: {went_on} in {escape(str(folder))}", soft_wrap=True)
 

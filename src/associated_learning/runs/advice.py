@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from associated_learning.runs.result import RunResult
 from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.runs.tasks.metric import headline, shown_scores
+from associated_learning.training.length import enough_epochs, updates_of
 
 __all__ = ["advice"]
 
@@ -20,11 +23,31 @@ def advice(config: ResolvedConfig, result: RunResult) -> list[str]:
         result: What came out.
     """
     found = [
+        _stopped(config, result),
         _no_better_than_one_answer(config, result),
         _still_rising(config, result),
         _too_deep(config, result),
     ]
     return [line for line in found if line is not None]
+
+
+def _stopped(config: ResolvedConfig, result: RunResult) -> str | None:
+    """Return why there are fewer epochs, or more, than the settings name."""
+    updates = updates_of(
+        math.ceil((result.train_samples or 0) / config.batch_size),
+        config.gradient_accumulation_steps,
+    )
+    most = enough_epochs(max(updates, 1), epochs=config.epochs, updates=config.min_updates)
+    more = f", which {most} epochs make of few rows" if most > config.epochs else ""
+    if result.epochs < most and config.patience and config.grow_from is None:
+        depth = "any depth" if config.judge == "any" else "full depth"
+        return (
+            f"It ended after epoch {result.epochs} of {most}: no better score of {depth} for "
+            f"{config.patience} epochs (--patience)."
+        )
+    if more:
+        return f"At least {config.min_updates:,} updates were made (--min-updates){more}."
+    return None
 
 
 def _no_better_than_one_answer(config: ResolvedConfig, result: RunResult) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -103,8 +104,7 @@ class RowIndex:
 
     def evidence(self, run: Run, tier: str) -> Evidence | None:
         """Return the rows of a run by a tier; those of most data, if they differ in it."""
-        found = same_but_vectors(run.config(tier, 0, PLACES).to_json())
-        assert found is not None  # the settings are of this version
+        found = _asked(run, tier)
         groups: dict[tuple[int, ...], dict[int, LedgerRow]] = {}
         for row in self._rows.get((tier, found), []):
             data = tuple(size or 0 for size in data_sizes(row))
@@ -129,3 +129,11 @@ class RowIndex:
         evidence = self.evidence(line.run, tier)
         read = [] if evidence is None else [line.read(row) for row in evidence.rows]
         return [curve for curve in read if curve]
+
+
+@functools.cache
+def _asked(run: Run, tier: str) -> Identity:
+    """Return what the rows of a run must have in common."""
+    found = same_but_vectors(run.config(tier, 0, PLACES).to_json())
+    assert found is not None  # the settings are of this version
+    return found

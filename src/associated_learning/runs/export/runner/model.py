@@ -35,6 +35,8 @@ class Model:
 
 if __name__ == "__main__":
     model = Model(__file__.replace("_runner.py", ".onnx"))
+    if not sys.argv[1:] and sys.stdin.isatty():
+        sys.exit(f"usage: {sys.argv[0]} INPUT ..., or inputs from a pipe, one a line")
     lines = sys.argv[1:] or sys.stdin.read().splitlines()
     for start in range(0, len(lines), 64):
         some = lines[start : start + 64]
