@@ -88,7 +88,7 @@ def test_masks_that_are_written_have_the_scores_that_are_told(
         capsys, "train", "--data", tmp_path / "data", "--model", model, "--method", method,
         "--epochs", 4, "--run-folder", folder, "--threads", 1, "--lr", "0.003", "--metric", metric,
     )  # fmt: skip
-    assert "holds images and their masks: --task segmentation." in printed
+    assert "holds images and their masks, so this is a segmentation task." in printed
     assert "2 classes at every pixel" in said(capsys, "info", folder)
     told = json.loads(said(capsys, "evaluate", folder, "--json"))
     images = sorted((test / "images").iterdir())
