@@ -197,7 +197,7 @@ def test_what_a_language_model_has_no_use_for_is_refused(trained: Path, tmp_path
         ({"task": "classification"}, "--task classification has no blocks"),
         (
             {"task": "classification", "block_size": None, "association": "target"},
-            "is for answers at every token",
+            "is for answers at every position",
         ),
     ],
 )
