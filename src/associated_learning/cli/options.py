@@ -11,6 +11,7 @@ import typer
 
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.defaults import family_default
+from associated_learning.runs.settings.setting import option as spelt
 
 __all__ = ["RunFolder", "with_run_options"]
 
@@ -52,7 +53,10 @@ def _parameter(setting: Field[Any], hint: Any, shown: str | None) -> inspect.Par
     meta = setting.metadata
     choices = "|".join(meta["choices"])
     told = f"{meta['help']} One of {choices.replace('|', ', ')}."
+    # what is off needs no --no-..., which would take the text's room
+    names = [spelt(setting.name)] if setting.default is False else []
     option = typer.Option(
+        *names,
         help=told if len(choices) > _WIDE else meta["help"],
         rich_help_panel=meta["panel"],
         metavar=("NAME" if len(choices) > _WIDE else choices) or None,

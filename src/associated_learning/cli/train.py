@@ -66,7 +66,8 @@ def train(
         ),
     ] = None,
     tensorboard: Annotated[
-        bool, typer.Option(help="Write TensorBoard logs too.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option("--tensorboard", help="Write TensorBoard logs too.", rich_help_panel=OUTPUT),
     ] = False,
     ledger: Annotated[
         str | None,
@@ -78,7 +79,9 @@ def train(
     variant: Annotated[
         str, typer.Option(help="Name of the variant in the ledger.", rich_help_panel=OUTPUT)
     ] = "default",
-    quiet: Annotated[bool, typer.Option(help="Show no progress.", rich_help_panel=OUTPUT)] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Show no progress.", rich_help_panel=OUTPUT)
+    ] = False,
     **settings: Any,
 ) -> None:
     """Train a network by Associated Learning (al) or by backpropagation (bp).
