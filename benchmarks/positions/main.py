@@ -33,7 +33,7 @@ from data import Split, characters, garments, words
 
 TASKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tokens": ("f1", ("bp", "al")),
-    "segmentation": ("iou", ("bp", "al", "al_2")),
+    "segmentation": ("iou", ("bp", "al", "al_2", "al_block")),
     "lm": ("loss", ("bp", "al_2", "al_3")),
     "finetune": ("loss", ("bp", "al_2", "al_3")),
 }
@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--data-root", help="folder with NAME/SPLIT.parquet; else the hub")
     parser.add_argument("--runs", type=Path, default=Path("runs/positions"), help="finished trials")
     parser.add_argument("--only", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--methods", nargs="+", help="some of those of a task, bp among them")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=300, help="updates of the language model")
     parser.add_argument("--epochs", type=int, default=5, help="of tokens and segmentation")
@@ -80,11 +81,16 @@ def split_of(task: str, arguments: argparse.Namespace, seed: int) -> Split:
     return characters(root, seed, LENGTH, 16, arguments.steps)
 
 
+def methods_of(task: str, arguments: argparse.Namespace) -> list[str]:
+    """Return the methods of a task that are asked for."""
+    wanted = arguments.methods
+    return [method for method in TASKS[task][1] if wanted is None or method in wanted]
+
+
 def results(task: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what every method reaches: its rate chosen on the first seed, then all seeds."""
-    _, methods = TASKS[task]
     found = {}
-    for method in methods:
+    for method in methods_of(task, arguments):
         rates = RATES.get(task, _RATES)
         tried = {rate: trial(task, method, rate, 0, arguments) for rate in rates}
         best = min(rates, key=lambda rate: tried[rate]["losses"][-1])
@@ -165,7 +171,8 @@ def cost(task: str, arguments: argparse.Namespace) -> dict[str, dict[str, float]
     target = al.Classes(
         CLASSES.get(task, split.known), positions=2 if task == "segmentation" else 1
     )
-    methods = ["bp", "bp_checkpointing", *TASKS[task][1][1:]] + (["al_6"] if task == "lm" else [])
+    others = [method for method in methods_of(task, arguments) if method != "bp"]
+    methods = ["bp", "bp_checkpointing", *others] + (["al_6"] if task == "lm" else [])
     steps = {
         method: training_step(network(task, method, x, target, split.known, 0), x, y)
         for method in methods

@@ -92,7 +92,8 @@ def network(
 
     Args:
         task: "tokens", "segmentation", "lm" or "finetune".
-        method: "bp", "bp_checkpointing", "al", or "al_2" and the like: in so many layers.
+        method: "bp", "bp_checkpointing", "al", "al_2" and the like (in so many layers), or
+            "al_block", whose bridges look ahead.
         x: A batch.
         target: What y is.
         known: Number of different inputs.
@@ -100,14 +101,16 @@ def network(
         pretrained: Weights of a language model to begin with instead.
     """
     torch.manual_seed(seed)
-    count = int(method.removeprefix("al_")) if method.startswith("al_") else 0
+    parts = method.removeprefix("al_")
+    count = int(parts) if parts.isdecimal() else 0
     if task in ("lm", "finetune"):
         model = language_model(known)
         if pretrained is not None:
             model.load_state_dict(pretrained)
         net: al.ALNetwork = _converted(model, x, target, count or BLOCKS)
     else:
-        net = al.al_form(_grouped(lists_of_encoders(task, known), count), x, target)
+        bridge: Any = "block" if parts == "block" else "linear"
+        net = al.al_form(_grouped(lists_of_encoders(task, known), count), x, target, bridge=bridge)
     if method.startswith("al"):
         return net
     return al.BPNetwork(Answer(net.al_layers(), checkpointed="check" in method), target)
