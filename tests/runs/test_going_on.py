@@ -90,6 +90,8 @@ def test_patience_counts_anew_where_a_run_goes_on(tmp_path: Path) -> None:
     longer = replace(short, epochs=60)
     with pytest.raises(al.InputError, match=r"other settings \(--epochs 20 now, 30 th"):
         train_run(replace(short, epochs=20), tmp_path)
+    with pytest.raises(al.InputError, match="--min-updates 500 now, 0 there"):
+        train_run(replace(short, min_updates=500), tmp_path)
     with pytest.raises(al.InputError, match="--seed 1 now, 0 there"):
         train_run(replace(longer, seed=1), tmp_path)
     result = train_run(longer, tmp_path)

@@ -41,7 +41,7 @@ def check_same(config: ResolvedConfig, folder: Path) -> ResolvedConfig | None:
         return None
     before = read_description(folder).config
     other = replace(before, **{name: getattr(config, name) for name in COMPUTING})
-    if other.epochs == config.epochs:  # of those that went on it is not what was asked for
+    if (other.epochs, 0) == (config.epochs, config.min_updates):  # what `check_same` gave it once
         config = replace(config, min_updates=other.min_updates)
     if config == other:
         return None
