@@ -23,7 +23,7 @@ from associated_learning.inference.metrics.names import as_metric
 from associated_learning.runs.plots import plot_curves
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.tuning.search import search
-from associated_learning.state.history import TrainingState
+from associated_learning.state.training_state import TrainingState
 from associated_learning.training.adapters.loggers import MLflow
 from associated_learning.training.callbacks import TensorBoard
 

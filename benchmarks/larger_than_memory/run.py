@@ -14,7 +14,7 @@ import torch
 from networks import Sizes, al_layers, batches, bp_network
 
 import associated_learning as al
-from associated_learning.state.history import TrainingState
+from associated_learning.state.training_state import TrainingState
 from associated_learning.training.callbacks import Callback, Losses
 from associated_learning.verification.memory import return_freed_memory
 

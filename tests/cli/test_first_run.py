@@ -17,7 +17,7 @@ from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import read_config
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.defaults import resolved
+from associated_learning.runs.settings.model_defaults import resolved
 from associated_learning.state.files import read_json, write_json
 from test_cli import QUICK, al
 

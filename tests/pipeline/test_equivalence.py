@@ -17,7 +17,7 @@ from associated_learning import models
 from associated_learning.cli.main import app
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.state.history import TrainingState
+from associated_learning.state.training_state import TrainingState
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network
 from pipeline_runs import digests

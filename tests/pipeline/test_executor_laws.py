@@ -15,7 +15,7 @@ import torch
 
 import associated_learning as al
 from associated_learning.losses import contrastive_loss
-from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of
 from executors import SEQUENTIAL, End, ExecutorCase, Fit, parameters

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import associated_learning as al
 from associated_learning.state.files import read_json
-from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.tensors.randomness.keyed import seeded
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network

@@ -25,7 +25,7 @@ from associated_learning.pipeline import interrupt
 from associated_learning.pipeline.processes import rendezvous
 from associated_learning.pipeline.processes.failure_detector import FailureDetector
 from associated_learning.pipeline.threads import executor as threads
-from associated_learning.state.history import TrainingState
+from associated_learning.state.training_state import TrainingState
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of
 from executors import as_torchrun_does

@@ -20,12 +20,12 @@ from associated_learning.pipeline.offload import disk_store
 from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.layer_store import HostStore
 from associated_learning.pipeline.offload.waiting import Waiting
-from associated_learning.state.history import EpochRecord, TrainingState
 from associated_learning.state.tensor_file import (
     read_header,
     read_tensor,
     write_tensors,
 )
+from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.tensors.hollow import hollow, is_hollow, weights_of
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import associated_learning as al
 from associated_learning.pipeline.processes import rendezvous
 from associated_learning.pipeline.processes.failure_detector import FailureDetector
-from associated_learning.state.history import StageTime, TrainingState
+from associated_learning.state.training_state import StageTime, TrainingState
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network
 from executors import as_torchrun_does

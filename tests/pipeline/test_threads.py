@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import associated_learning as al
-from associated_learning.state.history import StageTime, TrainingState
+from associated_learning.state.training_state import StageTime, TrainingState
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network
 from pipeline_runs import digests, trained

@@ -21,11 +21,11 @@ from associated_learning.runs.ledger.ledger import LedgerRow, append_row, make_r
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.defaults import resolved
+from associated_learning.runs.settings.model_defaults import resolved
 from associated_learning.runs.training_scores import TrainingScores, read_training_scores
 from associated_learning.state.files import write_json
-from associated_learning.state.history import TrainingState
 from associated_learning.state.lock import held_lock
+from associated_learning.state.training_state import TrainingState
 from commands import Program, serve
 from ledger_rows import made_row
 from reproduction.campaign import worker

@@ -13,9 +13,9 @@ from associated_learning.runs.ledger.ledger import read_rows
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.defaults import resolved
+from associated_learning.runs.settings.model_defaults import resolved
 from associated_learning.runs.trainer import make_trainer
-from associated_learning.state.history import TrainingState
+from associated_learning.state.training_state import TrainingState
 from associated_learning.training.callbacks import Callback
 from ledger_rows import made_row
 from reproduction.campaign.identity import identity

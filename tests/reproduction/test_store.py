@@ -13,7 +13,7 @@ import associated_learning as al
 from associated_learning.data import load
 from associated_learning.runs.inputs import load_data, load_word_vectors
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.defaults import resolved
+from associated_learning.runs.settings.model_defaults import resolved
 from reproduction.campaign import store
 from reproduction.campaign.store import pack, stored
 

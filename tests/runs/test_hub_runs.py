@@ -26,7 +26,7 @@ from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import default_folder, train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.defaults import resolved
+from associated_learning.runs.settings.model_defaults import resolved
 from associated_learning.runs.trainer import make_trainer
 from associated_learning.state.freezing import encoders_in
 from conftest import dense_network

@@ -12,7 +12,7 @@ from associated_learning.runs import run
 from associated_learning.runs.ledger.ledger import append_row
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback
 from ledger_rows import made_row
 

@@ -20,9 +20,9 @@ from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.defaults import resolved, restored
+from associated_learning.runs.settings.model_defaults import resolved, restored
 from associated_learning.state.files import read_json, write_json
-from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback, Callbacks, JsonLines
 
 SMALL = RunConfig(epochs=3, limit_train=200, hidden=16, num_layers=2, threads=1, latent=16)

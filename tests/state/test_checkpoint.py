@@ -15,9 +15,9 @@ from safetensors.torch import load_file
 
 import associated_learning as al
 from associated_learning.state.files import read_json, replaced_folder, write_json
-from associated_learning.state.history import Candidates, EpochRecord, TrainingState
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.state.snapshot import Snapshot
+from associated_learning.state.training_state import Candidates, EpochRecord, TrainingState
 from conftest import batches_of, dense_network, full_disk, noisy_network, without_digests
 
 

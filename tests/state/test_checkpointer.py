@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import associated_learning as al
-from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network
 

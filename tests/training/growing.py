@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import associated_learning as al
-from associated_learning.state.history import EpochRecord
+from associated_learning.state.training_state import EpochRecord
 from conftest import batches_of, noisy_network
 
 __all__ = ["after", "first_layer", "fit", "layer"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import associated_learning as al
-from associated_learning.state.history import Candidates, EpochRecord, TrainingState
+from associated_learning.state.training_state import Candidates, EpochRecord, TrainingState
 from associated_learning.training.growth.rules import Decision, decide
 from growing import after, layer
 

@@ -14,7 +14,7 @@ from torch import nn
 
 import associated_learning as al
 from associated_learning.runs.result import RunResult
-from associated_learning.state.history import Candidates, EpochRecord, TrainingState
+from associated_learning.state.training_state import Candidates, EpochRecord, TrainingState
 from associated_learning.training.progress_bar import ProgressBar
 
 

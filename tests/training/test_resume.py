@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import associated_learning as al
 from associated_learning.pipeline.interrupt import deferred_interrupts, ending_the_process
 from associated_learning.state.files import replaced_folder
-from associated_learning.state.history import TrainingState
+from associated_learning.state.training_state import TrainingState
 from associated_learning.training.callbacks import Callback
 from commands import Program
 from conftest import batches_of, dense_network, noisy_network, without_digests

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import associated_learning as al
-from associated_learning.state.history import TrainingState
+from associated_learning.state.training_state import TrainingState
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network
 

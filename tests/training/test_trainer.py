@@ -12,9 +12,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import associated_learning as al
-from associated_learning.state.history import Candidates, EpochRecord, TrainingState
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.state.sealed import unsealed
+from associated_learning.state.training_state import Candidates, EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback, JsonLines, TensorBoard
 from conftest import batches_of, dense_network
 

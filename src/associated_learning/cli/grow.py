@@ -19,9 +19,9 @@ from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import default_folder
 from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
-from associated_learning.runs.settings.defaults import resolved
+from associated_learning.runs.settings.model_defaults import resolved
 from associated_learning.runs.tasks.deciding import decided
-from associated_learning.state.history import EpochRecord
+from associated_learning.state.training_state import EpochRecord
 from associated_learning.training.growth.view import GrowthView
 
 __all__ = ["grow"]

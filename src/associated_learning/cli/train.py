@@ -22,7 +22,7 @@ from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import default_folder, read_config
 from associated_learning.runs.settings.config import COMPUTING, ResolvedConfig, RunConfig
-from associated_learning.runs.settings.defaults import resolved
+from associated_learning.runs.settings.model_defaults import resolved
 from associated_learning.runs.tasks.columns import result_columns
 from associated_learning.runs.tasks.deciding import decided
 from associated_learning.runs.tasks.metric import headline

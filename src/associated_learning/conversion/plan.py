@@ -10,6 +10,7 @@ from torch import nn
 from associated_learning.conversion.cutting.balance import Balance, Costs
 from associated_learning.conversion.cutting.body import Cut
 from associated_learning.conversion.cutting.head import head_of
+from associated_learning.conversion.html_table import html_table, text_table
 from associated_learning.conversion.options import ALOptions
 from associated_learning.conversion.planned_layer import (
     PlannedLayer,
@@ -21,7 +22,6 @@ from associated_learning.conversion.planned_layer import (
 from associated_learning.conversion.positions import position_axes
 from associated_learning.conversion.slicing.script import Script
 from associated_learning.conversion.slicing.slice import Slice
-from associated_learning.conversion.table import html_table, text_table
 from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.targets import Target
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from associated_learning.conversion.table import html_table
+from associated_learning.conversion.html_table import html_table
 from associated_learning.errors import InputError
 from associated_learning.inference.metrics.at_depths import DepthMetric
 from associated_learning.inference.metrics.names import MetricLike, chosen_metrics

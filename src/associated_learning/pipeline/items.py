@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, NamedTuple, TypeAlias
 
-from associated_learning.state.history import EpochRecord, StageTime
 from associated_learning.state.snapshot import Snapshot
+from associated_learning.state.training_state import EpochRecord, StageTime
 
 __all__ = [
     "End",

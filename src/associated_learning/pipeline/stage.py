@@ -23,9 +23,9 @@ from associated_learning.pipeline.items import (
     SnapshotReport,
     Trained,
 )
-from associated_learning.state.history import StageTime
 from associated_learning.state.optimizers import advance
 from associated_learning.state.snapshot import Snapshot, joined
+from associated_learning.state.training_state import StageTime
 from associated_learning.tensors.nested import map_tensors, tensors_in, to_device
 from associated_learning.update import UpdateRule, update_blocks, update_layer
 

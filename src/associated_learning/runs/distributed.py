@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from associated_learning.pipeline.executors import chosen_executor
+from associated_learning.pipeline.executor_table import chosen_executor
 from associated_learning.runs.folder.description import (
     Description,
     description_from_json,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from associated_learning.state.curves import draw_curves
 from associated_learning.state.files import replaced_file
-from associated_learning.state.history import EpochRecord
+from associated_learning.state.training_state import EpochRecord
 
 __all__ = ["can_plot", "plot_curves"]
 

@@ -10,16 +10,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from associated_learning.conversion.table import html_table
+from associated_learning.conversion.html_table import html_table
 from associated_learning.data import BlockSamples, DataSet, MaskedSamples, TagSamples, Vectors
 from associated_learning.errors import CheckpointError
 from associated_learning.runs.folder.provenance import Provenance
 from associated_learning.runs.ledger.answers import pack_answers
 from associated_learning.runs.tasks.regression import explained_variances
 from associated_learning.state.files import read_json, write_json
-from associated_learning.state.history import EpochRecord, TrainingState
 from associated_learning.state.lines import read_lines
 from associated_learning.state.sealed import unsealed
+from associated_learning.state.training_state import EpochRecord, TrainingState
 
 __all__ = ["RunResult", "TestScores", "make_result", "read_history", "read_result", "write_result"]
 

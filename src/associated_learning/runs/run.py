@@ -49,7 +49,7 @@ from associated_learning.runs.result import (
     write_result,
 )
 from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
-from associated_learning.runs.settings.defaults import resolved
+from associated_learning.runs.settings.model_defaults import resolved
 from associated_learning.runs.tasks.deciding import decided
 from associated_learning.runs.tasks.metric import epoch_metric_name, headline
 from associated_learning.runs.trainer import choose_device, make_trainer, set_up_torch, store_folder
@@ -60,7 +60,7 @@ from associated_learning.runs.training_scores import (
 )
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.files import read_json
-from associated_learning.state.history import TrainingState
+from associated_learning.state.training_state import TrainingState
 from associated_learning.training.callbacks import Callback, JsonLines
 from associated_learning.training.stage_trace import StageTrace
 from associated_learning.training.validation import epoch_metric, scored

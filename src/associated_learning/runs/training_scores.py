@@ -9,9 +9,9 @@ from associated_learning.errors import CheckpointError
 from associated_learning.inference.evaluation import evaluate
 from associated_learning.network import Network
 from associated_learning.state.files import replaced_file
-from associated_learning.state.history import EpochRecord, TrainingState
 from associated_learning.state.lines import append_line, read_lines
 from associated_learning.state.sealed import sealed, unsealed
+from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback
 

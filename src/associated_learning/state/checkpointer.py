@@ -12,8 +12,8 @@ from torch import Tensor
 from associated_learning.errors import NonFiniteLossError
 from associated_learning.network import Network
 from associated_learning.state.checkpoint import Checkpoints
-from associated_learning.state.history import TrainingState
 from associated_learning.state.snapshot import Snapshot, StoredFile
+from associated_learning.state.training_state import TrainingState
 from associated_learning.tensors.nested import map_tensors
 
 __all__ = ["Checkpointer"]

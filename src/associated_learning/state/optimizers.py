@@ -15,7 +15,7 @@ from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer, PerLayer, one_for_each
 from associated_learning.models.lookahead import Lookahead
 from associated_learning.state.freezing import encoders_in
-from associated_learning.state.history import EpochRecord
+from associated_learning.state.training_state import EpochRecord
 
 __all__ = ["Schedule", "advance", "make_optimizers", "make_schedulers"]
 

@@ -16,7 +16,7 @@ from associated_learning.network import Network
 from associated_learning.pipeline.channel import Channel
 from associated_learning.pipeline.interrupt import Interrupt
 from associated_learning.pipeline.items import Items, Marker, Minibatch
-from associated_learning.state.history import EpochRecord
+from associated_learning.state.training_state import EpochRecord
 from associated_learning.tensors.batch_checks import check_batch
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.nested import to_device

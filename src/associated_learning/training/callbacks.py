@@ -14,9 +14,9 @@ from torch import Tensor
 from associated_learning.errors import needs_extra
 from associated_learning.network import Network
 from associated_learning.state.files import replaced_file
-from associated_learning.state.history import EpochRecord, StageTime, TrainingState
 from associated_learning.state.lines import append_line
 from associated_learning.state.sealed import sealed
+from associated_learning.state.training_state import EpochRecord, StageTime, TrainingState
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

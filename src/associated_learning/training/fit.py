@@ -19,8 +19,8 @@ from associated_learning.pipeline.stage import Stage
 from associated_learning.pipeline.stage_builder import StageBuilder
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.checkpointer import Checkpointer
-from associated_learning.state.history import EpochRecord, TrainingState
 from associated_learning.state.snapshot import Snapshot
+from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.targets import Classes
 from associated_learning.training.batch_stream import BatchSource, BatchStream, set_modes
 from associated_learning.training.callbacks import Callback

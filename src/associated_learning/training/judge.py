@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from associated_learning.network import Network
-from associated_learning.state.history import Candidates, EpochRecord, TrainingState
+from associated_learning.state.training_state import Candidates, EpochRecord, TrainingState
 from associated_learning.training.growth.rules import Decision, Growth, decide
 
 __all__ = ["EpochJudge", "Judge", "stalled_epochs"]

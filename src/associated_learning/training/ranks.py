@@ -10,7 +10,7 @@ from associated_learning.pipeline.processes.agreement import agreed
 from associated_learning.pipeline.processes.executor import Crew, follow
 from associated_learning.pipeline.processes.placement import check_ranks, make_processes
 from associated_learning.pipeline.processes.rendezvous import joined, number_of_ranks
-from associated_learning.state.history import TrainingState
+from associated_learning.state.training_state import TrainingState
 from associated_learning.tensors.devices import device_of
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback, Callbacks

@@ -12,7 +12,7 @@ from associated_learning.network import Network
 from associated_learning.pipeline.executor import Executor
 from associated_learning.pipeline.items import Marker, SnapshotReport, Trained
 from associated_learning.state.checkpointer import Checkpointer
-from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.training.batch_stream import BatchStream, set_modes
 from associated_learning.training.callbacks import Callback
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from associated_learning.pipeline.timeline.gantt import plot_gantt
 from associated_learning.pipeline.timeline.trace import Recorder, Trace, stage_names
-from associated_learning.state.history import StageTime, TrainingState
+from associated_learning.state.training_state import StageTime, TrainingState
 from associated_learning.training.callbacks import Callback
 
 __all__ = ["StageTrace"]

@@ -15,15 +15,15 @@ from torch.optim import Optimizer
 from associated_learning.errors import InputError
 from associated_learning.inference.metrics.names import MetricLike
 from associated_learning.network import Network
-from associated_learning.pipeline.executors import chosen_executor, make_executor
+from associated_learning.pipeline.executor_table import chosen_executor, make_executor
 from associated_learning.pipeline.offload.memory_plan import MemoryPlan
 from associated_learning.pipeline.offload.settings import Offloading
 from associated_learning.pipeline.offload.stored_network import StoredNetwork
 from associated_learning.pipeline.stage_builder import StageBuilder
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.freezing import frozen, frozen_parts
-from associated_learning.state.history import TrainingState
 from associated_learning.state.optimizers import Schedule
+from associated_learning.state.training_state import TrainingState
 from associated_learning.tensors.devices import device_of
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback, Callbacks

@@ -12,7 +12,7 @@ from associated_learning.inference.evaluation import Evaluation, Observer, evalu
 from associated_learning.inference.metrics.metric import EvaluationMetric
 from associated_learning.inference.metrics.names import MetricLike, as_metric
 from associated_learning.network import Network
-from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.targets import Target
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from associated_learning.conversion.table import text_table
+from associated_learning.conversion.html_table import text_table
 from associated_learning.errors import InputError, VerificationError
 from associated_learning.network import Network
-from associated_learning.pipeline.executors import chosen_executor
+from associated_learning.pipeline.executor_table import chosen_executor
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.tensors.devices import device_of
 from associated_learning.training.batch_stream import BatchSource

@@ -12,7 +12,7 @@ from torch.nn import Parameter
 from associated_learning.conversion import ConvertedNetwork
 from associated_learning.conversion.checks.check import Check
 from associated_learning.conversion.checks.conversion import checks_on
-from associated_learning.conversion.table import text_table
+from associated_learning.conversion.html_table import text_table
 from associated_learning.errors import VerificationError
 from associated_learning.layer import LayerOutput
 from associated_learning.network import ALNetwork

@@ -20,7 +20,7 @@ from associated_learning.runs.ledger.ledger import read_rows
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import read_history
 from associated_learning.runs.trainer import choose_device
-from associated_learning.state.history import EpochRecord
+from associated_learning.state.training_state import EpochRecord
 from reproduction.campaign.jobs import (
     Job,
     Selection,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.pipeline.executor import Executor
-from associated_learning.pipeline.executors import stage_sizes
+from associated_learning.pipeline.executor_table import stage_sizes
 from associated_learning.pipeline.items import Minibatch
 from associated_learning.pipeline.planning.costs import layer_costs
 from associated_learning.pipeline.planning.partition import checked_sizes

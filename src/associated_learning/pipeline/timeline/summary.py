@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from associated_learning.conversion.table import text_table
+from associated_learning.conversion.html_table import text_table
 
 __all__ = ["Lane", "TraceSummary"]
 

@@ -18,7 +18,7 @@ from associated_learning.runs.settings.config import COMPUTING, ResolvedConfig
 from associated_learning.runs.settings.setting import option
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.files import write_json
-from associated_learning.state.history import TrainingState
+from associated_learning.state.training_state import TrainingState
 
 __all__ = ["LENGTH", "check_same", "lengthen", "remove_run"]
 

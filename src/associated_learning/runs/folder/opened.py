@@ -18,7 +18,7 @@ from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.runs.trainer import choose_device
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.files import read_json
-from associated_learning.state.history import TrainingState
+from associated_learning.state.training_state import TrainingState
 
 __all__ = ["OpenRun", "open_run"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.files import remove_unfinished
-from associated_learning.state.history import EpochRecord, TrainingState
 from associated_learning.state.lock import held_lock, lock_holder
+from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback
 
 __all__ = ["FolderWatch", "check_not_lost", "sole_training"]

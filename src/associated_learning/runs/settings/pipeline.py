@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from associated_learning.pipeline.executors import EXECUTORS
+from associated_learning.pipeline.executor_table import EXECUTORS
 from associated_learning.runs.settings.setting import setting
 
 __all__ = ["PipelineSettings"]

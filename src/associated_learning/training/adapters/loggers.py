@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 from associated_learning.errors import InputError, needs_extra
-from associated_learning.state.history import EpochRecord, TrainingState
+from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback, Losses
 
 __all__ = ["LogsDictionaries", "MLflow", "RunLog"]

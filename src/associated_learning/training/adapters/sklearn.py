@@ -21,8 +21,8 @@ from associated_learning.errors import InputError, needs_extra
 from associated_learning.inference.evaluation import predict_batches
 from associated_learning.models.mlp import MLP
 from associated_learning.network import Network
-from associated_learning.state.history import TrainingState
 from associated_learning.state.optimizers import make_optimizers
+from associated_learning.state.training_state import TrainingState
 from associated_learning.targets import Classes, Prediction, Regression, Target
 from associated_learning.tensors.nested import to_device
 from associated_learning.tensors.randomness.keyed import seeded

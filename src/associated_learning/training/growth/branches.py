@@ -12,7 +12,7 @@ from associated_learning.errors import InputError, nearest
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.layer import ALLayer, Branch
 from associated_learning.network import ALNetwork, Network
-from associated_learning.state.history import TrainingState
+from associated_learning.state.training_state import TrainingState
 from associated_learning.tensors.chain import encodings
 
 __all__ = ["BranchedNetwork", "Ranked"]

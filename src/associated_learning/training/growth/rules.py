@@ -11,7 +11,7 @@ import torch
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
 from associated_learning.network import ALNetwork, Network
-from associated_learning.state.history import EpochRecord
+from associated_learning.state.training_state import EpochRecord
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.randomness.keyed import seeded
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from associated_learning.conversion.table import html_table
+from associated_learning.conversion.html_table import html_table
 from associated_learning.state.curves import draw_curves
 
 if TYPE_CHECKING:
