@@ -202,6 +202,8 @@ def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
         append_row(tmp_path / "made-up.jsonl", row)
     html, markdown = tmp_path / "page.html", tmp_path / "page.md"
     places = {"html": str(html), "markdown": str(markdown), "images": str(tmp_path / "images")}
+    (tmp_path / "README.md").write_text("<!-- ledger: counts -->\nold\n<!-- ledger ends -->\n")
+    places["pages"] = str(tmp_path)
     report(ledger=str(tmp_path / "made-up.jsonl"), **places)
     page = html.read_text(encoding="utf-8")
     sources = re.findall(r'(?:src|href)="([^"]{0,30})', page)
@@ -209,6 +211,9 @@ def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
     assert all(source.startswith(("data:image/svg+xml;base64,", "#")) for source in sources)
     assert "82.23 ± 0.93" in page
     assert "82.23 ± 0.93" in markdown.read_text(encoding="utf-8")
+    filled = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "values that the paper prints" in filled
+    assert "old" not in filled
     charts = sorted(path.name for path in (tmp_path / "images").iterdir())
     assert charts == ["field-cpu.svg", "standing-al-cpu.svg"]
     assert all(

@@ -39,7 +39,8 @@ def _stopped(config: ResolvedConfig, result: RunResult) -> str | None:
     )
     most = enough_epochs(max(updates, 1), epochs=config.epochs, updates=config.min_updates)
     more = f", which {most} epochs make of few rows" if most > config.epochs else ""
-    if result.epochs < most and config.patience and config.grow_from is None:
+    impatient = 0 < config.patience < result.epochs < most
+    if impatient and config.grow_from is None:
         depth = "any depth" if config.judge == "any" else "full depth"
         return (
             f"It ended after epoch {result.epochs} of {most}: no better score of {depth} for "

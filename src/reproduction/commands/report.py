@@ -31,6 +31,14 @@ def report(
     images: Annotated[
         str, typer.Option(metavar="FOLDER", help="Its charts, for the documentation.")
     ] = "docs/images",
+    pages: Annotated[
+        str,
+        typer.Option(
+            metavar="FOLDER",
+            help="The checkout in whose README.md, docs/results.md and docs/study.md the tables "
+            "between marks are filled.",
+        ),
+    ] = ".",
     check: Annotated[
         bool,
         typer.Option(
@@ -41,9 +49,6 @@ def report(
     ] = False,
 ) -> None:
     """Fill the paper's tables and figures from the ledger, with statistics and what is missing.
-
-    In a checkout the tables between marks in README.md, docs/results.md and docs/study.md are
-    filled too.
 
     Examples:
         al report
@@ -67,7 +72,7 @@ def report(
         **{Path(images, f"{name}.svg"): svg_of(chart) for name, chart in content.charts.items()},
     }
     parts = parts_of(content)
-    for page in filter(Path.is_file, map(Path, PAGES)):
+    for page in filter(Path.is_file, (Path(pages, name) for name in PAGES)):
         files[page] = refreshed(page.read_text(encoding="utf-8"), parts).encode()
     for path, contents in files.items():
         with replaced_file(path) as temporary:

@@ -35,11 +35,9 @@ class Model:
 
 if __name__ == "__main__":
     model = Model(__file__.replace("_runner.py", ".onnx"))
-    if not sys.argv[1:] and sys.stdin.isatty():
-        sys.exit(f"usage: {sys.argv[0]} INPUT ..., or inputs from a pipe, one a line")
-    lines = sys.argv[1:] or sys.stdin.read().splitlines()
-    for start in range(0, len(lines), 64):
-        some = lines[start : start + 64]
+    asked = sys.argv[1:] or (sys.exit(__doc__) if sys.stdin.isatty() else [*sys.stdin])
+    for start in range(0, len(asked), 64):
+        some = [line.rstrip("\r\n") for line in asked[start : start + 64]]
         for line, label, row in zip(some, *model(some), strict=True):
             shares = dict(zip(model.export["label_names"], row.tolist(), strict=True)) or None
             print(json.dumps({"input": line, "label": label, "probabilities": shares}))
