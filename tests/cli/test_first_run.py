@@ -50,6 +50,15 @@ GOOD = RunResult(
         ),
         ({"best_epoch": 3}, []),  # the last epoch is best by its loss alone
         (
+            {"train_samples": 320, "epochs": 14},
+            ["It ended after epoch 14 of 100: no better score of any depth for 5 epochs"],
+        ),
+        (
+            {"train_samples": 320, "epochs": 100},
+            ["At least 1,000 updates were made (--min-updates), which 100 epochs make of few rows"],
+        ),
+        ({"train_samples": 32_000, "epochs": 20}, []),
+        (
             {"best_epoch": 1, "epochs": 1, "validation_curve": [[0.8, 0.9]]},
             ["still rose in the last epoch, 1: try --epochs 2"],
         ),

@@ -33,11 +33,11 @@ def advice(config: ResolvedConfig, result: RunResult) -> list[str]:
 
 def _stopped(config: ResolvedConfig, result: RunResult) -> str | None:
     """Return why there are fewer epochs, or more, than the settings name."""
-    updates = updates_of(
-        math.ceil((result.train_samples or 0) / config.batch_size),
-        config.gradient_accumulation_steps,
-    )
-    most = enough_epochs(max(updates, 1), epochs=config.epochs, updates=config.min_updates)
+    if result.train_samples is None:  # a result that is older than this
+        return None
+    batches = math.ceil(result.train_samples / config.batch_size)
+    updates = updates_of(batches, config.gradient_accumulation_steps)
+    most = enough_epochs(updates, epochs=config.epochs, updates=config.min_updates)
     more = f", which {most} epochs make of few rows" if most > config.epochs else ""
     impatient = 0 < config.patience < result.epochs < most
     if impatient and config.grow_from is None:
