@@ -37,8 +37,9 @@ def runs(
             f"{folder} holds no run; name a folder in which runs are, or train one: al train"
         )
     table = Table()
-    for heading in ("run", "network", "epochs", "score", "validation", "test"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("run", overflow="fold", no_wrap=True)  # it is copied from here
+    for heading in ("network", "epochs", "score", "validation", "test"):
+        table.add_column(heading)
     for path in found:
         table.add_row(escape(path.name), *map(escape, _columns(path)))
     console.print(table)
