@@ -224,7 +224,7 @@ def _tell_missing(fitted: TablePreprocessor) -> None:
     filled = [f"{name!r} ({one.fill:g})" for name, one in of_columns if one.fill is not None]
     if filled:
         warnings.warn(
-            f"numbers are missing in {', '.join(filled)}: the median in brackets stands for them,"
-            " and a feature of its own marks them",
+            f"numbers are missing in {', '.join(filled)}: each gap gets the median in brackets, and"
+            " one more column says where the gaps were",
             stacklevel=3,
         )
