@@ -83,7 +83,7 @@ def test_a_file_with_both_is_a_table_and_what_is_missing_is_said(tmp_path: Path)
     lines = [",".join("" if v is None else str(v) for v in row) for row in rows()]
     text = ["age,port,fare,label", *(f"{line},{i % 2}" for i, line in enumerate(lines))]
     (tmp_path / "ships.csv").write_text("\n".join(text))
-    with pytest.warns(UserWarning, match=r"numbers are missing in 'age' \(\d+\.?5?\): the median"):
+    with pytest.warns(UserWarning, match=r"numbers are missing in 'age' \(\d+\.?5?\): each gap"):
         data = load(tmp_path / "ships.csv", cache_dir=tmp_path / "cache")
     assert (data.kind, data.preprocessing["columns"]) == ("table", list(COLUMNS))
     assert data.train.take(torch.arange(4)).shape == (4, 2 + 3 + 1)
