@@ -88,9 +88,9 @@ def test_patience_counts_anew_where_a_run_goes_on(tmp_path: Path) -> None:
     ended = train_run(short, tmp_path).epochs
     assert ended < 30
     longer = replace(short, epochs=60)
-    with pytest.raises(al.InputError, match=r"other settings \(--epochs 20 now, 30 th"):
+    with pytest.raises(al.InputError, match=r"--epochs 30, trained for \d+, and not 20 of"):
         train_run(replace(short, epochs=20), tmp_path)
-    with pytest.raises(al.InputError, match="--min-updates 500 now, 0 there"):
+    with pytest.raises(al.InputError, match="not 30 of at least 500 updates"):
         train_run(replace(short, min_updates=500), tmp_path)
     with pytest.raises(al.InputError, match="--seed 1 now, 0 there"):
         train_run(replace(longer, seed=1), tmp_path)

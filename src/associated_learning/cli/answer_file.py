@@ -36,6 +36,10 @@ class AnswerFile(NamedTuple):
         Raises:
             InputError: There is such a file already, or no folder for it.
         """
+        if path.suffix.lower() in (".csv", ".tsv", ".parquet"):
+            raise InputError(
+                f"--output {path} came; it gets JSON lines: name it {path.stem}.jsonl."
+            )
         if path.exists():
             raise InputError(f"--output {path} exists; choose another name, or delete it.")
         if not path.parent.is_dir():

@@ -44,6 +44,7 @@ def questions(opened: OpenRun, inputs: Sequence[str], file: str | None) -> list[
     Raises:
         InputError: The file cannot be read, lacks a column, or holds something that is no input.
     """
+    _check_no_file(opened, inputs)
     found = [_line(opened, text, f"{text!r}") for text in inputs]
     if file is None:
         return found
@@ -53,6 +54,13 @@ def questions(opened: OpenRun, inputs: Sequence[str], file: str | None) -> list[
         return found + [_line(opened, text, f"line {i} of {file}, {text!r},") for i, text in listed]
     rows = _objects(file) if ending == ".jsonl" else _rows(file, _SEPARATORS[ending])
     return found + [_row(opened, row, where) for where, row in rows]
+
+
+def _check_no_file(opened: OpenRun, inputs: Sequence[str]) -> None:
+    """Raise InputError for the name of a file where a text or a row is expected."""
+    for text in inputs if opened.spec.kind != "image" else ():
+        if Path(text).suffix.lower() in (*_SEPARATORS, ".jsonl", ".txt") and Path(text).is_file():
+            raise InputError(f"{text} came as an input, but it is a file: --file {text} reads it.")
 
 
 def lines(file: str) -> list[str]:

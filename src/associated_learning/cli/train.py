@@ -200,7 +200,7 @@ def _show(folder: Path, config: ResolvedConfig, result: RunResult) -> None:
     show_no_picture()
     al, run = escape(command()), escape(str(folder))
     console.print(
-        f"The run is in {run}. Next: {al} evaluate {run} --depth all, {al} predict {run} ..., "
-        f"{al} info {run}",
+        f"The run is in {run}. Next: {al} evaluate {run}, {al} predict {run} INPUT ... "
+        f"(or --file FILE), {al} info {run}",
         soft_wrap=True,
     )

@@ -88,7 +88,7 @@ def read_file(
     splits = read_files(files, cache_dir)
     first = splits["train"]
     labels = _label_columns(first, label_column, task)
-    check_columns(first, labels, f"{path} (choose the label column)")
+    check_columns(first, labels, f"{path} (--label-column names the labels)")
     if both := {*labels}.intersection((text_column, *(feature_columns or ()))):
         raise InputError(
             f"the column {min(map(str, both))!r} came both for the inputs and for the labels, which"
@@ -120,7 +120,7 @@ def label_values(path: Path, label_column: str | None = None) -> list[Any]:
     """
     label = label_column or "label"
     split = read_files({"train": [path]}, None)["train"]
-    check_columns(split, [label], f"{path} (choose the label column)")
+    check_columns(split, [label], f"{path} (--label-column names the labels)")
     return values(split, label)
 
 

@@ -47,11 +47,17 @@ def check_same(config: ResolvedConfig, folder: Path) -> ResolvedConfig | None:
         return None
     state = _state(folder)
     longer = replace(other, **{name: getattr(config, name) for name in LENGTH}) == config
-    if not longer or config.epochs <= max(before.epochs, state.epoch):
+    trained = max(before.epochs, state.epoch)
+    if longer and config.epochs <= trained:
+        raise InputError(
+            f"{folder} holds a run with --epochs {before.epochs}, trained for {state.epoch}, and "
+            f"not {config.epochs} of at least {config.min_updates:,} updates; expected the same, or "
+            f"--epochs of more than {trained} to go on. --overwrite gives the folder to a new run."
+        )
+    if not longer:
         raise InputError(
             f"{folder} holds a run of other settings ({_differences(config, other)}). Name another "
             f"--run-folder, resume that run with its own settings (al train --resume {folder}), "
-            f"let it train for more than its {max(before.epochs, state.epoch)} epochs (--epochs), "
             "or give its folder to the new one (--overwrite)."
         )
     updates = -(-state.step // max(state.epoch, 1))  # of an epoch

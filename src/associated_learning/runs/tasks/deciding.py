@@ -39,7 +39,7 @@ def decided(config: RunConfig) -> tuple[RunConfig, str | None]:
         return replace(config, task="classification"), None
     if len(label_columns(column, column_names(path))) > 1:
         return _said(config, "multilabel", f"{column!r} are several columns")
-    values = label_values(path, config.label_column)
+    values = [value for value in label_values(path, config.label_column) if value is not None]
     if are_sets(values):
         return _said(config, "multilabel", f"{column!r} holds lists")
     count = len(set(values)) if all(type(value) in (int, float) for value in values) else 0
