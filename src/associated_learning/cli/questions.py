@@ -182,11 +182,7 @@ def _numbers(columns: Sequence[str], values: Sequence[Any], where: str) -> list[
     try:
         row = [float(value) for value in values]
     except (TypeError, ValueError):
-        is_file = len(values) == 1 and Path(str(values[0])).is_file()
-        there = "; it is a file, which --file reads" if is_file else ""
-        raise InputError(
-            f"{where} is no row of numbers; expected such as 1.5,2,0{there}."
-        ) from None
+        raise InputError(f"{where} is no row of numbers; expected such as 1.5,2,0.") from None
     if len(row) != len(columns):
         raise InputError(f"{where} has {len(row)} values; expected {len(columns)} {list(columns)}.")
     if not all(map(math.isfinite, row)):
