@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -61,16 +62,13 @@ class Network(nn.Module, ABC):
         """Yield the output ``[B, size]`` of every depth in turn, sharing the encoders."""
 
     def exits_of(self, batches: Iterable[Any]) -> Iterator[Iterable[Tensor]]:
-        """Yield what `exits` gives for each of several batches of inputs.
+        """Yield what `exits` gives for each of several batches, made as it is asked for."""
 
-        The outputs of a batch are made one after the other as they are asked for.
-        """
-        for number, x in enumerate(batches):
-            yield self._explained_exits(x, number)
+        def outputs(x: Any, number: int) -> Iterator[Tensor]:
+            with explained(f"the network cannot take batch {number}", x):
+                yield from self.exits(x)
 
-    def _explained_exits(self, x: Any, number: int) -> Iterator[Tensor]:
-        with explained(f"the network cannot take batch {number}", x):
-            yield from self.exits(x)
+        yield from map(outputs, batches, itertools.count())
 
     @abstractmethod
     def inference_modules(self, depth: int) -> list[nn.Module]:

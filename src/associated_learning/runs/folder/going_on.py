@@ -52,7 +52,8 @@ def check_same(config: ResolvedConfig, folder: Path) -> ResolvedConfig | None:
         raise InputError(
             f"{folder} holds a run with --epochs {before.epochs}, trained for {state.epoch}, and "
             f"not {config.epochs} of at least {config.min_updates:,} updates; expected the same, "
-            f"or --epochs of more than {trained} to go on. --overwrite gives the folder to a new run."
+            f"or --epochs of more than {trained} to go on. --overwrite gives the folder to a new "
+            "run."
         )
     if not longer:
         raise InputError(
