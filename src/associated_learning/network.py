@@ -32,9 +32,7 @@ class Network(nn.Module, ABC):
         >>> from torch import nn
         >>> import associated_learning as al
         >>> x, model = torch.randn(2, 4), nn.Linear(4, 3)
-        >>> networks: list[al.Network] = [
-        ...     al.al_form([nn.Linear(4, 8)], x, al.Classes(3)), al.BPNetwork(model, al.Classes(3))
-        ... ]
+        >>> networks = al.al_form([model], x, al.Classes(3)), al.BPNetwork(model, al.Classes(3))
         >>> [net.predict(x).labels.shape for net in networks]
         [torch.Size([2]), torch.Size([2])]
     """
