@@ -275,8 +275,9 @@ def drop_gradients(optimizer: Optimizer) -> None:
 
     As ``zero_grad`` does, without its hooks: on a small layer those cost as much as its loss.
     """
-    for parameter in _parameters(optimizer):
-        parameter.grad = None
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None
 
 
 def _explain(output: LayerOutput, key: StepKey, what: str = "loss") -> str:

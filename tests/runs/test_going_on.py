@@ -17,22 +17,13 @@ from associated_learning.runs.folder.watch import sole_training
 from associated_learning.runs.run import read_config, train_run
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.model_defaults import resolved
-from associated_learning.training.callbacks import Callback
+from test_runs import Kill
 
 SHORT = RunConfig(
     hidden=8, num_layers=2, latent=8, limit_train=160, epochs=2, patience=0, schedule="constant",
     warmup=0.0, dropout=0.1,
 )  # fmt: skip
 LONG = replace(SHORT, epochs=4)
-
-
-class Kill(Callback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def batch_done(self, state: Any, losses: Any) -> None:
-        if state.step == self.step:
-            raise KeyboardInterrupt
 
 
 def bits(folder: Path) -> dict[str, bytes]:

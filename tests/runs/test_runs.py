@@ -49,6 +49,15 @@ class Kill(Callback):
             raise KeyboardInterrupt
 
 
+def same_weights(*folders: Path) -> None:
+    """Compare the best weights that runs have kept, byte for byte."""
+    first, *others = [sorted((of / "checkpoints").glob("best-*/*")) for of in folders]
+    assert first
+    for other in others:
+        for one, two in zip(first, other, strict=True):
+            assert one.read_bytes() == two.read_bytes(), one.name
+
+
 def test_a_run_is_a_folder_that_can_be_opened_again(tmp_path: Path) -> None:
     result = train_run(SMALL, tmp_path)
     names = {path.name for path in tmp_path.iterdir()}

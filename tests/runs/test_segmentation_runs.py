@@ -26,7 +26,7 @@ from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.model_defaults import resolved
 from associated_learning.runs.tasks.deciding import decided
-from test_runs import Kill
+from test_runs import Kill, same_weights
 
 HEIGHT, WIDTH = 12, 24
 
@@ -123,10 +123,7 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
         train_run(config, tmp_path / "killed", callbacks=[Kill(3)])
     resumed = train_run(config, tmp_path / "killed")
     assert resumed.test_losses == whole.test_losses
-    files = [sorted((tmp_path / n / "checkpoints").glob("best-*/*")) for n in ("whole", "killed")]
-    assert files[0]
-    for one, two in zip(*files, strict=True):
-        assert one.read_bytes() == two.read_bytes(), one.name
+    same_weights(tmp_path / "whole", tmp_path / "killed")
     (tmp_path / "data" / "classes.txt").write_text("ground 0\nsquare 7\n")
     with pytest.raises(InputError, match="the data have changed since"):
         said(None, "evaluate", tmp_path / "killed")  # type: ignore[arg-type]

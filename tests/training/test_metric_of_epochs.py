@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassF1Score, MulticlassSpecificity
 
 import associated_learning as al
+from associated_learning.inference.metrics.names import as_metric
+from associated_learning.runs.settings.config import RunConfig
+from associated_learning.runs.tasks.metric import epoch_metric_name, headline, shown_scores
 
 Batch = tuple[Tensor, Tensor]
 
@@ -89,3 +92,18 @@ def test_metrics_that_choose_nothing_are_refused_before_training(metric: Any, me
 def test_a_metric_needs_validation_data() -> None:
     with pytest.raises(al.InputError, match=r"metric='f1' came without validation data"):
         al.Trainer(epochs=1, metric="f1").fit(network(), al.LoaderBatches(batches(1, 2)))
+
+
+@pytest.mark.parametrize("target", [al.Classes(3), al.MultiLabel(3)], ids=["classes", "labels"])
+def test_scores_are_shown_as_the_metric_gives_them(target: al.Target) -> None:
+    """A run keeps scores of which more is better, by what torchmetrics says of each metric."""
+    for name in al.metrics_by_name(target):
+        kept = as_metric(name, target).sign() * 0.3
+        assert shown_scores(RunConfig(metric=name), [kept]) == [0.3], name
+
+
+def test_the_own_score_by_its_name_is_the_own_score() -> None:
+    for task, name in (("classification", "accuracy"), ("multilabel", "label accuracy")):
+        named, plain = (RunConfig(task=task, metric=m) for m in ("accuracy", None))
+        assert headline(named) == headline(plain) == name
+        assert epoch_metric_name(named) is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from associated_learning.errors import InputError
+from associated_learning.state.digests import command_key
 
 __all__ = ["AnswerFile"]
 
@@ -44,7 +44,7 @@ class AnswerFile(NamedTuple):
             raise InputError(f"--output {path} exists; choose another name, or delete it.")
         if not path.parent.is_dir():
             raise InputError(f"--output {path} came, but there is no folder {path.parent}.")
-        key = hashlib.sha256(json.dumps(command).encode()).hexdigest()[:12]
+        key = command_key(command)
         return cls(path, path.with_name(f"{path.name}.{key}.unfinished"))
 
     def finished_chunks(self, size: int) -> int:

@@ -13,7 +13,7 @@ from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.model_defaults import family_default
 from associated_learning.runs.settings.setting import option as spelt
 
-__all__ = ["RunFolder", "with_run_options"]
+__all__ = ["RunFolder", "is_given", "with_run_options"]
 
 RunFolder = Annotated[
     str, typer.Argument(metavar="RUN", help="Folder of a run, as `al train` made it.")
@@ -22,6 +22,12 @@ RunFolder = Annotated[
 
 Command = Callable[..., None]
 _WIDE = 12  # characters of a type, beyond which it would leave the text no room
+
+
+def is_given(ctx: typer.Context, name: str) -> bool:
+    """Return whether the user gave an option, even if its value is the default."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and not source.name.startswith("DEFAULT")
 
 
 def with_run_options(**shown: str) -> Callable[[Command], Command]:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from associated_learning.cli.options import with_run_options
+from associated_learning.cli.options import is_given, with_run_options
 from associated_learning.cli.running import run_training, write_row
 from associated_learning.cli.tables import command, console, scores_table, show_no_picture
 from associated_learning.errors import CheckpointError, InputError
@@ -139,7 +139,7 @@ def train(
 
 def _resumed(ctx: typer.Context, folder: Path) -> ResolvedConfig:
     """Return the settings to go on with; raise InputError for those that cannot change."""
-    given = [name for name in ctx.params if _is_given(ctx, name) and name != "resume"]
+    given = [name for name in ctx.params if is_given(ctx, name) and name != "resume"]
     refused = [name for name in given if name not in COMPUTING + LENGTH + _SHOWING]
     if refused:
         raise InputError(
@@ -158,11 +158,6 @@ def _resumed(ctx: typer.Context, folder: Path) -> ResolvedConfig:
             "command that started it."
         )
     return config
-
-
-def _is_given(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and not source.name.startswith("DEFAULT")
 
 
 def _options(names: Iterable[str]) -> str:

@@ -12,20 +12,20 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from associated_learning.cli.options import with_run_options
+from associated_learning.cli.options import is_given, with_run_options
 from associated_learning.cli.tables import command, console
 from associated_learning.data import DataSet
 from associated_learning.errors import InputError
 from associated_learning.runs.folder.watch import sole_training
 from associated_learning.runs.inputs import load_data
 from associated_learning.runs.printable import escape
+from associated_learning.runs.result import told_scores
 from associated_learning.runs.run import default_folder
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.model_defaults import resolved
 from associated_learning.runs.settings.setting import option
 from associated_learning.runs.tasks.deciding import decided
 from associated_learning.runs.tasks.metric import headline, shown_scores
-from associated_learning.runs.tasks.regression import explained_variances
 from associated_learning.runs.trainer import set_up_torch
 from associated_learning.runs.tuning.search import Found, search
 from associated_learning.runs.tuning.space import (
@@ -89,15 +89,16 @@ def tune(
         console.print(escape(line), soft_wrap=True)
     texts = search_ or list(DEFAULT_SPACE)
     _check_free(ctx, parsed_space(texts))
-    source = ctx.get_parameter_source("method")
-    one = source is not None and not source.name.startswith("DEFAULT")
-    methods = [chosen.method] if one else ["al", "bp"]
+    methods = [chosen.method] if is_given(ctx, "method") else ["al", "bp"]
     named = default_folder(replace(chosen, method="al")).name.removesuffix(f"-al-{chosen.seed}")
     folder = Path(tune_folder or Path("tune") / named)
     with sole_training(folder):
         _check_same(folder, chosen, texts)
         found = _searched(chosen, methods, texts, trials, folder, quiet=as_json)
-    (_show_json if as_json else _show)(chosen, *found, trials=trials)
+    if as_json:
+        _show_json(chosen, *found, trials)
+    else:
+        _show(chosen, *found)
 
 
 def _searched(
@@ -130,8 +131,7 @@ def _searched(
 def _check_free(ctx: typer.Context, space: SearchSpace) -> None:
     """Raise InputError for a setting that is both given and searched."""
     for name in space:
-        source = ctx.get_parameter_source(name)
-        if source is not None and not source.name.startswith("DEFAULT"):
+        if is_given(ctx, name):
             raise InputError(
                 f"{option(name)} came and is searched too; leave it out, or name other settings "
                 "to --search."
@@ -153,12 +153,10 @@ def _check_same(folder: Path, config: RunConfig, texts: list[str]) -> None:
 
 def _told(config: RunConfig, data: DataSet, score: float) -> float:
     """Return a score as `headline` names it."""
-    if data.target_scale is not None:
-        return explained_variances([score], data.validation.labels)[0]
-    return shown_scores(config, [score])[0]
+    return shown_scores(config, told_scores([score], data))[0]
 
 
-def _show(config: RunConfig, data: DataSet, found: dict[str, Found], *, trials: int) -> None:
+def _show(config: RunConfig, data: DataSet, found: dict[str, Found]) -> None:
     table = Table("method", "tried", "given up", f"validation {headline(config)}", "settings")
     for method, one in found.items():
         settings = ", ".join(f"{name} {_written(value)}" for name, value in one.settings.items())
@@ -178,9 +176,9 @@ def _show(config: RunConfig, data: DataSet, found: dict[str, Found], *, trials: 
         console.print(f"  {escape(_train_line(config, method, one))}", soft_wrap=True)
 
 
-def _show_json(config: RunConfig, data: DataSet, found: dict[str, Found], *, trials: int) -> None:
+def _show_json(config: RunConfig, data: DataSet, found: dict[str, Found], trials: int) -> None:
     told = {
-        method: {**one._asdict(), "score": _told(config, data, one.score), "at_edge": one.at_edge}
+        method: {**one._asdict(), "score": _told(config, data, one.score)}
         for method, one in found.items()
     }
     print(json.dumps({"score": headline(config), "trials": trials, **told}))

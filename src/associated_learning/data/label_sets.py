@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from associated_learning.data.table_encoding import is_missing
 from associated_learning.errors import InputError
 
 __all__ = ["are_sets", "label_columns", "label_matrix", "set_names"]
@@ -117,7 +118,7 @@ def _sets(values: Sequence[Any], where: str) -> Iterator[tuple[int, list[str]]]:
 
 def _labels(value: Any, separator: str | None) -> list[str] | None:
     """Return the labels of a value; None if it is something else."""
-    if value is None or value != value or value == "":
+    if is_missing(value):
         return []
     if isinstance(value, str):
         parts = value.split(separator) if separator else [value]

@@ -97,7 +97,7 @@ class MaskFormat:
         """Return the value of each class, or its red, green and blue."""
         if self.mode != "RGB":
             return list(self.keys)
-        return [[key >> 16, key >> 8 & 255, key & 255] for key in self.keys]
+        return [list(_colour(key)) for key in self.keys]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything to rebuild this, as values that JSON can hold."""
@@ -131,7 +131,7 @@ class MaskFormat:
     def _shown(self, key: int) -> str:
         if self.mode != "RGB":
             return str(key)
-        return str((key >> 16, key >> 8 & 255, key & 255))
+        return str(_colour(key))
 
 
 def colour_key(red: int, green: int, blue: int) -> int:
@@ -142,6 +142,11 @@ def colour_key(red: int, green: int, blue: int) -> int:
         '0xff0010'
     """
     return red << 16 | green << 8 | blue
+
+
+def _colour(key: int) -> tuple[int, int, int]:
+    """Return the colour that `colour_key` made a number of."""
+    return key >> 16, key >> 8 & 255, key & 255
 
 
 def mask_keys(path: Path, *, coloured: bool) -> NDArray[np.int64]:

@@ -153,10 +153,7 @@ def _judged(
 
     with evaluating(net):
         for outputs in net.exits_of(inputs()):
-            y, seen = asked.popleft(), list[Tensor]()
-            judged.append(_batch_judged(net.target, outputs, y, metrics, seen if observe else None))
-            if observe is not None:
-                observe(seen, y)
+            judged.append(_batch_judged(net.target, outputs, asked.popleft(), metrics, observe))
     if not judged:
         raise InputError("no samples came to evaluate on; expected at least one batch.")
     return judged
@@ -167,22 +164,24 @@ def _batch_judged(
     outputs: Iterable[Tensor],
     y: Tensor,
     metrics: Sequence[DepthMetric],
-    seen: list[Tensor] | None,
+    observe: Observer | None,
 ) -> _Judged:
-    """Judge the outputs of a batch one after the other; keep them in a list if there is one."""
-    t0, scores, losses = target.encode(y), list[Tensor](), list[Tensor]()
+    """Judge the outputs of a batch one after the other."""
+    t0, scores, losses, seen = target.encode(y), list[Tensor](), list[Tensor](), list[Tensor]()
     for output in outputs:  # enumerate would hold it while the next one is made
-        scores.append(target.score(output, y).double().cpu())
-        losses.append(target.loss(output, t0).double().cpu())
+        scores.append(target.score(output, y))
+        losses.append(target.loss(output, t0))
         for metric in metrics:
             metric.add(len(scores), output, y)
-        if seen is not None:
+        if observe is not None:
             seen.append(output)
         del output  # before the next one is made
-    counted, mean_losses = target.counted(y).double().cpu(), torch.stack(losses)
+    if observe is not None:
+        observe(seen, y)
+    counted, mean_losses = target.counted(y).double().cpu(), torch.stack(losses).double().cpu()
     if counted.sum() == 0:
         mean_losses = torch.zeros_like(mean_losses)  # the mean of nothing is NaN
-    return _Judged(torch.stack(scores), mean_losses, counted)
+    return _Judged(torch.stack(scores).double().cpu(), mean_losses, counted)
 
 
 def predict_batches(net: Network, inputs: Iterable[Any], depth: int | None = None) -> Prediction:

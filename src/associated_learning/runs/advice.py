@@ -38,7 +38,6 @@ def _stopped(config: ResolvedConfig, result: RunResult) -> str | None:
     batches = math.ceil(result.train_samples / config.batch_size)
     updates = updates_of(batches, config.gradient_accumulation_steps)
     most = enough_epochs(updates, epochs=config.epochs, updates=config.min_updates)
-    more = f", which {most} epochs make of few rows" if most > config.epochs else ""
     impatient = 0 < config.patience < result.epochs < most
     if impatient and config.grow_from is None:
         depth = "any depth" if config.judge == "any" else "full depth"
@@ -46,8 +45,11 @@ def _stopped(config: ResolvedConfig, result: RunResult) -> str | None:
             f"It ended after epoch {result.epochs} of {most}: no better score of {depth} for "
             f"{config.patience} epochs (--patience)."
         )
-    if more:
-        return f"At least {config.min_updates:,} updates were made (--min-updates){more}."
+    if most > config.epochs:
+        return (
+            f"At least {config.min_updates:,} updates were made (--min-updates), which {most} "
+            "epochs make of few rows."
+        )
     return None
 
 

@@ -21,7 +21,15 @@ from associated_learning.state.lines import read_lines
 from associated_learning.state.sealed import unsealed
 from associated_learning.state.training_state import EpochRecord, TrainingState
 
-__all__ = ["RunResult", "TestScores", "make_result", "read_history", "read_result", "write_result"]
+__all__ = [
+    "RunResult",
+    "TestScores",
+    "make_result",
+    "read_history",
+    "read_result",
+    "told_scores",
+    "write_result",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,11 +168,11 @@ def make_result(
     """
     best = state.records[state.best_epoch - 1]
     depths = len(test.scores)  # a network that grew may have tried more
-    curve = [_told(record.scores, data) for record in state.records]
+    curve = [told_scores(record.scores, data) for record in state.records]
     associated = [losses["associated"] for losses in best.losses[:depths] if "associated" in losses]
     return RunResult(
         test_scores=test.scores,
-        validation_scores=_told(best.scores[:depths], data),
+        validation_scores=told_scores(best.scores[:depths], data),
         best_epoch=state.best_epoch,
         epochs=state.epoch,
         seconds=sum(record.seconds for record in state.records),
@@ -186,8 +194,8 @@ def make_result(
     )
 
 
-def _told(scores: list[float], data: DataSet) -> list[float]:
-    """Return validation scores as a result tells them."""
+def told_scores(scores: list[float], data: DataSet) -> list[float]:
+    """Return validation scores as a result tells them: R² for squared errors of a regression."""
     if data.target_scale is None:
         return scores
     return explained_variances(scores, data.validation.labels)

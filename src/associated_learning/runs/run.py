@@ -52,7 +52,13 @@ from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
 from associated_learning.runs.settings.model_defaults import resolved
 from associated_learning.runs.tasks.deciding import decided
 from associated_learning.runs.tasks.metric import epoch_metric_name, headline
-from associated_learning.runs.trainer import choose_device, make_trainer, set_up_torch, store_folder
+from associated_learning.runs.trainer import (
+    choose_device,
+    make_trainer,
+    placed,
+    set_up_torch,
+    store_folder,
+)
 from associated_learning.runs.training_scores import (
     TRAINING_SCORES,
     TrainingScores,
@@ -212,7 +218,7 @@ def _whole_network(
         )
     # layers that a resumed run has yet to grow are in no checkpoint
     pretrained = config.grow_from is not None or not checkpoints.has("last")
-    return _placed(_network(config, inputs, pretrained), device)
+    return placed(_network(config, inputs, pretrained), device)
 
 
 def _network(config: ResolvedConfig, inputs: RunInputs, pretrained: bool) -> Network:
@@ -220,13 +226,6 @@ def _network(config: ResolvedConfig, inputs: RunInputs, pretrained: bool) -> Net
     return build_network(
         config, inputs.spec, inputs.weights, backbone=backbone, pretrained=pretrained
     )
-
-
-def _placed(net: Network, device: torch.device) -> Network:
-    """Return a network on a device; GPUs convolve fastest where channels lie side by side."""
-    if device.type != "cuda":
-        return net.to(device)
-    return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _test_scores(

@@ -19,7 +19,7 @@ from associated_learning.state.schedules import make_schedule, turn_schedule
 from associated_learning.training.length import enough_epochs, updates_of
 from associated_learning.training.trainer import Trainer
 
-__all__ = ["choose_device", "make_trainer", "set_up_torch", "store_folder"]
+__all__ = ["choose_device", "make_trainer", "placed", "set_up_torch", "store_folder"]
 
 _OPTIMIZERS: dict[str, type[Optimizer]] = {
     "adam": torch.optim.Adam,
@@ -133,3 +133,10 @@ def choose_device(name: str) -> torch.device:
             f"--device {name} cannot be used here ({str(error).splitlines()[0]}); use auto or cpu."
         ) from error
     return device
+
+
+def placed(net: Network, device: torch.device) -> Network:
+    """Return a network on a device; GPUs convolve fastest where channels lie side by side."""
+    if device.type != "cuda":
+        return net.to(device)
+    return net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from associated_learning.errors import CheckpointError
 from associated_learning.state.files import open_regular
 
-__all__ = ["DigestedFile", "check_files", "file_digest", "file_digests", "new_digest"]
+__all__ = [
+    "DigestedFile",
+    "check_files",
+    "command_key",
+    "file_digest",
+    "file_digests",
+    "new_digest",
+]
 
 _SIZE = 16  # bytes: an accident gives another file the same digest with odds of 1 to 10^38
 _CHUNK = 2**20
@@ -19,6 +28,16 @@ _REMEDY = "Restore it, use another checkpoint of the run, or train again."
 def new_digest() -> hashlib.blake2b:
     """Return an empty digest of the kind that all files have: BLAKE2b of 128 bits."""
     return hashlib.blake2b(digest_size=_SIZE)
+
+
+def command_key(command: Any) -> str:
+    """Return twelve digits that tell a command, given as JSON-able values that decide its answers.
+
+    Example:
+        >>> command_key(["weights", 1]) == command_key(["weights", 2])
+        False
+    """
+    return hashlib.sha256(json.dumps(command).encode()).hexdigest()[:12]
 
 
 def file_digest(path: Path) -> str:

@@ -37,7 +37,7 @@ def decided(config: RunConfig) -> tuple[RunConfig, str | None]:
         return _said(config, "segmentation", f"{path} holds images and their masks")
     if config.data in NAMED or not path.is_file():
         return replace(config, task="classification"), None
-    if len(label_columns(column, column_names(path))) > 1:
+    if "," in column and len(label_columns(column, column_names(path))) > 1:
         return _said(config, "multilabel", f"{column!r} are several columns")
     values = [value for value in label_values(path, config.label_column) if value is not None]
     if are_sets(values):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +12,7 @@ from associated_learning.data import MaskPreprocessor
 from associated_learning.data.images import image_size
 from associated_learning.errors import InputError
 from associated_learning.runs.folder.opened import OpenRun
+from associated_learning.state.digests import command_key
 from associated_learning.state.files import replaced_file
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import evaluating
@@ -53,7 +52,7 @@ class MaskFolder(NamedTuple):
             first[path] = image
         if folder.exists() and not folder.is_dir():
             raise InputError(f"--output {folder} is a file; expected a folder for masks.")
-        key = hashlib.sha256(json.dumps(command).encode()).hexdigest()[:12]
+        key = command_key(command)
         found = cls(paths, folder / f".{key}.unfinished")
         there = next((path for path in paths if path.exists()), None)
         if there is not None and not found.unfinished.exists():

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from importlib.util import find_spec
 
-from associated_learning.errors import InputError
+from associated_learning.errors import InputError, needs_extra
 from associated_learning.runs.settings.config import RunConfig
 
 __all__ = ["check_metric", "epoch_metric_name", "headline", "perplexities", "shown_scores"]
@@ -29,11 +28,9 @@ def check_metric(config: RunConfig) -> None:
             f"--metric {config.metric} came with --task {config.task}, whose best epoch is that of "
             f"the {'best R²' if config.task == 'regression' else 'least loss'}; leave it out."
         )
-    if config.metric != "loss" and find_spec("torchmetrics") is None:
-        raise InputError(
-            f"--metric {config.metric} came, but torchmetrics is not installed: "
-            "pip install 'associated_learning[metrics]'"
-        )
+    if config.metric not in (*_OWN, "loss"):
+        with needs_extra("metrics", f"--metric {config.metric}"):
+            import torchmetrics  # noqa: F401
 
 
 def epoch_metric_name(config: RunConfig) -> str | None:
@@ -55,7 +52,8 @@ def headline(config: RunConfig) -> str:
         >>> headline(RunConfig(task="regression")), headline(RunConfig(metric="f1"))
         ('R²', 'f1')
     """
-    return config.metric or _OF_TASK.get(config.task or "", "accuracy")
+    own = None if config.metric in _OWN else config.metric
+    return own or _OF_TASK.get(config.task or "", "accuracy")
 
 
 def shown_scores(config: RunConfig, scores: Sequence[float]) -> list[float]:

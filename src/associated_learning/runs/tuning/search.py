@@ -13,7 +13,7 @@ from associated_learning.runs.inputs import evaluation_batches, read_inputs, tra
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.model_defaults import resolved
-from associated_learning.runs.trainer import choose_device, make_trainer
+from associated_learning.runs.trainer import choose_device, make_trainer, placed
 from associated_learning.runs.tuning.space import Choices, Range, SearchSpace
 from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback
@@ -133,10 +133,12 @@ def _score(config: RunConfig, data: DataSet, trial: Trial) -> float | None:
     chosen, prune = resolved(config), _Prune(trial)
     inputs = read_inputs(chosen, data=data)
     device = choose_device(chosen.device)
-    net = build_network(chosen, inputs.spec, inputs.weights, backbone=inputs.backbone).to(device)
-    placed = data.to(device)
-    train = training_batches(chosen, placed)
-    validation = evaluation_batches(chosen, placed, "validation")
+    net = placed(
+        build_network(chosen, inputs.spec, inputs.weights, backbone=inputs.backbone), device
+    )
+    data = data.to(device)
+    train = training_batches(chosen, data)
+    validation = evaluation_batches(chosen, data, "validation")
     try:
         state = make_trainer(chosen, len(train), net).fit(net, train, validation, callbacks=[prune])
     except NonFiniteLossError:
