@@ -71,6 +71,22 @@ def test_a_killed_search_goes_on(tmp_path: Path) -> None:
     assert len(seen) == 4
 
 
+def test_a_try_that_was_killed_in_its_training_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is left in the journal as under way, and does not count."""
+    journal, seen = tmp_path / "journal", list[int]()
+
+    def killed(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("associated_learning.runs.tuning.search.make_trainer", killed)
+        search(CONFIG, SPACE, data(), trials=2, journal=journal)
+    found = search(CONFIG, SPACE, data(), trials=2, journal=journal, told=seen.append)
+    assert (seen, found.tried) == ([1, 2], 2)
+
+
 def test_a_loss_that_is_not_finite_counts_as_a_try(tmp_path: Path) -> None:
     wild = parsed_space(["lr=1e30,1e35"])
     config = replace(CONFIG, clip=0.0, optimizer="sgd")
