@@ -36,6 +36,7 @@ OTHER: dict[str, Any] = {
     "bridge_hidden": 9,
     "bridge_blocks": 2,
     "bridge_frozen": True,
+    "coders": "etf",
     "activation": "sigmoid",
     "decoder_activation": "relu",
     "linear_decoders": True,

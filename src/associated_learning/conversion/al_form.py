@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from torch import nn
 from typing_extensions import Unpack
 
+from associated_learning.conversion.fixed_coders import check_coders, fixed_coders
 from associated_learning.conversion.list_readouts import Readouts, readouts_for
 from associated_learning.conversion.local_loss import local_loss
 from associated_learning.conversion.lookahead import check_no_writes, lookahead, seen_layers
@@ -110,6 +111,7 @@ def al_layers(
     associated = one_for_each("values of use_associated", options.use_associated, count)
     if not all(isinstance(width, int) and width > 0 for width in widths):
         raise InputError(f"latent widths {widths[1:]} came; expected whole numbers above 0.")
+    check_coders(options, target, widths[1:])
     made = [
         _partners(make, options, target, resize, first=i == 0)(
             read_widths[i], widths[i], widths[i + 1]
@@ -175,7 +177,7 @@ def _losses(options: ALOptions, target: Target, *, first: bool) -> _Losses:
     """Return the losses of a layer; the association is None for that of Equation 3."""
     chosen = local_loss(options.association, target)
     association = chosen.make(AnswerLoss(target))
-    if not chosen.autoencoders:
+    if not chosen.autoencoders or options.coders != "learned":
         return _Losses(association, None)
     if target.positions:
         return _Losses(
@@ -216,6 +218,8 @@ def _partners(
             partners = Partners(b, nn.Identity(), h)
         else:
             partners = (make or _own_partners(options, target, first=first))(width, below, latent)
+            if options.coders != "learned":
+                partners = Partners(partners.b, *fixed_coders(target, latent, first=first))
             if target.positions:
                 partners = coded_by_rows(partners, target, first=first)
         if resize is None:

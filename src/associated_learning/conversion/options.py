@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar
 
 from torch import nn
 
@@ -15,10 +15,11 @@ from associated_learning.layer import PerLayer
 from associated_learning.losses.table import PairLoss
 from associated_learning.models.activations import Activation
 
-__all__ = ["ALKeywords", "ALOptions", "Association", "flat", "with_keywords"]
+__all__ = ["ALKeywords", "ALOptions", "Association", "CoderKind", "flat", "with_keywords"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Association = PairLoss | str | None
+CoderKind = Literal["learned", "etf"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,11 @@ class ALOptions:
         bridge_blocks: How many of the next layers' encoders a "block" bridge copies, where as
             many follow.
         bridge_frozen: Whether the weights of these copies stay as they are.
+        coders: "learned" (the paper), or "etf": g and h learn nothing, t of a class is a fixed
+            vector, the same in every layer, and those of two classes are as far apart as can be
+            (`simplex`; Yang et al., 2022). No autoencoder has to be trained, and no target moves
+            while bridges learn it. For `Classes` without positions and equal widths of t, each
+            at least the number of classes.
         activation: Nonlinearity of g and h, and of the bridges that have one (tanh in section
             2.1; sigmoid in the released image code). ``h_1`` has none where it gives logits.
         decoder_activation: Nonlinearity of h, if it is not that of g.
@@ -79,6 +85,7 @@ class ALOptions:
     bridge_hidden: int = 1280
     bridge_blocks: int = 1
     bridge_frozen: bool = False
+    coders: CoderKind = "learned"
     activation: Activation = "tanh"
     decoder_activation: Activation | None = None
     linear_decoders: bool = False
@@ -98,6 +105,7 @@ class ALKeywords(TypedDict, total=False):
     bridge_hidden: int
     bridge_blocks: int
     bridge_frozen: bool
+    coders: CoderKind
     activation: Activation
     decoder_activation: Activation | None
     linear_decoders: bool

@@ -25,6 +25,7 @@ def al_options(config: ResolvedConfig) -> ALOptions:
         bridge_hidden=config.bridge_hidden,
         bridge_blocks=config.bridge_blocks,
         bridge_frozen=config.bridge_frozen,
+        coders=config.coders,  # type: ignore[arg-type]
         activation=config.coder_activation,
         bias=config.coder_bias,
         association=_AUTOMATIC.get(chosen, chosen),

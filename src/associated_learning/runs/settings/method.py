@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import get_args
 
+from associated_learning.conversion.options import CoderKind
 from associated_learning.conversion.partners import BridgeKind
 from associated_learning.losses.table import LOCAL_LOSSES
 from associated_learning.runs.settings.setting import setting
@@ -82,6 +83,12 @@ class MethodSettings:
     )
     bridge_hidden: int | None = _setting(
         None, "AL: width between the two maps of an mlp bridge.", least=1
+    )
+    coders: str = _setting(
+        "learned",
+        "AL: g and h. learned: autoencoders (the paper); etf: t of a class is a fixed vector, as "
+        "far from all others as can be, and g and h learn nothing.",
+        choices=get_args(CoderKind),
     )
     coder_activation: str | None = _setting(
         None, "AL: activation of g and h, such as tanh or sigmoid."

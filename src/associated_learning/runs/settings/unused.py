@@ -9,7 +9,7 @@ from associated_learning.runs.tasks.unused import check_task, refuse
 __all__ = ["AL_ONLY", "BP_ONLY", "check_unused"]
 
 _ASSOCIATED = (
-    "latent", "latents", "coder_activation", "coder_bias", "first_loss",
+    "latent", "latents", "coders", "coder_activation", "coder_bias", "first_loss",
     "association", "detach_target", "lower_associated", "single_layer", "target_warmup",
 )  # fmt: skip
 _BRIDGE = ("bridge", "bridge_hidden", "bridge_blocks", "bridge_frozen")
@@ -85,6 +85,9 @@ def _check_losses(config: RunConfig) -> None:
         refuse(config, _OF_LOSS, "--first-loss mse has no cross-entropy")
     if config.double_softmax:
         refuse(config, _OF_LOSS, "--double-softmax has the loss of the released code")
+    if config.coders != "learned":
+        learned = ("detach_target", "target_warmup", *_OF_LOSS)
+        refuse(config, learned, f"g and h of --coders {config.coders} learn nothing")
     if config.local_loss != "associated":
         refuse(config, _OF_LOSS, f"--local-loss {config.local_loss} has a loss of its own")
         why = f"--local-loss {config.local_loss} has no autoencoders"
