@@ -67,6 +67,8 @@ class ALLayer(nn.Module):
         use_associated: False leaves the associated loss out (Table 6, row 2). Then only the
             layers above can train f, so their gradient stops must be off.
         stop_gradients: False lets this layer's loss train the layer below (Table 6, row 1).
+        input_decoder: Maps ``(s_i, s_{i-1})`` to a further loss, of how much of its input the
+            layer lost (`InputDecoder`); no prefix holds it. None for no such loss.
 
     Example:
         >>> import torch
@@ -92,6 +94,7 @@ class ALLayer(nn.Module):
         detach_target: bool = True,
         use_associated: bool = True,
         stop_gradients: bool = True,
+        input_decoder: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.f = f
@@ -104,6 +107,7 @@ class ALLayer(nn.Module):
         self.detach_target = detach_target
         self.use_associated = use_associated
         self.stop_gradients = stop_gradients
+        self.input_decoder = input_decoder
 
     def forward(self, s: Any, t: Tensor) -> LayerOutput:
         """Run the layer in training: Algorithm 2, lines 5 to 10.
@@ -123,6 +127,8 @@ class ALLayer(nn.Module):
             losses["associated"] = self._associated(s_next, t_next)
         if self.reconstruction is not None:
             losses["autoencoder"] = self.reconstruction(self.h(t_next), t)
+        if self.input_decoder is not None:
+            losses["input"] = self.input_decoder(s_next, s)
         return LayerOutput(s_next, t_next, losses)
 
     def _associated(self, s: Any, t: Tensor) -> Tensor:

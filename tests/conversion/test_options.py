@@ -42,6 +42,7 @@ OTHER: dict[str, Any] = {
     "linear_decoders": True,
     "bias": False,
     "association": None,
+    "input_loss": 0.5,
     "detach_target": False,
     "stop_gradients": [True, True, False],
     "use_associated": [True, False, True],
@@ -74,7 +75,12 @@ def seen(net: al.ALNetwork) -> list[Any]:
         if part == "modules"
         else (
             [parameter.requires_grad for parameter in layer.parameters()],
-            *(layer.detach_target, layer.stop_gradients, layer.use_associated),
+            *(
+                layer.input_decoder is None,
+                layer.detach_target,
+                layer.stop_gradients,
+                layer.use_associated,
+            ),
         )
         for layer in net.al_layers()
         for part in ("modules", "switches")

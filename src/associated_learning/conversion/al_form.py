@@ -9,6 +9,7 @@ from torch import nn
 from typing_extensions import Unpack
 
 from associated_learning.conversion.fixed_coders import check_coders, fixed_coders
+from associated_learning.conversion.input_decoders import add_input_decoders
 from associated_learning.conversion.list_readouts import Readouts, readouts_for
 from associated_learning.conversion.local_loss import local_loss
 from associated_learning.conversion.lookahead import check_no_writes, lookahead, seen_layers
@@ -80,6 +81,7 @@ def al_form(
         encoders, example, readouts_for(encoders, example, options.readout, target), options
     )
     layers = al_layers(encoders, target, readouts, widths, options, resizes=resizes)
+    add_input_decoders(layers, example, options.input_loss)
     return ALNetwork(layers, target)
 
 

@@ -16,6 +16,7 @@ from associated_learning.conversion.cutting.balance import Balance
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.cutting.selection import At
 from associated_learning.conversion.example import Example
+from associated_learning.conversion.input_decoders import add_input_decoders
 from associated_learning.conversion.kept_head import head_bridges
 from associated_learning.conversion.local_loss import local_loss
 from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
@@ -226,6 +227,7 @@ def convert(
         partners=[layer.partners for layer in plan.layers],
         resizes=[layer.resize for layer in plan.layers],
     )
+    add_input_decoders(layers, Example.of(example_inputs).inputs, options.input_loss)
     answers = local_loss(options.association, target) is LOCAL_LOSSES["ce"]
     if keep_head and target.positions and answers:
         for layer, bridge in zip(layers, head_bridges(model, plan, target), strict=True):

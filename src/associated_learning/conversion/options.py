@@ -61,6 +61,13 @@ class ALOptions:
             every bridge answers by itself. "auto" is contrast for classes, which reaches more on
             small data (benchmarks/first_run), "ce" where y has positions, and "squared" for
             others.
+        input_loss: Weight of a further loss of every layer below the last: how much of its input
+            s_{i-1} a small decoder cannot tell from s_i, as a share of its variance (InfoPro:
+            Wang et al., 2021, reconstruct the network's input, which would have to travel along;
+            what s_{i-1} has lost of it, no later layer finds again). So a layer keeps what its
+            own target has no use for and those above may need. The decoder, a linear map or two
+            convolutions, takes time and memory in training and is in no prefix and no export. 0
+            for none.
         detach_target: See `associated_loss`: False lets g learn from the associated loss.
         stop_gradients: See `ALLayer`; one for each layer, or one for all.
         use_associated: See `ALLayer`; one for each layer, or one for all.
@@ -91,6 +98,7 @@ class ALOptions:
     linear_decoders: bool = False
     bias: bool = True
     association: Association = "auto"
+    input_loss: float = 0.0
     detach_target: bool = True
     stop_gradients: PerLayer[bool] = True
     use_associated: PerLayer[bool] = True
@@ -111,6 +119,7 @@ class ALKeywords(TypedDict, total=False):
     linear_decoders: bool
     bias: bool
     association: Association
+    input_loss: float
     detach_target: bool
     stop_gradients: PerLayer[bool]
     use_associated: PerLayer[bool]

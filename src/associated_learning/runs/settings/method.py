@@ -115,6 +115,12 @@ class MethodSettings:
         "cross-entropy; no autoencoders.",
         choices=(*_named(autoencoders=True), "target"),
     )
+    input_loss: float = _setting(
+        0.0,
+        "AL: weight of a further loss of layers below the last, how much of its input a layer has "
+        "lost, by a decoder that is used in training alone (InfoPro: Wang et al., 2021).",
+        least=0,
+    )
     detach_target: bool = _setting(
         True, "AL: whether the associated loss leaves g alone (Equation 3 does not)."
     )

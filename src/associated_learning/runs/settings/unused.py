@@ -15,7 +15,15 @@ _ASSOCIATED = (
 _BRIDGE = ("bridge", "bridge_hidden", "bridge_blocks", "bridge_frozen")
 _GROWTH = ("grow_patience", "grow_rise", "grow_gain", "grow_freeze", "grow_settled")
 _JOINT = ("stop_gradients", "lower_associated", "single_layer")
-AL_ONLY = (*_ASSOCIATED, *_BRIDGE, "local_loss", "greedy", "stop_gradients", "grow_from")
+AL_ONLY = (
+    *_ASSOCIATED,
+    *_BRIDGE,
+    "local_loss",
+    "input_loss",
+    "greedy",
+    "stop_gradients",
+    "grow_from",
+)
 BP_ONLY = ("head_hidden", "double_softmax", "encoders")
 _OF_LOSS = ("label_smoothing", "class_weight")
 _HEADS = [("bilstm", readout) for readout in ("last", "mean", "state-concat")]
