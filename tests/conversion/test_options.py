@@ -35,6 +35,7 @@ OTHER: dict[str, Any] = {
     "bridge": "mlp",
     "bridge_hidden": 9,
     "bridge_blocks": 2,
+    "bridge_select": "uniform",
     "bridge_frozen": True,
     "coders": "etf",
     "activation": "sigmoid",
@@ -52,6 +53,7 @@ OTHER: dict[str, Any] = {
 NEEDED: dict[str, dict[str, Any]] = {
     "bridge_hidden": {"bridge": "mlp"},
     "bridge_blocks": {"bridge": "block"},
+    "bridge_select": {"bridge": "block"},
     "bridge_frozen": {"bridge": "block"},
     "use_associated": {"stop_gradients": [True, True, False]},
 }
@@ -77,6 +79,7 @@ def seen(net: al.ALNetwork) -> list[Any]:
             [parameter.requires_grad for parameter in layer.parameters()],
             *(
                 layer.input_decoder is None,
+                [p.sum().item() for p in layer.readout.parameters()],
                 layer.detach_target,
                 layer.stop_gradients,
                 layer.use_associated,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 from typing_extensions import Unpack
 
@@ -38,6 +39,7 @@ from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
 from associated_learning.targets.answer_loss import AnswerLoss
 from associated_learning.tensors.devices import device_of
+from associated_learning.tensors.modes import evaluating
 
 __all__ = ["al_form", "al_layers", "latent_widths"]
 
@@ -145,8 +147,20 @@ def _seen(encoders: list[nn.Module], example: Any, own: Readouts, options: ALOpt
     seen = seen_layers(len(encoders), options)
     if options.bridge == "block":
         check_no_writes(encoders, example)
-    modules = [lookahead(i, encoders, own.modules, options) for i in range(len(encoders))]
+    activations = _activations(encoders, example) if options.bridge_select == "uniform" else []
+    modules = [
+        lookahead(i, encoders, own.modules, options, activations) for i in range(len(encoders))
+    ]
     return Readouts(modules, [own.widths[k] for k in seen], [own.resizes[k] for k in seen])
+
+
+def _activations(encoders: list[nn.Module], example: Any) -> list[Any]:
+    s, found = example, []
+    for f in encoders:
+        with evaluating(f), torch.no_grad():
+            s = f(s)
+        found.append(s)
+    return found
 
 
 def latent_widths(options: ALOptions, count: int, target: Target | None) -> list[int]:

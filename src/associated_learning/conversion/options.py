@@ -15,11 +15,20 @@ from associated_learning.layer import PerLayer
 from associated_learning.losses.table import PairLoss
 from associated_learning.models.activations import Activation
 
-__all__ = ["ALKeywords", "ALOptions", "Association", "CoderKind", "flat", "with_keywords"]
+__all__ = [
+    "ALKeywords",
+    "ALOptions",
+    "Association",
+    "BlockSelection",
+    "CoderKind",
+    "flat",
+    "with_keywords",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Association = PairLoss | str | None
 CoderKind = Literal["learned", "etf"]
+BlockSelection = Literal["next", "uniform"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +53,9 @@ class ALOptions:
         bridge_hidden: Width between the two maps of an "mlp" bridge.
         bridge_blocks: How many of the next layers' encoders a "block" bridge copies, where as
             many follow.
+        bridge_select: Which of them: "next", or "uniform", spread over all that follow, and fewer
+            towards the top (AugLocal: Ma et al., 2024; see `copied_layers`). Where a copy does not
+            fit what comes, a linear map or a 1 x 1 convolution that learns stands before it.
         bridge_frozen: Whether the weights of these copies stay as they are.
         coders: "learned" (the paper), or "etf": g and h learn nothing, t of a class is a fixed
             vector, the same in every layer, and those of two classes are as far apart as can be
@@ -91,6 +103,7 @@ class ALOptions:
     bridge: BridgeKind = "linear"
     bridge_hidden: int = 1280
     bridge_blocks: int = 1
+    bridge_select: BlockSelection = "next"
     bridge_frozen: bool = False
     coders: CoderKind = "learned"
     activation: Activation = "tanh"
@@ -112,6 +125,7 @@ class ALKeywords(TypedDict, total=False):
     bridge: BridgeKind
     bridge_hidden: int
     bridge_blocks: int
+    bridge_select: BlockSelection
     bridge_frozen: bool
     coders: CoderKind
     activation: Activation

@@ -1,4 +1,4 @@
-"""What a lookahead bridge reads: a layer's activation after private copies of the next blocks."""
+"""What a lookahead bridge reads: a layer's activation after private copies of later blocks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from associated_learning.tensors.chain import encode
-
 __all__ = ["Lookahead"]
 
 
@@ -16,8 +14,9 @@ class Lookahead(nn.Module):
     """A readout behind blocks of its own: ``s_i`` to the vector that ``b_i`` takes.
 
     Args:
-        blocks: Copies of the blocks that follow; this layer alone trains them.
+        blocks: Copies of blocks that follow; this layer alone trains them.
         readout: From what the last of them gives to ``[B, W]``, or ``[B, *P, W]``.
+        adapters: What stands before each block, where it does not follow what is before it.
 
     Example:
         >>> import torch
@@ -27,12 +26,20 @@ class Lookahead(nn.Module):
         torch.Size([2, 6])
     """
 
-    def __init__(self, blocks: Iterable[nn.Module], readout: nn.Module) -> None:
+    def __init__(
+        self,
+        blocks: Iterable[nn.Module],
+        readout: nn.Module,
+        adapters: Iterable[nn.Module] | None = None,
+    ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.readout = readout
+        self.adapters = nn.ModuleList(adapters or [nn.Identity() for _ in self.blocks])
 
     def forward(self, s: Any) -> Tensor:
         """Return ``[B, W]``, or ``[B, *P, W]``."""
-        vector: Tensor = self.readout(encode(self.blocks, s))
+        for adapter, block in zip(self.adapters, self.blocks, strict=True):
+            s = block(adapter(s))
+        vector: Tensor = self.readout(s)
         return vector

@@ -24,6 +24,7 @@ def al_options(config: ResolvedConfig) -> ALOptions:
         bridge=config.bridge,  # type: ignore[arg-type]
         bridge_hidden=config.bridge_hidden,
         bridge_blocks=config.bridge_blocks,
+        bridge_select=config.bridge_select,  # type: ignore[arg-type]
         bridge_frozen=config.bridge_frozen,
         coders=config.coders,  # type: ignore[arg-type]
         activation=config.coder_activation,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import get_args
 
-from associated_learning.conversion.options import CoderKind
+from associated_learning.conversion.options import BlockSelection, CoderKind
 from associated_learning.conversion.partners import BridgeKind
 from associated_learning.losses.table import LOCAL_LOSSES
 from associated_learning.runs.settings.setting import setting
@@ -77,6 +77,12 @@ class MethodSettings:
     )
     bridge_blocks: int = _setting(
         1, "AL: how many of the next layers' encoders a block bridge copies.", least=1
+    )
+    bridge_select: str = _setting(
+        "next",
+        "AL: which of them a block bridge copies. next: those that follow; uniform: spread over "
+        "all that follow, and fewer towards the top (AugLocal: Ma et al., 2024).",
+        choices=get_args(BlockSelection),
     )
     bridge_frozen: bool = _setting(
         False, "AL: whether the copies in a block bridge keep their weights."
