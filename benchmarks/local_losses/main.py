@@ -47,6 +47,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "contrast, block": {"association": "contrast", "bridge": "block"},
     "ce, block": {"association": "ce", "bridge": "block"},
     "ce, uniform": {"association": "ce", **UNIFORM},
+    "ce, momentum 0": {"association": "ce", "bridge": "block", "bridge_momentum": 0.0},
+    "ce, momentum 0.9": {"association": "ce", "bridge": "block", "bridge_momentum": 0.9},
     "contrast, input 0.1": {"association": "contrast", "input_loss": 0.1},
     "contrast, input 1": {"association": "contrast", "input_loss": 1.0},
     "ce, input 1": {"association": "ce", "input_loss": 1.0},

@@ -37,6 +37,7 @@ OTHER: dict[str, Any] = {
     "bridge_blocks": 2,
     "bridge_select": "uniform",
     "bridge_frozen": True,
+    "bridge_momentum": 0.9,
     "coders": "etf",
     "activation": "sigmoid",
     "decoder_activation": "relu",
@@ -55,6 +56,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "bridge_blocks": {"bridge": "block"},
     "bridge_select": {"bridge": "block"},
     "bridge_frozen": {"bridge": "block"},
+    "bridge_momentum": {"bridge": "block"},
     "use_associated": {"stop_gradients": [True, True, False]},
 }
 

@@ -13,7 +13,12 @@ from associated_learning.conversion.fixed_coders import check_coders, fixed_code
 from associated_learning.conversion.input_decoders import add_input_decoders
 from associated_learning.conversion.list_readouts import Readouts, readouts_for
 from associated_learning.conversion.local_loss import local_loss
-from associated_learning.conversion.lookahead import check_no_writes, lookahead, seen_layers
+from associated_learning.conversion.lookahead import (
+    check_momentum,
+    check_no_writes,
+    lookahead,
+    seen_layers,
+)
 from associated_learning.conversion.options import (
     ALKeywords,
     ALOptions,
@@ -116,6 +121,7 @@ def al_layers(
     if not all(isinstance(width, int) and width > 0 for width in widths):
         raise InputError(f"latent widths {widths[1:]} came; expected whole numbers above 0.")
     check_coders(options, target, widths[1:])
+    check_momentum(options)
     made = [
         _partners(make, options, target, resize, first=i == 0)(
             read_widths[i], widths[i], widths[i + 1]

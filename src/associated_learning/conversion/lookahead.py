@@ -18,7 +18,31 @@ from associated_learning.tensors.hollow import is_hollow
 from associated_learning.tensors.modes import evaluating
 from associated_learning.tensors.nested import map_tensors, tensors_in
 
-__all__ = ["check_no_writes", "copied_layers", "lookahead", "seen_layers"]
+__all__ = ["check_momentum", "check_no_writes", "copied_layers", "lookahead", "seen_layers"]
+
+
+def check_momentum(options: ALOptions) -> None:
+    """Check that copies can follow the layers which they are copies of, if they are to.
+
+    Raises:
+        InputError: The momentum is none, or another option leaves it without an effect.
+    """
+    momentum = options.bridge_momentum
+    if momentum is None:
+        return
+    if not (isinstance(momentum, (int, float)) and 0 <= momentum < 1):
+        raise InputError(f"bridge_momentum={momentum} came; expected a number from 0 to below 1.")
+    stops = options.stop_gradients
+    joint = not (stops if isinstance(stops, bool) else all(stops))
+    for given, what in (
+        (options.bridge != "block", f"bridge={options.bridge!r}, which has no copies"),
+        (options.bridge_frozen, "bridge_frozen=True, which keeps the copies as they are"),
+        (joint, "gradient stops turned off, which join layers"),
+    ):
+        if given:
+            raise InputError(
+                f"bridge_momentum={momentum} came with {what}; leave one of the two out."
+            )
 
 
 def copied_layers(count: int, options: ALOptions) -> list[list[int]]:
@@ -113,8 +137,10 @@ def lookahead(
         (copied(encoders[k]) for k in numbers),
         copied(readouts[numbers[-1]]),
         _adapters(i, numbers, activations) if options.bridge_select == "uniform" else None,
+        momentum=options.bridge_momentum,
+        offsets=[k - i for k in numbers],
     )
-    if options.bridge_frozen:
+    if options.bridge_frozen or options.bridge_momentum is not None:
         made.requires_grad_(False)
         made.adapters.requires_grad_(True)
     return made

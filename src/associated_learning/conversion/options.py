@@ -57,6 +57,12 @@ class ALOptions:
             towards the top (AugLocal: Ma et al., 2024; see `copied_layers`). Where a copy does not
             fit what comes, a linear map or a 1 x 1 convolution that learns stands before it.
         bridge_frozen: Whether the weights of these copies stay as they are.
+        bridge_momentum: Lets the copies follow the layers which they are copies of, in place of
+            learning: after each update they keep this share of their weights and take the rest
+            from them (momentum auxiliary networks: Su et al., 2024, whose learned bias is left to
+            b). 0 makes a window of two layers: a layer learns through the next one as it is. A
+            layer is then told of those above it by weights, not by gradients, so that traffic is
+            two-way, and layers train in one stage only. None for copies that learn.
         coders: "learned" (the paper), or "etf": g and h learn nothing, t of a class is a fixed
             vector, the same in every layer, and those of two classes are as far apart as can be
             (`simplex`; Yang et al., 2022). No autoencoder has to be trained, and no target moves
@@ -105,6 +111,7 @@ class ALOptions:
     bridge_blocks: int = 1
     bridge_select: BlockSelection = "next"
     bridge_frozen: bool = False
+    bridge_momentum: float | None = None
     coders: CoderKind = "learned"
     activation: Activation = "tanh"
     decoder_activation: Activation | None = None
@@ -127,6 +134,7 @@ class ALKeywords(TypedDict, total=False):
     bridge_blocks: int
     bridge_select: BlockSelection
     bridge_frozen: bool
+    bridge_momentum: float | None
     coders: CoderKind
     activation: Activation
     decoder_activation: Activation | None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["Lookahead"]
+from associated_learning.errors import InputError
+
+__all__ = ["Lookahead", "follow_layers", "is_following"]
 
 
 class Lookahead(nn.Module):
@@ -17,6 +20,9 @@ class Lookahead(nn.Module):
         blocks: Copies of blocks that follow; this layer alone trains them.
         readout: From what the last of them gives to ``[B, W]``, or ``[B, *P, W]``.
         adapters: What stands before each block, where it does not follow what is before it.
+        momentum: Share of their weights that the blocks keep at each update, where they `follow`
+            the layers which they are copies of; None where they do not.
+        offsets: How far above this layer each of those is; needed with a momentum.
 
     Example:
         >>> import torch
@@ -31,11 +37,35 @@ class Lookahead(nn.Module):
         blocks: Iterable[nn.Module],
         readout: nn.Module,
         adapters: Iterable[nn.Module] | None = None,
+        *,
+        momentum: float | None = None,
+        offsets: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.readout = readout
         self.adapters = nn.ModuleList(adapters or [nn.Identity() for _ in self.blocks])
+        self.momentum = momentum
+        self.offsets = tuple(offsets)
+
+    @torch.no_grad()
+    def follow(self, blocks: Sequence[nn.Module]) -> None:
+        r"""Move the weights of the copies towards those of the blocks that they are copies of.
+
+        The moving average of momentum auxiliary networks (Su et al., 2024), where
+        :math:`\theta'` are the weights of a copy and m is the momentum; with m = 0 the copies are
+        what the blocks are.
+
+        .. math::
+            \theta' \leftarrow m\, \theta' + (1 - m)\, \theta
+
+        Args:
+            blocks: One for each copy.
+        """
+        assert self.momentum is not None
+        for copy, block in zip(self.blocks, blocks, strict=True):
+            for own, other in zip(copy.parameters(), block.parameters(), strict=True):
+                own.lerp_(other, 1 - self.momentum)
 
     def forward(self, s: Any) -> Tensor:
         """Return ``[B, W]``, or ``[B, *P, W]``."""
@@ -43,3 +73,35 @@ class Lookahead(nn.Module):
             s = block(adapter(s))
         vector: Tensor = self.readout(s)
         return vector
+
+
+def is_following(block: nn.Module) -> bool:
+    """Return whether the bridge of a layer follows other layers."""
+    readout = getattr(block, "readout", None)
+    return isinstance(readout, Lookahead) and readout.momentum is not None
+
+
+def follow_layers(blocks: Sequence[nn.Module], trained: Sequence[bool], first: int = 1) -> None:
+    """Let the copies in bridges with a momentum follow the layers, after these were updated.
+
+    Args:
+        blocks: Consecutive layers.
+        trained: Which of them were updated; the bridges of others stay as they are.
+        first: Number of the first of them, from 1.
+
+    Raises:
+        InputError: A layer that is followed is not among them.
+    """
+    for i, block in enumerate(blocks):
+        if not (trained[i] and is_following(block)):
+            continue
+        readout = block.readout
+        assert isinstance(readout, Lookahead)
+        top = i + readout.offsets[-1]
+        if top >= len(blocks):
+            raise InputError(
+                f"the bridge of layer {first + i} follows layer {first + top} (bridge_momentum), "
+                "which does not train in the same stage; train all layers in one: "
+                "executor='sequential', and no growth. Or leave bridge_momentum out."
+            )
+        readout.follow([blocks[i + k].get_submodule("f") for k in readout.offsets])

@@ -26,6 +26,7 @@ def al_options(config: ResolvedConfig) -> ALOptions:
         bridge_blocks=config.bridge_blocks,
         bridge_select=config.bridge_select,  # type: ignore[arg-type]
         bridge_frozen=config.bridge_frozen,
+        bridge_momentum=config.bridge_momentum,
         coders=config.coders,  # type: ignore[arg-type]
         activation=config.coder_activation,
         bias=config.coder_bias,

@@ -87,6 +87,13 @@ class MethodSettings:
     bridge_frozen: bool = _setting(
         False, "AL: whether the copies in a block bridge keep their weights."
     )
+    bridge_momentum: float | None = _setting(
+        None,
+        "AL: the copies in a block bridge follow the layers which they are copies of, and keep "
+        "this share of their weights at each update (Su et al., 2024); in one stage only.",
+        least=0,
+        most=0.9999,
+    )
     bridge_hidden: int | None = _setting(
         None, "AL: width between the two maps of an mlp bridge.", least=1
     )

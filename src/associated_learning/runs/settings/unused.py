@@ -12,7 +12,8 @@ _ASSOCIATED = (
     "latent", "latents", "coders", "coder_activation", "coder_bias", "first_loss",
     "association", "detach_target", "lower_associated", "single_layer", "target_warmup",
 )  # fmt: skip
-_BRIDGE = ("bridge", "bridge_hidden", "bridge_blocks", "bridge_select", "bridge_frozen")
+_COPIES = ("bridge_blocks", "bridge_select", "bridge_frozen", "bridge_momentum")
+_BRIDGE = ("bridge", "bridge_hidden", *_COPIES)
 _GROWTH = ("grow_patience", "grow_rise", "grow_gain", "grow_freeze", "grow_settled")
 _JOINT = ("stop_gradients", "lower_associated", "single_layer")
 AL_ONLY = (
@@ -74,7 +75,7 @@ def check_unused(config: RunConfig) -> None:
     if config.bridge != "mlp":
         refuse(config, ("bridge_hidden",), "only --bridge mlp has a width between")
     if config.bridge != "block":
-        refuse(config, _BRIDGE[2:], "only --bridge block has copies")
+        refuse(config, _COPIES, "only --bridge block has copies")
     if config.model not in ("cnn", "vgg"):
         refuse(config, ("batch_norm",), f"--model {config.model} has no convolutions")
     else:
