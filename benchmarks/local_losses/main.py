@@ -49,6 +49,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "ce, uniform": {"association": "ce", **UNIFORM},
     "ce, momentum 0": {"association": "ce", "bridge": "block", "bridge_momentum": 0.0},
     "ce, momentum 0.9": {"association": "ce", "bridge": "block", "bridge_momentum": 0.9},
+    "ce, overlap": {"association": "ce", "overlap": True},
+    "contrast, overlap": {"association": "contrast", "overlap": True},
     "contrast, input 0.1": {"association": "contrast", "input_loss": 0.1},
     "contrast, input 1": {"association": "contrast", "input_loss": 1.0},
     "ce, input 1": {"association": "ce", "input_loss": 1.0},

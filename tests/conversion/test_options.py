@@ -45,6 +45,7 @@ OTHER: dict[str, Any] = {
     "bias": False,
     "association": None,
     "input_loss": 0.5,
+    "overlap": True,
     "detach_target": False,
     "stop_gradients": [True, True, False],
     "use_associated": [True, False, True],
@@ -81,6 +82,7 @@ def seen(net: al.ALNetwork) -> list[Any]:
             [parameter.requires_grad for parameter in layer.parameters()],
             *(
                 layer.input_decoder is None,
+                layer.window is None,
                 [p.sum().item() for p in layer.readout.parameters()],
                 layer.detach_target,
                 layer.stop_gradients,

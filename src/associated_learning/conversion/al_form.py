@@ -36,6 +36,7 @@ from associated_learning.conversion.position_coders import (
     coded_by_rows,
     reconstruction_of_rows,
 )
+from associated_learning.conversion.windows import add_windows
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer, Answer, one_for_each
 from associated_learning.losses.equation3 import autoencoder_loss
@@ -89,6 +90,8 @@ def al_form(
     )
     layers = al_layers(encoders, target, readouts, widths, options, resizes=resizes)
     add_input_decoders(layers, example, options.input_loss)
+    if options.overlap:
+        add_windows(layers)
     return ALNetwork(layers, target)
 
 

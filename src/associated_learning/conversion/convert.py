@@ -29,6 +29,7 @@ from associated_learning.conversion.trained_model import (
     with_bridge_as_head,
     with_trained_head,
 )
+from associated_learning.conversion.windows import add_windows
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
 from associated_learning.losses.table import LOCAL_LOSSES
@@ -232,5 +233,7 @@ def convert(
     if keep_head and target.positions and answers:
         for layer, bridge in zip(layers, head_bridges(model, plan, target), strict=True):
             layer.b = layer.b if bridge is None else bridge
+    if options.overlap:
+        add_windows(layers)
     source = Source(model, subject.arguments, subject.head)
     return ConvertedNetwork(layers, target, plan, source)

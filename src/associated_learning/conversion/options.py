@@ -86,6 +86,11 @@ class ALOptions:
             own target has no use for and those above may need. The decoder, a linear map or two
             convolutions, takes time and memory in training and is in no prefix and no export. 0
             for none.
+        overlap: Whether every layer below the last also learns by the associated loss of the layer
+            above it, through that layer's weights as they are (`Window`): windows of two layers
+            that overlap. An update then holds two layers' activations and takes a forward and a
+            backward pass more; weights travel down, so that layers train in one stage only. No
+            prefix and no export holds the copies.
         detach_target: See `associated_loss`: False lets g learn from the associated loss.
         stop_gradients: See `ALLayer`; one for each layer, or one for all.
         use_associated: See `ALLayer`; one for each layer, or one for all.
@@ -119,6 +124,7 @@ class ALOptions:
     bias: bool = True
     association: Association = "auto"
     input_loss: float = 0.0
+    overlap: bool = False
     detach_target: bool = True
     stop_gradients: PerLayer[bool] = True
     use_associated: PerLayer[bool] = True
@@ -142,6 +148,7 @@ class ALKeywords(TypedDict, total=False):
     bias: bool
     association: Association
     input_loss: float
+    overlap: bool
     detach_target: bool
     stop_gradients: PerLayer[bool]
     use_associated: PerLayer[bool]

@@ -8,9 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from associated_learning.errors import InputError
-
-__all__ = ["Lookahead", "follow_layers", "is_following"]
+__all__ = ["Lookahead"]
 
 
 class Lookahead(nn.Module):
@@ -73,35 +71,3 @@ class Lookahead(nn.Module):
             s = block(adapter(s))
         vector: Tensor = self.readout(s)
         return vector
-
-
-def is_following(block: nn.Module) -> bool:
-    """Return whether the bridge of a layer follows other layers."""
-    readout = getattr(block, "readout", None)
-    return isinstance(readout, Lookahead) and readout.momentum is not None
-
-
-def follow_layers(blocks: Sequence[nn.Module], trained: Sequence[bool], first: int = 1) -> None:
-    """Let the copies in bridges with a momentum follow the layers, after these were updated.
-
-    Args:
-        blocks: Consecutive layers.
-        trained: Which of them were updated; the bridges of others stay as they are.
-        first: Number of the first of them, from 1.
-
-    Raises:
-        InputError: A layer that is followed is not among them.
-    """
-    for i, block in enumerate(blocks):
-        if not (trained[i] and is_following(block)):
-            continue
-        readout = block.readout
-        assert isinstance(readout, Lookahead)
-        top = i + readout.offsets[-1]
-        if top >= len(blocks):
-            raise InputError(
-                f"the bridge of layer {first + i} follows layer {first + top} (bridge_momentum), "
-                "which does not train in the same stage; train all layers in one: "
-                "executor='sequential', and no growth. Or leave bridge_momentum out."
-            )
-        readout.follow([blocks[i + k].get_submodule("f") for k in readout.offsets])

@@ -31,6 +31,7 @@ def al_options(config: ResolvedConfig) -> ALOptions:
         activation=config.coder_activation,
         bias=config.coder_bias,
         association=_AUTOMATIC.get(chosen, chosen),
+        overlap=config.overlap,
         input_loss=config.input_loss,
         detach_target=config.detach_target,
     )

@@ -134,6 +134,11 @@ class MethodSettings:
         "lost, by a decoder that is used in training alone (InfoPro: Wang et al., 2021).",
         least=0,
     )
+    overlap: bool = _setting(
+        False,
+        "AL: whether layers below the last also learn by the loss of the layer above them, through "
+        "its weights as they are; in one stage only.",
+    )
     detach_target: bool = _setting(
         True, "AL: whether the associated loss leaves g alone (Equation 3 does not)."
     )

@@ -21,6 +21,7 @@ AL_ONLY = (
     *_BRIDGE,
     "local_loss",
     "input_loss",
+    "overlap",
     "greedy",
     "stop_gradients",
     "grow_from",
