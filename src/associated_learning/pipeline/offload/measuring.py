@@ -209,7 +209,7 @@ def measure_store(folder: Path | None, device: torch.device) -> StoreSpeed:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".new-probe"
     path.unlink(missing_ok=True)
-    tensors: Mapping[str, Tensor] = {"probe": torch.ones(_PROBE // 4)}
+    tensors: Mapping[str, Tensor] = {"probe": torch.ones(_PROBE // 4, device="cpu")}
     try:
         (write, busy_writing), (read, busy_reading) = (
             _timed(lambda: write_tensors(path, tensors)),
@@ -222,7 +222,7 @@ def measure_store(folder: Path | None, device: torch.device) -> StoreSpeed:
 
 def _measure_copies(device: torch.device) -> StoreSpeed:
     """Measure copies between a GPU and pinned memory, which take no processor's time."""
-    host = torch.empty(_PROBE, dtype=torch.uint8, pin_memory=True)
+    host = torch.empty(_PROBE, dtype=torch.uint8, device="cpu", pin_memory=True)
     there = host.to(device)
     torch.cuda.synchronize(device)
 
