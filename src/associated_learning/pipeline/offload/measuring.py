@@ -175,8 +175,10 @@ def _copied(stage: Stage, store: Store | None) -> Stage:
         device=stage.device,
         first=stage.first,
     )
-    for name, live in files_of(copied, optimizers=False).items():
-        missing = {key: tensor for key, tensor in live.items() if is_hollow(tensor)}
+    live = files_of(copied, optimizers=False)
+    for name, before in files_of(stage, optimizers=False).items():
+        # a copy of a hollow tensor has memory, in which is nothing
+        missing = {key: live[name][key] for key, tensor in before.items() if is_hollow(tensor)}
         if missing and store is not None:
             fill(missing, store.read(name))
     return copied
