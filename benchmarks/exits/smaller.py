@@ -99,7 +99,7 @@ class Trial:
             lr=rate,
             patience=3,
             seed=config.seed,
-            clip=config.clip or None or None,
+            clip=config.clip or None,
         )
         trainer.fit(net, training_batches(config, data), validation)
         return Trained(net, al.evaluate(net, validation.epoch(0)).scores[-1])
