@@ -30,6 +30,7 @@ class MemoryPlan:
         overlap: Whether the next layer comes while one trains, which needs its room too.
         window: Number of minibatches that a layer takes before the next one.
         in_files: Whether activations wait in mapped files instead of memory.
+        on_disk: Whether the store is on a disk, which wears.
     """
 
     layers: tuple[LayerNeeds, ...]
@@ -40,6 +41,7 @@ class MemoryPlan:
     overlap: bool
     window: int
     in_files: bool
+    on_disk: bool
 
     @property
     def resident(self) -> int:
@@ -60,6 +62,11 @@ class MemoryPlan:
     def lost(self) -> float:
         """Share of the time that moving costs, of that of training alone."""
         return 0.0 if self.whole else lost(self.layers, self.speed, self.window, self.overlap)
+
+    @property
+    def moved(self) -> float:
+        """Bytes that are moved for a minibatch, there and back."""
+        return 2 * self.offloaded / self.window
 
     @property
     def written_a_day(self) -> float:
@@ -83,6 +90,8 @@ class MemoryPlan:
             f"time lost  {self.lost:.1%} of that of training with all layers in memory",
         ]
         if not self.whole and self.speed.write:
+            lines.append(f"moved      {_text(self.moved)} for a minibatch, there and back")
+        if not self.whole and self.on_disk:
             lines.append(f"written    {_text(self.written_a_day)} a day")
         return "\n".join(lines)
 
@@ -110,7 +119,7 @@ def make_memory_plan(
         limit: Bytes that may be used; None for no limit.
         base: Bytes that are in use beside the network.
         window: That of the user, if it is given.
-        files: Whether activations may wait in files.
+        files: Whether the store is on a disk, so that activations may wait in files there.
         stays: Whether the layers lie in a store whatever the limit.
         apart: Whether the limit is that of a GPU, where two minibatches are at a time, and those
             that wait are not.
@@ -144,6 +153,7 @@ def make_memory_plan(
         overlap=overlap,
         window=window,
         in_files=in_files,
+        on_disk=files,
     )
 
 
