@@ -117,6 +117,11 @@ def test_what_leaves_it_no_meaning_is_refused(options: dict[str, Any], message: 
         network(**options)
 
 
+def test_an_encoder_that_writes_into_its_input_is_refused() -> None:
+    with pytest.raises(al.InputError, match=r"encoder 2 \(ReLU\) writes into its input, so that"):
+        al.al_form([nn.Linear(6, 5), nn.ReLU(inplace=True)], X, TARGET, overlap=True)
+
+
 def test_a_single_layer_has_none_above_it() -> None:
     with pytest.raises(al.InputError, match="overlap=True came for one layer, above which"):
         al.al_form([nn.Linear(6, 5)], X, TARGET, overlap=True)

@@ -154,7 +154,7 @@ def al_layers(
 def _seen(encoders: list[nn.Module], example: Any, own: Readouts, options: ALOptions) -> Readouts:
     """Return what bridges read: each layer's own readout, or one further up behind copies."""
     seen = seen_layers(len(encoders), options)
-    if options.bridge == "block":
+    if options.bridge == "block" or options.overlap:
         check_no_writes(encoders, example)
     activations = _activations(encoders, example) if options.bridge_select == "uniform" else []
     modules = [
