@@ -94,6 +94,7 @@ def train_run(
     data: DataSet | None = None,
     known_vectors: KnownVectors | None = None,
     ranks: Ranks | None = None,
+    save_seconds: float | None = None,
 ) -> RunResult:
     """Train, or resume, the run of a folder; read the test set once, at the end.
 
@@ -105,6 +106,7 @@ def train_run(
         data: The data, if they are loaded already.
         known_vectors: The word vectors of their vocabulary, if they were looked up already.
         ranks: The processes of a pipeline, of which this is rank 0; the others `follow_run`.
+        save_seconds: Least time between checkpoints at the ends of epochs, in seconds; None for 2.
 
     Raises:
         InputError: The folder holds a run of other settings or data, or a setting does not fit.
@@ -119,7 +121,7 @@ def train_run(
         if longer is not None:
             chosen = longer
             lengthen(chosen, folder)
-        return _train(chosen, folder, callbacks, data, known_vectors, ranks)
+        return _train(chosen, folder, callbacks, data, known_vectors, ranks, save_seconds)
 
 
 def _train(
@@ -129,6 +131,7 @@ def _train(
     data: DataSet | None,
     known_vectors: KnownVectors | None,
     ranks: Ranks | None,
+    save_seconds: float | None,
 ) -> RunResult:
     """Train the run of a folder that is this process's alone."""
     finished = read_result(folder)
@@ -140,7 +143,8 @@ def _train(
     # now, not when it ends: the code on the disk may change while it trains
     device, origin = choose_device(chosen.device), find_provenance(chosen.device)
     inputs = _read_inputs(chosen, folder, data, known_vectors)
-    checkpoints = Checkpoints(folder / "checkpoints", min_seconds=SAVE_SECONDS)
+    pause = SAVE_SECONDS if save_seconds is None else save_seconds
+    checkpoints = Checkpoints(folder / "checkpoints", min_seconds=pause)
     check_not_lost(folder, checkpoints)
     whole = _whole_network(chosen, folder, inputs, checkpoints, device)
     net = lowest_layers(whole, chosen.grow_from)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from associated_learning.runs.ledger.ledger import LedgerRow
 from associated_learning.runs.networks.families import IMAGE_MODELS, TEXT_MODELS
+from reproduction.campaign.rates import tunes
 from reproduction.paper import variants
 from reproduction.paper.arms import ARMS
 from reproduction.paper.catalogue import EXHIBITS
 from reproduction.paper.cell import Cell, Figure, Printed, Table
+from reproduction.paper.tiers import RESAMPLED
 from reproduction.report.cells import REPORTED, Entry, RowIndex
 from reproduction.report.charts import (
     curves_chart,
@@ -174,7 +176,14 @@ def _table(table: Table, index: RowIndex) -> Section:
         for row in headings
     )
     missing = tuple(
-        (tier, sum(not _fills(dict(entries)[tier], table.enough) for entries in filled.values()))
+        (
+            tier,
+            sum(
+                not _fills(dict(entries)[tier], table.enough)
+                for key, entries in filled.items()
+                if tier != RESAMPLED or tunes(cells[key].run)
+            ),
+        )
         for tier in table.tiers
     )
     return Section(
@@ -193,9 +202,10 @@ def _drawn(charts: Sequence[tuple[str, str | None]]) -> tuple[tuple[str, str], .
 
 
 def _figure(figure: Figure, index: RowIndex) -> Section:
-    drawn = [(tier, curves_chart(figure, index, tier)) for tier in REPORTED]
+    drawn = [(tier, curves_chart(figure, index, tier)) for tier in figure.tiers]
     missing = tuple(
-        (tier, sum(not index.curves(line, tier) for line in figure.lines())) for tier in REPORTED
+        (tier, sum(not index.curves(line, tier) for line in figure.lines()))
+        for tier in figure.tiers
     )
     return Section(
         name=figure.name,
