@@ -95,6 +95,7 @@ def train_run(
     known_vectors: KnownVectors | None = None,
     ranks: Ranks | None = None,
     save_seconds: float | None = None,
+    plots: bool = True,
 ) -> RunResult:
     """Train, or resume, the run of a folder; read the test set once, at the end.
 
@@ -107,6 +108,7 @@ def train_run(
         known_vectors: The word vectors of their vocabulary, if they were looked up already.
         ranks: The processes of a pipeline, of which this is rank 0; the others `follow_run`.
         save_seconds: Least time between checkpoints at the ends of epochs, in seconds; None for 2.
+        plots: Whether to draw the curves, where matplotlib is there.
 
     Raises:
         InputError: The folder holds a run of other settings or data, or a setting does not fit.
@@ -121,7 +123,7 @@ def train_run(
         if longer is not None:
             chosen = longer
             lengthen(chosen, folder)
-        return _train(chosen, folder, callbacks, data, known_vectors, ranks, save_seconds)
+        return _train(chosen, folder, callbacks, data, known_vectors, ranks, save_seconds, plots)
 
 
 def _train(
@@ -132,6 +134,7 @@ def _train(
     known_vectors: KnownVectors | None,
     ranks: Ranks | None,
     save_seconds: float | None,
+    plots: bool,
 ) -> RunResult:
     """Train the run of a folder that is this process's alone."""
     finished = read_result(folder)
@@ -170,7 +173,8 @@ def _train(
         training_curve=read_training_scores(folder / TRAINING_SCORES),
         origin=origin,
     )
-    _plot(chosen, folder, state)
+    if plots:
+        _plot(chosen, folder, state)
     write_result(folder, result)
     return result
 

@@ -91,7 +91,14 @@ def work(folder: Path, store: Path) -> int:
         try:
             config = restored(read_json(folder / SETTINGS))
             data, known = stored(config, store)
-            train_run(config, folder, data=data, known_vectors=known, save_seconds=_SAVE_SECONDS)
+            train_run(
+                config,
+                folder,
+                data=data,
+                known_vectors=known,
+                save_seconds=_SAVE_SECONDS,
+                plots=False,
+            )
         except KeyboardInterrupt:
             return INTERRUPTED
         except AssociatedLearningError as error:

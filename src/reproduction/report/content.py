@@ -30,6 +30,7 @@ from reproduction.report.comparison import (
 from reproduction.report.counts import VERDICTS, Counts, count_cells
 from reproduction.report.names import name_of
 from reproduction.report.statistics import Spread
+from reproduction.report.tuned import tuned_lines
 
 __all__ = ["Content", "FilledCell", "Section", "Standing", "make_content"]
 
@@ -108,6 +109,7 @@ class Content:
         sections: The paper's tables and figures, then those beyond it.
         choices: For each column of the study, the variant that validation data choose: column,
             variant, its validation and test accuracy, test accuracy of the default, as texts.
+        tuned: For each arm of the tuned tier what was tried and chosen; see `TUNING`.
         rows: Number of rows of the ledger.
     """
 
@@ -115,6 +117,7 @@ class Content:
     standings: tuple[Standing, ...]
     sections: tuple[Section, ...]
     choices: tuple[tuple[str, ...], ...]
+    tuned: tuple[tuple[str, ...], ...]
     rows: int
 
     @property
@@ -146,6 +149,7 @@ def make_content(rows: Sequence[LedgerRow]) -> Content:
             for exhibit in EXHIBITS.values()
         ),
         choices=tuple(map(_choice, choices(variants.TABLE, index, "cpu"))),
+        tuned=tuned_lines(index),
         rows=len(rows),
     )
 

@@ -7,7 +7,13 @@ from collections.abc import Mapping
 
 from associated_learning.errors import InputError
 from reproduction.report.content import Content
-from reproduction.report.text import choice_table, counted, section_table, standing_table
+from reproduction.report.text import (
+    choice_table,
+    counted,
+    section_table,
+    standing_table,
+    tuned_table,
+)
 
 __all__ = ["PAGES", "parts_of", "refreshed"]
 
@@ -20,6 +26,7 @@ def parts_of(content: Content) -> Mapping[str, str]:
     return {
         "counts": counted(content),
         "choice": choice_table(content),
+        "tuned": tuned_table(content),
         **{f"{one.title}, {one.tier}": standing_table(one) for one in content.standings},
         **{name: section_table(content.section(name), "cpu") for name in ("variants", "field")},
     }
