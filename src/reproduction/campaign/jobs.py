@@ -96,7 +96,11 @@ class Job:
 
     def is_made_by(self, row: LedgerRow) -> bool:
         """Return whether a row is of this run, and of as much data as there is here."""
-        if (row.tier, row.seed) != (self.tier, self.seed) or identity(row.config) != self.identity:
+        return identity(row.config) == self.identity and self.has_tier_and_data_of(row)
+
+    def has_tier_and_data_of(self, row: LedgerRow) -> bool:
+        """Return whether a row is of its tier and seed, and of as much data as there is here."""
+        if (row.tier, row.seed) != (self.tier, self.seed):
             return False
         pool, test = row.result.train_pool or 0, row.result.test_samples or 0
         return pool >= self.sizes.train and test >= self.sizes.test

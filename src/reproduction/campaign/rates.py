@@ -158,13 +158,14 @@ def wanted_rates(arms: Sequence[Scores]) -> tuple[float, ...]:
     return tuple(sorted(wanted | {rate for rate in beyond if _LEAST <= rate <= _MOST}))
 
 
-def subset_of_seed(config: Mapping[str, Any], tier: str) -> Mapping[str, Any]:
+def subset_of_seed(config: Mapping[str, Any], tier: str) -> Mapping[str, Any] | None:
     """Return settings as those of seed 0, where the tier lets each seed draw its own subset.
 
-    So rows of all seeds are of one run. A row whose subset is not that of its seed stays as it is.
+    So rows of all seeds are of one run; None for a row whose subset is not that of its seed.
     """
-    own = tier == RESAMPLED and config.get("data_seed") == config.get("seed")
-    return {**config, "data_seed": 0} if own else config
+    if tier != RESAMPLED:
+        return config
+    return {**config, "data_seed": 0} if config.get("data_seed") == config.get("seed") else None
 
 
 @functools.cache

@@ -113,4 +113,4 @@ class Tuning:
 
     def _is_made(self, job: Job) -> bool:
         rows = self._rows.get((job.identity, job.seed), [])
-        return any(map(job.is_made_by, rows))
+        return any(map(job.has_tier_and_data_of, rows))

@@ -99,7 +99,10 @@ class RowIndex:
         for row in rows:
             if row.tier not in REPORTED:
                 continue
-            found = same_but_vectors(subset_of_seed(row.config, row.tier))
+            config = subset_of_seed(row.config, row.tier)
+            if config is None:
+                continue
+            found = same_but_vectors(config)
             if found is None:
                 self.unread += 1
             else:
