@@ -26,10 +26,10 @@ from reproduction.report.statistics import (
     welch,
 )
 
-__all__ = ["BASELINES", "HEADLINE", "LIBRARY", "Comparison", "compare_all", "signed_rank"]
+__all__ = ["BASELINES", "FORMS", "HEADLINE", "LIBRARY", "Comparison", "compare_all", "signed_rank"]
 
 SIGNIFICANT = 0.05
-HEADLINE, LIBRARY = "al", "contrast"
+HEADLINE, LIBRARY = FORMS = "al", "contrast"  # the paper's, and this library's own
 BASELINES = ("bp", "bp-encoders")
 
 
