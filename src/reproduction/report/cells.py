@@ -42,6 +42,8 @@ class Evidence:
         first, paper = self.rows[0].result, PAPER_SIZES[self.run.data]
         pool = first.train_pool or first.train_samples or 0
         parts = [f"n = {len(self.rows)}", f"{first.train_samples:,} to train"]
+        if self.tier == RESAMPLED:
+            parts[-1] += ", others for each seed"
         if pool < paper.train:
             parts[-1] += f", chosen from {pool:,} of {paper.train:,}"
         if first.test_samples != paper.test:
