@@ -168,7 +168,7 @@ class Offload(Executor):
             if not self._overlap:
                 self._residence.settle()
             with self._residence.at(i, following) as stage:
-                for k, job in enumerate(waiting.coming(tuple(kept))):
+                for k, job in enumerate(waiting.coming(kept)):  # each is let go once it came
                     try:
                         report, onward = stage.train(job)
                     except Exception as error:
