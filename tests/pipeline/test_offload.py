@@ -405,10 +405,10 @@ def test_settings_that_do_not_fit_are_refused(options: dict[str, Any], message: 
 
 @pytest.mark.parametrize("in_file", [False, True])
 def test_activations_wait_as_they_are(in_file: bool, tmp_path: Path) -> None:
-    waiting = Waiting(tmp_path if in_file else None)
+    waiting = Waiting(folder=tmp_path if in_file else None)
     s = {"a": torch.randn(3, 4), "b": (torch.arange(3), torch.randn(3, 1).bfloat16())}
     job = Minibatch(5, s, torch.randn(3, 2))
-    again = waiting.take(waiting.put(job))
+    (again,) = waiting.coming([waiting.put(job)])
     torch.testing.assert_close(again, job, rtol=0, atol=0)
     assert list(tmp_path.iterdir()) == []
 
@@ -417,7 +417,8 @@ def test_rounded_activations_are_near_and_not_exact(tmp_path: Path) -> None:
     waiting = Waiting(dtype=torch.bfloat16)
     kept = waiting.put(Minibatch(0, (torch.randn(64), torch.arange(3)), torch.randn(3)))
     assert kept.job.s[0].dtype is torch.bfloat16
-    s = waiting.take(kept).s
+    (job,) = waiting.coming([kept])
+    s = job.s
     assert s[0].dtype is torch.float32
     assert s[1].dtype is torch.int64
     trained("sequential", tmp_path / "one", epochs=1)
@@ -435,7 +436,7 @@ def test_a_disk_without_room_for_activations_is_told(
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(al.CheckpointError, match="no room for the activations"):
-        Waiting(tmp_path).put(Minibatch(0, torch.zeros(2), torch.zeros(2)))
+        Waiting(folder=tmp_path).put(Minibatch(0, torch.zeros(2), torch.zeros(2)))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -168,9 +168,9 @@ class Offload(Executor):
             if not self._overlap:
                 self._residence.settle()
             with self._residence.at(i, following) as stage:
-                for k, one in enumerate(kept):
+                for k, job in enumerate(waiting.coming(tuple(kept))):
                     try:
-                        report, onward = stage.train(waiting.take(one))
+                        report, onward = stage.train(job)
                     except Exception as error:
                         failure, kept, reports = error, kept[:k], reports[:k]
                         break

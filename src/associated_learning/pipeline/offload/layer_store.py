@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from associated_learning.pipeline.offload.pinned_memory import PinnedMemory
 from associated_learning.state.snapshot import StoredFile
 from associated_learning.state.tensor_file import read_header, read_tensor
 from associated_learning.tensors.hollow import Tensors
@@ -79,6 +80,7 @@ class HostStore(Store):
         self.device = device
         self.free = device.type == "cpu"
         self._kept: dict[str, Tensors] = {}
+        self._memory = PinnedMemory()
 
     def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         if self.free:
@@ -86,7 +88,7 @@ class HostStore(Store):
             return
         before = self._kept.get(name, {})
         self._kept[name] = {
-            key: _pinned(tensor, before.get(key)) for key, tensor in tensors.items()
+            key: self._pinned(tensor, before.get(key)) for key, tensor in tensors.items()
         }
 
     def read(self, name: str) -> Tensors:
@@ -98,15 +100,18 @@ class HostStore(Store):
     def look(self, name: str) -> Mapping[str, Tensor]:
         return self._kept.get(name, {})
 
+    def commit(self) -> None:
+        if not self.free:  # copies from the GPU are under way, and a processor may read them next
+            torch.cuda.synchronize(self.device)
+
     def adopt(self, files: Mapping[str, Path]) -> None:
         self._kept.clear()
         for name, path in files.items():
             specs = read_header(path)
             self.write(name, {key: read_tensor(path, spec) for key, spec in specs.items()})
 
-
-def _pinned(tensor: Tensor, before: Tensor | None) -> Tensor:
-    """Copy a tensor into pinned memory, that of its last copy if there is one."""
-    if before is None or before.shape != tensor.shape or before.dtype != tensor.dtype:
-        before = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    return before.copy_(tensor, non_blocking=True)
+    def _pinned(self, tensor: Tensor, before: Tensor | None) -> Tensor:
+        """Copy a tensor into pinned memory, that of its last copy if there is one."""
+        if before is None or before.shape != tensor.shape or before.dtype != tensor.dtype:
+            before = self._memory.empty(tensor.shape, tensor.dtype)
+        return before.copy_(tensor, non_blocking=True)

@@ -79,7 +79,7 @@ class MemoryPlan:
             + ("all layers" if self.whole else self._stay(largest, needs)),
             f"offloaded  {_text(self.offloaded)}",
             f"window K   {self.window} minibatches, whose activations wait in "
-            + f"{_text(self.waiting)} of {'mapped files' if self.in_files else 'memory'}",
+            + f"{_text(self.waiting)} of {'mapped files' if self.in_files else 'host memory'}",
             f"time lost  {self.lost:.1%} of that of training with all layers in memory",
         ]
         if not self.whole and self.speed.write:
@@ -100,6 +100,7 @@ def make_memory_plan(
     window: int | None = None,
     files: bool = False,
     stays: bool = False,
+    apart: bool = False,
 ) -> MemoryPlan:
     """Choose the smallest window that hides the moving, and what may be in memory at once.
 
@@ -111,6 +112,8 @@ def make_memory_plan(
         window: That of the user, if it is given.
         files: Whether activations may wait in files.
         stays: Whether the layers lie in a store whatever the limit.
+        apart: Whether the limit is that of a GPU, where two minibatches are at a time, and those
+            that wait are not.
 
     Raises:
         InputError: Not even one layer fits; it tells what is missing and what would help.
@@ -118,19 +121,20 @@ def make_memory_plan(
     room = math.inf if limit is None else limit - base
     # a limit asks for no more than it leaves out; without one, one layer at a time is meant
     whole = not stays and limit is not None and _whole(layers) <= room
-    overlap = _peak(layers, overlap=True) <= room
-    need = _peak(layers, overlap=overlap)
+    beside = 2 * max(one.handed for one in layers) if apart else 0
+    overlap = _peak(layers, overlap=True) + beside <= room
+    need = _peak(layers, overlap=overlap) + beside
     if not whole and need > room:
         raise InputError(_too_large(layers, limit or 0, base))
     if window is None:
         window = 1 if whole else smallest_window(layers, speed, overlap)
     handed = max(one.handed for one in layers)
-    in_files = not whole and need + window * handed > room
-    if in_files and not files:
+    tight = not whole and not apart and need + window * handed > room
+    in_files = tight and files
+    if tight and not files:
         window = max(1, int((room - need) // max(handed, 1)))
         if need + handed > room:
             raise InputError(_too_large(layers, limit or 0, base))
-        in_files = False
     return MemoryPlan(
         layers=tuple(layers),
         limit=limit,

@@ -57,8 +57,6 @@ class Residence:
             for name, live in files_of(stage).items():
                 if not any(is_hollow(tensor) for tensor in live.values()):
                     self._store.write(name, values_of(live))
-                    if self._stream is not None:
-                        torch.cuda.synchronize(self._store.device)
                 hollow(live.values(), self._store.device)
         self._store.commit()
 

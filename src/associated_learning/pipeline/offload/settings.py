@@ -124,6 +124,7 @@ class Offloading:
             window=self.window,
             files=self.folder(own) is not None,
             stays=own is not None,
+            apart=stage.device.type == "cuda",
         )
 
     def folder(self, own: Store | None = None) -> Path | None:
@@ -148,7 +149,9 @@ class Offloading:
             store,
             window=window if plan is None else plan.window,
             waiting=Waiting(
-                folder=own if plan is not None and plan.in_files else None, dtype=self.activations
+                store.device,
+                folder=own if plan is not None and plan.in_files else None,
+                dtype=self.activations,
             ),
             overlap=plan is None or plan.overlap,
             recomputation=Recomputation(blocks if self.recompute else []),
