@@ -39,6 +39,7 @@ from associated_learning.update import UpdateRule
 __all__ = ["BatchSource", "Trainer"]
 
 _OFFLOADING = tuple(one.name for one in fields(Offloading))
+_WITH_STORES = ("offload", "threads", "processes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,9 @@ class Trainer:
             contrast compares only the samples that a replica has.
         wire: With "processes": type of float32 activations between ranks; ``torch.bfloat16``
             halves the traffic and rounds them, None leaves them as they are.
-        store: With "offload": where the other layers' state lies: "host" memory, or a folder.
+        store: With "offload": where the other layers' state lies: "host" memory, or a folder. With
+            "threads" and "processes", this and the next four let each stage have one of its layers
+            at a time in memory, and a store of its own for the others: in a folder, a folder each.
         window: With "offload": number of minibatches that a layer takes before the next one; as
             many as hide the moving if not given.
         memory: With "offload": what may be used of the GPU, or by this process, such as "2GiB".
@@ -201,15 +204,14 @@ class Trainer:
         frozen_modules = frozen_parts(net, self.freeze)
         with frozen(frozen_modules):
             training = self._training(net, self.epochs, frozen_modules, checkpoints, metric)
+            offload = self._offloading(name)
             if name == "processes":
                 # here, because not every build of torch has torch.distributed
                 from associated_learning.training.ranks import fit_in_ranks
 
-                return fit_in_ranks(vars(self), training, train, validation, callbacks)
+                return fit_in_ranks(vars(self), offload, training, train, validation, callbacks)
             grows = self.growth is not None
-            make = partial(
-                make_executor, name, stages=self.stages, grows=grows, offload=self._offloading(name)
-            )
+            make = partial(make_executor, name, stages=self.stages, grows=grows, offload=offload)
             return training.run(train, validation, Callbacks(callbacks), make)
 
     def memory_plan(self, net: Network, train: BatchSource) -> MemoryPlan:
@@ -244,10 +246,16 @@ class Trainer:
 
     def _offloading(self, executor: str) -> Offloading:
         settings = Offloading(**{name: getattr(self, name) for name in _OFFLOADING})
-        if executor != "offload" and settings != Offloading():
+        if executor not in _WITH_STORES and settings.given:
             raise InputError(
                 f"{settings} came with executor={executor!r}, which has all layers in memory; "
-                "leave them out, or use executor='offload'."
+                "leave them out, or use executor='offload', or threads or processes for several "
+                "devices with a store each."
+            )
+        if self.replicas > 1 and settings.given:
+            raise InputError(
+                f"{settings.given} came with replicas={self.replicas}; gradients are averaged "
+                "among replicas in buffers that hold all layers of a stage. Leave one of them out."
             )
         return settings
 

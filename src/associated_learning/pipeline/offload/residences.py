@@ -34,6 +34,11 @@ class Residences:
         """The largest number of minibatches that any stage takes at a time."""
         return max(one.window for one in self.stages)
 
+    @property
+    def queued(self) -> int:
+        """How many minibatches may wait before a stage, so that the one below need not wait."""
+        return max((one.window for one in self.stages if not one.in_files), default=0)
+
     @contextmanager
     def opened(self, stages: Sequence[Stage]) -> Iterator[None]:
         """Hold the folder for this run inside the block; what is in it of other runs goes.

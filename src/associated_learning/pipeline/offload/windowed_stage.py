@@ -26,12 +26,12 @@ from associated_learning.pipeline.offload.layer_store import HostStore, Store
 from associated_learning.pipeline.offload.recomputation import Recomputation
 from associated_learning.pipeline.offload.residence import Residence
 from associated_learning.pipeline.offload.stored_snapshot import stored_snapshot
-from associated_learning.pipeline.offload.waiting import Waiting
+from associated_learning.pipeline.offload.waiting import Kept, Waiting, as_it_was
 from associated_learning.pipeline.stage import Stage
 from associated_learning.pipeline.worker import Handler
 from associated_learning.state.optimizers import advance
 from associated_learning.state.snapshot import Snapshot, joined
-from associated_learning.tensors.nested import to_device
+from associated_learning.tensors.nested import tensors_in, to_device
 
 __all__ = ["StageResidence", "WindowedStage", "resident"]
 
@@ -95,12 +95,12 @@ class WindowedStage:
         self._overlap = overlap
         self._rounds = rounds
         self._residence = Residence(self._stages, store)
-        self._gathered: list[Minibatch] = []
+        self._gathered: list[Kept] = []
 
     def handled(self, item: Item) -> Iterator[tuple[Report, Item]]:
         """Yield the reports of items that are done now, and the items for the next stage."""
         if isinstance(item, Minibatch):
-            self._gathered.append(item)
+            self._gathered.append(self._waiting.put(self._received(item), exact=True))
             if len(self._gathered) == self._window:
                 yield from self._pass()
             return
@@ -134,22 +134,20 @@ class WindowedStage:
 
         Where a layer fails, those above it take what came before the failure.
         """
-        jobs, self._gathered = self._gathered, []
-        if not jobs:
+        kept, self._gathered = self._gathered, []
+        if not kept:
             return
         if self._store.free:
             self._residence.take_all()
         waiting, last, failure = self._waiting, len(self._stages) - 1, None
-        kept = [waiting.put(self._received(job), exact=True) for job in jobs]
-        reports: list[list[Trained]] = [[] for _ in jobs]
-        del jobs
+        reports: list[list[Trained]] = [[] for _ in kept]
         for i in range(len(self._stages)):
             if not self._overlap:
                 self._residence.settle()
             with self._residence.at(i, i + 1 if self._overlap and i < last else None) as stage:
-                for k, one in enumerate(kept):
+                for k, job in enumerate(waiting.coming(tuple(kept))):
                     try:
-                        report, onward = stage.train(waiting.take(one))
+                        report, onward = stage.train(job)
                     except Exception as error:
                         failure, kept, reports = error, kept[:k], reports[:k]
                         break
@@ -158,31 +156,33 @@ class WindowedStage:
                         kept[k] = waiting.put(onward)
                     else:
                         yield merged_updates(reports[k]), self._handed(onward)
-        self._residence.commit()
+        if self._store.files():
+            self._residence.commit()
         if self._overlap and not self._store.free:
             self._residence.expect(0)  # while the next window is gathered
         if failure is not None:
             raise failure
 
     def _received(self, job: Minibatch) -> Minibatch:
-        """Return a minibatch on the stage's own device where that is a GPU.
+        """Return a minibatch that comes from another GPU on this stage's own.
 
         From there it is copied in the order of this device, not of the one that it comes from.
         """
-        device = self._stages[0].device
-        if device.type != "cuda":
+        device = self._store.device
+        if device.type != "cuda" or not any(t.is_cuda for t in tensors_in((job.s, job.t))):
             return job
         s, t = to_device((job.s, job.t), device)
         return job._replace(s=s, t=t)
 
     def _handed(self, onward: Minibatch) -> Minibatch:
-        if not self._rounds:
+        """Return a minibatch as it waits for the next stage, in host memory."""
+        device = self._store.device
+        if device.type != "cuda" and not self._rounds:
             return onward
-        rounded = self._waiting.take(self._waiting.put(onward))
-        device = self._stages[0].device
+        handed = as_it_was(self._waiting.put(onward))
         if device.type == "cuda":  # it is read on another stream
-            torch.cuda.current_stream(device).synchronize()
-        return rounded
+            torch.cuda.synchronize(device)
+        return handed
 
     def _mark(self, marker: Marker) -> SnapshotReport:
         """Take a snapshot of all layers that further training leaves alone."""
@@ -251,7 +251,7 @@ def _windowed(stage: Stage, residence: StageResidence) -> WindowedStage:
         stage,
         store,
         window=residence.window,
-        waiting=Waiting(folder=files, dtype=residence.activations),
+        waiting=Waiting(stage.device, folder=files, dtype=residence.activations),
         overlap=residence.overlap,
         rounds=residence.activations is not None,
     )

@@ -83,7 +83,7 @@ class Threads(Executor):
 
     def run(self, items: Items) -> Reports:
         stored = self._residences
-        queued = QUEUED if stored is None else max(QUEUED, stored.window)
+        queued = QUEUED if stored is None else max(QUEUED, stored.queued)
         inboxes: list[Channel[Item]] = [Channel(queued) for _ in self._stages]
         reports: list[Channel[Report]] = [Channel(None) for _ in self._stages]
         unread: Channel[None] = Channel(UNREAD if stored is None else UNREAD_STORED)
