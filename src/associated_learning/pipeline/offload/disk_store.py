@@ -150,8 +150,8 @@ class DiskStore(Store):
             needed: Bytes in all, also for what is in the store already.
         """
         stored = {file.path for file in self._files.values()}
-        stored.update(self.folder.glob(f"{STAGE}*/*.safetensors"))
-        have = sum(path.stat().st_size for path in stored)
+        stored.update(self.folder.glob(f"{STAGE}*/*.safetensors"))  # whose process may be at work
+        have = sum(size for size, _ in map(_signature, stored))
         free = shutil.disk_usage(self.folder).free
         if free + have < needed:
             raise InputError(

@@ -29,6 +29,10 @@ class Residences:
     folder: Path | None
     stages: tuple[StageResidence, ...]
 
+    def of(self, number: int) -> StageResidence:
+        """Return that of a stage, counted from 0; a stage without layers needs none."""
+        return self.stages[number] if number < len(self.stages) else StageResidence(None, 1)
+
     @property
     def window(self) -> int:
         """The largest number of minibatches that any stage takes at a time."""

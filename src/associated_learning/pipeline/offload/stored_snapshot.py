@@ -32,7 +32,7 @@ def stored_snapshot(stage: Stage, store: Store) -> Snapshot:
 
 
 def without_tensors(snapshot: Snapshot) -> Snapshot:
-    """Return a snapshot in which files stand for the tensors that they hold: it is cheap to send."""
+    """Return a snapshot in which files stand for the tensors that they hold, to be sent."""
     weights = {
         name: {} if name in snapshot.files else tensors
         for name, tensors in snapshot.weights.items()

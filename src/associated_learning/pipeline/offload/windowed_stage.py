@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from associated_learning.errors import AssociatedLearningError, CheckpointError
+from associated_learning.errors import CheckpointError
 from associated_learning.pipeline.executor import merged_updates
 from associated_learning.pipeline.items import (
     Item,
@@ -86,9 +86,7 @@ class WindowedStage:
     ) -> None:
         *lower, last = stage.split([1] * len(stage.blocks))
         # what waits must not lie in the memory of a weight, which goes
-        self._stages = [
-            replace(one, copies=True) for one in (*lower, replace(last, top=stage.top))
-        ]
+        self._stages = [replace(one, copies=True) for one in (*lower, replace(last, top=stage.top))]
         self._store = store
         self._window = window
         self._waiting = waiting
@@ -122,8 +120,7 @@ class WindowedStage:
             failed: Whether something failed already, which is to be told and not what follows.
         """
         try:
-            with contextlib.suppress(AssociatedLearningError) if failed else _nothing():
-                self._residence.settle()
+            with contextlib.suppress(Exception) if failed else contextlib.nullcontext():
                 self._residence.give_all()
         finally:
             self._residence.close()
@@ -268,8 +265,3 @@ def _opened(stage: Stage, folder: Path | None) -> Store:
         raise
     store.forget_others(files_of(stage))
     return store
-
-
-def _nothing() -> contextlib.AbstractContextManager[None]:
-    return contextlib.nullcontext()
-

@@ -23,9 +23,9 @@ from associated_learning.pipeline.items import (
     Reports,
 )
 from associated_learning.pipeline.last_weights import LastWeights, SnapshotWeights
+from associated_learning.pipeline.offload.lazy_weights import LazyLastWeights
 from associated_learning.pipeline.offload.residences import Residences
 from associated_learning.pipeline.offload.windowed_stage import resident
-from associated_learning.pipeline.offload.lazy_weights import LazyLastWeights
 from associated_learning.pipeline.stage import Stage
 from associated_learning.pipeline.threads.devices import placed
 from associated_learning.pipeline.worker import Handler, feed, join, work
