@@ -94,14 +94,15 @@ def al_layers(sizes: Sizes, device: str) -> Iterator[al.ALLayer]:
     """Yield layers, each made when it is asked for; every one answers the next token by itself."""
     for number in range(sizes.layers):
         with torch.device(device):
-            yield al.ALLayer(
-                f=make_encoder(number, sizes),
-                b=make_head(sizes),
-                g=nn.Identity(),
-                h=nn.Identity(),
-                association=AnswerLoss(sizes.target),
-                reconstruction=None,
-            )
+            f, b = make_encoder(number, sizes), make_head(sizes)
+        yield al.ALLayer(
+            f=f,
+            b=b,
+            g=nn.Identity(),
+            h=nn.Identity(),
+            association=AnswerLoss(sizes.target),
+            reconstruction=None,
+        )
 
 
 class Decoder(nn.Module):

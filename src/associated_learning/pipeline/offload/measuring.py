@@ -174,8 +174,10 @@ def _copied(stage: Stage, store: Store | None) -> Stage:
         device=stage.device,
         first=stage.first,
     )
-    for name, live in files_of(copied, optimizers=False).items():
-        missing = {key: tensor for key, tensor in live.items() if is_hollow(tensor)}
+    live = files_of(copied, optimizers=False)
+    for name, before in files_of(stage, optimizers=False).items():
+        # a copy of a hollow tensor has memory, in which is nothing
+        missing = {key: live[name][key] for key, tensor in before.items() if is_hollow(tensor)}
         if missing and store is not None:
             fill(missing, store.read(name))
     return copied
@@ -208,7 +210,7 @@ def measure_store(folder: Path | None, device: torch.device) -> StoreSpeed:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".new-probe"
     path.unlink(missing_ok=True)
-    tensors: Mapping[str, Tensor] = {"probe": torch.ones(_PROBE // 4)}
+    tensors: Mapping[str, Tensor] = {"probe": torch.ones(_PROBE // 4, device="cpu")}
     try:
         (write, busy_writing), (read, busy_reading) = (
             _timed(lambda: write_tensors(path, tensors)),
@@ -221,7 +223,7 @@ def measure_store(folder: Path | None, device: torch.device) -> StoreSpeed:
 
 def _measure_copies(device: torch.device) -> StoreSpeed:
     """Measure copies between a GPU and pinned memory, which take no processor's time."""
-    host = torch.empty(_PROBE, dtype=torch.uint8, pin_memory=True)
+    host = torch.empty(_PROBE, dtype=torch.uint8, device="cpu", pin_memory=True)
     there = host.to(device)
     torch.cuda.synchronize(device)
 

@@ -48,7 +48,7 @@ class PinnedMemory:
             if _register(tensor.data_ptr(), size):
                 self._pages.append((pages, tensor.data_ptr()))
                 return tensor
-        return torch.empty(tuple(shape), dtype=dtype, pin_memory=True)
+        return torch.empty(tuple(shape), dtype=dtype, device="cpu", pin_memory=True)
 
 
 def _register(address: int, size: int) -> bool:

@@ -115,7 +115,7 @@ class Waiting:
         with self._beside() as stream:
             stream.wait_event(done)
             tensor.record_stream(stream)
-            pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            pinned = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu", pin_memory=True)
             return pinned.copy_(tensor, non_blocking=True)
 
     @contextlib.contextmanager
