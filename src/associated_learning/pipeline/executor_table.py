@@ -79,28 +79,15 @@ def _threads(work: Work) -> Executor:
     default = min(len(work.stage.blocks), _processors(work.stage.device))
     if not work.offload.given:
         return Threads(work.net, work.split(default))
-    sizes, residences = stages_with_stores(work, default).place()
-    return Threads(work.net, work.stage.split(sizes), residences=residences)
-
-
-def stages_with_stores(work: Work, default: int) -> Placing:
-    """Return what divides layers among threads that have one of theirs at a time in memory.
-
-    Args:
-        work: The run.
-        default: Number of stages, where none was given.
-    """
-    device, stages = work.stage.device, default if work.stages is None else work.stages
-    count = stages if isinstance(stages, int) else len(stages)
-    gpus = torch.cuda.device_count() if device.type == "cuda" else 1
-    return Placing(
+    placing = Placing(
         offloading=work.offload,
         net=work.net,
         stage=work.stage,
-        stages=stages,
+        stages=default if work.stages is None else work.stages,
         sample=work.sample,
-        share=-(-count // gpus),
     )
+    sizes, residences = placing.place()
+    return Threads(work.net, work.stage.split(sizes), residences=residences)
 
 
 def _streams(work: Work) -> Executor:

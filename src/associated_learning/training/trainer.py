@@ -16,7 +16,8 @@ from associated_learning.errors import InputError
 from associated_learning.inference.metrics.names import MetricLike
 from associated_learning.network import Network
 from associated_learning.pipeline.executor_table import chosen_executor, make_executor
-from associated_learning.pipeline.offload.memory_plan import MemoryPlan
+from associated_learning.pipeline.offload.memory_plan import MemoryPlan, StagePlans
+from associated_learning.pipeline.offload.placing import Placing
 from associated_learning.pipeline.offload.settings import Offloading
 from associated_learning.pipeline.offload.stored_network import StoredNetwork
 from associated_learning.pipeline.stage_builder import StageBuilder
@@ -228,6 +229,28 @@ class Trainer:
             training = self._training(net, 1, [], None)
             stage = training.reshaped(net.num_layers, frozen=0)
             return self._offloading("offload").plan(net, stage, partial(training.sample, train))
+
+    def stage_plans(self, net: Network, train: BatchSource) -> StagePlans:
+        """Return what each stage of a pipeline would hold: measured, nothing is trained.
+
+        Args:
+            net: The network, which ``executor`` "threads" or "processes" divides into ``stages``.
+            train: See `memory_plan`.
+
+        Raises:
+            InputError: Not even one layer of a stage fits into ``memory``.
+        """
+        with frozen(frozen_parts(net, self.freeze)):
+            training = self._training(net, 1, [], None)
+            placing = Placing(
+                offloading=self._offloading(self.executor),
+                net=net,
+                stage=training.reshaped(net.num_layers, frozen=0),
+                stages=1 if self.stages is None else self.stages,
+                sample=partial(training.sample, train),
+                processes=self.executor == "processes",
+            )
+            return StagePlans(tuple(placing.plans()))
 
     def _over_store(self, name: str) -> str:
         if self.growth is not None or (self.executor != "auto" and name != "offload"):

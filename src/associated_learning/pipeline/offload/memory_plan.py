@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from associated_learning.errors import InputError
 from associated_learning.pipeline.offload.measuring import LayerNeeds, StoreSpeed, total
 
-__all__ = ["MemoryPlan", "bytes_of", "make_memory_plan"]
+__all__ = ["MemoryPlan", "StagePlans", "bytes_of", "make_memory_plan"]
 
 LOST = 0.02  # share of the time that moving may cost where a larger window can help
 LARGEST = 256  # minibatches
@@ -93,6 +93,35 @@ class MemoryPlan:
     def _stay(self, largest: int, needs: LayerNeeds) -> str:
         beside = "and the next one, which comes meanwhile" if self.overlap else "alone"
         return f"layer {self.first + largest} ({_parts(needs)}) {beside}"
+
+
+@dataclass(frozen=True)
+class StagePlans:
+    """How the stages of a pipeline are trained, each with a store of its own; print it to read it.
+
+    Attributes:
+        stages: The plan of each.
+    """
+
+    stages: tuple[MemoryPlan, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"stage {number:<4} {_held(plan)}" for number, plan in enumerate(self.stages, start=1)
+        )
+
+
+def _held(plan: MemoryPlan) -> str:
+    last = plan.first + len(plan.layers) - 1
+    own = f"layers {plan.first} to {last}" if last > plan.first else f"layer {last}"
+    state = _text(total(plan.layers))
+    if plan.whole or last == plan.first:
+        return f"{own}: holds {_text(plan.resident)} with all of its state of {state}"
+    beside = "and the next one" if plan.overlap else "alone"
+    return (
+        f"{own}: holds {_text(plan.resident)}, one layer {beside}, of its state of {state}; "
+        f"K = {plan.window}, time lost {plan.lost:.1%}"
+    )
 
 
 def make_memory_plan(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
+
+import torch
 
 from associated_learning.network import Network
 from associated_learning.pipeline.items import Minibatch
@@ -43,7 +45,7 @@ class Placing:
         stage: All of it.
         stages: Number of stages, or how many layers each one has.
         sample: Returns a minibatch, to measure what layers need.
-        share: How many stages share the memory that is given.
+        processes: Whether each stage is a process, which has the memory that is given for itself.
     """
 
     offloading: Offloading
@@ -51,7 +53,7 @@ class Placing:
     stage: Stage
     stages: int | Sequence[int]
     sample: Callable[[], Minibatch]
-    share: int
+    processes: bool = False
 
     def place(self) -> tuple[list[int], Residences]:
         """Return the number of layers of each stage, and where they are.
@@ -85,21 +87,27 @@ class Placing:
             needs = measure_layers(self.stage, self.sample())
         finally:
             recomputation.end()
+        sizes = self._sizes(needs)
         speed = measure_store(self.offloading.folder(), self.stage.device)
         base = memory_in_use(self.net, self.stage.device)
-        ends = list(accumulate(self._sizes(needs), initial=0))
+        ends, share = list(accumulate(sizes, initial=0)), self._share(len(sizes))
         return [
-            self._plan(needs[begin:end], begin + 1, speed, base)
-            for begin, end in zip(ends, ends[1:], strict=False)
+            self._plan(needs[begin:end], begin + 1, speed, base, share)
+            for begin, end in pairwise(ends)
         ]
 
+    def _share(self, count: int) -> int:
+        """Return how many of the stages share the memory that is given."""
+        gpus = torch.cuda.device_count() if self.stage.device.type == "cuda" else 1
+        return 1 if self.processes else -(-count // gpus)
+
     def _plan(
-        self, needs: Sequence[LayerNeeds], first: int, speed: StoreSpeed, base: int
+        self, needs: Sequence[LayerNeeds], first: int, speed: StoreSpeed, base: int, share: int
     ) -> MemoryPlan:
         asked = self.offloading.memory
         limit = None if asked is None else bytes_of(asked)
         if limit is not None:  # what the other stages may use is not there for this one
-            base = limit - (limit - base) // self.share
+            base = limit - (limit - base) // share
         return make_memory_plan(
             needs,
             speed,

@@ -52,7 +52,9 @@ def make_processes(
     busy = stages - idle if isinstance(stages, int) else stages
     if not offload.given:
         return Processes(crew, net, stage, [*stage_sizes(stage, busy, measured), *[0] * idle])
-    placing = Placing(offloading=offload, net=net, stage=stage, stages=busy, sample=sample, share=1)
+    placing = Placing(
+        offloading=offload, net=net, stage=stage, stages=busy, sample=sample, processes=True
+    )
     sizes, residences = placing.place()
     return Processes(crew, net, stage, [*sizes, *[0] * idle], residences)
 

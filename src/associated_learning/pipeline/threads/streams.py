@@ -52,4 +52,3 @@ def _graphed(stages: Sequence[Stage], sample: Minibatch) -> list[Stage]:
                 s, t, _ = block(s, t)
         found.append(replace(stage, blocks=blocks))
     return found
-
