@@ -391,7 +391,7 @@ def test_backpropagation_is_refused_with_the_reason() -> None:
     [
         ({"executor": "offload", "window": 0}, "window=0 came; expected a positive"),
         ({"executor": "offload", "activations": torch.float16}, "activations=torch.float16 came"),
-        ({"executor": "threads", "window": 4}, "came with executor='threads'"),
+        ({"executor": "sequential", "window": 4}, "came with executor='sequential'"),
         ({"executor": "offload", "stages": 4}, "stages=4 came; the network has 3 layers"),
     ],
 )

@@ -171,6 +171,7 @@ class Offloading:
         store = DiskStore(folder, stage.device)
         try:
             store.check_fits(stage.parts)
+            store.remove_stages()
         except CheckpointError:
             store.close()
             raise
