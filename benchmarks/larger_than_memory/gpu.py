@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -21,6 +23,7 @@ import associated_learning as al
 from associated_learning.runs.folder.provenance import describe_hardware
 
 GIB = 2**30
+WARM = 4  # updates that are not timed
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # the latter to try the script
 Figures = dict[str, Any]
 
@@ -30,15 +33,20 @@ class Contest:
 
     Args:
         sizes: Of the network and its minibatches.
-        window: That of the offloaded network and of its first updates, which are not timed.
+        window: That of the offloaded network.
         limit: Bytes of the card that methods within the limit may use.
     """
 
     def __init__(self, sizes: Sizes, window: int, limit: int) -> None:
         self.sizes, self.window, self.limit = sizes, window, limit
-        begin = time.perf_counter()
-        self.stored = al.store_layers(al_layers(sizes, DEVICE), sizes.target, "host", device=DEVICE)
-        self.setup = round(time.perf_counter() - begin, 1)
+
+    @cached_property
+    def stored(self) -> al.StoredNetwork:
+        """The network whose layers lie in host memory."""
+        begin, layers = time.perf_counter(), al_layers(self.sizes, DEVICE)
+        net = al.store_layers(layers, self.sizes.target, "host", device=DEVICE)
+        print(f"stored in {time.perf_counter() - begin:.1f} s", flush=True)
+        return net
 
     def offloaded(self, window: int, steps: int) -> Figures:
         """Train with the layers in pinned host memory."""
@@ -86,7 +94,7 @@ class Contest:
     def _al(self, net: al.ALNetwork, steps: int, **settings: Any) -> Figures:
         _deterministic(True)
         trainer = al.Trainer(epochs=1, lr=1e-4, precision=torch.bfloat16, **settings)
-        trainer.fit(net, al.LoaderBatches(batches(self.sizes, self.window)))
+        trainer.fit(net, al.LoaderBatches(batches(self.sizes, WARM)))
         data = al.LoaderBatches(batches(self.sizes, steps))
         return self._timed(lambda: trainer.fit(net, data), steps) | {"sum": _sum(net)}
 
@@ -123,7 +131,7 @@ class Contest:
 
 def _deterministic(wanted: bool) -> None:
     """Let kernels add in one order, so that two runs have equal bits; rivals need not."""
-    torch.use_deterministic_algorithms(wanted, warn_only=True)
+    torch.use_deterministic_algorithms(wanted)
     torch.utils.deterministic.fill_uninitialized_memory = False
 
 
@@ -160,13 +168,14 @@ def measured(contest: Contest, arguments: argparse.Namespace) -> dict[str, list[
     steps, limit = 2 * contest.window, contest.limit
     first, *others = arguments.windows
     parts: list[tuple[str, Callable[[], Figures], int | None]] = [
+        # before the host's memory holds the stored network
+        ("FSDP2, CPUOffloadPolicy, checkpointing", lambda: contest.fully_sharded(3), limit),
         (f"offloaded, K={first}", lambda: contest.offloaded(first, steps), limit),
         ("resident", lambda: contest.resident(steps), None),
         ("plan", contest.planned, limit),
-        ("FSDP2, CPUOffloadPolicy, checkpointing", lambda: contest.fully_sharded(3), limit),
         ("backpropagation, checkpointing", lambda: contest.checkpointed(16), None),
         *(
-            (f"offloaded, K={k}", lambda k=k: contest.offloaded(k, max(2 * k, 8)), limit)
+            (f"offloaded, K={k}", lambda k=k: contest.offloaded(k, max(k, 8)), limit)
             for k in others
         ),
         ("resident within the limit", lambda: contest.resident(1), limit),
@@ -175,7 +184,7 @@ def measured(contest: Contest, arguments: argparse.Namespace) -> dict[str, list[
     ]
     found: dict[str, list[Figures]] = {}
     for name, part, room in parts:
-        if time.monotonic() < end:
+        if time.monotonic() < end and re.match(arguments.only, name):
             found.setdefault(name, []).append(tried(name, part, room))
     return found
 
@@ -197,6 +206,7 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=512)
     parser.add_argument("--limit-gib", type=float, default=24, help="of the card's memory")
     parser.add_argument("--windows", type=int, nargs="+", default=[16, 4, 1, 64])
+    parser.add_argument("--only", default="", help="measurements whose names begin so (regex)")
     arguments = parser.parse_args()
     sizes = Sizes(
         arguments.layers, arguments.width, arguments.inner, arguments.vocabulary,
@@ -221,7 +231,6 @@ def main() -> None:
                 "limit_gib": arguments.limit_gib,
                 "state_over_limit": round(16 * parameters / limit, 2),
                 "moved_gib_per_step": round(24 * parameters / GIB / arguments.windows[0], 2),
-                "setup_seconds": contest.setup,
                 "share_of_resident": {
                     name: round(speed / resident, 3) for name, speed in speeds.items() if resident
                 },

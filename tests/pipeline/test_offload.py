@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from associated_learning.pipeline.items import Minibatch
 from associated_learning.pipeline.offload import disk_store
 from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.layer_store import HostStore
+from associated_learning.pipeline.offload.pinned_memory import PinnedMemory
 from associated_learning.pipeline.offload.waiting import Waiting
 from associated_learning.state.tensor_file import (
     read_header,
@@ -502,6 +503,17 @@ def test_a_network_in_a_store_is_resumed_without_being_read(
     assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
 
 
+def test_a_network_in_a_store_is_planned_by_the_weights_that_it_holds(tmp_path: Path) -> None:
+    """They are read for the measurement; without a window, the planner chooses one."""
+    net, batches = stored(tmp_path / "store"), al.LoaderBatches(batches_of(2))
+    plan = al.Trainer(epochs=1, executor="offload", memory="8GiB").memory_plan(net, batches)
+    whole = al.Trainer(epochs=1, executor="offload").memory_plan(all_kinds_of_layers(), batches)
+    assert [one.state for one in plan.layers] == [one.state for one in whole.layers]
+    trained("sequential", tmp_path / "one", epochs=1)
+    trained("offload", tmp_path / "many", net=net, epochs=1)
+    assert digests(tmp_path / "many") == digests(tmp_path / "one")
+
+
 def test_a_network_in_host_memory_trains_and_resumes_there(tmp_path: Path) -> None:
     whole, _ = trained("sequential", tmp_path / "whole")
     with pytest.raises(KilledError):
@@ -537,6 +549,23 @@ def test_only_its_own_executor_trains_a_network_in_a_store(tmp_path: Path) -> No
         net(batches_of(1)[0][0])
     with pytest.raises(al.InputError, match="whose depth stays as it is"):
         net.truncate(1)
+
+
+def test_pinned_memory_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new run has no optimizer's state at first; pinning takes as long as many copies."""
+    made: list[tuple[int, ...]] = []
+
+    def empty(self: PinnedMemory, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        made.append(tuple(shape))
+        return torch.empty(tuple(shape), dtype=dtype)
+
+    monkeypatch.setattr(PinnedMemory, "empty", empty)
+    store = HostStore(torch.device("cuda"))
+    for size in (3, 3, 5):
+        for tensors in ({"0.step": torch.ones(()), "0.exp_avg": torch.rand(size)}, {}):
+            store.write("optimizer-1", tensors)
+            torch.testing.assert_close(dict(store.look("optimizer-1")), tensors)
+    assert made == [(), (3,), (5,)]
 
 
 @pytest.mark.gpu

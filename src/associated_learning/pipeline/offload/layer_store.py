@@ -81,14 +81,17 @@ class HostStore(Store):
         self.free = device.type == "cpu"
         self._kept: dict[str, Tensors] = {}
         self._memory = PinnedMemory()
+        # where each tensor was put; it stays when a new run has no state of optimizers yet, for
+        # pinning takes as long as many copies
+        self._places: dict[tuple[str, str], Tensor] = {}
 
     def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         if self.free:
             self._kept[name] = dict(tensors)
             return
-        before = self._kept.get(name, {})
         self._kept[name] = {
-            key: self._pinned(tensor, before.get(key)) for key, tensor in tensors.items()
+            key: self._place(name, key, tensor).copy_(tensor, non_blocking=True)
+            for key, tensor in tensors.items()
         }
 
     def read(self, name: str) -> Tensors:
@@ -110,8 +113,9 @@ class HostStore(Store):
             specs = read_header(path)
             self.write(name, {key: read_tensor(path, spec) for key, spec in specs.items()})
 
-    def _pinned(self, tensor: Tensor, before: Tensor | None) -> Tensor:
-        """Copy a tensor into pinned memory, that of its last copy if there is one."""
-        if before is None or before.shape != tensor.shape or before.dtype != tensor.dtype:
-            before = self._memory.empty(tensor.shape, tensor.dtype)
-        return before.copy_(tensor, non_blocking=True)
+    def _place(self, name: str, key: str, tensor: Tensor) -> Tensor:
+        """Return the pinned memory of a tensor, that of its last copy if there is one."""
+        place = self._places.get((name, key))
+        if place is None or place.shape != tensor.shape or place.dtype != tensor.dtype:
+            place = self._places[name, key] = self._memory.empty(tensor.shape, tensor.dtype)
+        return place

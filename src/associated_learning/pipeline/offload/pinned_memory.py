@@ -44,6 +44,8 @@ class PinnedMemory:
         size = math.prod(shape) * dtype.itemsize
         if size >= _SMALL:
             pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            if hasattr(mmap, "MADV_HUGEPAGE"):  # fewer pages to find and to pin
+                pages.madvise(mmap.MADV_HUGEPAGE)
             tensor = torch.frombuffer(pages, dtype=torch.uint8).view(dtype).view(*shape)
             if _register(tensor.data_ptr(), size):
                 self._pages.append((pages, tensor.data_ptr()))
