@@ -11,7 +11,6 @@ from typing import NamedTuple
 import torch
 
 from associated_learning.errors import CheckpointError
-from associated_learning.pipeline.executor import merged_updates
 from associated_learning.pipeline.items import (
     Item,
     Marker,
@@ -24,13 +23,10 @@ from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.layer_files import files_of
 from associated_learning.pipeline.offload.layer_store import HostStore, Store
 from associated_learning.pipeline.offload.recomputation import Recomputation
-from associated_learning.pipeline.offload.residence import Residence
-from associated_learning.pipeline.offload.stored_snapshot import stored_snapshot
+from associated_learning.pipeline.offload.stored_layers import StoredLayers
 from associated_learning.pipeline.offload.waiting import Kept, Waiting, as_it_was
 from associated_learning.pipeline.stage import Stage
 from associated_learning.pipeline.worker import Handler
-from associated_learning.state.optimizers import advance
-from associated_learning.state.snapshot import Snapshot, joined
 from associated_learning.tensors.nested import tensors_in, to_device
 
 __all__ = ["StageResidence", "WindowedStage", "resident"]
@@ -85,14 +81,12 @@ class WindowedStage:
         rounds: bool = False,
     ) -> None:
         *lower, last = stage.split([1] * len(stage.blocks))
-        # what waits must not lie in the memory of a weight, which goes
-        self._stages = [replace(one, copies=True) for one in (*lower, replace(last, top=stage.top))]
+        layers = [*lower, replace(last, top=stage.top)]
+        self._layers = StoredLayers(layers, store, waiting=waiting, overlap=overlap)
         self._store = store
         self._window = window
         self._waiting = waiting
-        self._overlap = overlap
         self._rounds = rounds
-        self._residence = Residence(self._stages, store)
         self._gathered: list[Kept] = []
 
     def handled(self, item: Item) -> Iterator[tuple[Report, Item]]:
@@ -111,7 +105,7 @@ class WindowedStage:
     def begin(self) -> None:
         """Take the state of all layers into the store."""
         if not self._store.free:
-            self._residence.take_all()
+            self._layers.residence.take_all()
 
     def end(self, *, failed: bool) -> None:
         """Give all layers their weights again, and give the store up.
@@ -121,44 +115,21 @@ class WindowedStage:
         """
         try:
             with contextlib.suppress(Exception) if failed else contextlib.nullcontext():
-                self._residence.give_all()
+                self._layers.residence.give_all()
         finally:
-            self._residence.close()
+            self._layers.residence.close()
             self._store.close()
 
     def _pass(self) -> Iterator[tuple[Trained, Minibatch]]:
-        """Let all layers take what is gathered, one layer after the other.
-
-        Where a layer fails, those above it take what came before the failure.
-        """
+        """Let all layers take what is gathered, one layer after the other."""
         kept, self._gathered = self._gathered, []
         if not kept:
             return
-        if self._store.free:
-            self._residence.take_all()
-        waiting, last, failure = self._waiting, len(self._stages) - 1, None
-        reports: list[list[Trained]] = [[] for _ in kept]
-        for i in range(len(self._stages)):
-            if not self._overlap:
-                self._residence.settle()
-            with self._residence.at(i, i + 1 if self._overlap and i < last else None) as stage:
-                for k, job in enumerate(waiting.coming(tuple(kept))):
-                    try:
-                        report, onward = stage.train(job)
-                    except Exception as error:
-                        failure, kept, reports = error, kept[:k], reports[:k]
-                        break
-                    reports[k].append(report)
-                    if i < last:
-                        kept[k] = waiting.put(onward)
-                    else:
-                        yield merged_updates(reports[k]), self._handed(onward)
+        for report, onward in self._layers.passed(kept):
+            yield report, self._handed(onward)
         if self._store.files():
-            self._residence.commit()
-        if self._overlap and not self._store.free:
-            self._residence.expect(0)  # while the next window is gathered
-        if failure is not None:
-            raise failure
+            self._layers.residence.commit()
+        self._layers.expect_first()  # while the next window is gathered
 
     def _received(self, job: Minibatch) -> Minibatch:
         """Return a minibatch that comes from another GPU on this stage's own.
@@ -183,24 +154,11 @@ class WindowedStage:
 
     def _mark(self, marker: Marker) -> SnapshotReport:
         """Take a snapshot of all layers that further training leaves alone."""
-        optimizers = [one for stage in self._stages for one in stage.optimizers]
-        rates = [0.0 if one is None else float(one.param_groups[0]["lr"]) for one in optimizers]
-        if marker.advance:
-            for stage in self._stages:
-                advance(stage.schedulers, marker.record)
-        return SnapshotReport(marker, rates, self._snapshot())
-
-    def _snapshot(self) -> Snapshot:
-        self._residence.settle()
-        if self._store.free:
-            self._residence.give_all()
-            return joined(stage.snapshot() for stage in self._stages).copied()
-        self._store.commit()
-        snapshot = joined(stored_snapshot(stage, self._store) for stage in self._stages)
-        if not snapshot.files:
-            return snapshot.copied()
+        report = self._layers.mark(marker)
+        if not report.snapshot.files:
+            return report._replace(snapshot=report.snapshot.copied())
         self._store.hold()
-        return snapshot
+        return report
 
 
 @contextlib.contextmanager
