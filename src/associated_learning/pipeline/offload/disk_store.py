@@ -106,6 +106,7 @@ class DiskStore(Store):
 
     def hold(self) -> None:
         self._held = dict(self._files)
+        self._remove_others()
 
     def forget_others(self, names: Container[str]) -> None:
         """Forget what is there of other names than these."""
