@@ -30,6 +30,7 @@ class MemoryPlan:
         overlap: Whether the next layer comes while one trains, which needs its room too.
         window: Number of minibatches that a layer takes before the next one.
         in_files: Whether activations wait in mapped files instead of memory.
+        on_disk: Whether the store is on a disk, which wears.
         first: Number of the first block in the network.
         windows: How many windows of activations wait at a time.
     """
@@ -42,6 +43,7 @@ class MemoryPlan:
     overlap: bool
     window: int
     in_files: bool
+    on_disk: bool
     first: int = 1
     windows: int = 1
 
@@ -66,6 +68,11 @@ class MemoryPlan:
         return 0.0 if self.whole else lost(self.layers, self.speed, self.window, self.overlap)
 
     @property
+    def moved(self) -> float:
+        """Bytes that are moved for a minibatch, there and back."""
+        return 2 * self.offloaded / self.window
+
+    @property
     def written_a_day(self) -> float:
         """Bytes that are written to the store in a day of training."""
         seconds = self.window * sum(one.seconds for one in self.layers) * (1 + self.lost)
@@ -87,6 +94,8 @@ class MemoryPlan:
             f"time lost  {self.lost:.1%} of that of training with all layers in memory",
         ]
         if not self.whole and self.speed.write:
+            lines.append(f"moved      {_text(self.moved)} for a minibatch, there and back")
+        if not self.whole and self.on_disk:
             lines.append(f"written    {_text(self.written_a_day)} a day")
         return "\n".join(lines)
 
@@ -145,7 +154,7 @@ def make_memory_plan(
         limit: Bytes that may be used; None for no limit.
         base: Bytes that are in use beside the network.
         window: That of the user, if it is given.
-        files: Whether activations may wait in files.
+        files: Whether the store is on a disk, so that activations may wait in files there.
         stays: Whether the layers lie in a store whatever the limit.
         apart: Whether the limit is that of a GPU, where two minibatches are at a time, and those
             that wait are not.
@@ -182,6 +191,7 @@ def make_memory_plan(
         overlap=overlap,
         window=window,
         in_files=in_files,
+        on_disk=files,
         first=first,
         windows=windows,
     )

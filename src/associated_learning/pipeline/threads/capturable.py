@@ -74,11 +74,11 @@ def untouched(module: nn.Module) -> Iterator[Callable[[], bool]]:
             buffer.data.copy_(value)
 
 
-class _ByValues(TorchDispatchMode):
+class _ByValues(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes whether an operation's result has a shape, or is a number, that follows from values."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seen = False
 
     def __torch_dispatch__(
