@@ -255,11 +255,13 @@ def test_a_file_that_another_process_does_not_see_is_told(tmp_path: Path) -> Non
     snapshot = Snapshot({"layer-1": store.look("layer-1")}, [], [], [], store.files())
     sent = without_tensors(snapshot)
     assert sent.weights == {"layer-1": {}}
-    assert found_here(sent).weights["layer-1"]["a"].tolist() == [0, 1]
+    assert found_here(sent, tmp_path).weights["layer-1"]["a"].tolist() == [0, 1]
+    with pytest.raises(CheckpointError, match="the processes see different disks"):
+        found_here(sent, tmp_path / "elsewhere")
     store.write("layer-1", {"a": torch.arange(3.0)})
     store.commit()
     with pytest.raises(CheckpointError, match="the processes see different disks"):
-        found_here(sent)
+        found_here(sent, tmp_path)
     store.close()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from associated_learning.errors import CheckpointError
 from associated_learning.pipeline.offload.disk_store import StoredTensors, has_changed
 from associated_learning.pipeline.offload.layer_store import Store
@@ -40,14 +42,18 @@ def without_tensors(snapshot: Snapshot) -> Snapshot:
     return snapshot._replace(weights=weights)
 
 
-def found_here(snapshot: Snapshot) -> Snapshot:
+def found_here(snapshot: Snapshot, folder: Path) -> Snapshot:
     """Return the snapshot that `without_tensors` was given in another process.
+
+    Args:
+        snapshot: What came of it.
+        folder: Of the run's stores, in which all files must lie.
 
     Raises:
         CheckpointError: Its files are not those that lie here.
     """
     for file in snapshot.files.values():
-        if has_changed(file):
+        if folder.absolute() not in file.path.parents or has_changed(file):
             raise CheckpointError(
                 f"{file.path} was written by another process, but is not that file here: the "
                 "processes see different disks, or something else writes there. Name a folder "

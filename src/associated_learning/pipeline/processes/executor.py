@@ -193,8 +193,9 @@ class Processes(Executor):
             for i in range(0, len(reports), self._replicas)
         ]
         report = merged(stages)
-        if isinstance(report, SnapshotReport) and report.snapshot.files:
-            return report._replace(snapshot=found_here(report.snapshot))
+        folder = None if self._residences is None else self._residences.folder
+        if isinstance(report, SnapshotReport) and folder is not None:
+            return report._replace(snapshot=found_here(report.snapshot, folder))
         return report
 
 
