@@ -41,33 +41,34 @@ class StoredLayers:
         self._overlap = overlap
         self.residence = Residence(self._stages, store)
 
-    def passed(self, kept: Sequence[Kept]) -> Iterator[tuple[Trained, Minibatch]]:
+    def passed(self, kept: list[Kept]) -> Iterator[tuple[Trained, Minibatch]]:
         """Let all stages take minibatches, one stage after the other; yield what comes out on top.
 
         Where a stage fails, those above it take what came before the failure, as they would have
         if every minibatch had passed all layers before the next one; then the failure is raised.
 
         Args:
-            kept: The minibatches, as they wait.
+            kept: The minibatches, as they wait; each is let go once it came.
         """
         if self._store.free:
             self.residence.take_all()
-        failure, waits, last = None, list(kept), len(self._stages) - 1
-        reports: list[list[Trained]] = [[] for _ in waits]
+        failure, last = None, len(self._stages) - 1
+        reports: list[list[Trained]] = [[] for _ in kept]
         for i in range(len(self._stages)):
             if not self._overlap:
                 self.residence.settle()
             with self.residence.at(i, i + 1 if self._overlap and i < last else None) as stage:
-                for k, job in enumerate(self._waiting.coming(tuple(waits))):
+                for k, job in enumerate(self._waiting.coming(kept)):
                     try:
                         report, onward = stage.train(job)
                     except Exception as error:
-                        failure, waits, reports = error, waits[:k], reports[:k]
+                        failure, kept, reports = error, kept[:k], reports[:k]
                         break
                     reports[k].append(report)
                     if i < last:
-                        waits[k] = self._waiting.put(onward)
+                        kept[k] = self._waiting.put(onward)
                     else:
+                        kept[k] = Kept(Minibatch(onward.step, None, None), ())
                         yield merged_updates(reports[k]), onward
         if failure is not None:
             raise failure
