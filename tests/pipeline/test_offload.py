@@ -393,7 +393,7 @@ def test_backpropagation_is_refused_with_the_reason() -> None:
     [
         ({"executor": "offload", "window": 0}, "window=0 came; expected a positive"),
         ({"executor": "offload", "activations": torch.float16}, "activations=torch.float16 came"),
-        ({"executor": "threads", "window": 4}, "came with executor='threads'"),
+        ({"executor": "sequential", "window": 4}, "came with executor='sequential'"),
         ({"executor": "offload", "stages": 4}, "stages=4 came; the network has 3 layers"),
     ],
 )
@@ -556,7 +556,7 @@ def test_a_disk_with_too_little_room_is_told_before_training(
         if fits:
             trained("offload", None, store=tmp_path / "store", window=8, epochs=1)
             continue
-        with pytest.raises(al.InputError, match=r"GiB free; expected .* two generations"):
+        with pytest.raises(al.InputError, match=r"GiB free; expected .* generations"):
             trained("offload", None, store=tmp_path / "store", window=8, epochs=1)
 
 

@@ -155,7 +155,7 @@ def _train(
     watch = _described(folder, description, inputs.data)
     data = inputs.data.to(device)
     train = training_batches(chosen, data)
-    tell_run(ranks, description, batches=len(train))
+    tell_run(ranks, description, batches=len(train), folder=folder)
     state = make_trainer(chosen, len(train), whole, folder=folder).fit(
         net,
         train,
