@@ -32,6 +32,11 @@ class Sizes(NamedTuple):
         return al.Classes(self.vocabulary, positions=1)
 
     @property
+    def parameters(self) -> int:
+        """Number of parameters of the network in AL form, counted without memory."""
+        return sum(p.numel() for layer in al_layers(self, "meta") for p in layer.parameters())
+
+    @property
     def tokens(self) -> int:
         """Number of tokens in a minibatch."""
         return self.batch * self.length

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -392,7 +393,7 @@ def test_backpropagation_is_refused_with_the_reason() -> None:
     [
         ({"executor": "offload", "window": 0}, "window=0 came; expected a positive"),
         ({"executor": "offload", "activations": torch.float16}, "activations=torch.float16 came"),
-        ({"executor": "threads", "window": 4}, "came with executor='threads'"),
+        ({"executor": "sequential", "window": 4}, "came with executor='sequential'"),
         ({"executor": "offload", "stages": 4}, "stages=4 came; the network has 3 layers"),
     ],
 )
@@ -427,6 +428,24 @@ def test_rounded_activations_are_near_and_not_exact(tmp_path: Path) -> None:
     one, half = digests(tmp_path / "one"), digests(tmp_path / "half")
     assert one["layer-1.safetensors"] == half["layer-1.safetensors"]
     assert one["layer-2.safetensors"] != half["layer-2.safetensors"]
+
+
+def test_what_a_layer_took_waits_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window of 8 waits in the room of 8, and of the one that is taken and the one that comes."""
+    waiting: list[weakref.ref[Tensor]] = []
+    most = []
+    put = Waiting.put
+
+    def counted(self: Waiting, job: Minibatch, *, exact: bool = False) -> Any:
+        kept = put(self, job, exact=exact)
+        if not exact and kept.job.s is not None:
+            waiting.append(weakref.ref(kept.job.s))
+            most.append(sum(one() is not None for one in waiting))
+        return kept
+
+    monkeypatch.setattr(Waiting, "put", counted)
+    trained("offload", None, epochs=1, window=8)
+    assert 8 <= max(most) <= 10
 
 
 def test_a_disk_without_room_for_activations_is_told(
@@ -537,7 +556,7 @@ def test_a_disk_with_too_little_room_is_told_before_training(
         if fits:
             trained("offload", None, store=tmp_path / "store", window=8, epochs=1)
             continue
-        with pytest.raises(al.InputError, match=r"GiB free; expected .* two generations"):
+        with pytest.raises(al.InputError, match=r"GiB free; expected .* generations"):
             trained("offload", None, store=tmp_path / "store", window=8, epochs=1)
 
 

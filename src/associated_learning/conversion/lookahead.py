@@ -185,8 +185,8 @@ def check_no_writes(encoders: Sequence[nn.Module], example: Any) -> None:
         if not all(map(_equal, before, tensors_in(s))):
             raise InputError(
                 f"encoder {i} ({type(f).__name__}) writes into its input, so that its copy in "
-                f"layer {i - 1} would change what that layer hands on; make it leave its input "
-                'alone (inplace=False), or take another bridge than "block", and no overlap.'
+                f"layer {i - 1} would change what that layer hands on; make it leave it alone "
+                '(inplace=False), or take another bridge than "block", and no overlap.'
             )
 
 

@@ -60,6 +60,9 @@ class Store(ABC):
     def commit(self) -> None:  # noqa: B027  # memory has nothing to commit
         """From now on, what was written is what a process that is killed leaves behind."""
 
+    def hold(self) -> None:  # noqa: B027  # a copy of memory is made where it must outlive training
+        """Let `files` as they are now outlive later commits, until this is called again."""
+
     def close(self) -> None:  # noqa: B027
         """Give up what the store holds open."""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from associated_learning.errors import InputError
 from associated_learning.pipeline.offload.measuring import LayerNeeds, StoreSpeed, total
 
-__all__ = ["MemoryPlan", "bytes_of", "make_memory_plan"]
+__all__ = ["MemoryPlan", "StagePlans", "bytes_of", "make_memory_plan"]
 
 LOST = 0.02  # share of the time that moving may cost where a larger window can help
 LARGEST = 256  # minibatches
@@ -31,6 +31,8 @@ class MemoryPlan:
         window: Number of minibatches that a layer takes before the next one.
         in_files: Whether activations wait in mapped files instead of memory.
         on_disk: Whether the store is on a disk, which wears.
+        first: Number of the first block in the network.
+        windows: How many windows of activations wait at a time.
     """
 
     layers: tuple[LayerNeeds, ...]
@@ -42,6 +44,8 @@ class MemoryPlan:
     window: int
     in_files: bool
     on_disk: bool
+    first: int = 1
+    windows: int = 1
 
     @property
     def resident(self) -> int:
@@ -56,7 +60,7 @@ class MemoryPlan:
     @property
     def waiting(self) -> int:
         """Largest number of bytes of activations that wait."""
-        return self.window * max(one.handed for one in self.layers)
+        return self.windows * self.window * max(one.handed for one in self.layers)
 
     @property
     def lost(self) -> float:
@@ -97,7 +101,36 @@ class MemoryPlan:
 
     def _stay(self, largest: int, needs: LayerNeeds) -> str:
         beside = "and the next one, which comes meanwhile" if self.overlap else "alone"
-        return f"layer {largest + 1} ({_parts(needs)}) {beside}"
+        return f"layer {self.first + largest} ({_parts(needs)}) {beside}"
+
+
+@dataclass(frozen=True)
+class StagePlans:
+    """How the stages of a pipeline are trained, each with a store of its own; print it to read it.
+
+    Attributes:
+        stages: The plan of each.
+    """
+
+    stages: tuple[MemoryPlan, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"stage {number:<4} {_held(plan)}" for number, plan in enumerate(self.stages, start=1)
+        )
+
+
+def _held(plan: MemoryPlan) -> str:
+    last = plan.first + len(plan.layers) - 1
+    own = f"layers {plan.first} to {last}" if last > plan.first else f"layer {last}"
+    state = _text(total(plan.layers))
+    if plan.whole or last == plan.first:
+        return f"{own}: holds {_text(plan.resident)} with all of its state of {state}"
+    beside = "and the next one" if plan.overlap else "alone"
+    return (
+        f"{own}: holds {_text(plan.resident)}, one layer {beside}, of its state of {state}; "
+        f"K = {plan.window}, time lost {plan.lost:.1%}"
+    )
 
 
 def make_memory_plan(
@@ -110,6 +143,8 @@ def make_memory_plan(
     files: bool = False,
     stays: bool = False,
     apart: bool = False,
+    first: int = 1,
+    windows: int = 1,
 ) -> MemoryPlan:
     """Choose the smallest window that hides the moving, and what may be in memory at once.
 
@@ -123,6 +158,9 @@ def make_memory_plan(
         stays: Whether the layers lie in a store whatever the limit.
         apart: Whether the limit is that of a GPU, where two minibatches are at a time, and those
             that wait are not.
+        first: Number of the first block in the network.
+        windows: How many windows of activations wait at a time: that of a stage, and in a
+            pipeline the one that comes from below meanwhile.
 
     Raises:
         InputError: Not even one layer fits; it tells what is missing and what would help.
@@ -134,16 +172,16 @@ def make_memory_plan(
     overlap = _peak(layers, overlap=True) + beside <= room
     need = _peak(layers, overlap=overlap) + beside
     if not whole and need > room:
-        raise InputError(_too_large(layers, limit or 0, base))
+        raise InputError(_too_large(layers, limit or 0, base, first))
     if window is None:
         window = 1 if whole else smallest_window(layers, speed, overlap)
-    handed = max(one.handed for one in layers)
+    handed = windows * max(one.handed for one in layers)
     tight = not whole and not apart and need + window * handed > room
     in_files = tight and files
     if tight and not files:
         window = max(1, int((room - need) // max(handed, 1)))
         if need + handed > room:
-            raise InputError(_too_large(layers, limit or 0, base))
+            raise InputError(_too_large(layers, limit or 0, base, first))
     return MemoryPlan(
         layers=tuple(layers),
         limit=limit,
@@ -154,6 +192,8 @@ def make_memory_plan(
         window=window,
         in_files=in_files,
         on_disk=files,
+        first=first,
+        windows=windows,
     )
 
 
@@ -212,13 +252,13 @@ def _peak(layers: Sequence[LayerNeeds], *, overlap: bool) -> int:
     return max(max(a.room + b.state, b.room + a.state) for a, b in pairs)
 
 
-def _too_large(layers: Sequence[LayerNeeds], limit: int, base: int) -> str:
+def _too_large(layers: Sequence[LayerNeeds], limit: int, base: int, first: int) -> str:
     number = max(range(len(layers)), key=lambda i: layers[i].room)
     needs = layers[number]
     least = _text(base + needs.room + needs.handed)
     return (
         f"memory={_text(limit)} came, of which {_text(base)} are in use beside the network; "
-        f"layer {number + 1} alone needs {_text(needs.room)} ({_parts(needs)}) and "
+        f"layer {first + number} alone needs {_text(needs.room)} ({_parts(needs)}) and "
         f"{_text(needs.handed)} for a minibatch that waits, so expected at least {least}. A "
         "smaller batch or recompute=True shrinks activations, cuts closer together state."
     )

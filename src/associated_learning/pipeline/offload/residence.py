@@ -88,6 +88,10 @@ class Residence:
         for future in writing:
             future.result()
 
+    def commit(self) -> None:
+        """Let what is written so far count, once it is written."""
+        self._writing.append(self._copier.submit(self._store.commit))
+
     def give_all(self) -> None:
         """Give all stages their weights, and their optimizers' state too where that is free."""
         self.settle()

@@ -17,7 +17,7 @@ from associated_learning.pipeline.items import Minibatch
 from associated_learning.state.files import TEMPORARY
 from associated_learning.tensors.nested import map_tensors, tensors_in, to_device
 
-__all__ = ["Kept", "Waiting"]
+__all__ = ["Kept", "Waiting", "as_it_was"]
 
 
 class Kept(NamedTuple):
@@ -88,7 +88,7 @@ class Waiting:
     def coming(self, kept: Sequence[Kept]) -> Iterator[Minibatch]:
         """Yield minibatches as they were; on a GPU each is copied while the last one trains."""
         if self._stream is None:
-            yield from map(_as_it_was, kept)
+            yield from map(as_it_was, kept)
             return
         sent = map(self._sent, kept)
         following = next(sent, None)
@@ -98,7 +98,7 @@ class Waiting:
 
     def _sent(self, kept: Kept) -> tuple[Minibatch, torch.cuda.Event]:
         with self._beside() as stream:
-            job = _as_it_was(kept)
+            job = as_it_was(kept)
             s, t = to_device((job.s, job.t), self._device)
             return job._replace(s=s, t=t), stream.record_event()
 
@@ -125,7 +125,7 @@ class Waiting:
             yield self._stream
 
 
-def _as_it_was(kept: Kept) -> Minibatch:
+def as_it_was(kept: Kept) -> Minibatch:
     """Return a minibatch in the types that it had before it waited."""
     job, wide = kept.job, iter(kept.rounded)
     if not any(kept.rounded):
