@@ -22,8 +22,6 @@ from associated_learning.models import lstm_operator
 from associated_learning.tensors.padded_sequence import PaddedSequence
 from onnx_operators import operators_listed_once  # noqa: F401
 
-pytestmark = pytest.mark.xdist_group("export")  # one worker imports what exports
-
 torch.set_num_threads(1)
 
 

@@ -33,8 +33,6 @@ from associated_learning.runs.settings.config import RunConfig
 from hub_folders import write_config, write_tokenizer
 from onnx_operators import operators_listed_once  # noqa: F401
 
-pytestmark = pytest.mark.xdist_group("export")  # one worker imports what exports
-
 SCHEMA = json.loads(Path(description.__file__).with_name("schema.json").read_text())
 ROOM = ("numpy", "numpy.libs", "onnxruntime", "PIL", "pillow.libs")  # what a runner may import
 STRANGE = (
