@@ -25,6 +25,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import associated_learning as al  # noqa: E402
 from associated_learning.state.files import read_json, write_json  # noqa: E402
+from associated_learning.tensors.randomness.generators import seed_all  # noqa: E402
 
 _MEMORY = Path("/dev/shm")  # a disk waits for every checkpoint to reach it, memory does not
 _ROOM = 4 * 1024**3
@@ -71,9 +72,18 @@ def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_seed() -> Iterator[None]:
-    torch.manual_seed(0)
+    seed_all(0)
     yield
     torch.set_num_threads(1)  # whatever the test had need of
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _pictures_where_they_are_looked_at(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let runs draw no curves, which take longer than a small training, where none sees them."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.parent.name == "runs" and request.path.name != "test_runs.py":
+            patch.setattr("associated_learning.runs.run.can_plot", lambda: False)
+        yield
 
 
 @pytest.fixture
