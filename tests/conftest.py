@@ -29,6 +29,7 @@ from associated_learning.tensors.randomness.generators import seed_all  # noqa: 
 
 _MEMORY = Path("/dev/shm")  # a disk waits for every checkpoint to reach it, memory does not
 _ROOM = 4 * 1024**3
+_WITH_PICTURES = {"test_runs.py", "test_cli.py", "test_grow_command.py", "test_docs.py"}
 
 
 def pytest_configure() -> None:
@@ -81,7 +82,7 @@ def _one_thread_and_seed() -> Iterator[None]:
 def _pictures_where_they_are_looked_at(request: pytest.FixtureRequest) -> Iterator[None]:
     """Let runs draw no curves, which take longer than a small training, where none sees them."""
     with pytest.MonkeyPatch.context() as patch:
-        if request.path.parent.name == "runs" and request.path.name != "test_runs.py":
+        if request.path.name not in _WITH_PICTURES:
             patch.setattr("associated_learning.runs.run.can_plot", lambda: False)
         yield
 
