@@ -19,3 +19,4 @@ with thread_seeded(0):  # which makes what it draws by
 # a process that is forked from this one neither looks through all this for garbage nor copies it
 gc.collect()
 gc.freeze()
+gc.set_threshold(10_000, 20, 50)  # as in `conftest`

@@ -24,7 +24,7 @@ from pipeline_runs import NoisyBatches, digests
 
 every_executor = pytest.mark.parametrize("case", parameters())
 
-LONG = {"batches": 34, "source": NoisyBatches}  # three epochs of them: 102 updates
+LONG = {"batches": 20, "source": NoisyBatches}  # three epochs of them: 60 updates
 
 
 class KilledError(Exception):
@@ -159,11 +159,11 @@ def plateau(optimizer: Any) -> Any:
 SETTINGS: dict[str, dict[str, Any]] = {
     "schedule by epoch": {"schedule": halved},
     "schedule by step": {"schedule": cosine, "schedule_every": "step"},
-    "schedule by score": {"schedule": plateau},
+    "schedule by score": {"schedule": plateau, "epochs": 3},
     "precision": {"precision": torch.bfloat16},
     "freeze": {"freeze": 2},
     "target_warmup": {"target_warmup": 3},
-    "save_every": {"save_every": 7},
+    "save_every": {"save_every": 4},
     "optimizer": {"optimizer": torch.optim.SGD, "optimizer_options": {"momentum": 0.9}},
     "rates": {"lr": [0.1, 0.01, 0.001, 0.1], "encoder_lr": 0.05},
     "positions": {"positions": "auto"},
@@ -184,20 +184,20 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "any depth": {"epochs": 30, "batches": 8, "patience": 2, "lr": 0.5, "judge": "any"},
     "growth": {"growth": GROWTH, "batches": 12},
     "end": {"growth": ENOUGH, "epochs": 9, "batches": 8, "validation": LONG_VALIDATION},
-    **{name: {"batches": 3, **options} for name, options in SETTINGS.items()},
+    **{name: {"epochs": 2, "batches": 3, **options} for name, options in SETTINGS.items()},
 }
 
 
 @every_executor
 def test_equal_bits(case: ExecutorCase, tmp_path: Path) -> None:
-    """Weights, BatchNorm, Adam and schedules after 102 updates with dropout and clipping."""
+    """Weights, BatchNorm, Adam and schedules after 60 updates with dropout and clipping."""
     end = trained(case, tmp_path, heard=Listener(), **LONG)
     found, (expected, sequential) = digests(tmp_path), _oracle(case.device, "bits")
     assert found == expected
     assert len(found) == 4 + 4 + 1  # layers, optimizers, and all the rest
     assert end.records == sequential.records  # losses, scores of validation, rates
     assert end.heard == sequential.heard
-    assert [step for step, _ in end.heard] == list(range(1, 103))
+    assert [step for step, _ in end.heard] == list(range(1, 61))
 
 
 @every_executor

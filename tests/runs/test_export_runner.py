@@ -127,11 +127,6 @@ def trained_case(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Ca
     return functools.cache(lambda kind: MADE[kind](tmp_path_factory.mktemp(kind)))
 
 
-@pytest.fixture(scope="module", params=list(MADE))
-def case(request: pytest.FixtureRequest, trained_case: Callable[[str], Case]) -> Case:
-    return trained_case(request.param)
-
-
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of packages in which there is neither torch nor this library."""
@@ -191,10 +186,20 @@ def expected(case: Case, depth: int | None) -> tuple[list[str], torch.Tensor]:
 
 
 @pytest.mark.filterwarnings("ignore:the image file .* is resized:UserWarning")  # which is meant
-@pytest.mark.parametrize("depth", [1, None])
+@pytest.mark.parametrize(
+    ("kind", "depth"),
+    [("text", 1), ("text", None), ("subword", None), ("table", 1), ("image", None)],
+)
 def test_runner_without_torch_answers_as_the_run(
-    case: Case, depth: int | None, room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    depth: int | None,
+    trained_case: Callable[[str], Case],
+    room: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """At any depth; `test_export` exports each family at each."""
+    case = trained_case(kind)
     to = tmp_path / "my model.onnx"
     asked = [] if depth is None else ["--depth", str(depth)]
     assert al("export", str(case.run), str(to), *asked, monkeypatch=monkeypatch) == 0
