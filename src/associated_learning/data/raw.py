@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from associated_learning.data.dataset import Kind
+from associated_learning.data.encoded_images import EncodedImages
 
 __all__ = ["RawSet", "RawSplit"]
 
@@ -30,6 +31,8 @@ class RawSplit(NamedTuple):
             return RawSplit(self.inputs[indices], self.labels[indices])
         if isinstance(self.inputs, np.ndarray):
             return RawSplit(self.inputs[indices.numpy()], self.labels[indices])
+        if isinstance(self.inputs, EncodedImages):
+            return RawSplit(self.inputs.subset(indices), self.labels[indices])
         return RawSplit([self.inputs[i] for i in indices.tolist()], self.labels[indices])
 
 
