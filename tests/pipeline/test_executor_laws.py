@@ -178,7 +178,7 @@ LONG_VALIDATION = al.LoaderBatches(batches_of(100))  # in which stages have time
 OPTIONS: dict[str, dict[str, Any]] = {
     "bits": LONG,
     "resume": {"save_every": 3, "batches": 8},
-    "interrupt": {"epochs": 2},
+    "interrupt": {"epochs": 4},  # a window may be far ahead of what is heard
     "two epochs": {"epochs": 2, "batches": 8},
     "patience": {"epochs": 30, "batches": 8, "patience": 2, "lr": 0.5, "judge": "full"},
     "any depth": {"epochs": 30, "batches": 8, "patience": 2, "lr": 0.5, "judge": "any"},
@@ -241,7 +241,7 @@ def test_interrupt(case: ExecutorCase, tmp_path: Path) -> None:
     errors = broken(case, tmp_path, Interrupt(), **OPTIONS["interrupt"])
     assert errors == ["KeyboardInterrupt: "] * max(case.ranks, 1)
     saved = al.Checkpoints(tmp_path).path("last")
-    assert 10 <= int(saved.name.split("-")[1]) < 2 * 20
+    assert 10 <= int(saved.name.split("-")[1]) < 4 * 20
     trained(case, tmp_path, **OPTIONS["interrupt"])
     assert digests(tmp_path) == oracle(case, "interrupt")
 

@@ -102,11 +102,8 @@ def _is_scripted(value: Any) -> bool:
     return isinstance(value, torch.jit.ScriptFunction)
 
 
-def _is_opaque(value: Any) -> bool:
-    if isinstance(value, type):
-        return False
-    marked = getattr(value, "__dict__", {}).get(_MARK, False)
-    return bool(marked) or getattr(value, "__module__", None) in _MODULES
+def _is_opaque(value: FunctionType) -> bool:
+    return value.__module__ in _MODULES or bool(getattr(value, _MARK, False))
 
 
 _CONTAINERS = (

@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from types import CodeType, FunctionType
 from typing import Any, Protocol
-from unittest import mock
 
 import numpy as np
 from torch import Tensor, nn
@@ -64,11 +63,11 @@ def listening(listener: Listener, model: nn.Module) -> Iterator[None]:
         return listener.module(original, module, args, kwargs)
 
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(nn.Module, "__call__", call))
+        stack.enter_context(_with_method(nn.Module, "__call__", call))
         stack.enter_context(_applied(listener))
         stack.enter_context(_replaced(_stand_ins(listener, seen)))
         for kind, method in warning_methods(model):
-            stack.enter_context(mock.patch.object(kind, method))
+            stack.enter_context(_with_method(kind, method, _nothing))
         yield
 
 
@@ -86,6 +85,21 @@ def _stand_ins(listener: Listener, seen: list[dict[str, Any]]) -> Iterator[_Stan
                 yield namespace, name, stand_in
     yield from _LIBRARY_STAND_INS
     yield from _cached(seen)
+
+
+@contextmanager
+def _with_method(kind: type, name: str, method: Callable[..., Any]) -> Iterator[None]:
+    """Give a class another method, in the place of one of its own."""
+    before = vars(kind)[name]
+    setattr(kind, name, method)
+    try:
+        yield
+    finally:
+        setattr(kind, name, before)
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    """Stand in for a method that only warns."""
 
 
 def _telling(listener: Listener, function: Callable[..., Any]) -> Callable[..., Any]:
