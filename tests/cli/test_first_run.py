@@ -12,7 +12,7 @@ from PIL import Image
 from associated_learning.cli.exits import _beside_one_depth
 from associated_learning.runs.advice import advice
 from associated_learning.runs.exits.report import ExitReport, OperatingPoint
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import read_config

@@ -29,7 +29,7 @@ from associated_learning.errors import InputError
 from associated_learning.runs.export import description
 from associated_learning.runs.export.runner import image, table, text
 from associated_learning.runs.export.write_runner import runner_source
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 from hub_folders import write_config, write_tokenizer

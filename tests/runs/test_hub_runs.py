@@ -17,7 +17,7 @@ from associated_learning.models import LayeredModel
 from associated_learning.models.lookahead import Lookahead
 from associated_learning.network import Network
 from associated_learning.runs.folder.description import read_description
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.hub.network import find_backbone
 from associated_learning.runs.inputs import input_spec, load_data
 from associated_learning.runs.ledger.ledger import make_row

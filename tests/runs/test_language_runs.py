@@ -21,7 +21,7 @@ from associated_learning.cli.train import _show
 from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.runs.equivalence import verify_run
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.inputs import evaluation_batches, load_data, read_inputs
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.result import read_result

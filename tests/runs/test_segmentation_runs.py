@@ -18,7 +18,7 @@ from sklearn.metrics import jaccard_score
 
 from associated_learning.cli.main import app
 from associated_learning.errors import InputError
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.inputs import load_data, read_inputs
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.run import train_run

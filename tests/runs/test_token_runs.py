@@ -17,7 +17,7 @@ from associated_learning.cli.export import export
 from associated_learning.cli.info import info
 from associated_learning.cli.predict import predict
 from associated_learning.errors import InputError
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.inputs import evaluation_batches, load_data, read_inputs
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.run import train_run

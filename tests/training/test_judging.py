@@ -9,7 +9,7 @@ import torch
 
 import associated_learning as al
 from associated_learning.state.training_state import Candidates, EpochRecord, TrainingState
-from associated_learning.training.judge import stalled_epochs
+from associated_learning.training.epoch_judge import stalled_epochs
 from associated_learning.training.length import enough_epochs
 from conftest import dense_network
 

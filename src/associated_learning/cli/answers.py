@@ -14,7 +14,7 @@ from associated_learning.errors import InputError
 from associated_learning.inference.evaluation import predict_batches
 from associated_learning.inference.exits.adaptive import AdaptiveInference, AdaptivePrediction
 from associated_learning.runs.exits.early_exit import al_network, read_policy
-from associated_learning.runs.folder.opened import OpenRun
+from associated_learning.runs.folder.open_run import OpenRun
 
 __all__ = ["CHUNK", "EMPTY", "UNKNOWN", "answers"]
 

@@ -19,7 +19,7 @@ from associated_learning.errors import InputError
 from associated_learning.inference.evaluation import Evaluation, score_samples
 from associated_learning.inference.evaluation import evaluate as evaluate_network
 from associated_learning.runs.folder.description import check_data
-from associated_learning.runs.folder.opened import OpenRun, open_run
+from associated_learning.runs.folder.open_run import OpenRun, open_run
 from associated_learning.runs.folder.sources import check_sources
 from associated_learning.runs.inputs import evaluation_batches, load_data
 from associated_learning.runs.printable import escape

@@ -16,7 +16,7 @@ from associated_learning.errors import InputError
 from associated_learning.inference.export.beside import beside, describe_export
 from associated_learning.runs.export.description import export_description, temperature_of
 from associated_learning.runs.export.write_runner import runner_beside, write_runner
-from associated_learning.runs.folder.opened import OpenRun, open_run
+from associated_learning.runs.folder.open_run import OpenRun, open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.run import read_config
 from associated_learning.runs.tasks.refusals import check_form

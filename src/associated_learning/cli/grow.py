@@ -13,7 +13,7 @@ from associated_learning.cli.options import with_run_options
 from associated_learning.cli.running import run_training, write_row
 from associated_learning.cli.tables import command, console, show_no_picture
 from associated_learning.inference.parameters import count_parameters
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.ledger.ledger import check_ledger
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_history

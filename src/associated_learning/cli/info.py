@@ -10,7 +10,7 @@ from associated_learning.cli.tables import console
 from associated_learning.data import TablePreprocessor
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import ALNetwork
-from associated_learning.runs.folder.opened import OpenRun, open_run
+from associated_learning.runs.folder.open_run import OpenRun, open_run
 from associated_learning.runs.printable import escape
 
 __all__ = ["info"]

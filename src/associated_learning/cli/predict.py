@@ -21,7 +21,7 @@ from associated_learning.cli.questions import Question, lines, questions
 from associated_learning.cli.tables import console
 from associated_learning.errors import InputError, nearest
 from associated_learning.runs.exits.early_exit import read_policy
-from associated_learning.runs.folder.opened import OpenRun, open_run
+from associated_learning.runs.folder.open_run import OpenRun, open_run
 from associated_learning.runs.printable import escape, printable
 from associated_learning.state.checkpoint import Checkpoints
 

@@ -15,7 +15,7 @@ from associated_learning.data import TablePreprocessor
 from associated_learning.data.header import check_header
 from associated_learning.data.named import NAMED
 from associated_learning.errors import InputError
-from associated_learning.runs.folder.opened import OpenRun
+from associated_learning.runs.folder.open_run import OpenRun
 from associated_learning.state.files import check_depth
 
 __all__ = ["Question", "lines", "questions"]

@@ -16,7 +16,7 @@ from associated_learning.cli.tables import command, console, scores_table, show_
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.advice import advice
 from associated_learning.runs.folder.going_on import LENGTH, remove_run
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.ledger.ledger import check_ledger
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_result

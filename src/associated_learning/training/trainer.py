@@ -28,9 +28,9 @@ from associated_learning.state.training_state import TrainingState
 from associated_learning.tensors.devices import device_of
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback, Callbacks
+from associated_learning.training.epoch_judge import Judge
 from associated_learning.training.fit import TrainingRun
 from associated_learning.training.growth.rules import Growth
-from associated_learning.training.judge import Judge
 from associated_learning.training.length import enough_epochs, updates_of, warm_cosine
 from associated_learning.training.sources import Data, as_sources
 from associated_learning.training.trainer_checks import check_settings

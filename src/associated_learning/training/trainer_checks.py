@@ -9,7 +9,7 @@ import torch
 
 from associated_learning.errors import InputError
 from associated_learning.pipeline.offload.memory_plan import bytes_of
-from associated_learning.training.judge import Judge
+from associated_learning.training.epoch_judge import Judge
 
 __all__ = ["check_settings"]
 
