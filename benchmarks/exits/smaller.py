@@ -36,8 +36,8 @@ from associated_learning.runs.settings.model_defaults import resolved
 RATES = (5e-4, 1e-3, 2e-3)  # tried by every network alike, on seed 0 and the validation data
 LOST = 0.002  # of accuracy on the validation data, which a cheaper answer may cost
 SETTINGS: dict[str, dict[str, Any]] = {
-    "fashion_mnist-cnn": {"limit_train": 4000, "batch_size": 128, "validation_fraction": 0.04},
-    "ag_news-transformer": {"limit_train": 4000, "batch_size": 64, "validation_fraction": 0.03},
+    "fashion_mnist-cnn": {"limit_train": 3000, "batch_size": 128, "validation_fraction": 0.04},
+    "ag_news-transformer": {"limit_train": 3000, "batch_size": 64, "validation_fraction": 0.03},
 }
 
 
@@ -67,7 +67,7 @@ class Trial:
         vectors = places["vectors"] if model == "transformer" else None
         self.config: ResolvedConfig = resolved(
             RunConfig(
-                data=data, model=model, method="al", seed=seed, threads=1, epochs=12,
+                data=data, model=model, method="al", seed=seed, threads=1, epochs=10,
                 data_root=places["data_root"], vectors=vectors, **SETTINGS[name],
             )
         )  # fmt: skip
@@ -143,7 +143,7 @@ def run(name: str, seeds: int, places: dict[str, Any]) -> list[dict[str, Any]]:
             else:
                 trained[method] = trial.train(make, rates[method])
         found.append(_figures(trial, trained, depth) | {"rates": rates})
-        print(f"{name}, seed {seed}: {time.perf_counter() - begin:.0f} s", flush=True)
+        print(f"{name}, seed {seed}, {time.perf_counter() - begin:.0f} s: {found[-1]}", flush=True)
     return found
 
 

@@ -97,6 +97,11 @@ class Network(nn.Module, ABC):
             )
         return depth
 
+    def prefix(self, depth: int) -> nn.Module:
+        """Return the module that answers through ``depth`` layers, to be exported."""
+        self.check_depth(depth)
+        return self
+
     def predict(self, x: Any, depth: int | None = None) -> Prediction:
         """Answer with labels and probabilities (Algorithm 3).
 

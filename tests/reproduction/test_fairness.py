@@ -118,7 +118,7 @@ def test_a_loss_is_a_loss_though_a_rule_is_broken() -> None:
     assert found.verdict == "behind"
 
 
-def tuned_ledger() -> list[LedgerRow]:
+def tuned_ledger(seeds: int = 10) -> list[LedgerRow]:
     """Return what the tuned tier makes of CIFAR-10's CNN where 5e-4 is best for all."""
     told = {"best_epoch": 2, "validation_curve": [[0.1], [0.9], *[[0.1]] * 6]}
     rows = []
@@ -126,7 +126,7 @@ def tuned_ledger() -> list[LedgerRow]:
         run = Run(data="cifar10", model="cnn", arm=arm)
         for rate in TUNED_GRID:
             score = ACCURACIES[arm] - abs(rate - 5e-4)
-            for seed in range(10 if rate == 5e-4 else 1):
+            for seed in range(seeds if rate == 5e-4 else 1):
                 seen = {"validation": [score], "test": [score + seed / 1000]}
                 rows.append(cnn_row(with_rate(run, rate), seed, tier="resampled", **told, **seen))
     return rows
@@ -141,6 +141,14 @@ def test_the_tuned_tier_is_fair_and_takes_the_place_of_the_cpu_tiers_images() ->
     assert compare_all(index, "cpu") == []
     (line,) = [line for line in tuned_lines(index) if line[1] == "AL (Equation 3)"]
     assert line[2:5] == ("6, from 0.000125 to 0.004", "0", "lr 0.0005")
+
+
+@pytest.mark.parametrize(("seeds", "cpu"), [(1, 1), (2, 1), (3, 0)])
+def test_a_tier_of_few_seeds_takes_no_place(seeds: int, cpu: int) -> None:
+    """Or a loss by the cpu tier would be gone for a hint of the other one."""
+    index = RowIndex(tuned_ledger(seeds) + ledger(lambda arm, rate, seed: {}))
+    assert len(compare_all(index, "cpu")) == cpu
+    assert len(compare_all(index, "resampled")) == 1
 
 
 def test_a_subset_that_is_not_its_seeds_own_is_another_run() -> None:

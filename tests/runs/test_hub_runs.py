@@ -321,6 +321,7 @@ def test_texts_are_cut_to_what_the_model_can_count(films: RunConfig, tmp_path: P
         ({"freeze": "embeding"}, r"freeze=embeding came, .* Did you mean 'embeddings'"),
         ({"bridge_hidden": 9}, "--bridge-hidden 9 came, but only --bridge mlp has a width"),
         ({"bridge_blocks": 2}, "--bridge-blocks 2 came, but only --bridge block has copies"),
+        ({"coders": "etf", "target_warmup": 5}, "--target-warmup 5 came, but g and h of --coders"),
         ({"freeze": "4"}, "freeze=4 came for a network of 3 encoders"),
     ],
 )

@@ -99,8 +99,8 @@ class Comparison:
 def compare_all(index: RowIndex, tier: str, arm: str = HEADLINE) -> list[Comparison]:
     """Return the comparisons of Tables 1 and 4 that a tier has runs for, in their order.
 
-    What is compared by the resampled tier is not compared again by the cpu tier, whose subset is
-    the same for all seeds and whose epochs are few.
+    What the resampled tier compares with three seeds or more is not compared again by the cpu
+    tier, whose subset is the same for all seeds and whose epochs are few.
 
     Args:
         index: The rows.
@@ -110,7 +110,7 @@ def compare_all(index: RowIndex, tier: str, arm: str = HEADLINE) -> list[Compari
     pairs = [(data, model) for model in table1.NAMES for data in table1.DATA]
     pairs += [(data, model) for model in ("cnn", "vgg") for data in table4.COLUMNS]
     if tier == "cpu":
-        pairs = [pair for pair in pairs if _compare(index, *pair, RESAMPLED, arm) is None]
+        pairs = [pair for pair in pairs if not _is_resampled(index, *pair, arm)]
     found = [one for data, model in pairs if (one := _compare(index, data, model, tier, arm))]
     tested = {id(one): one.test.p for one in found if one.test is not None}
     corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
@@ -131,6 +131,11 @@ def signed_rank(differences: Sequence[float]) -> float | None:
         from scipy.stats import wilcoxon
 
     return float(wilcoxon(differences).pvalue)
+
+
+def _is_resampled(index: RowIndex, data: str, model: str, arm: str) -> bool:
+    found = _compare(index, data, model, RESAMPLED, arm)
+    return found is not None and min(found.ours.n, found.theirs.n) >= ENOUGH
 
 
 def _compare(index: RowIndex, data: str, model: str, tier: str, arm: str) -> Comparison | None:

@@ -18,7 +18,8 @@ _CLASSES = ("label_noise", "augment", "image_size")
 _GROWS = "layers are added by the rules of accuracies, not of losses"
 _READOUTS = ("readout", "double_softmax")
 _CODERS = (
-    "latent", "latents", "coder_activation", "coder_bias", "detach_target", "target_warmup",
+    "latent", "latents", "coders", "coder_activation", "coder_bias", "detach_target",
+    "target_warmup",
 )  # fmt: skip
 _OF_WORDS = ("bilstm", "transformer")
 _OF_BLOCKS = (
