@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from associated_learning.data.row_places import RowError, Where, row_of
 from associated_learning.data.table_encoding import is_missing
 from associated_learning.data.table_preprocessor import check_finite
 from associated_learning.errors import InputError, nearest, needs_extra
@@ -60,7 +61,7 @@ def values(split: Dataset, column: str) -> list[Any]:
     return listed
 
 
-def texts(split: Dataset, columns: Sequence[str], where: str) -> list[str]:
+def texts(split: Dataset, columns: Sequence[str], where: Where) -> list[str]:
     """Return the texts of ``columns``, joined by a space where there are several.
 
     Raises:
@@ -76,8 +77,8 @@ def texts(split: Dataset, columns: Sequence[str], where: str) -> list[str]:
                     else f"{type(text).__name__} {text!r}"
                 )
                 raise InputError(
-                    f"row {row} of {where}, column {column!r}: the text is {what}; fill it"
-                    " in, leave the row out, or choose another text column"
+                    f"{row_of(row, where)}, column {column!r}: the text is {what}; fill it in,"
+                    " leave the row out, or choose another text column"
                 )
     return parts[0] if len(parts) == 1 else [" ".join(row) for row in zip(*parts, strict=True)]
 
@@ -132,23 +133,29 @@ def _fault(split: Dataset, column: str) -> str | None:
 _DATES = "holds dates: make numbers of them, such as days since the first or the month"
 
 
-def table(split: Dataset, columns: Sequence[str], where: str) -> NDArray[Any]:
+def table(split: Dataset, columns: Sequence[str], where: Where) -> NDArray[Any]:
     """Return feature columns as ``[N, C]``: float64, NaN where one is missing; else objects.
 
     Raises:
         InputError: A number is infinite.
     """
-    if not all(is_numeric(split, column) for column in columns):
-        rows = np.empty((len(split), len(columns)), object)
-        for i, column in enumerate(columns):
-            rows[:, i] = values(split, column)
-        return rows
-    found = np.stack([_floats(split, column, where) for column in columns], axis=1)
-    check_finite(np.where(np.isnan(found), 0.0, found), columns, where)
-    return found
+    numeric = [column for column in columns if is_numeric(split, column)]
+    found = np.empty((len(split), 0))
+    if numeric:
+        found = np.stack([_floats(split, column, where) for column in numeric], axis=1)
+        try:
+            check_finite(np.where(np.isnan(found), 0.0, found), numeric)
+        except RowError as error:
+            raise error.at(row_of(error.row, where)) from None
+    if len(numeric) == len(columns):
+        return found
+    rows = np.empty((len(split), len(columns)), object)
+    for i, column in enumerate(columns):
+        rows[:, i] = values(split, column)
+    return rows
 
 
-def _floats(split: Dataset, column: str, where: str) -> NDArray[np.float64]:
+def _floats(split: Dataset, column: str, where: Where) -> NDArray[np.float64]:
     try:
         return split.data.column(column).cast("float64").to_numpy().astype(np.float64)  # type: ignore[no-any-return]
     except ValueError as error:  # as pyarrow's own are

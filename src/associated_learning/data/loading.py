@@ -16,10 +16,13 @@ from associated_learning.data.named import DIGITS, NAMED
 from associated_learning.data.preprocessing import Preprocessor
 from associated_learning.data.raw import RawSet, RawSplit
 from associated_learning.data.reading import LabelTask, read_file, read_folder, read_named
+from associated_learning.data.row_places import RowError, row_of
+from associated_learning.data.samples import Samples
 from associated_learning.data.splits import final_splits, without_validation
 from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.target_numbers import TargetScale
 from associated_learning.data.text_preprocessor import TextPreprocessor
+from associated_learning.data.unseen import told_unseen, unseen_categories
 from associated_learning.errors import InputError
 
 __all__ = ["load"]
@@ -126,8 +129,11 @@ def _data_set(
     name: str, raw: RawSet, pool: int, preprocessor: Preprocessor, scale: TargetScale | None
 ) -> DataSet:
     samples = {
-        key: preprocessor.samples(
-            split.inputs, split.labels if scale is None else scale.standardised(split.labels)
+        key: _samples(
+            key,
+            split,
+            split.labels if scale is None else scale.standardised(split.labels),
+            preprocessor,
         )
         for key, split in raw.splits.items()
     }
@@ -142,6 +148,18 @@ def _data_set(
         train_pool=pool,
         target_scale=scale,
     )
+
+
+def _samples(key: str, split: RawSplit, labels: Tensor, preprocessor: Preprocessor) -> Samples:
+    try:
+        samples = preprocessor.samples(split.inputs, labels)
+    except RowError as error:
+        raise error.at(row_of(error.row, split.where)) from error
+    if isinstance(preprocessor, TablePreprocessor):
+        found = unseen_categories(preprocessor, split.inputs)
+        for line in told_unseen(found, f" of the {key} split"):
+            warnings.warn(line, stacklevel=4)
+    return samples
 
 
 def _read(
@@ -196,7 +214,7 @@ def _decoded(
         return splits
     format = ImageFormat.of(images, size)
     return {
-        key: RawSplit(decode(split.inputs, format, resize=size is not None), split.labels)
+        key: split._replace(inputs=decode(split.inputs, format, resize=size is not None))
         for key, split in splits.items()
     }
 

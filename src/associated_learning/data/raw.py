@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from associated_learning.data.dataset import Kind
+from associated_learning.data.row_places import FileRows, Where
 
 __all__ = ["RawSet", "RawSplit"]
 
@@ -18,19 +19,23 @@ class RawSplit(NamedTuple):
 
     ``labels`` are class numbers ``[N]`` (int64), numbers to be told (float64), or of several labels
     a sample ``[N, k]`` of 0 and 1 (float32). ``inputs`` are texts, images (bytes or paths), pixels
-    ``[N, C, H, W]``, or an array of numbers ``[N, F]``.
+    ``[N, C, H, W]``, or an array of numbers ``[N, F]``. ``where`` tells in messages where a row is.
     """
 
     inputs: Any
     labels: Tensor
+    where: Where = "the rows"
 
     def subset(self, indices: Tensor) -> RawSplit:
         """Return the rows at ``indices``, in that order."""
+        labels, where = self.labels[indices], self.where
+        if isinstance(where, FileRows):
+            where = where.subset(indices.tolist())
         if isinstance(self.inputs, Tensor):
-            return RawSplit(self.inputs[indices], self.labels[indices])
+            return RawSplit(self.inputs[indices], labels, where)
         if isinstance(self.inputs, np.ndarray):
-            return RawSplit(self.inputs[indices.numpy()], self.labels[indices])
-        return RawSplit([self.inputs[i] for i in indices.tolist()], self.labels[indices])
+            return RawSplit(self.inputs[indices.numpy()], labels, where)
+        return RawSplit([self.inputs[i] for i in indices.tolist()], labels, where)
 
 
 class RawSet(NamedTuple):

@@ -23,6 +23,7 @@ from associated_learning.data.label_sets import label_columns, label_matrix, set
 from associated_learning.data.labels import class_names, class_numbers
 from associated_learning.data.named import NAMED, data_set_names
 from associated_learning.data.raw import RawSet, RawSplit
+from associated_learning.data.row_places import FileRows, Where
 from associated_learning.data.target_numbers import target_numbers
 from associated_learning.errors import InputError, nearest
 
@@ -102,9 +103,12 @@ def read_file(
     if not text:
         check_features(first, columns, path)
     kind: Kind = "text" if text else "table"
+    named = zip(splits, (path, test), strict=False)
+    places = {key: FileRows(source, f"the {key} split") for key, source in named if source}
     if task == "multilabel":
-        return _sets_set(kind, columns, labels, splits)
-    return (_numbers_set if task == "regression" else _raw_set)(kind, columns, labels[0], splits)
+        return _sets_set(kind, columns, labels, splits, places)
+    of_task = _numbers_set if task == "regression" else _raw_set
+    return of_task(kind, columns, labels[0], splits, places)
 
 
 def _label_columns(split: Dataset, label_column: str | None, task: LabelTask) -> list[str]:
@@ -189,14 +193,20 @@ def _only_text_column(split: Dataset, others: Sequence[str]) -> str | None:
 
 
 def _raw_set(
-    kind: Kind, columns: Sequence[str], label: str, splits: Mapping[str, Dataset]
+    kind: Kind,
+    columns: Sequence[str],
+    label: str,
+    splits: Mapping[str, Dataset],
+    places: Mapping[str, Where] | None = None,
 ) -> RawSet:
     _check_rows(splits)
-    names = _classes(splits["train"], label)
+    places = places or {key: f"the {key} split" for key in splits}
+    names = _classes(splits["train"], label, places["train"])
     raw = {
         key: RawSplit(
-            _inputs(kind, split, columns, f"the {key} split"),
-            class_numbers(_labels(split, label), names, f"the {key} split"),
+            _inputs(kind, split, columns, places[key]),
+            class_numbers(_labels(split, label), names, places[key]),
+            places[key],
         )
         for key, split in splits.items()
     }
@@ -209,13 +219,18 @@ def _raw_set(
 
 
 def _numbers_set(
-    kind: Kind, columns: Sequence[str], label: str, splits: Mapping[str, Dataset]
+    kind: Kind,
+    columns: Sequence[str],
+    label: str,
+    splits: Mapping[str, Dataset],
+    places: Mapping[str, Where],
 ) -> RawSet:
     _check_rows(splits)
     raw = {
         key: RawSplit(
-            _inputs(kind, split, columns, f"the {key} split"),
-            target_numbers(values(split, label), f"the {key} split"),
+            _inputs(kind, split, columns, places[key]),
+            target_numbers(values(split, label), places[key]),
+            places[key],
         )
         for key, split in splits.items()
     }
@@ -223,17 +238,20 @@ def _numbers_set(
 
 
 def _sets_set(
-    kind: Kind, columns: Sequence[str], labels: Sequence[str], splits: Mapping[str, Dataset]
+    kind: Kind,
+    columns: Sequence[str],
+    labels: Sequence[str],
+    splits: Mapping[str, Dataset],
+    places: Mapping[str, Where],
 ) -> RawSet:
     _check_rows(splits)
-    several = len(labels) > 1
-    names = tuple(labels) if several else set_names(values(splits["train"], labels[0]))
+    train, several = splits["train"], len(labels) > 1
+    names = tuple(labels) if several else set_names(values(train, labels[0]), places["train"])
     raw = {
         key: RawSplit(
-            _inputs(kind, split, columns, f"the {key} split"),
-            label_matrix(
-                {label: values(split, label) for label in labels}, names, f"the {key} split"
-            ),
+            _inputs(kind, split, columns, places[key]),
+            label_matrix({label: values(split, label) for label in labels}, names, places[key]),
+            places[key],
         )
         for key, split in splits.items()
     }
@@ -246,9 +264,9 @@ def _check_rows(splits: Mapping[str, Dataset]) -> None:
             raise InputError(f"the {key} split is empty: expected one or more rows")
 
 
-def _classes(train: Dataset, label: str) -> tuple[Any, ...]:
+def _classes(train: Dataset, label: str, where: Where) -> tuple[Any, ...]:
     names = getattr(train.features[label], "names", None)
-    return class_names(values(train, label)) if names is None else tuple(names)
+    return class_names(values(train, label), where) if names is None else tuple(names)
 
 
 def _labels(split: Dataset, label: str) -> list[Any]:
@@ -261,7 +279,7 @@ def _labels(split: Dataset, label: str) -> list[Any]:
     return [known.get(value, value) for value in listed]
 
 
-def _inputs(kind: Kind, split: Dataset, columns: Sequence[str], where: str) -> Any:
+def _inputs(kind: Kind, split: Dataset, columns: Sequence[str], where: Where) -> Any:
     if kind == "image":
         return images(split, columns[0])
     if kind == "text":
