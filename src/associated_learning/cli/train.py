@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,7 +27,8 @@ from associated_learning.runs.tasks.columns import result_columns
 from associated_learning.runs.tasks.deciding import decided
 from associated_learning.runs.tasks.metric import headline
 from associated_learning.state.checkpoint import Checkpoints
-from associated_learning.training.callbacks import Callback, TensorBoard
+from associated_learning.state.training_state import TrainingState
+from associated_learning.training.callbacks import Callback, Losses, TensorBoard
 from associated_learning.training.progress_bar import ProgressBar
 
 __all__ = ["train"]
@@ -111,12 +112,10 @@ def train(
     if resume is not None:
         if overwrite:
             raise InputError(f"--resume {resume} came with --overwrite, which would remove it.")
-        folder, config = Path(resume), _resumed(ctx, Path(resume))
+        folder, config, line = Path(resume), _resumed(ctx, Path(resume)), None
     else:
         chosen, line = decided(RunConfig(**settings))
         config = resolved(chosen)
-        if line is not None and not quiet:
-            console.print(escape(line), soft_wrap=True)
         folder = default_folder(config) if run_folder is None else Path(run_folder)
     if ledger is not None and headline(config) != "accuracy":
         raise InputError(
@@ -127,9 +126,15 @@ def train(
         check_ledger(Path(ledger))
     if overwrite and os.environ.get("RANK", "0") == "0":
         remove_run(folder)
-    if not quiet:
-        _begin(folder, config)
-    result = run_training(config, folder, _callbacks(config, folder, tensorboard, quiet))
+    callbacks: list[Callback] = [TensorBoard(folder / "tensorboard")] if tensorboard else []
+    if not quiet:  # last, so that no bar is left on the screen if another cannot start
+        lines = [] if line is None else [line]
+        callbacks += [
+            _Begin([*lines, _what_begins(folder, config)]),
+            ProgressBar(config.method.upper()),
+        ]
+        console.print(f"Reading {escape(config.data)} ...", soft_wrap=True)
+    result = run_training(config, folder, callbacks)
     if result is None:
         return
     if ledger is not None:
@@ -164,22 +169,22 @@ def _options(names: Iterable[str]) -> str:
     return ", ".join("--" + name.replace("_", "-") for name in names)
 
 
-def _begin(folder: Path, config: ResolvedConfig) -> None:
-    """Say what begins, before anything that takes a while."""
+class _Begin(Callback):
+    """Says what begins once it does: nothing is said of a run that is refused."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._lines = tuple(lines)
+
+    def batch_done(self, state: TrainingState, losses: Losses) -> None:
+        for line in self._lines:
+            console.print(escape(line), soft_wrap=True)
+        self._lines = ()
+
+
+def _what_begins(folder: Path, config: ResolvedConfig) -> str:
     went_on = "goes on" if (folder / "config.json").exists() else "begins"
-    if (folder / "result.json").exists() and read_config(folder).epochs == config.epochs:
-        went_on = "is finished"
     what = f"{config.data}, {config.model_name} by {config.method.upper()}"
-    console.print(f"{escape(what)}: {went_on} in {escape(str(folder))}", soft_wrap=True)
-
-
-def _callbacks(
-    config: ResolvedConfig, folder: Path, tensorboard: bool, quiet: bool
-) -> list[Callback]:
-    callbacks: list[Callback] = [TensorBoard(folder / "tensorboard")] if tensorboard else []
-    if not quiet:  # last, so that no bar is left on the screen if another cannot start
-        callbacks.append(ProgressBar(config.method.upper()))
-    return callbacks
+    return f"{what}: {went_on} in {folder}"
 
 
 def _show(folder: Path, config: ResolvedConfig, result: RunResult) -> None:
