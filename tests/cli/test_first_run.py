@@ -57,6 +57,10 @@ GOOD = RunResult(
             {"train_samples": 320, "epochs": 100},
             ["At least 1,000 updates were made (--min-updates), which 100 epochs make of few rows"],
         ),
+        (
+            {"train_samples": 320, "epochs": 14, "best_by_loss": True},
+            ["(--patience). Less loss at an equal score does not count."],
+        ),
         ({"train_samples": 32_000, "epochs": 20}, []),
         (
             {"best_epoch": 1, "epochs": 1, "validation_curve": [[0.8, 0.9]]},

@@ -12,7 +12,7 @@ import typer
 from associated_learning.cli.confusion import show_confusion
 from associated_learning.cli.exits import show_exits
 from associated_learning.cli.options import RunFolder
-from associated_learning.cli.tables import console, scores_table
+from associated_learning.cli.tables import console, scores_table, show_table, shown_score
 from associated_learning.data import Batches, DataSet
 from associated_learning.errors import InputError
 from associated_learning.inference.evaluation import Evaluation, score_samples
@@ -178,11 +178,13 @@ def _show_numbers(
         return
     title = f"{escape(opened.config.data)}, {split}: {len(targets)} samples"
     if chosen is not None:
-        values = ", ".join(f"{name} {of[chosen - 1]:.4f}" for name, of in columns.items())
+        values = ", ".join(
+            f"{name} {shown_score(name, of[chosen - 1])}" for name, of in columns.items()
+        )
         console.print(f"{title}, depth {chosen}: {values}")
         return
     console.print(title)
-    console.print(scores_table(opened.net, columns))
+    show_table(scores_table(opened.net, columns))
 
 
 def _as_json(
@@ -206,11 +208,12 @@ def _show(opened: OpenRun, title: str, result: Evaluation, chosen: int | None) -
     if chosen is not None:
         told = "perplexity" if "perplexity" in columns else next(iter(columns))
         names = dict.fromkeys([told, *result.metrics])
-        values = ", ".join(f"{name} {columns[name][chosen - 1]:.4f}" for name in names)
+        scores = {name: shown_score(name, columns[name][chosen - 1]) for name in names}
+        values = ", ".join(f"{name} {score}" for name, score in scores.items())
         console.print(f"{title}, depth {chosen}: {values}")
         return
     console.print(title)
-    console.print(scores_table(opened.net, columns))
+    show_table(scores_table(opened.net, columns))
 
 
 def _number(depth: str) -> int:

@@ -12,7 +12,14 @@ import typer
 
 from associated_learning.cli.options import is_given, with_run_options
 from associated_learning.cli.running import run_training, write_row
-from associated_learning.cli.tables import command, console, scores_table, show_no_picture
+from associated_learning.cli.tables import (
+    command,
+    console,
+    say,
+    scores_table,
+    show_no_picture,
+    show_table,
+)
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.advice import advice
 from associated_learning.runs.folder.going_on import LENGTH, remove_run
@@ -189,18 +196,27 @@ def _what_begins(folder: Path, config: ResolvedConfig) -> str:
 
 def _show(folder: Path, config: ResolvedConfig, result: RunResult) -> None:
     data, model = escape(config.data), escape(config.model_name)
+    of_equals = ", of equal ones that of the least validation loss" if result.best_by_loss else ""
     title = (
         f"{data}, {model} by {config.method.upper()}: {headline(config)} in the best epoch, "
-        f"{result.best_epoch} of {result.epochs}; {result.seconds:.0f} s of training"
+        f"{result.best_epoch} of {result.epochs}{of_equals}; {result.seconds:.0f} s of training"
     )
-    console.print(title, soft_wrap=True)
-    console.print(scores_table(open_run(folder).net, result_columns(config, result)))
+    say(title)
+    show_table(scores_table(open_run(folder).net, result_columns(config, result)))
     for line in advice(config, result):
-        console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
+        say(f"[yellow]{escape(line)}[/]")
     show_no_picture()
     al, run = escape(command()), escape(str(folder))
-    console.print(
-        f"The run is in {run}. Next: {al} evaluate {run}, {al} predict {run} INPUT ... "
-        f"(or --file FILE), {al} info {run}",
-        soft_wrap=True,
-    )
+    console.print(f"The run is in {run}. Next:", soft_wrap=True)
+    for words in (
+        f"evaluate {run}",
+        f"predict {run} INPUT ... (or --file FILE)",
+        *_more(config, run),
+    ):
+        console.print(f"  {al} {words}", soft_wrap=True)
+
+
+def _more(config: ResolvedConfig, run: str) -> tuple[str, ...]:
+    """Return the commands that follow; some tasks have no graph (see `check_form`)."""
+    to = "FOLDER" if config.task in ("tokens", "lm") else "model.onnx"
+    return f"export {run} {to}", f"info {run}"

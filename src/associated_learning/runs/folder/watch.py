@@ -60,9 +60,9 @@ def check_not_lost(folder: Path, checkpoints: Checkpoints) -> None:
     """
     if _has_epochs(folder) and not checkpoints.has("last"):
         raise CheckpointError(
-            f"the run in {folder} has finished epochs ({folder / 'metrics.jsonl'}), but no last checkpoint: "
-            f"{checkpoints.folder} or its index.json is lost. Restore it, or start anew in "
-            "another --run-folder."
+            f"the run in {folder} has finished epochs ({folder / 'metrics.jsonl'}), but no last "
+            f"checkpoint: {checkpoints.folder} or its index.json is lost. Restore it, or start "
+            "anew in another --run-folder."
         )
 
 
