@@ -197,7 +197,7 @@ def _columns(opened: OpenRun, row: Mapping[str, Any]) -> Sequence[str]:
     if opened.config.data in NAMED:
         return NAMED[opened.config.data].columns
     label = opened.config.label_column or "label"
-    others = [column for column in row if column != label]
+    others = [column for column in row if column not in (label, opened.config.weight_column)]
     if len(others) != 1:
         raise InputError(
             f"the file has the columns {', '.join(map(repr, row))}, and the run was trained on a "

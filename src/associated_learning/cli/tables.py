@@ -119,10 +119,10 @@ def _lines(parts: Sequence[Text]) -> Iterator[Text]:
     line = Text("  ")
     for i, part in enumerate(parts):
         part = part + ("," if i + 1 < len(parts) else "")
-        if len(line) > 2 and len(line) + len(part) > console.width:
+        if len(line) > 2 and len(line) + 1 + len(part) > console.width:
             yield line
             line = Text("  ")
-        line = line + part + " "
+        line += part if len(line) == 2 else Text(" ") + part
     yield line
 
 

@@ -37,6 +37,7 @@ def load(
     text_column: str | None = None,
     label_column: str | None = None,
     feature_columns: Sequence[str] | None = None,
+    weight_column: str | None = None,
     validation_fraction: float = 0.1,
     official_validation: bool = True,
     test_fraction: float = 0.2,
@@ -65,6 +66,8 @@ def load(
         label_column: Own files: the column of the labels; None means ``label``.
         feature_columns: Own files: the columns of numbers or categories; None means all but the
             labels. Missing numbers are filled (`ColumnEncoding`), which is said.
+        weight_column: Own files: the column of how much each row counts in training, for
+            ``train_weights``; validation and test rows all count the same.
         validation_fraction: Share of every class cut from the training data.
         official_validation: Take the official validation split where there is one (SST-2).
         test_fraction: Share cut off for testing where the data has no test split.
@@ -104,6 +107,7 @@ def load(
         text_column=text_column,
         label_column=label_column,
         feature_columns=feature_columns,
+        weight_column=weight_column,
         task=task,
     )
     _check_kind(raw, preprocessor)
@@ -147,6 +151,7 @@ def _data_set(
         preprocessor=preprocessor,
         train_pool=pool,
         target_scale=scale,
+        train_weights=raw.splits["train"].weights,
     )
 
 
@@ -171,6 +176,7 @@ def _read(
     text_column: str | None,
     label_column: str | None,
     feature_columns: Sequence[str] | None,
+    weight_column: str | None,
     task: LabelTask,
 ) -> RawSet:
     path, test = Path(name), None if test_data is None else Path(test_data)
@@ -178,6 +184,11 @@ def _read(
         raise InputError(
             f"a {task} came for {name}, whose labels are classes; expected a CSV, TSV, JSONL or"
             " Parquet file with a column of numbers, or of lists of labels"
+        )
+    if weight_column is not None and not path.is_file():
+        raise InputError(
+            f"the weight column {weight_column!r} came for {name}; expected a CSV, TSV, JSONL or"
+            " Parquet file that has it"
         )
     if name == DIGITS:
         return read_digits()
@@ -191,6 +202,7 @@ def _read(
         text_column=text_column,
         label_column=label_column,
         feature_columns=feature_columns,
+        weight_column=weight_column,
         cache_dir=cache_dir,
         task=task,
     )

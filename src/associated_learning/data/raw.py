@@ -19,23 +19,26 @@ class RawSplit(NamedTuple):
 
     ``labels`` are class numbers ``[N]`` (int64), numbers to be told (float64), or of several labels
     a sample ``[N, k]`` of 0 and 1 (float32). ``inputs`` are texts, images (bytes or paths), pixels
-    ``[N, C, H, W]``, or an array of numbers ``[N, F]``. ``where`` tells in messages where a row is.
+    ``[N, C, H, W]``, or an array of numbers ``[N, F]``. ``where`` tells in messages where a row is;
+    ``weights`` ``[N]`` how much each counts in training.
     """
 
     inputs: Any
     labels: Tensor
     where: Where = "the rows"
+    weights: Tensor | None = None
 
     def subset(self, indices: Tensor) -> RawSplit:
         """Return the rows at ``indices``, in that order."""
         labels, where = self.labels[indices], self.where
+        weights = None if self.weights is None else self.weights[indices]
         if isinstance(where, FileRows):
             where = where.subset(indices.tolist())
         if isinstance(self.inputs, Tensor):
-            return RawSplit(self.inputs[indices], labels, where)
+            return RawSplit(self.inputs[indices], labels, where, weights)
         if isinstance(self.inputs, np.ndarray):
-            return RawSplit(self.inputs[indices.numpy()], labels, where)
-        return RawSplit([self.inputs[i] for i in indices.tolist()], labels, where)
+            return RawSplit(self.inputs[indices.numpy()], labels, where, weights)
+        return RawSplit([self.inputs[i] for i in indices.tolist()], labels, where, weights)
 
 
 class RawSet(NamedTuple):

@@ -24,6 +24,7 @@ from associated_learning.data.labels import class_names, class_numbers
 from associated_learning.data.named import NAMED, data_set_names
 from associated_learning.data.raw import RawSet, RawSplit
 from associated_learning.data.row_places import FileRows, Where
+from associated_learning.data.sample_weights import sample_weights
 from associated_learning.data.target_numbers import target_numbers
 from associated_learning.errors import InputError, nearest
 
@@ -72,6 +73,7 @@ def read_file(
     text_column: str | None = None,
     label_column: str | None = None,
     feature_columns: Sequence[str] | None = None,
+    weight_column: str | None = None,
     cache_dir: str | Path | None = None,
     task: LabelTask = "classification",
 ) -> RawSet:
@@ -80,7 +82,8 @@ def read_file(
     With ``text_column``, or with no other column than one of text beside the labels, the
     inputs are texts; else they are ``feature_columns``, or all others. The labels are
     classes; for a regression numbers, with several a sample sets (see `label_matrix`), for which
-    ``label_column`` may name several columns with commas between them.
+    ``label_column`` may name several columns with commas between them. ``weight_column`` holds
+    how much each row counts in training.
 
     Raises:
         InputError: The file cannot be read, or a column is missing or of another kind.
@@ -90,12 +93,15 @@ def read_file(
     first = splits["train"]
     labels = _label_columns(first, label_column, task)
     check_columns(first, labels, f"{path} (--label-column names the labels)")
-    if both := {*labels}.intersection((text_column, *(feature_columns or ()))):
+    weights = [] if weight_column is None else [weight_column]
+    check_columns(first, weights, f"{path} (--weight-column names the weights)")
+    inputs = (text_column, *(feature_columns or ()))
+    if both := {*labels, *weights}.intersection(inputs) or {*labels}.intersection(weights):
         raise InputError(
-            f"the column {min(map(str, both))!r} came both for the inputs and for the labels, which"
-            " would tell the answers: choose others for the inputs"
+            f"the column {min(map(str, both))!r} came both for the inputs and for the labels (or"
+            " weights), which would tell the answers: choose others for the inputs"
         )
-    others = [column for column in first.column_names if column not in labels]
+    others = [column for column in first.column_names if column not in (*labels, *weights)]
     text = text_column or (None if feature_columns else _only_text_column(first, others))
     columns = [text] if text else list(feature_columns or others)
     for split, source in zip(splits.values(), (path, test), strict=False):
@@ -106,9 +112,15 @@ def read_file(
     named = zip(splits, (path, test), strict=False)
     places = {key: FileRows(source, f"the {key} split") for key, source in named if source}
     if task == "multilabel":
-        return _sets_set(kind, columns, labels, splits, places)
-    of_task = _numbers_set if task == "regression" else _raw_set
-    return of_task(kind, columns, labels[0], splits, places)
+        raw = _sets_set(kind, columns, labels, splits, places)
+    else:
+        of_task = _numbers_set if task == "regression" else _raw_set
+        raw = of_task(kind, columns, labels[0], splits, places)
+    if weight_column is None:
+        return raw
+    weighted = sample_weights(values(first, weight_column), places["train"])
+    train = raw.splits["train"]._replace(weights=weighted)
+    return raw._replace(splits={**raw.splits, "train": train})
 
 
 def _label_columns(split: Dataset, label_column: str | None, task: LabelTask) -> list[str]:
