@@ -289,9 +289,12 @@ def test_images_that_would_be_misread_are_refused(tmp_path: Path) -> None:
 def ships(folder: Path) -> Path:
     """Write a table with a category that holds commas, a gap and a column of names; export it."""
     ages = ["" if i % 5 == 0 else i for i in range(60)]
-    lines = [f'{i % 3},"{"ab"[i % 2]}, {i % 2}",ship {i},{age}' for i, age in enumerate(ages)]
-    (folder / "ships.csv").write_text("\n".join(["label,port,name,age", *lines]))
-    asked = {"data": str(folder / "ships.csv"), "feature_columns": "age,port", "hidden": 4}
+    lines = [
+        f'{i % 3},"{"ab"[i % 2]}, {i % 2}",ship {i},{age},{"TRUE" if i % 7 else "false"}'
+        for i, age in enumerate(ages)
+    ]
+    (folder / "ships.csv").write_text("\n".join(["label,port,name,age,sails", *lines]))
+    asked = {"data": str(folder / "ships.csv"), "feature_columns": "age,port,sails", "hidden": 4}
     return trained(folder, model="mlp", **asked)
 
 
@@ -304,7 +307,7 @@ def test_a_table_comes_as_its_csv_file(
 ) -> None:
     """A file, a pipe of it, and rows in the order of training: as `al predict --file` answers."""
     run, new = ships(tmp_path), tmp_path / "new.csv"
-    new.write_text('name,port,age\nx,"a, 0",3\n\ny,"b, 1",\nz,"c, 7",4\n')
+    new.write_text('name,port,age,sails\nx,"a, 0",3,TRUE\n\ny,"b, 1",,false\nz,"c, 7",4,\n')
     assert al("export", str(run), str(tmp_path / "s.onnx"), monkeypatch=monkeypatch) == 0
     capsys.readouterr()
     assert al("predict", str(run), "--file", str(new), "--json", monkeypatch=monkeypatch) == 0
@@ -314,10 +317,12 @@ def test_a_table_comes_as_its_csv_file(
     told = [answer for answer in told if answer["note"] != "empty"]
     by_file = alone(room, tmp_path / "s_runner.py", [str(new)])
     piped = alone(room, tmp_path / "s_runner.py", new.read_text().split("\n"), piped=True)
-    in_order = alone(room, tmp_path / "s_runner.py", ['3,"a, 0"', ',"b, 1"', '4,"c, 7"'])
+    in_order = alone(
+        room, tmp_path / "s_runner.py", ['3,"a, 0",True', ',"b, 1",FALSE', '4,"c, 7",']
+    )
     assert by_file == piped
     assert [answer["input"]["name"] for answer in by_file] == ["x", "y", "z"]
-    assert told[0]["input"] == '3,"a, 0"'  # which may be asked again
+    assert told[0]["input"] == '3,"a, 0",TRUE'  # which may be asked again
     for some in (by_file, in_order):
         for answer, other in zip(some, told, strict=True):
             assert (answer["label"], answer["note"]) == (other["label"], other["note"])
@@ -333,12 +338,12 @@ def test_an_error_of_a_runner_is_one_line(
     run = ships(tmp_path)
     assert al("export", str(run), str(tmp_path / "s.onnx"), monkeypatch=monkeypatch) == 0
     runner, uses = tmp_path / "s_runner.py", "Labels rows such as 1.5,2 (or FILE.csv with a header"
-    (tmp_path / "short.csv").write_text("name,port,age\nx,a\n")
+    (tmp_path / "short.csv").write_text("name,port,age,sails\nx,a\n")
     for asked, what in {
-        "old,a": "[{'age': 'old', 'port': 'a'}]: could not convert string to float: 'old'.",
-        "inf,a": "[{'age': 'inf', 'port': 'a'}]: array must not contain infs or NaNs.",
-        "3": "['3'] came, expected were 2 values: ['age', 'port'].",
-        str(tmp_path / "short.csv"): "['x', 'a'] came, expected were 3 values:",
+        "old,a,": "'port': 'a', 'sails': ''}]: could not convert string to float: 'old'.",
+        "inf,a,": "[{'age': 'inf', 'port': 'a', 'sails': ''}]: array must not contain infs",
+        "3": "['3'] came, expected were 3 values: ['age', 'port', 'sails'].",
+        str(tmp_path / "short.csv"): "['x', 'a'] came, expected were 4 values:",
         str(tmp_path / "none.csv"): "No such file or directory",
     }.items():
         ended = subprocess.run([sys.executable, runner, asked], capture_output=True, text=True)
@@ -346,8 +351,10 @@ def test_an_error_of_a_runner_is_one_line(
         assert what in ended.stderr
         assert uses in ended.stderr
         assert ended.stderr.count("\n") == 1
+    ended = subprocess.run([sys.executable, runner], input="", capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr.startswith(uses)) == (1, True)
     (tmp_path / "s.onnx").unlink()
-    ended = subprocess.run([sys.executable, runner, "3,a"], capture_output=True, text=True)
+    ended = subprocess.run([sys.executable, runner, "3,a,"], capture_output=True, text=True)
     assert ended.returncode == 1
     assert "s_runner.py: " in ended.stderr
     assert "s.onnx" in ended.stderr

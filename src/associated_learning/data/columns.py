@@ -48,11 +48,12 @@ def check_columns(split: Dataset, wanted: Sequence[str], where: str) -> None:
         )
 
 
-def is_numeric(split: Dataset, column: str) -> bool:
-    """Return whether ``column`` holds numbers or booleans."""
+def is_numeric(split: Dataset, column: str, *, truth: bool = True) -> bool:
+    """Return whether ``column`` holds numbers, or (with ``truth``) truth values."""
     # not by `features`, of which every look makes a copy
     dtype = str(split.data.schema.field(column).type)
-    return dtype.startswith(("int", "uint", "float", "halffloat", "double", "bool", "decimal"))
+    numbers = ("int", "uint", "float", "halffloat", "double", "decimal")
+    return dtype.startswith((*numbers, "bool") if truth else numbers)
 
 
 def values(split: Dataset, column: str) -> list[Any]:
@@ -98,14 +99,15 @@ def check_features(split: Dataset, columns: Sequence[str], path: object) -> None
     Raises:
         InputError: Some cannot; says of each why, and what to do.
     """
-    faults = [
-        f"{column!r} {fault}" for column in columns if (fault := _fault(split, column)) is not None
-    ]
+    faults = {column: fault for column in columns if (fault := _fault(split, column)) is not None}
     if faults or not columns:
+        told = "; ".join(f"{column!r} {fault}" for column, fault in faults.items())
+        rest = ",".join(column for column in columns if column not in faults)
+        leave = f"; to leave {'it' if len(faults) == 1 else 'them'} out: --feature-columns '{rest}'"
         raise InputError(
             f"{path} has the columns {', '.join(map(repr, split.column_names))}, of which"
-            f" {'; '.join(faults) or 'none is left for the features'}. Choose the text column"
-            " (--text-column), or the columns that are features (--feature-columns)"
+            f" {told or 'none is left for the features'}. Choose the text column (--text-column),"
+            f" or the columns that are features (--feature-columns){leave if rest else ''}"
         )
 
 
@@ -139,7 +141,7 @@ def table(split: Dataset, columns: Sequence[str], where: Where) -> NDArray[Any]:
     Raises:
         InputError: A number is infinite.
     """
-    numeric = [column for column in columns if is_numeric(split, column)]
+    numeric = [column for column in columns if is_numeric(split, column, truth=False)]
     found = np.empty((len(split), 0))
     if numeric:
         found = np.stack([_floats(split, column, where) for column in numeric], axis=1)

@@ -13,6 +13,8 @@ from associated_learning.data.row_places import RowError
 
 __all__ = ["ColumnEncoding", "is_missing"]
 
+_TRUTH = frozenset(("False", "True"))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnEncoding:
@@ -20,7 +22,8 @@ class ColumnEncoding:
 
     Attributes:
         categories: Of a column of texts, in order: a feature each, 1 where it is that one. A value
-            that is none of them, or missing, is 0 in all. Empty for a column of numbers.
+            that is none of them, or missing, is 0 in all. Empty for a column of numbers. Truth
+            values are "False" and "True", whose texts may be spelt in any case, as CSV has them.
         fill: The median, which stands for a missing number; a second feature marks it. None where
             no training row lacks one: then none may be missing.
 
@@ -38,7 +41,7 @@ class ColumnEncoding:
     def fit(cls, values: Any) -> ColumnEncoding:
         """Return the encoding of a column of the training split."""
         known = [value for value in values if not is_missing(value)]
-        if any(isinstance(value, str) for value in known):
+        if any(isinstance(value, (str, bool)) for value in known):
             return cls(categories=tuple(sorted({str(value).strip() for value in known})))
         if len(known) == len(values):
             return cls()
@@ -85,7 +88,9 @@ class ColumnEncoding:
     def _category(self, value: Any, row: int, name: str) -> str | None:
         """Return a value as categories are written; a number that is none of them is no text."""
         found = None if is_missing(value) else str(value).strip()
-        if found is not None and not isinstance(value, str) and found not in self.categories:
+        if found is not None and _TRUTH.issuperset(self.categories):
+            found = found.capitalize()
+        if found is not None and type(value) not in (str, bool) and found not in self.categories:
             raise RowError(
                 row,
                 f", column {name!r}: the value is the number {value!r}; expected a text, as all "

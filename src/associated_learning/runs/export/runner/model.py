@@ -31,7 +31,7 @@ class Model:
 if __name__ == "__main__":
     some: Any = sys.argv[0]
     sys.excepthook = lambda kind, error, _: print(f"{some}: {error}. {__doc__}", file=sys.stderr)
-    asked = sys.argv[1:] or (sys.exit(__doc__) if sys.stdin.isatty() else [*sys.stdin])
+    asked = sys.argv[1:] or (not sys.stdin.isatty() and [*sys.stdin]) or sys.exit(__doc__)
     model = Model(__file__.replace("_runner.py", ".onnx"))
     for some in given(asked, model.export["preprocessing"]):
         print(*map(json.dumps, model(some)), sep="\n", flush=True)

@@ -20,12 +20,12 @@ def given(asked: list[str], how: dict[str, Any]) -> list[Any]:
 def prepare(rows: list[Any], how: dict[str, Any]) -> tuple[dict[str, Any], list[str | None]]:
     """Return features ``[N, F]`` of rows by column; and notes: an unknown category is told."""
     kinds = how.get("encodings") or [{} for _ in how["columns"]]
-    x: list[Any] = [[] for _ in rows]
-    notes: list[Any] = [[] for _ in rows]
+    x, notes = [list[Any]() for _ in rows], [list[str]() for _ in rows]
     for row, features, unknown in zip(rows, x, notes, strict=True):
         for name, kind in zip(how["columns"], kinds, strict=True):
             text = "" if row[name] is None else str(row[name]).strip()
             known = kind.get("categories", ())
+            text = text.capitalize() if known and {*known} <= {"False", "True"} else text
             features += [text == one for one in known] or [float(text or kind.get("fill", "none"))]
             features += [not text] * ("fill" in kind)
             unknown += [f"unknown {name} {text!r}"] * bool(known and text not in ("", *known))
