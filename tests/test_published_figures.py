@@ -64,7 +64,7 @@ def test_what_stands_between_marks_is_the_ledgers(name: str, content: Content) -
 
 
 def test_every_comparison_is_shown(content: Content) -> None:
-    assert {standing.tier for standing in content.standings} == {"cpu", "full"}
+    assert {standing.tier for standing in content.standings} == {"cpu", "full", "resampled"}
     pages = "".join((ROOT / name).read_text(encoding="utf-8") for name in PAGES)
     for name in parts_of(content):
         assert f"<!-- ledger: {name} -->" in pages

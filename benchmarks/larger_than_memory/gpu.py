@@ -1,4 +1,4 @@
-"""On one GPU: a causal Transformer whose training state is several times what the card may use.
+"""On one GPU: a decoder whose training state is several times what the card may use.
 
 Run: ``python benchmarks/larger_than_memory/gpu.py --minutes 6``. See README.md beside this file.
 """
@@ -6,148 +6,239 @@ Run: ``python benchmarks/larger_than_memory/gpu.py --minutes 6``. See README.md 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import re
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any
 
 import torch
-from networks import Sizes, al_layers, batches, bp_network
-from torch import nn
+from decoder import Decoder, Sizes, al_layers, batches
+from torch import Tensor, nn
 
 import associated_learning as al
 from associated_learning.runs.folder.provenance import describe_hardware
 
 GIB = 2**30
+WARM = 4  # updates that are not timed
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # the latter to try the script
+Figures = dict[str, Any]
 
 
-def tokens_a_second(net: al.Network, sizes: Sizes, steps: int, **settings: Any) -> dict[str, float]:
-    """Train for some updates after a first window; return speed and peak of the device."""
-    data = batches(sizes, steps)
-    trainer = al.Trainer(epochs=1, lr=1e-4, precision=torch.bfloat16, **settings)
-    trainer.fit(net, batches(sizes, settings.get("window") or 1))  # makes the optimizers' state
-    torch.cuda.synchronize()
-    torch.cuda.reset_peak_memory_stats()
-    begin = time.perf_counter()
-    trainer.fit(net, data)
-    torch.cuda.synchronize()
-    seconds = time.perf_counter() - begin
-    tokens = steps * sizes.batch * sizes.length
-    return {
-        "tokens_per_second": round(tokens / seconds, 1),
-        "peak_gib": round(torch.cuda.max_memory_allocated() / GIB, 2),
-    }
+class Contest:
+    """The methods by name, on one network; each measurement returns figures.
 
+    Args:
+        sizes: Of the network and its minibatches.
+        window: That of the offloaded network.
+        limit: Bytes of the card that methods within the limit may use.
+    """
 
-def offloaded(sizes: Sizes, steps: int, window: int) -> dict[str, float]:
-    """Train with the layers in pinned host memory."""
-    net = al.store_layers(al_layers(sizes), al.Classes(4), "host", device="cuda")
-    return tokens_a_second(net, sizes, steps, executor="offload", window=window)
+    def __init__(self, sizes: Sizes, window: int, limit: int) -> None:
+        self.sizes, self.window, self.limit = sizes, window, limit
 
+    @cached_property
+    def stored(self) -> al.StoredNetwork:
+        """The network whose layers lie in host memory."""
+        begin, layers = time.perf_counter(), al_layers(self.sizes, DEVICE)
+        net = al.store_layers(layers, self.sizes.target, "host", device=DEVICE)
+        print(f"stored in {time.perf_counter() - begin:.1f} s", flush=True)
+        return net
 
-def resident(sizes: Sizes, steps: int) -> dict[str, float]:
-    """Train with all layers on the device."""
-    net = al.ALNetwork(al_layers(sizes), al.Classes(4)).cuda()
-    return tokens_a_second(net, sizes, steps, executor="sequential")
+    def offloaded(self, window: int, steps: int) -> Figures:
+        """Train with the layers in pinned host memory."""
+        return self._al(self.stored, steps, executor="offload", window=window)
 
+    def planned(self) -> Figures:
+        """Let the planner choose a window for the limit."""
+        trainer = al.Trainer(executor="offload", memory=self.limit, precision=torch.bfloat16)
+        plan = trainer.memory_plan(self.stored, al.LoaderBatches(batches(self.sizes, 1)))
+        print(plan, flush=True)
+        return {"window": plan.window, "lost": round(plan.lost, 3)}
 
-def fully_sharded(sizes: Sizes, steps: int) -> dict[str, float]:
-    """Train end to end by FSDP2 with CPUOffloadPolicy and activation checkpointing."""
-    import torch.distributed as dist
-    from torch.distributed.fsdp import CPUOffloadPolicy, fully_shard
+    def resident(self, steps: int) -> Figures:
+        """Train with all layers on the card."""
+        net = al.ALNetwork(al_layers(self.sizes, DEVICE), self.sizes.target)
+        return self._al(net, steps, executor="sequential")
 
-    dist.init_process_group(
-        "cpu:gloo,cuda:nccl", init_method="tcp://127.0.0.1:29511", rank=0, world_size=1
-    )
-    try:
-        net = bp_network(sizes, checkpointing=True)
-        model: Any = net.model
-        for encoder in model.layers:
-            fully_shard(encoder, offload_policy=CPUOffloadPolicy())
-        fully_shard(model, offload_policy=CPUOffloadPolicy())
-        optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
-        return _end_to_end(model, optimizer, sizes, steps)
-    finally:
-        dist.destroy_process_group()
+    def checkpointed(self, steps: int) -> Figures:
+        """Train end to end with activation checkpointing, all on the card."""
+        model = Decoder(self.sizes, DEVICE, DEVICE)
+        return self._end_to_end(
+            model, torch.optim.Adam(model.parameters(), 1e-4, fused=True), steps
+        )
 
+    def fully_sharded(self, steps: int) -> Figures:
+        """Train end to end by FSDP2 with CPUOffloadPolicy and activation checkpointing."""
+        self.__dict__.pop("stored", None)  # the host has no room for both
+        gc.collect()
+        import torch.distributed as dist
+        from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
 
-def _end_to_end(
-    model: nn.Module, optimizer: torch.optim.Optimizer, sizes: Sizes, steps: int
-) -> dict[str, float]:
-    data = list(batches(sizes, steps + 1).epoch(0))
-    begin = 0.0
-    for number, (x, y) in enumerate(data):
-        if number == 1:
+        address = {"init_method": "tcp://127.0.0.1:29511", "rank": 0, "world_size": 1}
+        dist.init_process_group("cpu:gloo,cuda:nccl" if DEVICE == "cuda" else "gloo", **address)
+        try:
+            model: Any = Decoder(self.sizes, DEVICE, "cpu")
+            policy: dict[str, Any] = {
+                "offload_policy": CPUOffloadPolicy(),
+                "mp_policy": MixedPrecisionPolicy(torch.bfloat16, torch.float32),
+            }
+            for module in [*model.blocks, model.head, model]:
+                fully_shard(module, **policy)
+            optimizer = torch.optim.Adam(model.parameters(), 1e-4, fused=True)
+            return self._end_to_end(model, optimizer, steps)
+        finally:
+            dist.destroy_process_group()
+
+    def _al(self, net: al.ALNetwork, steps: int, **settings: Any) -> Figures:
+        _deterministic(True)
+        trainer = al.Trainer(epochs=1, lr=1e-4, precision=torch.bfloat16, **settings)
+        trainer.fit(net, al.LoaderBatches(batches(self.sizes, WARM)))
+        data = al.LoaderBatches(batches(self.sizes, steps))
+        return self._timed(lambda: trainer.fit(net, data), steps) | {"sum": _sum(net)}
+
+    def _end_to_end(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, steps: int
+    ) -> Figures:
+        def train(data: Iterable[tuple[Tensor, Tensor]]) -> None:
+            for x, y in data:
+                with torch.autocast(DEVICE, torch.bfloat16):
+                    loss = model(x.to(DEVICE), y.to(DEVICE))
+                loss.backward()
+                optimizer.step()
+                optimizer.zero_grad()
+
+        _deterministic(False)
+        train(batches(self.sizes, 1))
+        data = batches(self.sizes, steps)
+        return self._timed(lambda: train(data), steps)
+
+    def _timed(self, function: Callable[[], object], steps: int) -> Figures:
+        if DEVICE == "cuda":
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
-            begin = time.perf_counter()
-        with torch.autocast("cuda", torch.bfloat16):
-            loss = nn.functional.cross_entropy(model(x.cuda()), y.cuda())
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        optimizer.zero_grad()
-    torch.cuda.synchronize()
-    tokens = steps * sizes.batch * sizes.length
-    return {
-        "tokens_per_second": round(tokens / (time.perf_counter() - begin), 1),
-        "peak_gib": round(torch.cuda.max_memory_allocated() / GIB, 2),
-    }
+        begin = time.perf_counter()
+        function()
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - begin
+        return {
+            "tokens_per_second": round(steps * self.sizes.tokens / seconds, 1),
+            "peak_gib": round(torch.cuda.max_memory_allocated() / GIB, 2),
+        }
 
 
-def tried(function: Callable[[], dict[str, float]]) -> dict[str, Any]:
-    """Return what came of a measurement, or why it failed."""
-    torch.cuda.empty_cache()
+def _deterministic(wanted: bool) -> None:
+    """Let kernels add in one order, so that two runs have equal bits; rivals need not."""
+    torch.use_deterministic_algorithms(wanted)
+    torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def _sum(net: al.ALNetwork) -> int:
+    """Return a number that two networks of equal bits share: the sum of all bits' words."""
+    store = getattr(net, "store", None)
+    total = 0
+    for name, part in net.parts().items():
+        weights = dict(part.named_parameters()) if store is None else store.look(name)
+        for weight in weights.values():
+            total += int(weight.detach().to(DEVICE).view(torch.int32).sum(dtype=torch.int64))
+    return total
+
+
+def tried(name: str, function: Callable[[], Figures], limit: int | None) -> Figures:
+    """Return what came of a measurement within a limit of the card, or why it failed."""
+    gc.collect()
+    if DEVICE == "cuda":
+        torch.cuda.empty_cache()
+        whole = torch.cuda.get_device_properties(0).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, (limit or whole) / whole))
+    begin = time.perf_counter()
     try:
-        return function()
+        figures = function()
     except Exception as error:  # one rival that does not run must not end the others
-        return {"failed": f"{type(error).__name__}: {error}"[:300]}
+        figures = {"failed": f"{type(error).__name__}: {error}"[:400]}
+    print(name, figures, f"({time.perf_counter() - begin:.0f} s in all)", flush=True)
+    return figures
+
+
+def measured(contest: Contest, arguments: argparse.Namespace) -> dict[str, list[Figures]]:
+    """Measure until the time is up, the most important first."""
+    end = time.monotonic() + 60 * arguments.minutes
+    steps, limit = 2 * contest.window, contest.limit
+    first, *others = arguments.windows
+    parts: list[tuple[str, Callable[[], Figures], int | None]] = [
+        (f"offloaded, K={first}", lambda: contest.offloaded(first, steps), limit),
+        ("resident", lambda: contest.resident(steps), None),
+        ("plan", contest.planned, limit),
+        (f"offloaded, K={first}", lambda: contest.offloaded(first, steps), limit),
+        ("resident", lambda: contest.resident(steps), None),
+        *(
+            (f"offloaded, K={k}", lambda k=k: contest.offloaded(k, max(k, 8)), limit)
+            for k in others
+        ),
+        ("backpropagation, checkpointing", lambda: contest.checkpointed(16), None),
+        ("resident within the limit", lambda: contest.resident(1), limit),
+        ("FSDP2, CPUOffloadPolicy, checkpointing", lambda: contest.fully_sharded(3), limit),
+    ]
+    found: dict[str, list[Figures]] = {}
+    for name, part, room in parts:
+        if time.monotonic() < end and re.match(arguments.only, name):
+            found.setdefault(name, []).append(tried(name, part, room))
+    return found
+
+
+def speeds_of(some: list[Figures]) -> list[float]:
+    """Return the tokens a second of the measurements that came to an end."""
+    return [one["tokens_per_second"] for one in some if "tokens_per_second" in one]
 
 
 def main() -> None:
-    """Measure until the time is up, the most important first; print a line of JSON."""
+    """Measure; print a line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=6)
-    parser.add_argument("--layers", type=int, default=15, help="of 205 million parameters each")
+    parser.add_argument("--layers", type=int, default=8, help="of two blocks each")
     parser.add_argument("--width", type=int, default=4096)
+    parser.add_argument("--inner", type=int, default=11008, help="width inside feed-forward maps")
+    parser.add_argument("--vocabulary", type=int, default=32000)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--length", type=int, default=512)
-    parser.add_argument("--limit-gib", type=float, default=12, help="of the card's memory")
-    parser.add_argument("--windows", type=int, nargs="+", default=[8, 1, 32])
+    parser.add_argument("--limit-gib", type=float, default=24, help="of the card's memory")
+    parser.add_argument("--windows", type=int, nargs="+", default=[16, 4, 1, 64])
+    parser.add_argument("--only", default="", help="measurements whose names begin so (regex)")
     arguments = parser.parse_args()
-    end = time.monotonic() + 60 * arguments.minutes
-    whole = torch.cuda.get_device_properties(0).total_memory
-    torch.cuda.set_per_process_memory_fraction(arguments.limit_gib * GIB / whole)
-    sizes = Sizes(arguments.layers, arguments.width, arguments.batch, arguments.length)
-    # the largest that fits with all of its layers: 16 bytes a parameter, with room for activations
-    fits = sizes._replace(layers=max(1, int(0.7 * arguments.limit_gib * GIB / (16 * 205e6))))
-    parts: dict[str, Callable[[], dict[str, float]]] = {
-        f"offloaded, K={arguments.windows[0]}": lambda: offloaded(
-            sizes, 2 * arguments.windows[0], arguments.windows[0]
-        ),
-        f"resident, {fits.layers} layers": lambda: resident(fits, 8),
-        f"offloaded, {fits.layers} layers": lambda: offloaded(
-            fits, 2 * arguments.windows[0], arguments.windows[0]
-        ),
-        "FSDP2, CPUOffloadPolicy, checkpointing": lambda: fully_sharded(sizes, 2),
+    sizes = Sizes(
+        arguments.layers, arguments.width, arguments.inner, arguments.vocabulary,
+        arguments.batch, arguments.length,
+    )  # fmt: skip
+    limit = round(arguments.limit_gib * GIB)
+    contest = Contest(sizes, arguments.windows[0], limit)
+    found = measured(contest, arguments)
+    parameters = sizes.parameters
+    speeds = {
+        name: statistics.median(speeds_of(some)) for name, some in found.items() if speeds_of(some)
     }
-    for window in arguments.windows[1:]:
-        parts[f"offloaded, K={window}"] = lambda window=window: offloaded(sizes, window, window)
-    found = {}
-    for name, part in parts.items():
-        if time.monotonic() < end:
-            found[name] = tried(part)
-            print(name, found[name], flush=True)
-    state = sizes.parameters * 16
+    resident = speeds.get("resident")
+    ends = [
+        found.get(name, [{}])[0].get("sum")
+        for name in (f"offloaded, K={contest.window}", "resident")
+    ]
     print(
         json.dumps(
             {
-                "parameters": sizes.parameters,
-                "state_over_limit": round(state / (arguments.limit_gib * GIB), 2),
-                "moved_gib_per_step": round(
-                    2 * sizes.parameters * 12 / GIB / arguments.windows[0], 2
-                ),
-                **found,
-                "hardware": describe_hardware("cuda"),
+                "parameters": parameters,
+                "limit_gib": arguments.limit_gib,
+                "state_over_limit": round(16 * parameters / limit, 2),
+                "moved_gib_per_step": round(24 * parameters / GIB / arguments.windows[0], 2),
+                "share_of_resident": {
+                    name: round(speed / resident, 3) for name, speed in speeds.items() if resident
+                },
+                "equal": None not in ends and ends[0] == ends[1],
+                "measured": found,
+                "torch": torch.__version__,
+                "hardware": describe_hardware(DEVICE),
             }
         )
     )

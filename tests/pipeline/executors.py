@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import pytest
 import torch
@@ -37,7 +39,7 @@ class ExecutorCase:
         stages: Among how many stages, or of which sizes, the layers are divided.
         ranks: Number of processes; 0 for those that need no more than this one.
         device: Where the network is.
-        options: Further options of the trainer.
+        options: Further options of the trainer; ``store="disk"`` is a fresh folder.
     """
 
     executor: str
@@ -50,17 +52,26 @@ class ExecutorCase:
     def name(self) -> str:
         """What pytest shows."""
         parts = [self.executor, *([] if self.stages is None else [self.stages])]
+        parts += [value for name, value in self.options if name == "store"]
         parts += [f"{self.ranks} ranks"] if self.ranks else []
         parts += [] if self.device == "cpu" else [self.device]
         return " ".join(map(str, parts))
 
     def train(self, *fits: Fit) -> list[list[End | str]]:
         """Train one network after the other; return how each ended on every rank."""
-        if not self.ranks:
-            return [[_ended(self, fit)] for fit in fits]
-        with Ranks(_in_rank, self.ranks, self, fits) as ranks:
-            ends = [_told(ranks, rank, len(fits)) for rank in range(self.ranks)]
-        return [list(of_fit) for of_fit in zip(*ends, strict=True)]
+        with tempfile.TemporaryDirectory() as folder:
+            case = self._with_store(Path(folder) / "store")
+            if not self.ranks:
+                return [[_ended(case, fit, number)] for number, fit in enumerate(fits)]
+            with Ranks(_in_rank, self.ranks, case, fits) as ranks:
+                ends = [_told(ranks, rank, len(fits)) for rank in range(self.ranks)]
+            return [list(of_fit) for of_fit in zip(*ends, strict=True)]
+
+    def _with_store(self, folder: Path) -> ExecutorCase:
+        options = dict(self.options)
+        if options.get("store") == "disk":
+            options["store"] = folder
+        return replace(self, options=tuple(options.items()))
 
 
 class Fit(NamedTuple):
@@ -101,12 +112,17 @@ EXECUTORS = [
     ExecutorCase("threads", (2, 1, 1)),
     ExecutorCase("offload", options=(("window", 7),)),
     ExecutorCase("offload", (1, 3), options=(("window", 16), ("recompute", True))),
+    ExecutorCase(
+        "threads", (1, 3), options=(("window", 16), ("store", "disk"), ("recompute", True))
+    ),
     ExecutorCase("processes", None, ranks=2),
     ExecutorCase("processes", (1, 1, 2), ranks=3),
+    ExecutorCase("processes", None, ranks=2, options=(("window", 7), ("store", "disk"))),
     ExecutorCase("sequential", device="cuda"),
     ExecutorCase("threads", 4, device="cuda"),
     ExecutorCase("streams", 4, device="cuda"),
     ExecutorCase("offload", device="cuda", options=(("window", 7),)),
+    ExecutorCase("threads", 2, device="cuda", options=(("window", 7),)),
 ]
 
 
@@ -151,9 +167,9 @@ def as_torchrun_does(place: Place) -> None:
 
 def _in_rank(place: Place, case: ExecutorCase, fits: Sequence[Fit]) -> None:
     as_torchrun_does(place)
-    for fit in fits:
+    for number, fit in enumerate(fits):
         own = fit if place.rank == 0 else fit._replace(folder=None, callback=None)
-        place.tell(_ended(case, own))
+        place.tell(_ended(case, own, number))
 
 
 def _told(ranks: Ranks, rank: int, count: int) -> list[End | str]:
@@ -164,11 +180,15 @@ def _told(ranks: Ranks, rank: int, count: int) -> list[End | str]:
         return [str(error)] * count
 
 
-def _ended(case: ExecutorCase, fit: Fit) -> End | str:
+def _ended(case: ExecutorCase, fit: Fit, number: int) -> End | str:
     """Train here; return the end, or the class and message of the error."""
+    options = dict(case.options)
+    if isinstance(options.get("store"), Path):  # each network has one of its own
+        options["store"] = options["store"] / str(number)
+    own = replace(case, options=tuple(options.items()))
     try:
-        with _deterministic(case.device):
-            return _trained(case, fit)
+        with _deterministic(case.device), mock.patch.object(os, "fsync"):  # no test cuts the power
+            return _trained(own, fit)
     except (Exception, KeyboardInterrupt) as error:
         return f"{type(error).__name__}: {error}"
 

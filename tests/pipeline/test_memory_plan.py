@@ -73,6 +73,24 @@ def test_activations_wait_in_files_or_the_window_shrinks() -> None:
     assert (plan.window, plan.in_files) == (5, False)  # 50 bytes are left
 
 
+def test_what_waits_for_a_gpu_waits_in_the_hosts_memory() -> None:
+    """The limit is the card's: two minibatches are on it, one that trains and one that comes."""
+    plan = plan_for(800, apart=True)
+    assert (plan.window, plan.in_files, plan.overlap) == (15, False, True)
+    assert plan_for(769, apart=True).overlap is False  # 300 + 450 + 2 * 10
+    with pytest.raises(al.InputError, match="layer 1 alone needs"):
+        plan_for(469, apart=True)
+
+
+def test_traffic_is_told_and_what_a_disk_is_written() -> None:
+    disk, host = str(plan_for(1000, window=2, files=True)), str(plan_for(1000, window=2))
+    assert plan_for(1000, window=2).moved == 2 * 4 * 300 / 2
+    assert "for a minibatch, there and back" in disk
+    assert "a day" in disk
+    assert "for a minibatch, there and back" in host
+    assert "a day" not in host
+
+
 @pytest.mark.parametrize(("limit", "base"), [(459, 0), (1000, 541)])
 def test_a_layer_larger_than_the_limit_is_refused_with_numbers(limit: int, base: int) -> None:
     with pytest.raises(al.InputError, match=r"layer 1 alone needs .* smaller batch or recompute"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from associated_learning.pipeline.items import Minibatch
 from associated_learning.pipeline.offload import disk_store
 from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.layer_store import HostStore
+from associated_learning.pipeline.offload.pinned_memory import PinnedMemory
 from associated_learning.pipeline.offload.waiting import Waiting
 from associated_learning.state.tensor_file import (
     read_header,
@@ -391,7 +393,7 @@ def test_backpropagation_is_refused_with_the_reason() -> None:
     [
         ({"executor": "offload", "window": 0}, "window=0 came; expected a positive"),
         ({"executor": "offload", "activations": torch.float16}, "activations=torch.float16 came"),
-        ({"executor": "threads", "window": 4}, "came with executor='threads'"),
+        ({"executor": "sequential", "window": 4}, "came with executor='sequential'"),
         ({"executor": "offload", "stages": 4}, "stages=4 came; the network has 3 layers"),
     ],
 )
@@ -405,10 +407,10 @@ def test_settings_that_do_not_fit_are_refused(options: dict[str, Any], message: 
 
 @pytest.mark.parametrize("in_file", [False, True])
 def test_activations_wait_as_they_are(in_file: bool, tmp_path: Path) -> None:
-    waiting = Waiting(tmp_path if in_file else None)
+    waiting = Waiting(folder=tmp_path if in_file else None)
     s = {"a": torch.randn(3, 4), "b": (torch.arange(3), torch.randn(3, 1).bfloat16())}
     job = Minibatch(5, s, torch.randn(3, 2))
-    again = waiting.take(waiting.put(job))
+    (again,) = waiting.coming([waiting.put(job)])
     torch.testing.assert_close(again, job, rtol=0, atol=0)
     assert list(tmp_path.iterdir()) == []
 
@@ -417,7 +419,8 @@ def test_rounded_activations_are_near_and_not_exact(tmp_path: Path) -> None:
     waiting = Waiting(dtype=torch.bfloat16)
     kept = waiting.put(Minibatch(0, (torch.randn(64), torch.arange(3)), torch.randn(3)))
     assert kept.job.s[0].dtype is torch.bfloat16
-    s = waiting.take(kept).s
+    (job,) = waiting.coming([kept])
+    s = job.s
     assert s[0].dtype is torch.float32
     assert s[1].dtype is torch.int64
     trained("sequential", tmp_path / "one", epochs=1)
@@ -425,6 +428,24 @@ def test_rounded_activations_are_near_and_not_exact(tmp_path: Path) -> None:
     one, half = digests(tmp_path / "one"), digests(tmp_path / "half")
     assert one["layer-1.safetensors"] == half["layer-1.safetensors"]
     assert one["layer-2.safetensors"] != half["layer-2.safetensors"]
+
+
+def test_what_a_layer_took_waits_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A window of 8 waits in the room of 8, and of the one that is taken and the one that comes."""
+    waiting: list[weakref.ref[Tensor]] = []
+    most = []
+    put = Waiting.put
+
+    def counted(self: Waiting, job: Minibatch, *, exact: bool = False) -> Any:
+        kept = put(self, job, exact=exact)
+        if not exact and kept.job.s is not None:
+            waiting.append(weakref.ref(kept.job.s))
+            most.append(sum(one() is not None for one in waiting))
+        return kept
+
+    monkeypatch.setattr(Waiting, "put", counted)
+    trained("offload", None, epochs=1, window=8)
+    assert 8 <= max(most) <= 10
 
 
 def test_a_disk_without_room_for_activations_is_told(
@@ -435,7 +456,7 @@ def test_a_disk_without_room_for_activations_is_told(
 
     monkeypatch.setattr(os, "posix_fallocate", full)
     with pytest.raises(al.CheckpointError, match="no room for the activations"):
-        Waiting(tmp_path).put(Minibatch(0, torch.zeros(2), torch.zeros(2)))
+        Waiting(folder=tmp_path).put(Minibatch(0, torch.zeros(2), torch.zeros(2)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -501,6 +522,17 @@ def test_a_network_in_a_store_is_resumed_without_being_read(
     assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
 
 
+def test_a_network_in_a_store_is_planned_by_the_weights_that_it_holds(tmp_path: Path) -> None:
+    """They are read for the measurement; without a window, the planner chooses one."""
+    net, batches = stored(tmp_path / "store"), al.LoaderBatches(batches_of(2))
+    plan = al.Trainer(epochs=1, executor="offload", memory="8GiB").memory_plan(net, batches)
+    whole = al.Trainer(epochs=1, executor="offload").memory_plan(all_kinds_of_layers(), batches)
+    assert [one.state for one in plan.layers] == [one.state for one in whole.layers]
+    trained("sequential", tmp_path / "one", epochs=1)
+    trained("offload", tmp_path / "many", net=net, epochs=1)
+    assert digests(tmp_path / "many") == digests(tmp_path / "one")
+
+
 def test_a_network_in_host_memory_trains_and_resumes_there(tmp_path: Path) -> None:
     whole, _ = trained("sequential", tmp_path / "whole")
     with pytest.raises(KilledError):
@@ -524,7 +556,7 @@ def test_a_disk_with_too_little_room_is_told_before_training(
         if fits:
             trained("offload", None, store=tmp_path / "store", window=8, epochs=1)
             continue
-        with pytest.raises(al.InputError, match=r"GiB free; expected .* two generations"):
+        with pytest.raises(al.InputError, match=r"GiB free; expected .* generations"):
             trained("offload", None, store=tmp_path / "store", window=8, epochs=1)
 
 
@@ -536,6 +568,23 @@ def test_only_its_own_executor_trains_a_network_in_a_store(tmp_path: Path) -> No
         net(batches_of(1)[0][0])
     with pytest.raises(al.InputError, match="whose depth stays as it is"):
         net.truncate(1)
+
+
+def test_pinned_memory_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new run has no optimizer's state at first; pinning takes as long as many copies."""
+    made: list[tuple[int, ...]] = []
+
+    def empty(self: PinnedMemory, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        made.append(tuple(shape))
+        return torch.empty(tuple(shape), dtype=dtype)
+
+    monkeypatch.setattr(PinnedMemory, "empty", empty)
+    store = HostStore(torch.device("cuda"))
+    for size in (3, 3, 5):
+        for tensors in ({"0.step": torch.ones(()), "0.exp_avg": torch.rand(size)}, {}):
+            store.write("optimizer-1", tensors)
+            torch.testing.assert_close(dict(store.look("optimizer-1")), tensors)
+    assert made == [(), (3,), (5,)]
 
 
 @pytest.mark.gpu

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import threading
 import time
 from contextlib import ExitStack
 from dataclasses import replace
@@ -103,7 +102,6 @@ def test_a_run_waits_for_a_worker_that_has_not_noticed_its_campaigns_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_json(tmp_path / SETTINGS, job(epochs=1).config.to_json())
-    monkeypatch.setattr(worker, "keep_freed_memory", lambda: None)
     with ExitStack() as other:
         assert other.enter_context(held_lock(tmp_path / LOCK))
         monkeypatch.setattr(time, "sleep", lambda seconds: other.close())  # while it waits
@@ -111,22 +109,28 @@ def test_a_run_waits_for_a_worker_that_has_not_noticed_its_campaigns_end(
     assert read_result(tmp_path) is not None
 
 
-def test_a_run_ends_with_its_campaign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_ends_with_its_campaign(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked to save first, and insisted where it hangs."""
-    signals, watched = list[int](), threading.Event()
-    campaign_process = SimpleNamespace(join=lambda: None)  # has ended
-    monkeypatch.setattr(worker.multiprocessing, "parent_process", lambda: campaign_process)
-    monkeypatch.setattr(worker, "keep_freed_memory", lambda: None)
+    signals = list[int]()
     monkeypatch.setattr(worker.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(
-        worker.os,
-        "kill",
-        lambda process, number: (signals.append(number), len(signals) == 2 and watched.set()),
-    )
-    write_json(tmp_path / SETTINGS, job(epochs=1).config.to_json())
-    assert worker.work(tmp_path, tmp_path / "store") == 0
-    assert watched.wait(10)
+    monkeypatch.setattr(worker.os, "kill", lambda process, number: signals.append(number))
+    worker.end_with(SimpleNamespace(join=lambda: None))  # has ended
     assert signals == [signal.SIGTERM, signal.SIGKILL]
+
+
+def test_a_run_is_the_same_after_another_in_its_process(tmp_path: Path) -> None:
+    jobs = [named(rate, dropout=0.2) for rate in (0.001, 0.0005)]
+    for number, one in enumerate(jobs):  # either is once the second
+        order = [one, *[other for other in jobs if other is not one]]
+        run_jobs(
+            order, runs=tmp_path / f"{number}", ledger=tmp_path / f"{number}.jsonl", at_once=1,
+            devices=["cpu"],
+        )  # fmt: skip
+    first, second = (read_rows(tmp_path / f"{number}.jsonl") for number in range(2))
+    for one, other in zip(first, reversed(second), strict=True):
+        assert one.config == other.config
+        assert one.result.answers == other.result.answers
+        assert one.result.validation_losses == other.result.validation_losses
 
 
 @pytest.mark.parametrize("left", [-9, 0])
@@ -294,7 +298,7 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
     [
         ({"test": [1.5]}, r"test is \[1.5\]; expected shares from 0 to 1"),
         ({"test": [0.5, 0.5]}, "2 test scores came beside 1 of validation"),
-        ({"tier": "gpu"}, "tier is 'gpu'; expected one of full, cpu, single"),
+        ({"tier": "gpu"}, "tier is 'gpu'; expected one of full, cpu, resampled, single"),
         ({"best_epoch": 3}, "best_epoch is 3 of 1 epochs"),
         ({"seed": True}, "seed is True; expected a whole number"),
         ({"seconds": float("nan")}, "seconds is nan; expected a number"),

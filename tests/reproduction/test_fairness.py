@@ -9,6 +9,8 @@ import pytest
 
 from associated_learning.runs.ledger.ledger import LedgerRow
 from ledger_rows import made_row
+from reproduction.campaign.rates import GRID as TUNED_GRID
+from reproduction.campaign.rates import with_rate
 from reproduction.paper import variants
 from reproduction.paper.data_paths import DataPaths
 from reproduction.paper.rates import COMPARED, GRID
@@ -16,6 +18,7 @@ from reproduction.paper.runs import Run
 from reproduction.report.cells import RowIndex
 from reproduction.report.choice import choices
 from reproduction.report.comparison import Comparison, compare_all
+from reproduction.report.tuned import tuned_lines
 
 PLACES = DataPaths()
 ACCURACIES = {"bp": 0.80, "bp-encoders": 0.82, "al": 0.86, "contrast": 0.84}
@@ -23,12 +26,12 @@ SAMPLES = {"train_samples": 4_000, "train_pool": 50_000, "test_samples": 10_000}
 Change = Callable[[str, float, int], dict[str, Any] | None]
 
 
-def cnn_row(run: Run, seed: int, **told: Any) -> LedgerRow:
-    config = run.config("cpu", seed, PLACES)
+def cnn_row(run: Run, seed: int, *, tier: str = "cpu", **told: Any) -> LedgerRow:
+    config = run.config(tier, seed, PLACES)
     return made_row(
         experiment="rates", data=run.data, model=run.model, method=config.method, variant=run.arm,
         seed=seed, commit="c", config=config.to_json(), hardware="h", torch="t", epochs=8,
-        seconds=1.0, tier="cpu", **SAMPLES, **told,
+        seconds=1.0, tier=tier, **SAMPLES, **told,
     )  # fmt: skip
 
 
@@ -113,6 +116,47 @@ def test_a_loss_is_a_loss_though_a_rule_is_broken() -> None:
     found = compared(change)
     assert found.broken
     assert found.verdict == "behind"
+
+
+def tuned_ledger(seeds: int = 10) -> list[LedgerRow]:
+    """Return what the tuned tier makes of CIFAR-10's CNN where 5e-4 is best for all."""
+    told = {"best_epoch": 2, "validation_curve": [[0.1], [0.9], *[[0.1]] * 6]}
+    rows = []
+    for arm in COMPARED:
+        run = Run(data="cifar10", model="cnn", arm=arm)
+        for rate in TUNED_GRID:
+            score = ACCURACIES[arm] - abs(rate - 5e-4)
+            for seed in range(seeds if rate == 5e-4 else 1):
+                seen = {"validation": [score], "test": [score + seed / 1000]}
+                rows.append(cnn_row(with_rate(run, rate), seed, tier="resampled", **told, **seen))
+    return rows
+
+
+def test_the_tuned_tier_is_fair_and_takes_the_place_of_the_cpu_tiers_images() -> None:
+    index = RowIndex(tuned_ledger() + ledger(lambda arm, rate, seed: {}))
+    (found,) = compare_all(index, "resampled")
+    assert (found.broken, found.verdict, found.hint) == ((), "ahead", False)
+    assert (found.ours.n, found.theirs.n, found.tried) == (10, 10, (6, 6, 6))
+    assert found.difference == pytest.approx(4)
+    assert compare_all(index, "cpu") == []
+    (line,) = [line for line in tuned_lines(index) if line[1] == "AL (Equation 3)"]
+    assert line[2:5] == ("6, from 0.000125 to 0.004", "0", "lr 0.0005")
+
+
+@pytest.mark.parametrize(("seeds", "cpu"), [(1, 1), (2, 1), (3, 0)])
+def test_a_tier_of_few_seeds_takes_no_place(seeds: int, cpu: int) -> None:
+    """Or a loss by the cpu tier would be gone for a hint of the other one."""
+    index = RowIndex(tuned_ledger(seeds) + ledger(lambda arm, rate, seed: {}))
+    assert len(compare_all(index, "cpu")) == cpu
+    assert len(compare_all(index, "resampled")) == 1
+
+
+def test_a_subset_that_is_not_its_seeds_own_is_another_run() -> None:
+    rows = tuned_ledger()
+    moved = [made_row(row.to_json() | {"config": {**row.config, "data_seed": 0}}) for row in rows]
+    evidence = RowIndex(moved).evidence(Run(data="cifar10", model="cnn", arm="al"), "resampled")
+    assert evidence is not None
+    assert [row.seed for row in evidence.rows] == [0]
 
 
 def test_a_variant_is_chosen_without_the_test_data() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
@@ -16,6 +15,7 @@ from associated_learning.conversion import plan as plan_model
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.errors import InputError, nearest
 from associated_learning.network import ALNetwork
+from associated_learning.pipeline.offload.memory_plan import MemoryPlan, StagePlans
 from associated_learning.runs.example import ExampleSource, parse_shape
 from associated_learning.runs.hub.model import find_model, fresh_model
 from associated_learning.runs.hub.network import cut_names
@@ -119,6 +119,14 @@ def plan(
         int | None,
         typer.Option(help="As for al train.", min=1, rich_help_panel=_MEMORY),
     ] = None,
+    stages: Annotated[
+        str | None,
+        typer.Option(
+            help="As for al train: what each of several processes would hold that have this much "
+            "memory each, and a store of its own.",
+            rich_help_panel=_MEMORY,
+        ),
+    ] = None,
 ) -> None:
     """Show how a model would be cut into layers that train in isolation, or all that forbids it.
 
@@ -135,6 +143,8 @@ def plan(
         al plan cnn --data cifar10
 
         al plan hf:bert --at 4 --batch-size 32 --memory 1GiB --store stores/bert
+
+        al plan hf:bert --at 12 --batch-size 32 --memory 1GiB --stages 3
     """
     family = _is_family(model)
     config = resolved(
@@ -145,6 +155,7 @@ def plan(
             text_column=text_column,
             label_column=label_column,
             image_size=image_size,
+            stages=stages,
         )
     )
     source = ExampleSource(
@@ -173,14 +184,30 @@ def plan(
     if memory is not None:
         cuts = [layer.begins for layer in found.layers[1:]]
         net = convert(network, example, target=Classes(2), at=cuts, head=parts)
-        _show_memory(net, example, Trainer(epochs=1, memory=memory, store=store, window=window))
+        trainer = Trainer(
+            epochs=1,
+            executor="offload" if config.stages is None else "processes",
+            stages=config.stage_sizes,
+            memory=memory,
+            store=store,
+            window=window,
+        )
+        _show_memory(net, example, trainer)
+    elif stages is not None:
+        raise InputError(
+            f"--stages {stages} came without --memory; expected both: what each stage may hold."
+        )
 
 
 def _show_memory(net: ALNetwork, example: Any, trainer: Trainer) -> None:
-    """Show how Adam would train a network within a limit of memory."""
+    """Show how Adam would train a network within a limit of memory, or in stages within it each."""
     count = len(tensors_in(example)[0])
     batches = LoaderBatches([(example, torch.arange(count) % 2)])
-    found = replace(trainer, executor="offload").memory_plan(net, batches)
+    found: MemoryPlan | StagePlans = (
+        trainer.memory_plan(net, batches)
+        if trainer.stages is None
+        else trainer.stage_plans(net, batches)
+    )
     console.print(f"\n{escape(str(found), lines=True)}", soft_wrap=True, highlight=False)
 
 

@@ -38,7 +38,7 @@ def run_training(
     Raises:
         typer.Exit: Ctrl-C; what to do next was said.
     """
-    if config.executor == "offload":
+    if config.executor == "offload" or config.has_stores:
         return_freed_memory()  # layers come and go, and memory is what is scarce
     else:
         keep_freed_memory()

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from associated_learning.data.dataset import Kind
+from associated_learning.data.encoded_images import EncodedImages
 from associated_learning.data.row_places import FileRows, Where
 
 __all__ = ["RawSet", "RawSplit"]
@@ -34,11 +35,16 @@ class RawSplit(NamedTuple):
         weights = None if self.weights is None else self.weights[indices]
         if isinstance(where, FileRows):
             where = where.subset(indices.tolist())
+        return RawSplit(self._inputs(indices), labels, where, weights)
+
+    def _inputs(self, indices: Tensor) -> Any:
         if isinstance(self.inputs, Tensor):
-            return RawSplit(self.inputs[indices], labels, where, weights)
+            return self.inputs[indices]
         if isinstance(self.inputs, np.ndarray):
-            return RawSplit(self.inputs[indices.numpy()], labels, where, weights)
-        return RawSplit([self.inputs[i] for i in indices.tolist()], labels, where, weights)
+            return self.inputs[indices.numpy()]
+        if isinstance(self.inputs, EncodedImages):
+            return self.inputs.subset(indices)
+        return [self.inputs[i] for i in indices.tolist()]
 
 
 class RawSet(NamedTuple):

@@ -19,6 +19,7 @@ from associated_learning.data.columns import (
     values,
 )
 from associated_learning.data.dataset import Kind
+from associated_learning.data.encoded import encoded_file, read_encoded
 from associated_learning.data.label_sets import label_columns, label_matrix, set_names
 from associated_learning.data.labels import class_names, class_numbers
 from associated_learning.data.named import NAMED, data_set_names
@@ -42,6 +43,8 @@ def read_named(
 ) -> RawSet:
     """Return a data set of `NAMED`, from the hub or from ``data_root/NAME/SPLIT.parquet``.
 
+    Images may also lie there as `write_encoded` writes them.
+
     Where the hub hides the test labels (SST-2), the official validation split becomes the
     test split, with a warning.
 
@@ -56,6 +59,8 @@ def read_named(
             f"{nearest(name, known_names, cutoff=0.6)}"
         )
     known = NAMED[name]
+    if data_root is not None and encoded_file(data_root, name).exists():
+        return read_encoded(encoded_file(data_root, name))
     if data_root is None:
         splits = read_hub(known.hub, cache_dir)
     else:

@@ -17,6 +17,7 @@ from associated_learning.errors import InputError, nearest
 from associated_learning.network import Network
 from associated_learning.pipeline.executor import Executor, Sequential
 from associated_learning.pipeline.items import Minibatch
+from associated_learning.pipeline.offload.placing import Placing
 from associated_learning.pipeline.offload.settings import Offloading
 from associated_learning.pipeline.planning.costs import layer_costs
 from associated_learning.pipeline.planning.partition import balanced, checked_sizes
@@ -39,7 +40,7 @@ class Work:
         stages: Number of stages, or how many layers each one has; None for the executor's choice.
         sample: Returns a minibatch, to measure what layers cost.
         stage_of: Makes a stage of a copy of the network.
-        offload: Where the state lies with "offload".
+        offload: Where the state of layers lies while they do not train.
     """
 
     net: Network
@@ -76,7 +77,17 @@ def _sequential(work: Work) -> Executor:
 
 def _threads(work: Work) -> Executor:
     default = min(len(work.stage.blocks), _processors(work.stage.device))
-    return Threads(work.net, work.split(default))
+    if not work.offload.given:
+        return Threads(work.net, work.split(default))
+    placing = Placing(
+        offloading=work.offload,
+        net=work.net,
+        stage=work.stage,
+        stages=default if work.stages is None else work.stages,
+        sample=work.sample,
+    )
+    sizes, residences = placing.place()
+    return Threads(work.net, work.stage.split(sizes), residences=residences)
 
 
 def _streams(work: Work) -> Executor:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Protocol, TypeAlias
 
 from torch import Tensor
 
@@ -12,10 +11,24 @@ from associated_learning.errors import InputError
 from associated_learning.network import Network
 from associated_learning.pipeline.items import Reports, SnapshotReport
 from associated_learning.state.snapshot import Snapshot
+from associated_learning.tensors.hollow import hollow_copy
 
-__all__ = ["LastWeights"]
+__all__ = ["LastWeights", "SnapshotWeights", "copied_network"]
 
 Weights: TypeAlias = Mapping[str, Mapping[str, Tensor]]
+
+
+class SnapshotWeights(Protocol):
+    """What a pipeline evaluates, and ends with, while its layers go on."""
+
+    def of(self, reports: Reports) -> Reports:
+        """Yield the reports and keep the last snapshot among them."""
+
+    def network(self, snapshot: Snapshot) -> Network:
+        """Return a network with the weights of a snapshot."""
+
+    def load_last_snapshot(self) -> None:
+        """Give the network itself the weights of the last snapshot."""
 
 
 class LastWeights:
@@ -30,7 +43,7 @@ class LastWeights:
 
     def __init__(self, net: Network) -> None:
         self._net = net
-        self._copy = _copied(net)
+        self._copy = copied_network(net)
         self._last: Weights | None = None
 
     def of(self, reports: Reports) -> Reports:
@@ -56,9 +69,18 @@ def _load(net: Network, weights: Weights) -> None:
         part.load_state_dict(weights[name])
 
 
-def _copied(net: Network) -> Network:
+def copied_network(net: Network, absent: Iterable[Tensor] = ()) -> Network:
+    """Return a copy of a network.
+
+    Args:
+        net: The network.
+        absent: Tensors in it that have no memory in the copy.
+
+    Raises:
+        InputError: It cannot be copied.
+    """
     try:
-        return copy.deepcopy(net)
+        return hollow_copy(net, absent)
     except Exception as error:  # whatever a module of the user's may raise
         raise InputError(
             f"the network cannot be copied ({type(error).__name__}: {error}), but a pipeline "

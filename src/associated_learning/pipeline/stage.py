@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -72,6 +72,10 @@ class Stage:
         if isinstance(item, Marker):
             return self.mark(item), item
         return item, item
+
+    def handled(self, item: Item) -> Iterator[tuple[Report, Item]]:
+        """Yield what `handle` returns; see `Handler`."""
+        yield self.handle(item)
 
     def train(self, batch: Minibatch) -> tuple[Trained, Minibatch]:
         """Update the layers on a minibatch (Algorithm 2, lines 4 to 12)."""

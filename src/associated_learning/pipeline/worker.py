@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from associated_learning.pipeline.channel import Channel, Closed, Inlet
 from associated_learning.pipeline.items import End, Failure, Item, Items, Marker, Report
-from associated_learning.pipeline.stage import Stage
 
-__all__ = ["feed", "join", "work"]
+__all__ = ["Handler", "feed", "join", "work"]
 
 _LONGEST_END = 1.0  # seconds
+
+
+class Handler(Protocol):
+    """What trains layers by items: a `Stage`, at once, or one that gathers some of them first."""
+
+    def handled(self, item: Item) -> Iterator[tuple[Report, Item]]:
+        """Yield, for items that are done now, the report and the item for the next stage."""
 
 
 def feed(items: Items, first: Inlet[Item], unread: Channel[None]) -> None:
@@ -43,7 +50,7 @@ def feed(items: Items, first: Inlet[Item], unread: Channel[None]) -> None:
 
 
 def work(
-    stage: Stage, inbox: Channel[Item], outbox: Channel[Item] | None, reports: Channel[Report]
+    stage: Handler, inbox: Channel[Item], outbox: Channel[Item] | None, reports: Channel[Report]
 ) -> BaseException | None:
     """Take every item of ``inbox`` through a stage, hand it on, and report on it.
 
@@ -55,19 +62,24 @@ def work(
     """
     try:
         while True:
-            item = inbox.get()
-            try:
-                report, onward = stage.handle(item)
-            except BaseException as error:
-                report = onward = Failure(error)
-            if outbox is not None:
-                outbox.put(onward)
-            reports.put(report)
-            if isinstance(report, (End, Failure)):
-                inbox.close()
-                return report.error if isinstance(report, Failure) else None
+            for report, onward in _outcomes(stage, inbox.get()):
+                if outbox is not None:
+                    outbox.put(onward)
+                reports.put(report)
+                if isinstance(report, (End, Failure)):
+                    inbox.close()
+                    return report.error if isinstance(report, Failure) else None
     except Closed:
         return None  # nobody listens any more
+
+
+def _outcomes(stage: Handler, item: Item) -> Iterator[tuple[Report, Item]]:
+    try:
+        yield from stage.handled(item)
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        yield Failure(error), Failure(error)
 
 
 def join(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -46,11 +47,17 @@ def ranks_of(config: ResolvedConfig) -> Iterator[Ranks | None]:
         yield ranks
 
 
-def tell_run(ranks: Ranks | None, description: Description | None, *, batches: int = 0) -> None:
+def tell_run(
+    ranks: Ranks | None,
+    description: Description | None,
+    *,
+    batches: int = 0,
+    folder: Path | None = None,
+) -> None:
     """Tell the other ranks what is trained; None says that there is nothing to train."""
     if ranks is not None:
         described = None if description is None else description_to_json(description)
-        ranks.tell("run", [described, batches])
+        ranks.tell("run", [described, batches, str(folder or "")])
 
 
 def follow_run(config: ResolvedConfig, ranks: Ranks) -> None:
@@ -63,7 +70,7 @@ def follow_run(config: ResolvedConfig, ranks: Ranks) -> None:
     Raises:
         AssociatedLearningError: Training failed, here or on another rank.
     """
-    described, batches = ranks.hear("run")
+    described, batches, folder = ranks.hear("run")
     if described is None:
         return
     description = description_from_json(described)
@@ -72,7 +79,7 @@ def follow_run(config: ResolvedConfig, ranks: Ranks) -> None:
         description.config, description.spec, backbone=description.backbone, pretrained=False
     )
     net = net.to(choose_device(config.device))
-    trainer = make_trainer(description.config, batches, net)
+    trainer = make_trainer(description.config, batches, net, folder=Path(folder))
     trainer.fit(lowest_layers(net, config.grow_from), _Absent(batches))
 
 

@@ -94,6 +94,8 @@ def train_run(
     data: DataSet | None = None,
     known_vectors: KnownVectors | None = None,
     ranks: Ranks | None = None,
+    save_seconds: float | None = None,
+    plots: bool = True,
 ) -> RunResult:
     """Train, or resume, the run of a folder; read the test set once, at the end.
 
@@ -105,6 +107,8 @@ def train_run(
         data: The data, if they are loaded already.
         known_vectors: The word vectors of their vocabulary, if they were looked up already.
         ranks: The processes of a pipeline, of which this is rank 0; the others `follow_run`.
+        save_seconds: Least time between checkpoints at the ends of epochs, in seconds; None for 2.
+        plots: Whether to draw the curves, where matplotlib is there.
 
     Raises:
         InputError: The folder holds a run of other settings or data, or a setting does not fit.
@@ -119,7 +123,7 @@ def train_run(
         if longer is not None:
             chosen = longer
             lengthen(chosen, folder)
-        return _train(chosen, folder, callbacks, data, known_vectors, ranks)
+        return _train(chosen, folder, callbacks, data, known_vectors, ranks, save_seconds, plots)
 
 
 def _train(
@@ -129,6 +133,8 @@ def _train(
     data: DataSet | None,
     known_vectors: KnownVectors | None,
     ranks: Ranks | None,
+    save_seconds: float | None,
+    plots: bool,
 ) -> RunResult:
     """Train the run of a folder that is this process's alone."""
     finished = read_result(folder)
@@ -140,7 +146,8 @@ def _train(
     # now, not when it ends: the code on the disk may change while it trains
     device, origin = choose_device(chosen.device), find_provenance(chosen.device)
     inputs = _read_inputs(chosen, folder, data, known_vectors)
-    checkpoints = Checkpoints(folder / "checkpoints", min_seconds=SAVE_SECONDS)
+    pause = SAVE_SECONDS if save_seconds is None else save_seconds
+    checkpoints = Checkpoints(folder / "checkpoints", min_seconds=pause)
     check_not_lost(folder, checkpoints)
     whole = _whole_network(chosen, folder, inputs, checkpoints, device)
     net = lowest_layers(whole, chosen.grow_from)
@@ -148,7 +155,7 @@ def _train(
     watch = _described(folder, description, inputs.data)
     data = inputs.data.to(device)
     train = training_batches(chosen, data)
-    tell_run(ranks, description, batches=len(train))
+    tell_run(ranks, description, batches=len(train), folder=folder)
     state = make_trainer(chosen, len(train), whole, folder=folder).fit(
         net,
         train,
@@ -166,7 +173,8 @@ def _train(
         training_curve=read_training_scores(folder / TRAINING_SCORES),
         origin=origin,
     )
-    _plot(chosen, folder, state)
+    if plots:
+        _plot(chosen, folder, state)
     write_result(folder, result)
     return result
 

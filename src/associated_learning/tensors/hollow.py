@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +12,9 @@ from torch import Tensor, nn
 __all__ = [
     "Tensors",
     "fill",
+    "give_memory",
     "hollow",
+    "hollow_copy",
     "hollow_tensor",
     "is_hollow",
     "values_of",
@@ -18,6 +22,7 @@ __all__ = [
 ]
 
 Tensors = dict[str, Tensor]
+T = TypeVar("T")
 
 
 def weights_of(part: nn.Module) -> Tensors:
@@ -57,6 +62,36 @@ def fill(live: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
     for key, tensor in live.items():
         if tensor.numel() > 1:
             tensor.data = values[key]
+
+
+def give_memory(tensors: Iterable[Tensor]) -> None:
+    """Give hollow tensors memory of their own, to be written before it is read."""
+    for tensor in tensors:
+        if is_hollow(tensor):
+            tensor.data = torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
+
+
+def hollow_copy(structure: T, tensors: Iterable[Tensor]) -> T:
+    """Return a deep copy of a structure, modules say, in which some of its tensors are hollow.
+
+    Args:
+        structure: Anything that can be copied.
+        tensors: Those in it that are not to be copied; single numbers are all the same.
+
+    Example:
+        >>> linear = nn.Linear(3, 2)
+        >>> is_hollow(hollow_copy(linear, linear.parameters()).weight)
+        True
+    """
+    twins = {id(tensor): _twin(tensor) for tensor in tensors if tensor.numel() > 1}
+    return copy.deepcopy(structure, dict(twins))
+
+
+def _twin(tensor: Tensor) -> Tensor:
+    nothing = hollow_tensor(tensor.shape, tensor.dtype, tensor.device)
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(nothing, tensor.requires_grad)
+    return nothing
 
 
 def _nothing(dtype: torch.dtype) -> float | int:

@@ -6,8 +6,10 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from associated_learning.pipeline.offload.settings import Offloading
 from associated_learning.pipeline.processes.agreement import agreed
-from associated_learning.pipeline.processes.executor import Crew, follow
+from associated_learning.pipeline.processes.crew import Crew
+from associated_learning.pipeline.processes.executor import follow
 from associated_learning.pipeline.processes.placement import check_ranks, make_processes
 from associated_learning.pipeline.processes.rendezvous import joined, number_of_ranks
 from associated_learning.state.training_state import TrainingState
@@ -21,6 +23,7 @@ __all__ = ["fit_in_ranks"]
 
 def fit_in_ranks(
     settings: Mapping[str, Any],
+    offload: Offloading,
     training: TrainingRun,
     train: BatchSource,
     validation: BatchSource | None,
@@ -30,6 +33,7 @@ def fit_in_ranks(
 
     Args:
         settings: Those of the `Trainer`, in which all ranks must agree.
+        offload: Where the state of layers lies while they do not train.
         training: The run.
         train: The training batches, which rank 0 alone reads.
         validation: Batches to choose the best epoch by, read by rank 0 alone.
@@ -48,5 +52,5 @@ def fit_in_ranks(
             outcome = follow(ranks, net, training.reshaped, replicas=replicas, wire=wire)
             return training.end(TrainingState.from_json(outcome))
         crew = Crew(ranks, replicas=replicas, device=device_of(net), wire=wire)
-        make = functools.partial(make_processes, crew, stages=stages)
+        make = functools.partial(make_processes, crew, stages=stages, offload=offload)
         return training.run(train, validation, Callbacks(callbacks), make)

@@ -16,7 +16,8 @@ from associated_learning.errors import InputError
 from associated_learning.inference.metrics.names import MetricLike
 from associated_learning.network import Network
 from associated_learning.pipeline.executor_table import chosen_executor, make_executor
-from associated_learning.pipeline.offload.memory_plan import MemoryPlan
+from associated_learning.pipeline.offload.memory_plan import MemoryPlan, StagePlans
+from associated_learning.pipeline.offload.placing import Placing
 from associated_learning.pipeline.offload.settings import Offloading
 from associated_learning.pipeline.offload.stored_network import StoredNetwork
 from associated_learning.pipeline.stage_builder import StageBuilder
@@ -39,6 +40,7 @@ from associated_learning.update import UpdateRule
 __all__ = ["BatchSource", "Trainer"]
 
 _OFFLOADING = tuple(one.name for one in fields(Offloading))
+_WITH_STORES = ("offload", "threads", "processes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,9 @@ class Trainer:
             contrast compares only the samples that a replica has.
         wire: With "processes": type of float32 activations between ranks; ``torch.bfloat16``
             halves the traffic and rounds them, None leaves them as they are.
-        store: With "offload": where the other layers' state lies: "host" memory, or a folder.
+        store: With "offload": where the other layers' state lies: "host" memory, or a folder. With
+            "threads" and "processes", this and the next four let each stage have one of its layers
+            at a time in memory, and a store of its own for the others: in a folder, a folder each.
         window: With "offload": number of minibatches that a layer takes before the next one; as
             many as hide the moving if not given.
         memory: With "offload": what may be used of the GPU, or by this process, such as "2GiB".
@@ -201,15 +205,14 @@ class Trainer:
         frozen_modules = frozen_parts(net, self.freeze)
         with frozen(frozen_modules):
             training = self._training(net, self.epochs, frozen_modules, checkpoints, metric)
+            offload = self._offloading(name)
             if name == "processes":
                 # here, because not every build of torch has torch.distributed
                 from associated_learning.training.ranks import fit_in_ranks
 
-                return fit_in_ranks(vars(self), training, train, validation, callbacks)
+                return fit_in_ranks(vars(self), offload, training, train, validation, callbacks)
             grows = self.growth is not None
-            make = partial(
-                make_executor, name, stages=self.stages, grows=grows, offload=self._offloading(name)
-            )
+            make = partial(make_executor, name, stages=self.stages, grows=grows, offload=offload)
             return training.run(train, validation, Callbacks(callbacks), make)
 
     def memory_plan(self, net: Network, train: BatchSource) -> MemoryPlan:
@@ -226,6 +229,28 @@ class Trainer:
             training = self._training(net, 1, [], None)
             stage = training.reshaped(net.num_layers, frozen=0)
             return self._offloading("offload").plan(net, stage, partial(training.sample, train))
+
+    def stage_plans(self, net: Network, train: BatchSource) -> StagePlans:
+        """Return what each stage of a pipeline would hold: measured, nothing is trained.
+
+        Args:
+            net: The network, which ``executor`` "threads" or "processes" divides into ``stages``.
+            train: See `memory_plan`.
+
+        Raises:
+            InputError: Not even one layer of a stage fits into ``memory``.
+        """
+        with frozen(frozen_parts(net, self.freeze)):
+            training = self._training(net, 1, [], None)
+            placing = Placing(
+                offloading=self._offloading(self.executor),
+                net=net,
+                stage=training.reshaped(net.num_layers, frozen=0),
+                stages=1 if self.stages is None else self.stages,
+                sample=partial(training.sample, train),
+                processes=self.executor == "processes",
+            )
+            return StagePlans(tuple(placing.plans()))
 
     def _over_store(self, name: str) -> str:
         if self.growth is not None or (self.executor != "auto" and name != "offload"):
@@ -244,10 +269,16 @@ class Trainer:
 
     def _offloading(self, executor: str) -> Offloading:
         settings = Offloading(**{name: getattr(self, name) for name in _OFFLOADING})
-        if executor != "offload" and settings != Offloading():
+        if executor not in _WITH_STORES and settings.given:
             raise InputError(
                 f"{settings} came with executor={executor!r}, which has all layers in memory; "
-                "leave them out, or use executor='offload'."
+                "leave them out, or use executor='offload', or threads or processes for several "
+                "devices with a store each."
+            )
+        if self.replicas > 1 and settings.given:
+            raise InputError(
+                f"{settings.given} came with replicas={self.replicas}; gradients are averaged "
+                "among replicas in buffers that hold all layers of a stage. Leave one of them out."
             )
         return settings
 

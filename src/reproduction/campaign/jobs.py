@@ -21,7 +21,7 @@ from reproduction.paper.tiers import (
     expected_seconds,
 )
 
-__all__ = ["Job", "Selection", "make_jobs", "missing_jobs", "parsed_seeds"]
+__all__ = ["Job", "JobMaker", "Selection", "make_jobs", "missing_jobs", "parsed_seeds"]
 
 _FIRST = ("bp", "bp-encoders", "al")  # the comparison that is wanted most
 _MOST_SEEDS = 10_000
@@ -96,7 +96,11 @@ class Job:
 
     def is_made_by(self, row: LedgerRow) -> bool:
         """Return whether a row is of this run, and of as much data as there is here."""
-        if (row.tier, row.seed) != (self.tier, self.seed) or identity(row.config) != self.identity:
+        return identity(row.config) == self.identity and self.has_tier_and_data_of(row)
+
+    def has_tier_and_data_of(self, row: LedgerRow) -> bool:
+        """Return whether a row is of its tier and seed, and of as much data as there is here."""
+        if (row.tier, row.seed) != (self.tier, self.seed):
             return False
         pool, test = row.result.train_pool or 0, row.result.test_samples or 0
         return pool >= self.sizes.train and test >= self.sizes.test
@@ -111,6 +115,50 @@ class Job:
         """Its folder below that of all runs; other settings give another one."""
         digest = hashlib.sha256(repr(self.identity).encode()).hexdigest()[:8]
         return Path("reproduce") / self.tier / f"{self.run.name}-{self.seed}-{digest}"
+
+
+class JobMaker:
+    """Makes the jobs of runs on this machine, each once.
+
+    Args:
+        tier: See `protocol`.
+        places: Where the data lie.
+        rows: The ledger, for what runs of the kind took.
+    """
+
+    def __init__(self, *, tier: str, places: DataPaths, rows: Sequence[LedgerRow] = ()) -> None:
+        kind = _kind(describe_hardware(places.device))
+        self._tier, self._places = tier, places
+        self._took = _times([row for row in rows if _kind(row.result.hardware) == kind])
+        self._made: dict[tuple[str, Run, int], Job] = {}
+
+    def __call__(self, run: Run, seed: int, *, experiment: str = "table4") -> Job:
+        """Return the job of a run and seed.
+
+        Args:
+            run: What is trained.
+            seed: Seed.
+            experiment: Name of the table or figure that asks for it.
+        """
+        key = experiment, run, seed
+        if key not in self._made:
+            self._made[key] = self._new(*key)
+        return self._made[key]
+
+    def _new(self, experiment: str, run: Run, seed: int) -> Job:
+        config = run.config(self._tier, seed, self._places)
+        found, sizes = identity(config.to_json()), self._places.sizes(run.data)
+        assert found is not None  # the settings are of this version
+        return Job(
+            experiment=experiment,
+            run=run,
+            tier=self._tier,
+            seed=seed,
+            config=config,
+            identity=found,
+            expected=self._took.get(found, expected_seconds(config, sizes)),
+            sizes=sizes,
+        )
 
 
 def make_jobs(
@@ -141,8 +189,7 @@ def make_jobs(
     exhibits, selection = list(exhibits), selection or Selection()
     selection.check(run for exhibit in exhibits for run in exhibit.runs())
     jobs: dict[tuple[Identity, int], Job] = {}
-    hardware = describe_hardware(places.device)
-    took = _times([row for row in rows if _kind(row.result.hardware) == _kind(hardware)])
+    make = JobMaker(tier=tier, places=places, rows=rows)
     for exhibit in exhibits:
         if tier not in exhibit.tiers:
             raise InputError(
@@ -155,7 +202,7 @@ def make_jobs(
                     "GloVe's format by --vectors."
                 )
             for seed in seeds:
-                job = _job(exhibit.name, run, tier, seed, places, took)
+                job = make(run, seed, experiment=exhibit.name)
                 jobs.setdefault((job.identity, seed), job)
     return sorted(
         jobs.values(), key=lambda job: (job.seed, job.run.arm not in _FIRST, job.expected)
@@ -191,24 +238,6 @@ def parsed_seeds(text: str) -> list[int]:
             "them at most."
         )
     return list(dict.fromkeys(seeds))
-
-
-def _job(
-    experiment: str, run: Run, tier: str, seed: int, places: DataPaths, took: dict[Identity, float]
-) -> Job:
-    config = run.config(tier, seed, places)
-    found, sizes = identity(config.to_json()), places.sizes(run.data)
-    assert found is not None  # the settings are of this version
-    return Job(
-        experiment=experiment,
-        run=run,
-        tier=tier,
-        seed=seed,
-        config=config,
-        identity=found,
-        expected=took.get(found, expected_seconds(config, sizes)),
-        sizes=sizes,
-    )
 
 
 def _kind(hardware: str) -> str:

@@ -1,15 +1,19 @@
-"""One run of a campaign, in a process of its own."""
+"""The processes of a campaign: each makes one run after the other."""
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn, Protocol
+
+import torch
 
 from associated_learning.errors import AssociatedLearningError
 from associated_learning.runs.run import train_run
@@ -19,11 +23,12 @@ from associated_learning.state.lock import held_lock
 from associated_learning.verification.memory import keep_freed_memory
 from reproduction.campaign.store import stored
 
-__all__ = ["BUSY", "FAILED", "INTERRUPTED", "LOCK", "LOG", "SETTINGS", "run_process", "work"]
+__all__ = ["BUSY", "FAILED", "INTERRUPTED", "LOCK", "LOG", "SETTINGS", "end_with", "follow", "work"]
 
 FAILED, BUSY, INTERRUPTED = 1, 75, 130  # how the process ends
 LOCK, SETTINGS = ".campaign.lock", "settings.json"
 _DYING = 60.0  # seconds in which the run of a campaign that was killed has saved and ended
+_SAVE_SECONDS = 30.0  # between checkpoints: most runs of a campaign on a GPU are shorter
 
 
 LOG = "log.txt"
@@ -36,16 +41,41 @@ class ParentProcess(Protocol):
         """Wait until it has ended."""
 
 
-def run_process(folder: Path, store: Path) -> NoReturn:
-    """Be the process of the run of a folder: see `work`, whose status it ends with.
+def follow(orders: Connection, store: Path) -> NoReturn:
+    """Be a process that makes the runs of the folders that come, until none comes.
 
-    It writes to the log of the folder, and Ctrl-C does not reach it: the campaign passes it on.
+    It answers after each, so that CUDA is started and modules are loaded once for many runs. Where
+    a run does not end well, the process ends with the status of `work`: whatever is wrong with it
+    reaches no other run. It writes to the log of the folder, and Ctrl-C does not reach it: the
+    campaign passes it on.
     """
     os.setsid()
-    with (folder / LOG).open("ab") as log:
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(log.fileno(), stream.fileno())
-    sys.exit(work(folder, store))
+    campaign = multiprocessing.parent_process()
+    if campaign is not None:
+        threading.Thread(target=end_with, args=(campaign,), daemon=True).start()
+    keep_freed_memory()
+    seed = torch.initial_seed()
+    while True:
+        try:
+            folder = orders.recv()
+        except EOFError:
+            sys.exit(0)
+        with (folder / LOG).open("ab") as log:
+            for stream in (sys.stdout, sys.stderr):
+                os.dup2(log.fileno(), stream.fileno())
+        status = work(folder, store)
+        if status:
+            sys.exit(status)
+        _forget(seed)
+        orders.send(status)
+
+
+def _forget(seed: int) -> None:
+    """Leave nothing of a run to the next one: the generators as in a new process, no memory."""
+    torch.manual_seed(seed)
+    gc.collect()
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
 
 
 def work(folder: Path, store: Path) -> int:
@@ -55,17 +85,20 @@ def work(folder: Path, store: Path) -> int:
         folder: Folder of the run, with `RunConfig.to_json` in `SETTINGS`.
         store: Folder of the data that runs share; see `stored`.
     """
-    campaign = multiprocessing.parent_process()
-    if campaign is not None:
-        threading.Thread(target=_end_with, args=(campaign,), daemon=True).start()
-    keep_freed_memory()
     with held_lock(folder / LOCK, patience=_DYING) as mine:
         if not mine:
             return BUSY
         try:
             config = restored(read_json(folder / SETTINGS))
             data, known = stored(config, store)
-            train_run(config, folder, data=data, known_vectors=known)
+            train_run(
+                config,
+                folder,
+                data=data,
+                known_vectors=known,
+                save_seconds=_SAVE_SECONDS,
+                plots=False,
+            )
         except KeyboardInterrupt:
             return INTERRUPTED
         except AssociatedLearningError as error:
@@ -74,7 +107,7 @@ def work(folder: Path, store: Path) -> int:
     return 0
 
 
-def _end_with(campaign: ParentProcess) -> None:
+def end_with(campaign: ParentProcess) -> None:
     """Ask this process to save and end when the campaign was killed; insist if it hangs.
 
     The parent by its number is Python's fork server, which outlives the campaign.

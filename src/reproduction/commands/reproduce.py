@@ -21,15 +21,11 @@ from associated_learning.runs.printable import escape
 from associated_learning.runs.result import read_history
 from associated_learning.runs.trainer import choose_device
 from associated_learning.state.training_state import EpochRecord
-from reproduction.campaign.jobs import (
-    Job,
-    Selection,
-    make_jobs,
-    missing_jobs,
-    parsed_seeds,
-)
+from reproduction.campaign.jobs import Job, Selection, parsed_seeds
 from reproduction.campaign.pool import Progress, run_jobs
+from reproduction.campaign.portable import write_portable
 from reproduction.campaign.times import clock, remaining_seconds
+from reproduction.commands.planning import Asked, Plan, make_plan
 from reproduction.paper.catalogue import (
     EXHIBITS,
     TUNING,
@@ -58,8 +54,9 @@ def reproduce(
     tier: Annotated[
         str,
         typer.Option(
-            metavar="full|cpu",
-            help="full: the paper's protocol. cpu: the smaller one for two cores.",
+            metavar="full|cpu|resampled",
+            help="full: the paper's protocol. cpu: the smaller one for two cores. resampled: of "
+            "table4, each arm with the best rate of its own grid, each seed with its own subset.",
         ),
     ] = "cpu",
     data: Annotated[
@@ -96,6 +93,14 @@ def reproduce(
         bool, typer.Option(help="Leave the weights of finished runs on the disk.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    export_data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write what all these runs read of images there, and stop: the data root of a "
+            "machine that lacks the data.",
+        ),
+    ] = None,
 ) -> None:
     """Make the runs of tables and figures of the paper, and append each to the ledger.
 
@@ -113,28 +118,33 @@ def reproduce(
         vectors=vectors or (data_root and widest_vectors(data_root)),
         device=device,
     )
-    chosen = SEEDS.get(tier, (0,)) if seeds is None else parsed_seeds(seeds)
-    selection = Selection(data=tuple(data or ()), models=tuple(model or ()), arms=tuple(arm or ()))
-    rows = read_rows(Path(ledger)) if Path(ledger).exists() else []
-    planned = make_jobs(
-        _exhibits(names), tier=tier, seeds=chosen, places=places, selection=selection, rows=rows
+    asked = Asked(
+        exhibits=_exhibits(names),
+        tier=tier,
+        seeds=SEEDS.get(tier, (0,)) if seeds is None else parsed_seeds(seeds),
+        selection=Selection(
+            data=tuple(data or ()), models=tuple(model or ()), arms=tuple(arm or ())
+        ),
+        places=places,
     )
-    missing = missing_jobs(planned, rows)
+    plan = make_plan(asked, read_rows(Path(ledger)) if Path(ledger).exists() else [])
+    console.print(plan.told)
+    if export_data is not None:
+        for path in write_portable(plan.data, Path(export_data)):
+            console.print(f"wrote {escape(str(path))}", soft_wrap=True)
+        return
     devices = _devices(device)
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs {jobs} came; expected 1 or more runs at once.")
     at_once = jobs or (os.cpu_count() or 1 if devices == ["cpu"] else _ON_A_GPU * len(devices))
-    console.print(
-        f"{len(planned)} runs, {len(planned) - len(missing)} of them in {escape(ledger)}."
-    )
-    if dry_run or not missing:
-        _show_plan(missing, at_once)
+    if dry_run or not plan.missing:
+        _show_plan(plan.missing, at_once)
         return
-    _campaign(missing, Path(runs), Path(ledger), at_once, devices, threads, keep_checkpoints)
+    _campaign(plan, Path(runs), Path(ledger), at_once, devices, threads, keep_checkpoints)
 
 
 def _campaign(
-    missing: Sequence[Job],
+    plan: Plan,
     runs: Path,
     ledger: Path,
     at_once: int,
@@ -156,7 +166,7 @@ def _campaign(
     try:
         with Live(console=console, refresh_per_second=2, transient=True) as live:
             progress = run_jobs(
-                missing,
+                plan.missing,
                 runs=runs,
                 ledger=ledger,
                 at_once=at_once,
@@ -164,6 +174,7 @@ def _campaign(
                 threads=threads,
                 keep_checkpoints=keep_checkpoints,
                 show=show,
+                ended=plan.ended,
             )
     except KeyboardInterrupt:
         console.print("Interrupted; every run is saved. The same command goes on.")

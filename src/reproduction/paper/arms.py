@@ -31,6 +31,11 @@ class Arm:
     protocol: Mapping[Key, Settings] = field(default_factory=dict)
     no_vectors: frozenset[Key] = frozenset()
 
+    @property
+    def is_al(self) -> bool:
+        """Whether it is no backpropagation."""
+        return self.shared.get("method") != "bp"
+
     def settings_of(self, model: str, data: str) -> dict[str, Any]:
         """Return the settings that make the arm what it is."""
         return {**self.shared, **_of(self.own, model, data)}

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from associated_learning.runs.ledger.ledger import LedgerRow
 from reproduction.paper.runs import Run
+from reproduction.paper.tiers import RESAMPLED
 
 __all__ = [
+    "IMAGE_TIERS",
     "TIERS",
     "Cell",
     "Figure",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 TIERS = ("full", "cpu")  # the better one first
+IMAGE_TIERS = ("full", RESAMPLED, "cpu")  # of what compares images
 Read = Callable[[LedgerRow], float | None]
 ReadCurve = Callable[[LedgerRow], list[float]]
 

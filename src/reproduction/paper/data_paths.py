@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from associated_learning.data.encoded import encoded_file, encoded_sizes
 from associated_learning.errors import needs_extra
 from reproduction.paper.tiers import PAPER_SIZES, Sizes
 
@@ -44,6 +45,9 @@ def widest_vectors(data_root: str) -> str | None:
 @cache
 def _sizes(data_root: str, data: str) -> Sizes:
     paper, folder = PAPER_SIZES[data], Path(data_root, data)
+    if encoded_file(data_root, data).exists():
+        found = encoded_sizes(encoded_file(data_root, data))
+        return Sizes(train=found["train"], test=found["test"])
     if not (folder / "train.parquet").exists():
         return paper
     return Sizes(

@@ -10,7 +10,7 @@ from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
 from associated_learning.runs.settings.model_defaults import resolved
 from reproduction.paper.arms import ARMS
 from reproduction.paper.data_paths import DataPaths
-from reproduction.paper.tiers import protocol
+from reproduction.paper.tiers import data_seed, protocol
 
 __all__ = ["Run"]
 
@@ -48,6 +48,7 @@ class Run:
                 data_root=places.data_root,
                 device=places.device,
                 seed=seed,
+                data_seed=data_seed(tier, seed),
                 preset="paper",
                 **settings,
             )
@@ -66,9 +67,9 @@ class Run:
 
 
 def _protocol(name: str, tier: str, data: str, model: str) -> dict[str, Any]:
-    """Return learning rate, batches and the like: the arm's own, but for the cpu tier's."""
+    """Return learning rate, batches and the like: the arm's own, but for small tiers'."""
     arm = ARMS[name]
     own = arm.protocol_of(model, data)
     method = arm.settings_of(model, data).get("method", "al")
     declared = protocol(tier, data, model, method=method, arm=name)
-    return {**own, **declared} if tier == "cpu" else {**declared, **own}
+    return {**declared, **own} if tier == "full" else {**own, **declared}

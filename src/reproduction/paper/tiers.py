@@ -1,4 +1,4 @@
-"""The two protocols: the paper's, and a declared smaller one that two cores can bear."""
+"""The protocols: the paper's, a declared smaller one for two cores, and a tuned one for images."""
 
 from __future__ import annotations
 
@@ -9,9 +9,23 @@ from typing import Any
 from associated_learning.errors import InputError, nearest
 from associated_learning.runs.settings.config import ResolvedConfig
 
-__all__ = ["PAPER_SIZES", "SEEDS", "Sizes", "expected_seconds", "protocol"]
+__all__ = [
+    "PAPER_SIZES",
+    "RESAMPLED",
+    "SEEDS",
+    "Sizes",
+    "data_seed",
+    "expected_seconds",
+    "protocol",
+    "tier_has",
+]
 
-SEEDS: dict[str, tuple[int, ...]] = {"full": (0, 1, 2, 3, 4), "cpu": (0, 1, 2)}
+RESAMPLED = "resampled"
+SEEDS: dict[str, tuple[int, ...]] = {
+    "full": (0, 1, 2, 3, 4),
+    "cpu": (0, 1, 2),
+    RESAMPLED: tuple(range(10)),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +95,18 @@ _CPU_VGG: dict[str, Any] = {
     "limit_train": 1_000, "epochs": 6, "batch_size": 32, "validation_fraction": 0.01
 }  # fmt: skip
 
+# The same numbers of samples of the images, but each seed draws its own; all arms of a seed share
+# them, and both networks the validation samples. Patience ends a run: no run is expected to come
+# near its last epoch. Rates are no part of this protocol: each arm has the best of its own grid
+# (`campaign.rates`).
+_NO_CAP, _USUAL_EPOCHS = 100, 20
+_RESAMPLED_IMAGE = {**_IMAGE, "validation_fraction": 0.04, "patience": 8, "epochs": _NO_CAP}
+_RESAMPLED: dict[str, dict[str, Any]] = {
+    "cifar10": {**_RESAMPLED_IMAGE, "limit_train": 4_000},
+    "fashion_mnist": {**_RESAMPLED_IMAGE, "limit_train": 6_000},
+}
+_RESAMPLED_VGG: dict[str, Any] = {"limit_train": 1_000, "batch_size": 32}
+
 # The best learning rate of each arm by the table "rates": one grid, validation data, seed 0. An
 # arm that is not here has that of its method; a data set whose own grid has not been run has the
 # rates of the one most like it, which `al report --check` counts as unfair.
@@ -106,13 +132,34 @@ _FULL_RATES: dict[str, dict[str, float]] = {
     "vgg": {"al": 5e-4, "bp": 1e-3},
 }
 
-_PROTOCOLS: Mapping[str, Mapping[str, dict[str, Any]]] = {"full": _FULL, "cpu": _CPU}
+_PROTOCOLS: Mapping[str, Mapping[str, dict[str, Any]]] = {
+    "full": _FULL,
+    "cpu": _CPU,
+    RESAMPLED: _RESAMPLED,
+}
+
+
+def tier_has(tier: str, data: str) -> bool:
+    """Return whether a tier declares a data set."""
+    return data in _PROTOCOLS.get(tier, {})
+
+
+def data_seed(tier: str, seed: int) -> int:
+    """Return what keys the choice of training and validation samples of a run.
+
+    Example:
+        >>> data_seed("cpu", 3), data_seed("resampled", 3)
+        (0, 3)
+    """
+    return seed if tier == RESAMPLED else 0
 
 
 def protocol(
     tier: str, data: str, model: str, *, method: str, arm: str | None = None
 ) -> dict[str, Any]:
     """Return what a tier says of a data set and a model.
+
+    The tier "resampled" says no learning rate.
 
     Args:
         tier: Name of the tier.
@@ -131,7 +178,10 @@ def protocol(
     if tier not in _PROTOCOLS:
         known = ", ".join(_PROTOCOLS)
         raise InputError(f"--tier {tier} came; expected one of {known}.{nearest(tier, _PROTOCOLS)}")
-    own = {"full": _FULL_VGG.get(data, {}), "cpu": _CPU_VGG}[tier] if model == "vgg" else {}
+    of_vgg = {"full": _FULL_VGG.get(data, {}), "cpu": _CPU_VGG, RESAMPLED: _RESAMPLED_VGG}
+    own = of_vgg[tier] if model == "vgg" else {}
+    if tier == RESAMPLED:
+        return {**_PROTOCOLS[tier][data], **own}
     rates = _RATES[model, _LIKE.get((model, data), data)]
     if tier == "full":
         rates = _FULL_RATES.get(model, rates)
@@ -160,7 +210,7 @@ _OVERHEAD = 15.0  # seconds to start, read the data and save
 
 
 def expected_seconds(config: ResolvedConfig, sizes: Sizes) -> float:
-    """Return the seconds that a run should take on one core, if it uses all its epochs.
+    """Return the seconds that a run should take on one core, if it uses all epochs it is meant to.
 
     Args:
         config: The settings, resolved, of a run of a table.
@@ -176,7 +226,8 @@ def expected_seconds(config: ResolvedConfig, sizes: Sizes) -> float:
     train = _training_samples(config, sizes)
     scored = sizes.validation(config) + (train if config.watch_training else 0)
     an_epoch = train * train_one + scored * score_one
-    return _OVERHEAD + (config.epochs or 1) * an_epoch + sizes.test * score_one
+    epochs = _USUAL_EPOCHS if config.epochs == _NO_CAP else config.epochs or 1
+    return _OVERHEAD + epochs * an_epoch + sizes.test * score_one
 
 
 def _training_samples(config: ResolvedConfig, sizes: Sizes) -> int:

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 
 from associated_learning.runs.ledger.ledger import LedgerRow
 from reproduction.campaign.identity import Identity, same_but_vectors
+from reproduction.campaign.rates import RateScores, subset_of_seed
 from reproduction.paper.cell import TIERS, Cell, Line
 from reproduction.paper.data_paths import DataPaths
 from reproduction.paper.runs import Run
-from reproduction.paper.tiers import PAPER_SIZES
+from reproduction.paper.tiers import PAPER_SIZES, RESAMPLED
 from reproduction.report.statistics import Spread, spread
 
 __all__ = ["ENOUGH", "PLACES", "REPORTED", "Entry", "Evidence", "RowIndex", "data_sizes"]
 
-REPORTED = TIERS
+REPORTED = (*TIERS, RESAMPLED)
 ENOUGH = 3  # seeds for a cell of the paper to count as filled
 PLACES = DataPaths(vectors="any")
 
@@ -41,6 +42,8 @@ class Evidence:
         first, paper = self.rows[0].result, PAPER_SIZES[self.run.data]
         pool = first.train_pool or first.train_samples or 0
         parts = [f"n = {len(self.rows)}", f"{first.train_samples:,} to train"]
+        if self.tier == RESAMPLED:
+            parts[-1] += ", others for each seed"
         if pool < paper.train:
             parts[-1] += f", chosen from {pool:,} of {paper.train:,}"
         if first.test_samples != paper.test:
@@ -87,24 +90,35 @@ class RowIndex:
     """The rows of a ledger, by what was trained.
 
     Attributes:
+        rates: What each learning rate of the tuned tier came to.
         unread: How many rows of the tiers have settings that this version no longer has.
     """
 
     def __init__(self, rows: Sequence[LedgerRow]) -> None:
         self._rows: dict[tuple[str, Identity], list[LedgerRow]] = {}
+        self.rates = RateScores(rows)
         self.unread = 0
         for row in rows:
             if row.tier not in REPORTED:
                 continue
-            found = same_but_vectors(row.config)
+            config = subset_of_seed(row.config, row.tier)
+            if config is None:
+                continue
+            found = same_but_vectors(config)
             if found is None:
                 self.unread += 1
             else:
                 self._rows.setdefault((row.tier, found), []).append(row)
 
     def evidence(self, run: Run, tier: str) -> Evidence | None:
-        """Return the rows of a run by a tier; those of most data, if they differ in it."""
-        found = _asked(run, tier)
+        """Return the rows of a run by a tier; those of most data, if they differ in it.
+
+        A tuned tier gives those of the rate that is best on the validation data of one seed.
+        """
+        tuned = self.rates.tuned(run) if tier == RESAMPLED else run
+        if tuned is None:
+            return None
+        found = _asked(tuned, tier)
         groups: dict[tuple[int, ...], dict[int, LedgerRow]] = {}
         for row in self._rows.get((tier, found), []):
             data = tuple(size or 0 for size in data_sizes(row))

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from associated_learning.runs.ledger.ledger import LedgerRow
 from associated_learning.runs.networks.families import IMAGE_MODELS, TEXT_MODELS
+from reproduction.campaign.rates import tunes
 from reproduction.paper import variants
 from reproduction.paper.arms import ARMS
 from reproduction.paper.catalogue import EXHIBITS
 from reproduction.paper.cell import Cell, Figure, Printed, Table
+from reproduction.paper.tiers import RESAMPLED
 from reproduction.report.cells import REPORTED, Entry, RowIndex
 from reproduction.report.charts import (
     curves_chart,
@@ -28,6 +30,7 @@ from reproduction.report.comparison import (
 from reproduction.report.counts import VERDICTS, Counts, count_cells
 from reproduction.report.names import name_of
 from reproduction.report.statistics import Spread
+from reproduction.report.tuned import tuned_lines
 
 __all__ = ["Content", "FilledCell", "Section", "Standing", "make_content"]
 
@@ -106,6 +109,7 @@ class Content:
         sections: The paper's tables and figures, then those beyond it.
         choices: For each column of the study, the variant that validation data choose: column,
             variant, its validation and test accuracy, test accuracy of the default, as texts.
+        tuned: For each arm of the tuned tier what was tried and chosen; see `TUNING`.
         rows: Number of rows of the ledger.
     """
 
@@ -113,6 +117,7 @@ class Content:
     standings: tuple[Standing, ...]
     sections: tuple[Section, ...]
     choices: tuple[tuple[str, ...], ...]
+    tuned: tuple[tuple[str, ...], ...]
     rows: int
 
     @property
@@ -144,6 +149,7 @@ def make_content(rows: Sequence[LedgerRow]) -> Content:
             for exhibit in EXHIBITS.values()
         ),
         choices=tuple(map(_choice, choices(variants.TABLE, index, "cpu"))),
+        tuned=tuned_lines(index),
         rows=len(rows),
     )
 
@@ -174,7 +180,14 @@ def _table(table: Table, index: RowIndex) -> Section:
         for row in headings
     )
     missing = tuple(
-        (tier, sum(not _fills(dict(entries)[tier], table.enough) for entries in filled.values()))
+        (
+            tier,
+            sum(
+                not _fills(dict(entries)[tier], table.enough)
+                for key, entries in filled.items()
+                if tier != RESAMPLED or tunes(cells[key].run)
+            ),
+        )
         for tier in table.tiers
     )
     return Section(
@@ -193,9 +206,10 @@ def _drawn(charts: Sequence[tuple[str, str | None]]) -> tuple[tuple[str, str], .
 
 
 def _figure(figure: Figure, index: RowIndex) -> Section:
-    drawn = [(tier, curves_chart(figure, index, tier)) for tier in REPORTED]
+    drawn = [(tier, curves_chart(figure, index, tier)) for tier in figure.tiers]
     missing = tuple(
-        (tier, sum(not index.curves(line, tier) for line in figure.lines())) for tier in REPORTED
+        (tier, sum(not index.curves(line, tier) for line in figure.lines()))
+        for tier in figure.tiers
     )
     return Section(
         name=figure.name,

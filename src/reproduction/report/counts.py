@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from reproduction.paper.arms import ARMS
 from reproduction.paper.catalogue import EXHIBITS, PAPER_EXHIBITS
-from reproduction.paper.cell import Cell, Printed, Table
+from reproduction.paper.cell import TIERS, Cell, Printed, Table
 from reproduction.report.cells import REPORTED, RowIndex
 from reproduction.report.comparison import HEADLINE, LIBRARY, Comparison, compare_all
 from reproduction.report.names import name_of
@@ -54,7 +54,7 @@ def count_cells(index: RowIndex) -> Counts:
     printed = _printed()
     filled = {
         tier: sum(any(_complete(index, cell, tier) for cell in cells) for cells in printed.values())
-        for tier in REPORTED
+        for tier in TIERS
     }
     compared = {
         (tier, arm): compare_all(index, tier, arm)

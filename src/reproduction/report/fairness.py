@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from reproduction.paper import rates, variants
 from reproduction.paper.arms import ARMS
+from reproduction.paper.runs import Run
+from reproduction.paper.tiers import RESAMPLED
 from reproduction.report.cells import ENOUGH, Evidence, RowIndex
 
 __all__ = ["broken_rules", "settings_tried", "tried_rates"]
@@ -22,7 +24,7 @@ def broken_rules(index: RowIndex, found: Evidences) -> tuple[str, ...]:
 
     Every arm needs three seeds or more, all data that its tier declares, an epoch chosen by
     validation data that is not the last allowed one, and the best learning rate of a grid that
-    has it inside and is as long as that of the others.
+    has it inside. Of AL no more settings were tried than of any backpropagation.
 
     Args:
         index: All rows.
@@ -52,6 +54,8 @@ def tried_rates(index: RowIndex, evidence: Evidence, arm: str) -> dict[float, fl
         evidence: The runs that are compared; its tier, data and model are looked up.
         arm: Name of the arm.
     """
+    if evidence.tier == RESAMPLED:
+        return index.rates.of(_plain(evidence, arm))
     scores = {}
     for cell in _GRIDS[evidence.tier].cells:
         run = cell.run
@@ -90,16 +94,29 @@ def settings_tried(index: RowIndex, found: Evidences) -> dict[str, int]:
         found: The rows of each arm that is compared, with the same data and model.
     """
     return {
-        arm: len(tried_rates(index, evidence, arm)) + _switches(index, evidence, arm)
+        arm: len(_rates_and_others(index, evidence, arm)) + _switches(index, evidence, arm)
         for arm, evidence in found.items()
         if evidence is not None
     }
 
 
+def _rates_and_others(index: RowIndex, evidence: Evidence, arm: str) -> Collection[object]:
+    if evidence.tier == RESAMPLED:
+        return index.rates.settings_of(_plain(evidence, arm))
+    return tried_rates(index, evidence, arm)
+
+
+def _plain(evidence: Evidence, arm: str) -> Run:
+    return Run(data=evidence.run.data, model=evidence.run.model, arm=arm)
+
+
 def _of_grids(index: RowIndex, present: Mapping[str, Evidence]) -> Iterator[str]:
     tried = {arm: tried_rates(index, evidence, arm) for arm, evidence in present.items()}
     counts = settings_tried(index, present)
-    if len(set(counts.values())) > 1 or min(map(len, tried.values()), default=FEWEST) < FEWEST:
+    ours = [count for arm, count in counts.items() if ARMS[arm].is_al]
+    theirs = [count for arm, count in counts.items() if not ARMS[arm].is_al]
+    few = min(map(len, tried.values()), default=FEWEST) < FEWEST
+    if few or max(ours, default=0) > min(theirs, default=0):
         told = ", ".join(f"{_name(arm)} {count}" for arm, count in counts.items())
         yield f"settings tried: {told}"
     for arm, scores in tried.items():
@@ -113,11 +130,11 @@ def _of_grids(index: RowIndex, present: Mapping[str, Evidence]) -> Iterator[str]
 
 
 def _switches(index: RowIndex, evidence: Evidence, arm: str) -> int:
-    """Return how many variants were looked at, where the arm is one of them."""
+    """Return how many variants were looked at, where the arm is one of them, by whichever tier."""
     if arm not in _SWITCHED:
         return 0
     return sum(
-        index.evidence(run, evidence.tier) is not None
+        any(index.evidence(run, tier) is not None for tier in {evidence.tier, "cpu"})
         for run in variants.TABLE.runs()
         if (run.data, run.model) == (evidence.run.data, evidence.run.model) and run.arm != arm
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from associated_learning.errors import needs_extra
 from reproduction.report.content import Content
 from reproduction.report.text import COMPARISON, INTRODUCTION, STATISTICS
+from reproduction.report.tuned import TUNED, TUNING
 
 __all__ = ["render_html"]
 
@@ -24,5 +25,10 @@ def render_html(content: Content) -> str:
     template = environment.get_template("report.html.j2")
     introduction = INTRODUCTION.replace("*", "")
     return template.render(
-        content=content, headings=COMPARISON, introduction=introduction, statistics=STATISTICS
+        content=content,
+        headings=COMPARISON,
+        introduction=introduction,
+        statistics=STATISTICS,
+        tuned_title=TUNED,
+        tuning=TUNING,
     )

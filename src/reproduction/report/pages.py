@@ -6,21 +6,34 @@ import re
 from collections.abc import Mapping
 
 from associated_learning.errors import InputError
+from reproduction.paper.arms import ARMS
+from reproduction.report.cells import REPORTED
+from reproduction.report.comparison import FORMS
 from reproduction.report.content import Content
-from reproduction.report.text import choice_table, counted, section_table, standing_table
+from reproduction.report.text import (
+    choice_table,
+    counted,
+    section_table,
+    standing_table,
+    tuned_table,
+)
 
 __all__ = ["PAGES", "parts_of", "refreshed"]
 
+_NONE = "No runs yet."
 PAGES = ("README.md", "docs/results.md", "docs/study.md")
 _MARKED = re.compile(r"<!-- ledger: (.+?) -->\n.*?\n<!-- ledger ends -->", re.DOTALL)
 
 
 def parts_of(content: Content) -> Mapping[str, str]:
     """Return what may stand in a page, by the name in its mark."""
+    standings = {f"{one.title}, {one.tier}": standing_table(one) for one in content.standings}
     return {
         "counts": counted(content),
         "choice": choice_table(content),
-        **{f"{one.title}, {one.tier}": standing_table(one) for one in content.standings},
+        "tuned": tuned_table(content) if content.tuned else _NONE,
+        **{f"{ARMS[arm].title}, {tier}": _NONE for arm in FORMS for tier in REPORTED},
+        **standings,
         **{name: section_table(content.section(name), "cpu") for name in ("variants", "field")},
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from reproduction.report.content import Content, FilledCell, Section, Standing
+from reproduction.report.tuned import TUNED, TUNING
 
 __all__ = [
     "COMPARISON",
@@ -15,6 +16,7 @@ __all__ = [
     "render_markdown",
     "section_table",
     "standing_table",
+    "tuned_table",
 ]
 
 COMPARISON = (
@@ -26,7 +28,9 @@ INTRODUCTION = (
     "was best on validation data; the test data are read once. The tier *full* has the paper's "
     "data and networks, with learning rates tuned for both methods alike; *cpu* is a declared "
     "smaller one: fixed subsets of the training data, the same test sets, fewer epochs, the same "
-    "early stopping for all arms. The two never share a figure."
+    "early stopping for all arms; *resampled* has images alone: each seed draws a subset of its "
+    "own, each arm has the best rate of its own grid, patience ends a run. Tiers never share a "
+    "figure."
 )
 STATISTICS = (
     "The better BP, of those with three seeds, has the higher validation accuracy: the paper's "
@@ -46,6 +50,7 @@ def render_markdown(content: Content) -> str:
         INTRODUCTION + " How to make them: [Reproduce the paper](reproduce.md).",
         counted(content),
         *map(_standing, content.standings),
+        *([f"## {TUNED}\n\n{tuned_table(content)}"] if content.tuned else []),
         *map(_section, content.sections),
     ]
     return "\n\n".join(parts) + "\n"
@@ -62,6 +67,11 @@ def choice_table(content: Content) -> str:
     """Return which variant of AL validation data choose, and what test then says."""
     headings = ("data, model", "chosen", "validation", "its test", "test of the default")
     return _grid(headings, content.choices)
+
+
+def tuned_table(content: Content) -> str:
+    """Return what the tuned tier tried of each arm, and what it chose."""
+    return _grid(TUNING, content.tuned)
 
 
 def section_table(section: Section, tier: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,10 @@ from associated_learning.state.tensor_file import (
 )
 from associated_learning.tensors.hollow import Tensors, weights_of
 
-__all__ = ["DiskStore", "StoredTensors"]
+__all__ = ["STAGE", "DiskStore", "StoredTensors", "has_changed", "stage_folder"]
 
 FORMAT = 1
+STAGE = "stage-"  # how folders in it begin that are stores of one stage each
 _NAME = re.compile(r"[\w-]+\.\d+\.safetensors")  # of what `DiskStore.write` writes
 
 
@@ -64,6 +65,7 @@ class DiskStore(Store):
             self._unlock = weakref.finalize(self, _locked(self.folder).close)
             self._require_own()
             self._files = self._committed()
+            self._held: dict[str, StoredFile] = {}
             self._number = 1 + max((_number(path) for path in self.folder.iterdir()), default=0)
             self.commit()
         except OSError as error:
@@ -92,7 +94,7 @@ class DiskStore(Store):
 
     def look(self, name: str) -> StoredTensors:
         file = self._files[name]
-        if _signature(file.path) != file.signature:
+        if has_changed(file):
             raise CheckpointError(
                 f"{file.path} was changed or removed by something else than this run; nothing "
                 "else may write into a store in use. Resume from the last checkpoint."
@@ -101,6 +103,14 @@ class DiskStore(Store):
 
     def files(self) -> dict[str, StoredFile]:
         return dict(self._files)
+
+    def hold(self) -> None:
+        self._held = dict(self._files)
+        self._remove_others()
+
+    def forget_others(self, names: Container[str]) -> None:
+        """Forget what is there of other names than these."""
+        self._files = {name: file for name, file in self._files.items() if name in names}
 
     def has(self, name: str) -> bool:
         """Return whether something of that name was written."""
@@ -140,20 +150,37 @@ class DiskStore(Store):
         Args:
             needed: Bytes in all, also for what is in the store already.
         """
-        have = sum(file.path.stat().st_size for file in self._files.values())
+        stored = {file.path for file in self._files.values()}
+        stored.update(self.folder.glob(f"{STAGE}*/*.safetensors"))  # whose process may be at work
+        have = sum(size for size, _ in map(_signature, stored))
         free = shutil.disk_usage(self.folder).free
         if free + have < needed:
             raise InputError(
                 f"{self.folder} has {free / 2**30:.2f} GiB free; expected "
-                f"{(needed - have) / 2**30:.2f} GiB, for two generations of weights and optimizers "
-                "and the best weights. Free some, or name a folder on another disk."
+                f"{(needed - have) / 2**30:.2f} GiB, for several generations of weights and "
+                "optimizers and the best weights. Free some, or name a folder on another disk."
             )
+
+    def remove_stages(self, beyond: int = 0) -> None:
+        """Remove the stores of stages that an earlier run left in this folder.
+
+        Args:
+            beyond: Number of the last stage whose store stays.
+        """
+        for folder in self.folder.glob(f"{STAGE}*"):
+            number, index = folder.name.removeprefix(STAGE), folder / "index.json"
+            if number.isdecimal() and int(number) > beyond and index.exists():
+                store = DiskStore(folder, self.device)
+                store.adopt({})
+                store.commit()
+                store.close()
+                index.unlink()
 
     def _require_own(self) -> None:
         """Raise InputError if the folder holds something, and is no store."""
         if (self.folder / "index.json").exists():
             return
-        left = (".", TEMPORARY, "lock")
+        left = (".", TEMPORARY, "lock", STAGE)
         others = [p.name for p in self.folder.iterdir() if not p.name.startswith(left)]
         if others:
             raise InputError(
@@ -184,7 +211,7 @@ class DiskStore(Store):
 
     def _remove_others(self) -> None:
         """Remove what a killed process left, or a commit has replaced."""
-        own = {file.path.name for file in self._files.values()}
+        own = {file.path.name for file in (*self._files.values(), *self._held.values())}
         for path in self.folder.iterdir():
             if _NAME.fullmatch(path.name) and path.name not in own:
                 path.unlink(missing_ok=True)
@@ -198,6 +225,21 @@ class DiskStore(Store):
             f"{path} could not be written ({error}); the last whole window is unharmed. Free disk "
             "space or name another folder, then resume."
         )
+
+
+def has_changed(file: StoredFile) -> bool:
+    """Return whether something else is at a file's path now, or nothing."""
+    return _signature(file.path) != file.signature
+
+
+def stage_folder(folder: Path, number: int) -> Path:
+    """Return the folder of the store of one stage, inside that of a run.
+
+    Args:
+        folder: Of the run's store.
+        number: Of the stage, from 1.
+    """
+    return folder / f"{STAGE}{number}"
 
 
 class StoredTensors(Mapping[str, Tensor]):

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from associated_learning.pipeline.offload.pinned_memory import PinnedMemory
 from associated_learning.state.snapshot import StoredFile
 from associated_learning.state.tensor_file import read_header, read_tensor
 from associated_learning.tensors.hollow import Tensors
@@ -59,6 +60,9 @@ class Store(ABC):
     def commit(self) -> None:  # noqa: B027  # memory has nothing to commit
         """From now on, what was written is what a process that is killed leaves behind."""
 
+    def hold(self) -> None:  # noqa: B027  # a copy of memory is made where it must outlive training
+        """Let `files` as they are now outlive later commits, until this is called again."""
+
     def close(self) -> None:  # noqa: B027
         """Give up what the store holds open."""
 
@@ -76,14 +80,18 @@ class HostStore(Store):
         self.device = device
         self.free = device.type == "cpu"
         self._kept: dict[str, Tensors] = {}
+        self._memory = PinnedMemory()
+        # where each tensor was put; it stays when a new run has no state of optimizers yet, for
+        # pinning takes as long as many copies
+        self._places: dict[tuple[str, str], Tensor] = {}
 
     def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         if self.free:
             self._kept[name] = dict(tensors)
             return
-        before = self._kept.get(name, {})
         self._kept[name] = {
-            key: _pinned(tensor, before.get(key)) for key, tensor in tensors.items()
+            key: self._place(name, key, tensor).copy_(tensor, non_blocking=True)
+            for key, tensor in tensors.items()
         }
 
     def read(self, name: str) -> Tensors:
@@ -95,15 +103,19 @@ class HostStore(Store):
     def look(self, name: str) -> Mapping[str, Tensor]:
         return self._kept.get(name, {})
 
+    def commit(self) -> None:
+        if not self.free:  # copies from the GPU are under way, and a processor may read them next
+            torch.cuda.synchronize(self.device)
+
     def adopt(self, files: Mapping[str, Path]) -> None:
         self._kept.clear()
         for name, path in files.items():
             specs = read_header(path)
             self.write(name, {key: read_tensor(path, spec) for key, spec in specs.items()})
 
-
-def _pinned(tensor: Tensor, before: Tensor | None) -> Tensor:
-    """Copy a tensor into pinned memory, that of its last copy if there is one."""
-    if before is None or before.shape != tensor.shape or before.dtype != tensor.dtype:
-        before = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    return before.copy_(tensor, non_blocking=True)
+    def _place(self, name: str, key: str, tensor: Tensor) -> Tensor:
+        """Return the pinned memory of a tensor, that of its last copy if there is one."""
+        place = self._places.get((name, key))
+        if place is None or place.shape != tensor.shape or place.dtype != tensor.dtype:
+            place = self._places[name, key] = self._memory.empty(tensor.shape, tensor.dtype)
+        return place

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from associated_learning.pipeline.offload.layer_store import Store
 from associated_learning.pipeline.planning.costs import bytes_in
 from associated_learning.pipeline.stage import Stage
 from associated_learning.state.tensor_file import read_header, read_tensor, write_tensors
-from associated_learning.tensors.hollow import fill, is_hollow
+from associated_learning.tensors.hollow import fill, hollow_copy, is_hollow, weights_of
 
 __all__ = [
     "LayerNeeds",
@@ -164,8 +163,8 @@ def _shapes(stage: Stage, job: Minibatch) -> Any:
 def _copied(stage: Stage, store: Store | None) -> Stage:
     """Return a copy of a stage of one block, with its weights and a fresh optimizer."""
     (block,) = stage.blocks
-    again, names = copy.deepcopy((block, dict(stage.parts)))
-    parts = names
+    absent = [tensor for tensor in weights_of(block).values() if is_hollow(tensor)]
+    again, parts = hollow_copy((block, dict(stage.parts)), absent)
     copied = Stage(
         blocks=[again],
         optimizers=[_like(stage.optimizers[0], block, again)],
@@ -175,8 +174,10 @@ def _copied(stage: Stage, store: Store | None) -> Stage:
         device=stage.device,
         first=stage.first,
     )
-    for name, live in files_of(copied, optimizers=False).items():
-        missing = {key: tensor for key, tensor in live.items() if is_hollow(tensor)}
+    live = files_of(copied, optimizers=False)
+    for name, before in files_of(stage, optimizers=False).items():
+        # a copy of a hollow tensor has memory, in which is nothing
+        missing = {key: live[name][key] for key, tensor in before.items() if is_hollow(tensor)}
         if missing and store is not None:
             fill(missing, store.read(name))
     return copied
@@ -209,7 +210,7 @@ def measure_store(folder: Path | None, device: torch.device) -> StoreSpeed:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".new-probe"
     path.unlink(missing_ok=True)
-    tensors: Mapping[str, Tensor] = {"probe": torch.ones(_PROBE // 4)}
+    tensors: Mapping[str, Tensor] = {"probe": torch.ones(_PROBE // 4, device="cpu")}
     try:
         (write, busy_writing), (read, busy_reading) = (
             _timed(lambda: write_tensors(path, tensors)),
@@ -222,7 +223,7 @@ def measure_store(folder: Path | None, device: torch.device) -> StoreSpeed:
 
 def _measure_copies(device: torch.device) -> StoreSpeed:
     """Measure copies between a GPU and pinned memory, which take no processor's time."""
-    host = torch.empty(_PROBE, dtype=torch.uint8, pin_memory=True)
+    host = torch.empty(_PROBE, dtype=torch.uint8, device="cpu", pin_memory=True)
     there = host.to(device)
     torch.cuda.synchronize(device)
 
@@ -242,15 +243,17 @@ def _timed(function: Any) -> tuple[float, float]:
     return time.perf_counter() - begin, time.thread_time() - busy
 
 
-def room_on_disk(stage: Stage) -> int:
-    """Return about how many bytes a store on disk needs: two generations, and the best weights.
+def room_on_disk(stage: Stage, generations: int = 2) -> int:
+    """Return about how many bytes a store on disk needs: generations of it, and the best weights.
 
     Args:
         stage: The whole network.
+        generations: How many are there at a time.
     """
     files = files_of(stage, optimizers=False)
     weights = sum(bytes_in(list(tensors.values())) for tensors in files.values())
-    return 3 * weights + 2 * sum(map(_optimizer_bytes, stage.optimizers))
+    optimizers = sum(map(_optimizer_bytes, stage.optimizers))
+    return weights + generations * (weights + optimizers)
 
 
 def _optimizer_bytes(optimizer: Optimizer | None) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from associated_learning.errors import InputError
 from associated_learning.pipeline.offload.measuring import LayerNeeds, StoreSpeed, total
 
-__all__ = ["MemoryPlan", "bytes_of", "make_memory_plan"]
+__all__ = ["MemoryPlan", "StagePlans", "bytes_of", "make_memory_plan"]
 
 LOST = 0.02  # share of the time that moving may cost where a larger window can help
 LARGEST = 256  # minibatches
@@ -30,6 +30,9 @@ class MemoryPlan:
         overlap: Whether the next layer comes while one trains, which needs its room too.
         window: Number of minibatches that a layer takes before the next one.
         in_files: Whether activations wait in mapped files instead of memory.
+        on_disk: Whether the store is on a disk, which wears.
+        first: Number of the first block in the network.
+        windows: How many windows of activations wait at a time.
     """
 
     layers: tuple[LayerNeeds, ...]
@@ -40,6 +43,9 @@ class MemoryPlan:
     overlap: bool
     window: int
     in_files: bool
+    on_disk: bool
+    first: int = 1
+    windows: int = 1
 
     @property
     def resident(self) -> int:
@@ -54,12 +60,17 @@ class MemoryPlan:
     @property
     def waiting(self) -> int:
         """Largest number of bytes of activations that wait."""
-        return self.window * max(one.handed for one in self.layers)
+        return self.windows * self.window * max(one.handed for one in self.layers)
 
     @property
     def lost(self) -> float:
         """Share of the time that moving costs, of that of training alone."""
         return 0.0 if self.whole else lost(self.layers, self.speed, self.window, self.overlap)
+
+    @property
+    def moved(self) -> float:
+        """Bytes that are moved for a minibatch, there and back."""
+        return 2 * self.offloaded / self.window
 
     @property
     def written_a_day(self) -> float:
@@ -79,16 +90,47 @@ class MemoryPlan:
             + ("all layers" if self.whole else self._stay(largest, needs)),
             f"offloaded  {_text(self.offloaded)}",
             f"window K   {self.window} minibatches, whose activations wait in "
-            + f"{_text(self.waiting)} of {'mapped files' if self.in_files else 'memory'}",
+            + f"{_text(self.waiting)} of {'mapped files' if self.in_files else 'host memory'}",
             f"time lost  {self.lost:.1%} of that of training with all layers in memory",
         ]
         if not self.whole and self.speed.write:
+            lines.append(f"moved      {_text(self.moved)} for a minibatch, there and back")
+        if not self.whole and self.on_disk:
             lines.append(f"written    {_text(self.written_a_day)} a day")
         return "\n".join(lines)
 
     def _stay(self, largest: int, needs: LayerNeeds) -> str:
         beside = "and the next one, which comes meanwhile" if self.overlap else "alone"
-        return f"layer {largest + 1} ({_parts(needs)}) {beside}"
+        return f"layer {self.first + largest} ({_parts(needs)}) {beside}"
+
+
+@dataclass(frozen=True)
+class StagePlans:
+    """How the stages of a pipeline are trained, each with a store of its own; print it to read it.
+
+    Attributes:
+        stages: The plan of each.
+    """
+
+    stages: tuple[MemoryPlan, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"stage {number:<4} {_held(plan)}" for number, plan in enumerate(self.stages, start=1)
+        )
+
+
+def _held(plan: MemoryPlan) -> str:
+    last = plan.first + len(plan.layers) - 1
+    own = f"layers {plan.first} to {last}" if last > plan.first else f"layer {last}"
+    state = _text(total(plan.layers))
+    if plan.whole or last == plan.first:
+        return f"{own}: holds {_text(plan.resident)} with all of its state of {state}"
+    beside = "and the next one" if plan.overlap else "alone"
+    return (
+        f"{own}: holds {_text(plan.resident)}, one layer {beside}, of its state of {state}; "
+        f"K = {plan.window}, time lost {plan.lost:.1%}"
+    )
 
 
 def make_memory_plan(
@@ -100,6 +142,9 @@ def make_memory_plan(
     window: int | None = None,
     files: bool = False,
     stays: bool = False,
+    apart: bool = False,
+    first: int = 1,
+    windows: int = 1,
 ) -> MemoryPlan:
     """Choose the smallest window that hides the moving, and what may be in memory at once.
 
@@ -109,8 +154,13 @@ def make_memory_plan(
         limit: Bytes that may be used; None for no limit.
         base: Bytes that are in use beside the network.
         window: That of the user, if it is given.
-        files: Whether activations may wait in files.
+        files: Whether the store is on a disk, so that activations may wait in files there.
         stays: Whether the layers lie in a store whatever the limit.
+        apart: Whether the limit is that of a GPU, where two minibatches are at a time, and those
+            that wait are not.
+        first: Number of the first block in the network.
+        windows: How many windows of activations wait at a time: that of a stage, and in a
+            pipeline the one that comes from below meanwhile.
 
     Raises:
         InputError: Not even one layer fits; it tells what is missing and what would help.
@@ -118,19 +168,20 @@ def make_memory_plan(
     room = math.inf if limit is None else limit - base
     # a limit asks for no more than it leaves out; without one, one layer at a time is meant
     whole = not stays and limit is not None and _whole(layers) <= room
-    overlap = _peak(layers, overlap=True) <= room
-    need = _peak(layers, overlap=overlap)
+    beside = 2 * max(one.handed for one in layers) if apart else 0
+    overlap = _peak(layers, overlap=True) + beside <= room
+    need = _peak(layers, overlap=overlap) + beside
     if not whole and need > room:
-        raise InputError(_too_large(layers, limit or 0, base))
+        raise InputError(_too_large(layers, limit or 0, base, first))
     if window is None:
         window = 1 if whole else smallest_window(layers, speed, overlap)
-    handed = max(one.handed for one in layers)
-    in_files = not whole and need + window * handed > room
-    if in_files and not files:
+    handed = windows * max(one.handed for one in layers)
+    tight = not whole and not apart and need + window * handed > room
+    in_files = tight and files
+    if tight and not files:
         window = max(1, int((room - need) // max(handed, 1)))
         if need + handed > room:
-            raise InputError(_too_large(layers, limit or 0, base))
-        in_files = False
+            raise InputError(_too_large(layers, limit or 0, base, first))
     return MemoryPlan(
         layers=tuple(layers),
         limit=limit,
@@ -140,6 +191,9 @@ def make_memory_plan(
         overlap=overlap,
         window=window,
         in_files=in_files,
+        on_disk=files,
+        first=first,
+        windows=windows,
     )
 
 
@@ -198,13 +252,13 @@ def _peak(layers: Sequence[LayerNeeds], *, overlap: bool) -> int:
     return max(max(a.room + b.state, b.room + a.state) for a, b in pairs)
 
 
-def _too_large(layers: Sequence[LayerNeeds], limit: int, base: int) -> str:
+def _too_large(layers: Sequence[LayerNeeds], limit: int, base: int, first: int) -> str:
     number = max(range(len(layers)), key=lambda i: layers[i].room)
     needs = layers[number]
     least = _text(base + needs.room + needs.handed)
     return (
         f"memory={_text(limit)} came, of which {_text(base)} are in use beside the network; "
-        f"layer {number + 1} alone needs {_text(needs.room)} ({_parts(needs)}) and "
+        f"layer {first + number} alone needs {_text(needs.room)} ({_parts(needs)}) and "
         f"{_text(needs.handed)} for a minibatch that waits, so expected at least {least}. A "
         "smaller batch or recompute=True shrinks activations, cuts closer together state."
     )

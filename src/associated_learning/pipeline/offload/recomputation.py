@@ -11,6 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from associated_learning.state.freezing import encoders_in
+from associated_learning.tensors.randomness.replay import Replayed
+from associated_learning.tensors.randomness.rng_dispatch import current
 
 __all__ = ["Recomputation"]
 
@@ -59,7 +61,12 @@ class _Recomputed:
         own = functools.partial(type(self._module).forward, self._module)
         if not self._module.training:
             return own(*arguments, **named)
-        return checkpoint(own, *arguments, use_reentrant=False, **named)
+        source = current()
+        if source is None:
+            return checkpoint(own, *arguments, use_reentrant=False, **named)
+        # torch would save and restore the generators that other threads draw from meanwhile
+        again = Replayed(own, source)
+        return checkpoint(again, *arguments, use_reentrant=False, preserve_rng_state=False, **named)
 
 
 def _parts(module: nn.Module) -> list[nn.Module]:

@@ -57,8 +57,6 @@ class Residence:
             for name, live in files_of(stage).items():
                 if not any(is_hollow(tensor) for tensor in live.values()):
                     self._store.write(name, values_of(live))
-                    if self._stream is not None:
-                        torch.cuda.synchronize(self._store.device)
                 hollow(live.values(), self._store.device)
         self._store.commit()
 
@@ -89,6 +87,10 @@ class Residence:
         writing, self._writing = self._writing, []
         for future in writing:
             future.result()
+
+    def commit(self) -> None:
+        """Let what is written so far count, once it is written."""
+        self._writing.append(self._copier.submit(self._store.commit))
 
     def give_all(self) -> None:
         """Give all stages their weights, and their optimizers' state too where that is free."""

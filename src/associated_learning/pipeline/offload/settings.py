@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
@@ -33,7 +33,7 @@ from associated_learning.pipeline.offload.waiting import Waiting
 from associated_learning.pipeline.planning.partition import balanced, checked_sizes
 from associated_learning.pipeline.stage import Stage
 
-__all__ = ["Offloading"]
+__all__ = ["Offloading", "check_layers"]
 
 WINDOW = 16  # where moving costs nothing, so that nothing has to be measured
 
@@ -70,12 +70,7 @@ class Offloading:
         Raises:
             InputError: The network is no network of layers, or a setting does not fit it.
         """
-        if not all(isinstance(part, ALLayer) for part in stage.parts.values()):
-            raise InputError(
-                f"executor='offload' came for a {type(net).__name__}, whose layers need the "
-                "gradients of those above them and so must all be in memory; expected a network "
-                "in AL form: convert it, or train it with executor='sequential'."
-            )
+        check_layers(net, stage)
         count = len(stage.blocks)
         if stages is None:
             stages = count
@@ -124,6 +119,18 @@ class Offloading:
             window=self.window,
             files=self.folder(own) is not None,
             stays=own is not None,
+            apart=stage.device.type == "cuda",
+        )
+
+    @property
+    def given(self) -> str:
+        """The settings that were given, to be told; none where all are the defaults."""
+        usual = Offloading()
+        names = [one.name for one in fields(self)]
+        return ", ".join(
+            f"{name}={getattr(self, name)!r}"
+            for name in names
+            if getattr(self, name) != getattr(usual, name)
         )
 
     def folder(self, own: Store | None = None) -> Path | None:
@@ -148,7 +155,9 @@ class Offloading:
             store,
             window=window if plan is None else plan.window,
             waiting=Waiting(
-                folder=own if plan is not None and plan.in_files else None, dtype=self.activations
+                store.device,
+                folder=own if plan is not None and plan.in_files else None,
+                dtype=self.activations,
             ),
             overlap=plan is None or plan.overlap,
             recomputation=Recomputation(blocks if self.recompute else []),
@@ -162,7 +171,24 @@ class Offloading:
         store = DiskStore(folder, stage.device)
         try:
             store.check_fits(stage.parts)
+            store.remove_stages()
         except CheckpointError:
             store.close()
             raise
         return store
+
+
+def check_layers(net: Network, stage: Stage, came: str = "executor='offload'") -> None:
+    """Raise InputError for a network whose layers must all be in memory at once.
+
+    Args:
+        net: The network.
+        stage: All of it.
+        came: The setting that is refused for it.
+    """
+    if not all(isinstance(part, ALLayer) for part in stage.parts.values()):
+        raise InputError(
+            f"{came} came for a {type(net).__name__}, whose layers need the "
+            "gradients of those above them and so must all be in memory; expected a network "
+            "in AL form: convert it, or train it with executor='sequential'."
+        )

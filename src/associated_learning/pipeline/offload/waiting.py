@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +15,9 @@ from torch import Tensor
 from associated_learning.errors import CheckpointError
 from associated_learning.pipeline.items import Minibatch
 from associated_learning.state.files import TEMPORARY
-from associated_learning.tensors.nested import map_tensors, tensors_in
+from associated_learning.tensors.nested import map_tensors, tensors_in, to_device
 
-__all__ = ["Kept", "Waiting"]
+__all__ = ["Kept", "Waiting", "as_it_was"]
 
 
 class Kept(NamedTuple):
@@ -33,7 +35,11 @@ class Kept(NamedTuple):
 class Waiting:
     """Keeps minibatches between two layers: in host memory, or in files that are mapped to it.
 
+    On a GPU they are copied to pinned host memory and back on a stream of their own, in the order
+    in which they are asked for, while layers train.
+
     Args:
+        device: Where layers train.
         folder: Where the files are made, without names, so that nothing is left of them; None for
             host memory.
         dtype: ``torch.bfloat16`` halves s of float32 and rounds it: no longer exact to the bit.
@@ -43,13 +49,21 @@ class Waiting:
         >>> import torch
         >>> waiting = Waiting()
         >>> job = Minibatch(0, torch.zeros(2, 3), torch.zeros(2, 4))
-        >>> waiting.take(waiting.put(job)).s.shape
-        torch.Size([2, 3])
+        >>> [back.s.shape for back in waiting.coming([waiting.put(job)])]
+        [torch.Size([2, 3])]
     """
 
-    def __init__(self, folder: Path | None = None, dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        device: torch.device | None = None,
+        folder: Path | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self._device = torch.device("cpu") if device is None else device
         self._folder = folder
         self._dtype = dtype
+        cuda = self._device.type == "cuda"
+        self._stream = torch.cuda.Stream(self._device) if cuda else None  # type: ignore[no-untyped-call]
 
     def put(self, job: Minibatch, *, exact: bool = False) -> Kept:
         """Return a minibatch as it waits.
@@ -71,20 +85,52 @@ class Waiting:
         s, t = map_tensors(keep, job.s), map_tensors(self._kept, job.t)
         return Kept(job._replace(s=s, t=t), rounded)
 
-    def take(self, kept: Kept) -> Minibatch:
-        """Return a minibatch as it was, where it waited: a stage moves it to its device."""
-        job, wide = kept.job, iter(kept.rounded)
-        if not any(kept.rounded):
-            return job
-        return job._replace(s=map_tensors(lambda t: t.float() if next(wide) else t, job.s))
+    def coming(self, kept: Sequence[Kept]) -> Iterator[Minibatch]:
+        """Yield minibatches as they were; on a GPU each is copied while the last one trains."""
+        if self._stream is None:
+            yield from map(as_it_was, kept)
+            return
+        sent = map(self._sent, kept)
+        following = next(sent, None)
+        while following is not None:
+            job, following = following, next(sent, None)
+            yield self._arrived(*job)
+
+    def _sent(self, kept: Kept) -> tuple[Minibatch, torch.cuda.Event]:
+        with self._beside() as stream:
+            job = as_it_was(kept)
+            s, t = to_device((job.s, job.t), self._device)
+            return job._replace(s=s, t=t), stream.record_event()
+
+    def _arrived(self, job: Minibatch, ready: torch.cuda.Event) -> Minibatch:
+        torch.cuda.current_stream(self._device).wait_event(ready)
+        return job
 
     def _kept(self, tensor: Tensor) -> Tensor:
         if self._folder is not None:
             return _mapped(tensor, self._folder)
         if not tensor.is_cuda:
             return tensor
-        pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-        return pinned.copy_(tensor, non_blocking=True)
+        done = torch.cuda.current_stream(self._device).record_event()
+        with self._beside() as stream:
+            stream.wait_event(done)
+            tensor.record_stream(stream)
+            pinned = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu", pin_memory=True)
+            return pinned.copy_(tensor, non_blocking=True)
+
+    @contextlib.contextmanager
+    def _beside(self) -> Iterator[torch.cuda.Stream]:
+        assert self._stream is not None
+        with torch.cuda.stream(self._stream):
+            yield self._stream
+
+
+def as_it_was(kept: Kept) -> Minibatch:
+    """Return a minibatch in the types that it had before it waited."""
+    job, wide = kept.job, iter(kept.rounded)
+    if not any(kept.rounded):
+        return job
+    return job._replace(s=map_tensors(lambda t: t.float() if next(wide) else t, job.s))
 
 
 def _mapped(tensor: Tensor, folder: Path) -> Tensor:

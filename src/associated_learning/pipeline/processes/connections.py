@@ -50,12 +50,16 @@ class Connections:
         rows = zip(self._mesh, self._mesh[1:], strict=False)
         return heads + [edge for below, above in rows for edge in zip(below, above, strict=True)]
 
-    def batches_in(self) -> Channel[Item]:
-        """Return the channel on which items come from the rank below."""
+    def batches_in(self, queued: int = _QUEUED) -> Channel[Item]:
+        """Return the channel on which items come from the rank below.
+
+        Args:
+            queued: How many of them may wait in it.
+        """
         ((source, group),) = [
             (a, group) for (a, b), group in self._data.items() if b == self._ranks.rank
         ]
-        return self._receive(Channel(_QUEUED), source, group, gpu=self._gpu)
+        return self._receive(Channel(queued), source, group, gpu=self._gpu)
 
     def batches_out(self) -> Channel[Item] | None:
         """Return the channel to the rank above; None for the last stage."""

@@ -21,21 +21,42 @@ from associated_learning.network import Network
 from associated_learning.pipeline.channel import Channel, Inlet
 from associated_learning.pipeline.executor import Executor, merged, read_reports
 from associated_learning.pipeline.interrupt import Interrupt, passed_on_interrupts
-from associated_learning.pipeline.items import End, Failure, Item, Items, Report, Reports
-from associated_learning.pipeline.last_weights import LastWeights
+from associated_learning.pipeline.items import (
+    End,
+    Failure,
+    Item,
+    Items,
+    Report,
+    Reports,
+    SnapshotReport,
+)
+from associated_learning.pipeline.last_weights import LastWeights, SnapshotWeights
+from associated_learning.pipeline.offload.lazy_weights import LazyLastWeights
+from associated_learning.pipeline.offload.residences import Residences
+from associated_learning.pipeline.offload.stored_snapshot import found_here
+from associated_learning.pipeline.offload.windowed_stage import StageResidence
 from associated_learning.pipeline.processes.connections import Connections
+from associated_learning.pipeline.processes.crew import Crew, opened_connections
+from associated_learning.pipeline.processes.own_layers import (
+    TellsFiles,
+    own_layers,
+    return_memory,
+)
 from associated_learning.pipeline.processes.rendezvous import Ranks
 from associated_learning.pipeline.processes.replication import averaged, replicated, shard
 from associated_learning.pipeline.processes.transport import abort
 from associated_learning.pipeline.stage import Stage
-from associated_learning.pipeline.worker import feed, join, work
+from associated_learning.pipeline.worker import Handler, feed, join, work
 from associated_learning.state.snapshot import Snapshot
 from associated_learning.tensors.devices import device_of
+from associated_learning.tensors.hollow import give_memory, weights_of
 from associated_learning.tensors.randomness.thread_rng import thread_seeded
 
-__all__ = ["Crew", "Processes", "follow"]
+__all__ = ["Processes", "follow"]
 
 _UNREAD = 2  # snapshots under way
+_UNREAD_STORED = 1  # where each is another generation of the state in a store
+_LAST_WORDS = 3.0  # seconds that a stage has to end after a failure
 
 
 class _Segment(NamedTuple):
@@ -45,6 +66,7 @@ class _Segment(NamedTuple):
     frozen: int
     sizes: Sequence[int]
     state: Snapshot
+    residence: StageResidence | None
 
 
 class _Outcome(NamedTuple):
@@ -52,28 +74,6 @@ class _Outcome(NamedTuple):
 
     weights: dict[str, Any]
     outcome: dict[str, Any] | None
-
-
-class Crew:
-    """The processes of a run as rank 0 reaches them, for all segments of the training.
-
-    Every other rank comes to `follow` meanwhile.
-
-    Args:
-        ranks: The processes.
-        replicas: Number of ranks of each stage.
-        device: Where activations are.
-        wire: See `Connections`.
-    """
-
-    def __init__(
-        self, ranks: Ranks, *, replicas: int, device: torch.device, wire: torch.dtype | None
-    ) -> None:
-        self.ranks = ranks
-        self.replicas = replicas
-        self.wire = wire
-        self.connections = _opened(ranks, replicas, device, wire)
-        self.control = self.connections.control_out()
 
 
 class Processes(Executor):
@@ -84,19 +84,34 @@ class Processes(Executor):
         net: The network.
         stage: The whole of it as one stage, in the state to start from.
         sizes: Number of blocks of each stage; 0 for ranks that have none yet.
+        residences: Where the layers of each stage are while they do not train; None for memory.
     """
 
-    def __init__(self, crew: Crew, net: Network, stage: Stage, sizes: Sequence[int]) -> None:
+    def __init__(
+        self,
+        crew: Crew,
+        net: Network,
+        stage: Stage,
+        sizes: Sequence[int],
+        residences: Residences | None = None,
+    ) -> None:
         self._net = net
-        self._weights = LastWeights(net)
+        self._residences = residences
+        self._weights: SnapshotWeights = (
+            LastWeights(net)
+            if residences is None
+            else LazyLastWeights(net, window=residences.window)
+        )
         self._ranks, self._replicas, self._connections = crew.ranks, crew.replicas, crew.connections
         self._control = crew.control
         frozen = len(list(itertools.takewhile(lambda one: one is None, stage.optimizers)))
-        stages = stage.split(sizes)
+        self._stages = stage.split(sizes)
         for rank, channel in enumerate(self._control, start=1):
-            state = stages[rank // self._replicas].snapshot().copied()
-            channel.put(_Segment(len(stage.blocks), frozen, list(sizes), state))
-        self._stage = _alone(stages[0], self._ranks, self._replicas)
+            number = rank // self._replicas
+            state = self._stages[number].snapshot().copied()
+            residence = None if residences is None else residences.of(number)
+            channel.put(_Segment(len(stage.blocks), frozen, list(sizes), state, residence))
+        self._stage = _alone(self._stages[0], self._ranks, self._replicas)
 
     def network(self, snapshot: Snapshot) -> Network:
         return self._weights.network(snapshot)
@@ -105,14 +120,31 @@ class Processes(Executor):
         self._weights.load_last_snapshot()
 
     def run(self, items: Items) -> Reports:
+        stored = self._residences
+        if stored is None:
+            yield from self._run(items, self._stage)
+            return
+        try:
+            with (
+                stored.opened(self._stages),
+                own_layers(self._net, self._stage, stored.of(0)) as handler,
+            ):
+                yield from self._run(items, handler)
+        except Exception:
+            with contextlib.suppress(Exception):  # what failed first is to be told
+                self._weights.load_last_snapshot()
+            raise
+
+    def _run(self, items: Items, handler: Handler) -> Reports:
         inbox, own = self._ranks.channel(2), self._ranks.channel(None)
-        unread: Channel[None] = self._ranks.channel(_UNREAD)
+        stored = self._residences
+        unread: Channel[None] = self._ranks.channel(_UNREAD if stored is None else _UNREAD_STORED)
         outbox, shares = self._connections.batches_out(), self._connections.shares_out()
         reports: list[Channel[Report]] = [own, *self._connections.reports_in()]
         first: Inlet[Item] = _Split([inbox, *shares]) if shares else inbox
         threads = [
             threading.Thread(target=feed, args=(items, first, unread), daemon=True),
-            threading.Thread(target=self._work, args=(inbox, outbox, own), daemon=True),
+            threading.Thread(target=self._work, args=(handler, inbox, outbox, own), daemon=True),
         ]
         for thread in threads:
             self._ranks.start(thread)
@@ -125,6 +157,11 @@ class Processes(Executor):
                 pass
             join(threads)
             raise
+        except BaseException:
+            unread.close()
+            if self._residences is not None:  # whose stores are given up next
+                join(threads, _LAST_WORDS)
+            raise
         finally:
             unread.close()
         join(threads)
@@ -133,6 +170,8 @@ class Processes(Executor):
         interrupt.also(lambda: self._ranks.detector.interrupted)
 
     def finish(self, outcome: dict[str, Any] | None) -> None:
+        if outcome is None and self._residences is not None:  # layers of other ranks are not here
+            self._weights.load_last_snapshot()
         parts = {} if outcome is None else self._net.parts()
         weights = {name: part.state_dict() for name, part in parts.items()}
         for channel in self._control:
@@ -142,7 +181,7 @@ class Processes(Executor):
 
     def _work(self, *channels: Any) -> None:
         try:
-            error = work(self._stage, *channels)
+            error = work(*channels)
         except AssociatedLearningError:
             return  # what closed the channels, which all ranks know of
         if error is not None and self._replicas > 1:
@@ -153,7 +192,11 @@ class Processes(Executor):
             averaged(reports[i : i + self._replicas])
             for i in range(0, len(reports), self._replicas)
         ]
-        return merged(stages)
+        report = merged(stages)
+        folder = None if self._residences is None else self._residences.folder
+        if isinstance(report, SnapshotReport) and folder is not None:
+            return report._replace(snapshot=found_here(report.snapshot, folder))
+        return report
 
 
 def follow(
@@ -181,38 +224,41 @@ def follow(
         AssociatedLearningError: A stage failed, this one or another.
         KeyboardInterrupt: A signal asked one of the ranks to stop; rank 0 has saved the run.
     """
-    connections = _opened(ranks, replicas, device_of(net), wire)
+    connections = opened_connections(ranks, replicas, device_of(net), wire)
     control = connections.control_in()
     with passed_on_interrupts(ranks.detector.request_interrupt):
         told = control.get()
         while isinstance(told, _Segment):
             own = reshaped(told.depth, told.frozen).split(told.sizes)[ranks.rank // replicas]
+            return_memory(own)
             own.restore(told.state)
-            _train_segment(_alone(own, ranks, replicas), connections, control, replicas)
+            alone, residence = _alone(own, ranks, replicas), told.residence
+            del told, own  # which hold the state of this stage, and would go on holding it
+            with own_layers(net, alone, residence) as handler:
+                _train_segment(handler, connections, control, replicas, residence)
             told = control.get()
     weights, outcome = told
     ranks.ended = True
     if outcome is None:
         raise KeyboardInterrupt
     parts = net.parts()
+    give_memory(tensor for name in weights for tensor in weights_of(parts[name]).values())
     for name, tensors in weights.items():
         parts[name].load_state_dict(tensors)
     return dict(outcome)
 
 
-def _opened(
-    ranks: Ranks, replicas: int, device: torch.device, wire: torch.dtype | None
-) -> Connections:
-    ranks.gather()  # connecting has little patience
-    return Connections(ranks, replicas, device=device, wire=wire)
-
-
 def _train_segment(
-    stage: Stage, connections: Connections, control: Channel[Any], replicas: int
+    handler: Handler,
+    connections: Connections,
+    control: Channel[Any],
+    replicas: int,
+    residence: StageResidence | None,
 ) -> None:
-    error = work(
-        stage, connections.batches_in(), connections.batches_out(), connections.reports_out()
-    )
+    queued = 1 if residence is None or residence.in_files else residence.window
+    inbox, outbox = connections.batches_in(queued), connections.batches_out()
+    told = handler if residence is None else TellsFiles(handler)
+    error = work(told, inbox, outbox, connections.reports_out())
     if error is None:
         return
     if replicas == 1:  # else at once: the other replicas wait for this one's gradients

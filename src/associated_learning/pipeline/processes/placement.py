@@ -9,9 +9,12 @@ from associated_learning.network import Network
 from associated_learning.pipeline.executor import Executor
 from associated_learning.pipeline.executor_table import stage_sizes
 from associated_learning.pipeline.items import Minibatch
+from associated_learning.pipeline.offload.placing import Placing
+from associated_learning.pipeline.offload.settings import Offloading
 from associated_learning.pipeline.planning.costs import layer_costs
 from associated_learning.pipeline.planning.partition import checked_sizes
-from associated_learning.pipeline.processes.executor import Crew, Processes
+from associated_learning.pipeline.processes.crew import Crew
+from associated_learning.pipeline.processes.executor import Processes
 from associated_learning.pipeline.stage import Stage
 
 __all__ = ["check_ranks", "make_processes"]
@@ -25,6 +28,7 @@ def make_processes(
     stages: int | Sequence[int] | None,
     sample: Callable[[], Minibatch],
     stage_of: Callable[[Network], Stage],
+    offload: Offloading,
 ) -> Executor:
     """Make the executor of a training run in several processes, on rank 0.
 
@@ -35,6 +39,7 @@ def make_processes(
         stages: Number of stages, or how many layers each one has.
         sample: Returns a minibatch, to measure what layers cost.
         stage_of: Makes a stage of a copy of the network.
+        offload: Where the state of layers lies while they do not train.
     """
     if stages is None:
         stages = crew.ranks.size // crew.replicas
@@ -45,7 +50,13 @@ def make_processes(
 
     idle = max(0, stages - len(stage.blocks)) if isinstance(stages, int) else 0
     busy = stages - idle if isinstance(stages, int) else stages
-    return Processes(crew, net, stage, [*stage_sizes(stage, busy, measured), *[0] * idle])
+    if not offload.given:
+        return Processes(crew, net, stage, [*stage_sizes(stage, busy, measured), *[0] * idle])
+    placing = Placing(
+        offloading=offload, net=net, stage=stage, stages=busy, sample=sample, processes=True
+    )
+    sizes, residences = placing.place()
+    return Processes(crew, net, stage, [*sizes, *[0] * idle], residences)
 
 
 def check_ranks(

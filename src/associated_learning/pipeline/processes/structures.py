@@ -14,6 +14,7 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -115,6 +116,8 @@ def _unusual(value: Any) -> list[Any]:
         return [type(value).__name__, str(value).removeprefix("torch.")]
     if isinstance(value, complex):
         return ["complex", repr(value)]
+    if isinstance(value, Path):
+        return ["path", str(value)]
     if isinstance(value, bytes):
         return ["bytes", base64.b64encode(value).decode()]
     raise InputError(
@@ -164,6 +167,8 @@ def _plain(tag: Any, content: list[Any]) -> Any:
         return torch.device(content[0])
     if tag == "complex":
         return complex(content[0])
+    if tag == "path":
+        return Path(content[0])
     if tag == "bytes":
         return base64.b64decode(content[0], validate=True)
     if tag == "error":

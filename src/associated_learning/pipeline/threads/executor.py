@@ -6,7 +6,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -22,10 +22,13 @@ from associated_learning.pipeline.items import (
     Report,
     Reports,
 )
-from associated_learning.pipeline.last_weights import LastWeights
+from associated_learning.pipeline.last_weights import LastWeights, SnapshotWeights
+from associated_learning.pipeline.offload.lazy_weights import LazyLastWeights
+from associated_learning.pipeline.offload.residences import Residences
+from associated_learning.pipeline.offload.windowed_stage import resident
 from associated_learning.pipeline.stage import Stage
 from associated_learning.pipeline.threads.devices import placed
-from associated_learning.pipeline.worker import feed, join, work
+from associated_learning.pipeline.worker import Handler, feed, join, work
 from associated_learning.state.snapshot import Snapshot
 from associated_learning.tensors.randomness.thread_rng import thread_seeded
 
@@ -33,6 +36,7 @@ __all__ = ["Threads"]
 
 QUEUED = 2  # batches that wait before a stage: enough to even out what varies from batch to batch
 UNREAD = 2  # snapshots under way
+UNREAD_STORED = 1  # where each is another generation of the state in a store
 _LAST_WORDS = 3.0  # seconds that threads have to end after a second Ctrl-C
 _TURN = 1e-4  # seconds after which a thread that computes in Python lets another one go on
 
@@ -48,6 +52,7 @@ class Threads(Executor):
         net: The network; its blocks train in place.
         stages: All of its blocks, in order.
         contexts: What each stage's thread works in, such as a CUDA stream.
+        residences: Where the layers of each stage are while they do not train; None for memory.
     """
 
     def __init__(
@@ -55,10 +60,16 @@ class Threads(Executor):
         net: Network,
         stages: Sequence[Stage],
         contexts: Sequence[AbstractContextManager[object]] | None = None,
+        residences: Residences | None = None,
     ) -> None:
         self._stages = [_alone(stage) for stage in stages]
         self._contexts = contexts or [nullcontext()] * len(stages)
-        self._weights = LastWeights(net)
+        self._residences = residences
+        self._weights: SnapshotWeights = (
+            LastWeights(net)
+            if residences is None
+            else LazyLastWeights(net, window=residences.window)
+        )
         self._interrupt = Interrupt()
 
     def watch_interrupt(self, interrupt: Interrupt) -> None:
@@ -71,16 +82,24 @@ class Threads(Executor):
         self._weights.load_last_snapshot()
 
     def run(self, items: Items) -> Reports:
-        inboxes: list[Channel[Item]] = [Channel(QUEUED) for _ in self._stages]
+        stored = self._residences
+        queued = QUEUED if stored is None else max(QUEUED, stored.queued)
+        inboxes: list[Channel[Item]] = [Channel(queued) for _ in self._stages]
         reports: list[Channel[Report]] = [Channel(None) for _ in self._stages]
-        unread: Channel[None] = Channel(UNREAD)
+        unread: Channel[None] = Channel(UNREAD if stored is None else UNREAD_STORED)
         everything: list[Channel[Any]] = [unread, *inboxes, *reports]
-        with _short_turns(), _divided_threads(len(self._stages)), placed(self._stages) as stages:
+        with (
+            _short_turns(),
+            _divided_threads(len(self._stages)),
+            placed(self._stages) as stages,
+            _handlers(stages, stored) as handlers,
+        ):
             threads = [_started("feeder", feed, items, inboxes[0], unread)]
-            ends = zip(stages, self._contexts, inboxes, [*inboxes[1:], None], reports, strict=True)
-            for stage, context, *channels in ends:
+            ends = zip(inboxes, [*inboxes[1:], None], reports, strict=True)
+            works = zip(stages, handlers, self._contexts, ends, strict=True)
+            for stage, handler, context, channels in works:
                 name = f"stage from layer {stage.first}"
-                threads.append(_started(name, _work_in, context, stage, *channels))
+                threads.append(_started(name, _work_in, context, handler, *channels))
             try:
                 yield from self._weights.of(read_reports(reports, unread))
             finally:
@@ -98,6 +117,20 @@ class Threads(Executor):
                 "and Python cannot end a thread. End the process.",
                 stacklevel=2,
             )
+
+
+@contextmanager
+def _handlers(stages: Sequence[Stage], residences: Residences | None) -> Iterator[list[Handler]]:
+    """Let the layers of stages be where they are meant to be inside the block."""
+    if residences is None:
+        yield list(stages)
+        return
+    with ExitStack() as stack:
+        stack.enter_context(residences.opened(stages))
+        yield [
+            stack.enter_context(resident(stage, own))
+            for stage, own in zip(stages, residences.stages, strict=True)
+        ]
 
 
 def _alone(stage: Stage) -> Stage:
@@ -127,9 +160,9 @@ def _short_turns() -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-def _work_in(context: AbstractContextManager[object], stage: Stage, *channels: Any) -> None:
+def _work_in(context: AbstractContextManager[object], handler: Handler, *channels: Any) -> None:
     with context:
-        work(stage, *channels)
+        work(handler, *channels)
 
 
 def _started(name: str, function: Callable[..., None], *arguments: Any) -> threading.Thread:

@@ -18,8 +18,9 @@ class Graphed(nn.Module):
     """A block that replays CUDA graphs for minibatches of one shape, and runs eagerly for others.
 
     The kernels and their order are those of the eager block. What must decide on the CPU, whether
-    the loss is finite, the clipping, and the optimizer stay outside. A block that draws random
-    numbers must not be graphed: a graph would draw by its own count instead of by the keys.
+    the loss is finite, the clipping, and the optimizer stay outside. A block must be
+    `is_capturable`: random numbers, for one, a graph would draw by its own count instead of by
+    the keys.
 
     Args:
         block: Any of `Network.blocks`, on a CUDA device; its weights stay where they are.

@@ -7,15 +7,14 @@ from dataclasses import replace
 
 import torch
 from torch import nn
-from torch.utils import _pytree as pytree
 
 from associated_learning.network import Network
 from associated_learning.pipeline.items import Minibatch
 from associated_learning.pipeline.stage import Stage
+from associated_learning.pipeline.threads.capturable import is_capturable, untouched
 from associated_learning.pipeline.threads.executor import Threads
 from associated_learning.pipeline.threads.graphs import Graphed
 from associated_learning.tensors.modes import autocast, evaluating
-from associated_learning.tensors.randomness.thread_rng import is_random
 
 __all__ = ["streams"]
 
@@ -23,9 +22,9 @@ __all__ = ["streams"]
 def streams(net: Network, stages: Sequence[Stage], sample: Minibatch) -> Threads:
     """Return the executor of stages that share one GPU.
 
-    A thread a stage launches its kernels on the stage's stream. Layers that draw no random
-    numbers replay CUDA graphs for minibatches of the sample's shape, so that launching costs
-    next to nothing; the others, and other shapes, run eagerly. Bits are the same.
+    A thread a stage launches its kernels on the stage's stream. Layers that do the same in every
+    step (see `is_capturable`) replay CUDA graphs for minibatches of the sample's shape, so that
+    launching costs next to nothing; the others, and other shapes, run eagerly. Bits are the same.
 
     Args:
         net: The network, on a GPU.
@@ -46,17 +45,10 @@ def _graphed(stages: Sequence[Stage], sample: Minibatch) -> list[Stage]:
         blocks: list[nn.Module] = []
         precision = stage.rule.precision
         for block, optimizer in zip(stage.blocks, stage.optimizers, strict=True):
-            blocks.append(block if optimizer is None else _graph(block, s, t, precision))
-            with evaluating(block), autocast(stage.device, precision):
+            with autocast(stage.device, precision):
+                fits = optimizer is not None and is_capturable(block, s, t)
+            blocks.append(Graphed(block, s, t, precision) if fits else block)
+            with untouched(block), evaluating(block), autocast(stage.device, precision):
                 s, t, _ = block(s, t)
         found.append(replace(stage, blocks=blocks))
     return found
-
-
-def _graph(
-    block: nn.Module, s: object, t: torch.Tensor, precision: torch.dtype | None
-) -> nn.Module:
-    whole = all(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves((s, t)))
-    with autocast(t.device, precision):
-        fits = whole and not is_random(block, s, t)
-    return Graphed(block, s, t, precision) if fits else block

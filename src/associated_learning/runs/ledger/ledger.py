@@ -31,7 +31,8 @@ class LedgerRow:
     Attributes:
         experiment: What it belongs to, such as "first-runs" or "table1".
         variant: Name of the variant of the method.
-        tier: Protocol: "full", the paper's; "cpu", the declared smaller one; or "single".
+        tier: Protocol: "full", the paper's; "cpu", the declared smaller one; "resampled", the same
+            with a subset of its own for each seed; or "single".
         config: All settings (`RunConfig.to_json`), without paths.
         result: What came out, rounded. Rows that are older than a column do not tell it.
 

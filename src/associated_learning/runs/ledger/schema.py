@@ -10,7 +10,7 @@ from associated_learning.errors import InputError
 
 __all__ = ["TIERS", "check_row"]
 
-TIERS = ("full", "cpu", "single")
+TIERS = ("full", "cpu", "resampled", "single")
 
 Check = Callable[[Any], bool]
 

@@ -19,7 +19,8 @@ class OffloadSettings:
     store: str = _setting(
         "host",
         "offload: where the state of layers lies while others train: host memory, disk for the "
-        "folder of the run, or a folder.",
+        "folder of the run, or a folder. threads, processes: with one of these options each stage "
+        "has one of its layers at a time in memory, and a store of its own.",
     )
     window: int | None = _setting(
         None,
@@ -33,3 +34,8 @@ class OffloadSettings:
     recompute: bool = _setting(
         False, "offload: recompute activations inside a layer instead of keeping them."
     )
+
+    @property
+    def has_stores(self) -> bool:
+        """Whether anything asks for layers that are elsewhere while others train."""
+        return self.store != "host" or bool(self.window or self.memory or self.recompute)

@@ -45,6 +45,7 @@ _DRAWS_NOTHING = {"aten::_fused_sdp_choice"}  # tells how attention would be com
 _ROOT = Path(torch.__file__).parent
 # they save the state of the shared generators, to draw the same numbers again in the backward pass
 _RECOMPUTING = {str(_ROOT / "utils" / "checkpoint.py"), str(_ROOT / "_prims" / "rng_prims.py")}
+_REPLAYING = str(Path(__file__).with_name("replay.py"))  # it saves the state of these generators
 # torch 2.5 does not tell, so that there the stack is always looked through
 _top_hooks = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: "unknown")
 _registering = threading.Lock()
@@ -254,9 +255,9 @@ def _refuse_recomputation(op: OpOverload) -> None:
     if hooks is None and torch.is_grad_enabled():
         return
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename not in _RECOMPUTING:
+    while frame is not None and frame.f_code.co_filename not in (*_RECOMPUTING, _REPLAYING):
         frame = frame.f_back
-    if frame is not None:
+    if frame is not None and frame.f_code.co_filename != _REPLAYING:
         raise InputError(
             f"the random operation {op} came under torch.utils.checkpoint on a thread with "
             "generators of its own; expected none, as its recomputation would draw other numbers. "
