@@ -24,6 +24,8 @@ from associated_learning.data.label_sets import label_columns, label_matrix, set
 from associated_learning.data.labels import class_names, class_numbers
 from associated_learning.data.named import NAMED, data_set_names
 from associated_learning.data.raw import RawSet, RawSplit
+from associated_learning.data.row_places import FileRows, Where
+from associated_learning.data.sample_weights import sample_weights
 from associated_learning.data.target_numbers import target_numbers
 from associated_learning.errors import InputError, nearest
 
@@ -76,6 +78,7 @@ def read_file(
     text_column: str | None = None,
     label_column: str | None = None,
     feature_columns: Sequence[str] | None = None,
+    weight_column: str | None = None,
     cache_dir: str | Path | None = None,
     task: LabelTask = "classification",
 ) -> RawSet:
@@ -84,7 +87,8 @@ def read_file(
     With ``text_column``, or with no other column than one of text beside the labels, the
     inputs are texts; else they are ``feature_columns``, or all others. The labels are
     classes; for a regression numbers, with several a sample sets (see `label_matrix`), for which
-    ``label_column`` may name several columns with commas between them.
+    ``label_column`` may name several columns with commas between them. ``weight_column`` holds
+    how much each row counts in training.
 
     Raises:
         InputError: The file cannot be read, or a column is missing or of another kind.
@@ -94,12 +98,15 @@ def read_file(
     first = splits["train"]
     labels = _label_columns(first, label_column, task)
     check_columns(first, labels, f"{path} (--label-column names the labels)")
-    if both := {*labels}.intersection((text_column, *(feature_columns or ()))):
+    weights = [] if weight_column is None else [weight_column]
+    check_columns(first, weights, f"{path} (--weight-column names the weights)")
+    inputs = (text_column, *(feature_columns or ()))
+    if both := {*labels, *weights}.intersection(inputs) or {*labels}.intersection(weights):
         raise InputError(
-            f"the column {min(map(str, both))!r} came both for the inputs and for the labels, which"
-            " would tell the answers: choose others for the inputs"
+            f"the column {min(map(str, both))!r} came both for the inputs and for the labels (or"
+            " weights), which would tell the answers: choose others for the inputs"
         )
-    others = [column for column in first.column_names if column not in labels]
+    others = [column for column in first.column_names if column not in (*labels, *weights)]
     text = text_column or (None if feature_columns else _only_text_column(first, others))
     columns = [text] if text else list(feature_columns or others)
     for split, source in zip(splits.values(), (path, test), strict=False):
@@ -107,9 +114,18 @@ def read_file(
     if not text:
         check_features(first, columns, path)
     kind: Kind = "text" if text else "table"
+    named = zip(splits, (path, test), strict=False)
+    places = {key: FileRows(source, f"the {key} split") for key, source in named if source}
     if task == "multilabel":
-        return _sets_set(kind, columns, labels, splits)
-    return (_numbers_set if task == "regression" else _raw_set)(kind, columns, labels[0], splits)
+        raw = _sets_set(kind, columns, labels, splits, places)
+    else:
+        of_task = _numbers_set if task == "regression" else _raw_set
+        raw = of_task(kind, columns, labels[0], splits, places)
+    if weight_column is None:
+        return raw
+    weighted = sample_weights(values(first, weight_column), places["train"])
+    train = raw.splits["train"]._replace(weights=weighted)
+    return raw._replace(splits={**raw.splits, "train": train})
 
 
 def _label_columns(split: Dataset, label_column: str | None, task: LabelTask) -> list[str]:
@@ -194,14 +210,20 @@ def _only_text_column(split: Dataset, others: Sequence[str]) -> str | None:
 
 
 def _raw_set(
-    kind: Kind, columns: Sequence[str], label: str, splits: Mapping[str, Dataset]
+    kind: Kind,
+    columns: Sequence[str],
+    label: str,
+    splits: Mapping[str, Dataset],
+    places: Mapping[str, Where] | None = None,
 ) -> RawSet:
     _check_rows(splits)
-    names = _classes(splits["train"], label)
+    places = places or {key: f"the {key} split" for key in splits}
+    names = _classes(splits["train"], label, places["train"])
     raw = {
         key: RawSplit(
-            _inputs(kind, split, columns, f"the {key} split"),
-            class_numbers(_labels(split, label), names, f"the {key} split"),
+            _inputs(kind, split, columns, places[key]),
+            class_numbers(_labels(split, label), names, places[key]),
+            places[key],
         )
         for key, split in splits.items()
     }
@@ -214,13 +236,18 @@ def _raw_set(
 
 
 def _numbers_set(
-    kind: Kind, columns: Sequence[str], label: str, splits: Mapping[str, Dataset]
+    kind: Kind,
+    columns: Sequence[str],
+    label: str,
+    splits: Mapping[str, Dataset],
+    places: Mapping[str, Where],
 ) -> RawSet:
     _check_rows(splits)
     raw = {
         key: RawSplit(
-            _inputs(kind, split, columns, f"the {key} split"),
-            target_numbers(values(split, label), f"the {key} split"),
+            _inputs(kind, split, columns, places[key]),
+            target_numbers(values(split, label), places[key]),
+            places[key],
         )
         for key, split in splits.items()
     }
@@ -228,17 +255,20 @@ def _numbers_set(
 
 
 def _sets_set(
-    kind: Kind, columns: Sequence[str], labels: Sequence[str], splits: Mapping[str, Dataset]
+    kind: Kind,
+    columns: Sequence[str],
+    labels: Sequence[str],
+    splits: Mapping[str, Dataset],
+    places: Mapping[str, Where],
 ) -> RawSet:
     _check_rows(splits)
-    several = len(labels) > 1
-    names = tuple(labels) if several else set_names(values(splits["train"], labels[0]))
+    train, several = splits["train"], len(labels) > 1
+    names = tuple(labels) if several else set_names(values(train, labels[0]), places["train"])
     raw = {
         key: RawSplit(
-            _inputs(kind, split, columns, f"the {key} split"),
-            label_matrix(
-                {label: values(split, label) for label in labels}, names, f"the {key} split"
-            ),
+            _inputs(kind, split, columns, places[key]),
+            label_matrix({label: values(split, label) for label in labels}, names, places[key]),
+            places[key],
         )
         for key, split in splits.items()
     }
@@ -251,9 +281,9 @@ def _check_rows(splits: Mapping[str, Dataset]) -> None:
             raise InputError(f"the {key} split is empty: expected one or more rows")
 
 
-def _classes(train: Dataset, label: str) -> tuple[Any, ...]:
+def _classes(train: Dataset, label: str, where: Where) -> tuple[Any, ...]:
     names = getattr(train.features[label], "names", None)
-    return class_names(values(train, label)) if names is None else tuple(names)
+    return class_names(values(train, label), where) if names is None else tuple(names)
 
 
 def _labels(split: Dataset, label: str) -> list[Any]:
@@ -266,7 +296,7 @@ def _labels(split: Dataset, label: str) -> list[Any]:
     return [known.get(value, value) for value in listed]
 
 
-def _inputs(kind: Kind, split: Dataset, columns: Sequence[str], where: str) -> Any:
+def _inputs(kind: Kind, split: Dataset, columns: Sequence[str], where: Where) -> Any:
     if kind == "image":
         return images(split, columns[0])
     if kind == "text":

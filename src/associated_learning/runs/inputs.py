@@ -138,6 +138,7 @@ def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) 
         text_column=config.text_column,
         label_column=config.label_column,
         feature_columns=_feature_columns(config),
+        weight_column=config.weight_column,
         validation_fraction=config.validation_fraction,
         limit_train=config.limit_train,
         seed=config.data_seed,
@@ -179,6 +180,7 @@ def training_batches(config: ResolvedConfig, data: DataSet) -> Batches:
         batch_size=config.batch_size,
         seed=config.seed,
         augment=Augmentation() if config.augment else None,
+        weights=data.train_weights,
         drop_last=_ends_with_one(config, len(data.train)),
     )
 
