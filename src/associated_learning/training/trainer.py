@@ -272,8 +272,8 @@ class Trainer:
         if executor not in _WITH_STORES and settings.given:
             raise InputError(
                 f"{settings.given} came with executor={executor!r}, which has all layers in "
-                "memory; leave them out, or use executor='offload', or threads or processes for several "
-                "devices with a store each."
+                "memory; leave them out, or use executor='offload', or threads or processes for "
+                "several devices with a store each."
             )
         if self.replicas > 1 and settings.given:
             raise InputError(
