@@ -271,9 +271,9 @@ class Trainer:
         settings = Offloading(**{name: getattr(self, name) for name in _OFFLOADING})
         if executor not in _WITH_STORES and settings.given:
             raise InputError(
-                f"{settings.given} came with executor={executor!r}, which has all layers in memory; "
-                "leave them out, or use executor='offload', or threads or processes for several "
-                "devices with a store each."
+                f"{settings.given} came with executor={executor!r}, which has all layers in "
+                "memory; leave them out, or use executor='offload', or threads or processes for "
+                "several devices with a store each."
             )
         if self.replicas > 1 and settings.given:
             raise InputError(
