@@ -77,10 +77,8 @@ def check_task(config: RunConfig) -> None:
     if config.association in (None, "target"):
         refuse(config, _CODERS, "--association target has no autoencoders")
     if config.executor == "offload" and config.store != "host":
-        raise InputError(
-            f"--store {config.store} came with {task}, whose models are not read layer by layer "
-            "yet; use --store host."
-        )
+        what = f"{task}, whose models are not read layer by layer yet"
+        raise InputError(f"--store {config.store} came with {what}; use --store host.")
     if config.task == "lm":
         _check_language(config)
     elif config.task == "tokens" and config.model not in _OF_WORDS and config.family != "hf":
