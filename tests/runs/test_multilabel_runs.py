@@ -182,7 +182,11 @@ def test_what_one_class_alone_has_is_refused(
         ),
         ({"a": [["x"], [1.5]]}, ("x",), r"row 1 of it are \[1.5\]"),
         ({"a": [["x"], "y"]}, ("x",), "row 1 of it has the label 'y'"),
-        ({"a": [1, 0], "b": [0, 2]}, ("a", "b"), "row 1 of the column 'b' of it is 2: expected 0"),
+        (
+            {"a": [1, 0], "b": [0, 2]},
+            ("a", "b"),
+            "row 1 of it, column 'b': the label is 2; expected 0",
+        ),
     ],
 )
 def test_labels_that_are_none_are_told_by_row(

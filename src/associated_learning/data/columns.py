@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from associated_learning.data.row_places import RowError, Where, row_of
 from associated_learning.data.table_encoding import is_missing
 from associated_learning.data.table_preprocessor import check_finite
 from associated_learning.errors import InputError, nearest, needs_extra
@@ -47,11 +48,12 @@ def check_columns(split: Dataset, wanted: Sequence[str], where: str) -> None:
         )
 
 
-def is_numeric(split: Dataset, column: str) -> bool:
-    """Return whether ``column`` holds numbers or booleans."""
+def is_numeric(split: Dataset, column: str, *, truth: bool = True) -> bool:
+    """Return whether ``column`` holds numbers, or (with ``truth``) truth values."""
     # not by `features`, of which every look makes a copy
     dtype = str(split.data.schema.field(column).type)
-    return dtype.startswith(("int", "uint", "float", "halffloat", "double", "bool", "decimal"))
+    numbers = ("int", "uint", "float", "halffloat", "double", "decimal")
+    return dtype.startswith((*numbers, "bool") if truth else numbers)
 
 
 def values(split: Dataset, column: str) -> list[Any]:
@@ -60,7 +62,7 @@ def values(split: Dataset, column: str) -> list[Any]:
     return listed
 
 
-def texts(split: Dataset, columns: Sequence[str], where: str) -> list[str]:
+def texts(split: Dataset, columns: Sequence[str], where: Where) -> list[str]:
     """Return the texts of ``columns``, joined by a space where there are several.
 
     Raises:
@@ -76,8 +78,8 @@ def texts(split: Dataset, columns: Sequence[str], where: str) -> list[str]:
                     else f"{type(text).__name__} {text!r}"
                 )
                 raise InputError(
-                    f"row {row} of {where}, column {column!r}: the text is {what}; fill it"
-                    " in, leave the row out, or choose another text column"
+                    f"{row_of(row, where)}, column {column!r}: the text is {what}; fill it in,"
+                    " leave the row out, or choose another text column"
                 )
     return parts[0] if len(parts) == 1 else [" ".join(row) for row in zip(*parts, strict=True)]
 
@@ -97,14 +99,15 @@ def check_features(split: Dataset, columns: Sequence[str], path: object) -> None
     Raises:
         InputError: Some cannot; says of each why, and what to do.
     """
-    faults = [
-        f"{column!r} {fault}" for column in columns if (fault := _fault(split, column)) is not None
-    ]
+    faults = {column: fault for column in columns if (fault := _fault(split, column)) is not None}
     if faults or not columns:
+        told = "; ".join(f"{column!r} {fault}" for column, fault in faults.items())
+        rest = ",".join(column for column in columns if column not in faults)
+        leave = f"; to leave {'it' if len(faults) == 1 else 'them'} out: --feature-columns '{rest}'"
         raise InputError(
             f"{path} has the columns {', '.join(map(repr, split.column_names))}, of which"
-            f" {'; '.join(faults) or 'none is left for the features'}. Choose the text column"
-            " (--text-column), or the columns that are features (--feature-columns)"
+            f" {told or 'none is left for the features'}. Choose the text column (--text-column),"
+            f" or the columns that are features (--feature-columns){leave if rest else ''}"
         )
 
 
@@ -132,23 +135,29 @@ def _fault(split: Dataset, column: str) -> str | None:
 _DATES = "holds dates: make numbers of them, such as days since the first or the month"
 
 
-def table(split: Dataset, columns: Sequence[str], where: str) -> NDArray[Any]:
+def table(split: Dataset, columns: Sequence[str], where: Where) -> NDArray[Any]:
     """Return feature columns as ``[N, C]``: float64, NaN where one is missing; else objects.
 
     Raises:
         InputError: A number is infinite.
     """
-    if not all(is_numeric(split, column) for column in columns):
-        rows = np.empty((len(split), len(columns)), object)
-        for i, column in enumerate(columns):
-            rows[:, i] = values(split, column)
-        return rows
-    found = np.stack([_floats(split, column, where) for column in columns], axis=1)
-    check_finite(np.where(np.isnan(found), 0.0, found), columns, where)
-    return found
+    numeric = [column for column in columns if is_numeric(split, column, truth=False)]
+    found = np.empty((len(split), 0))
+    if numeric:
+        found = np.stack([_floats(split, column, where) for column in numeric], axis=1)
+        try:
+            check_finite(np.where(np.isnan(found), 0.0, found), numeric)
+        except RowError as error:
+            raise error.at(row_of(error.row, where)) from None
+    if len(numeric) == len(columns):
+        return found
+    rows = np.empty((len(split), len(columns)), object)
+    for i, column in enumerate(columns):
+        rows[:, i] = values(split, column)
+    return rows
 
 
-def _floats(split: Dataset, column: str, where: str) -> NDArray[np.float64]:
+def _floats(split: Dataset, column: str, where: Where) -> NDArray[np.float64]:
     try:
         return split.data.column(column).cast("float64").to_numpy().astype(np.float64)  # type: ignore[no-any-return]
     except ValueError as error:  # as pyarrow's own are
