@@ -29,6 +29,7 @@ from associated_learning.errors import (
     PipelineError,
     VerificationError,
 )
+from associated_learning.inference.ensemble import ExitEnsemble
 from associated_learning.inference.evaluation import evaluate, predict_batches
 from associated_learning.inference.metrics.metric import EvaluationMetric
 from associated_learning.inference.metrics.names import metrics_by_name
@@ -69,6 +70,7 @@ __all__ = [
     "Equivalence",
     "EvaluationMetric",
     "Example",
+    "ExitEnsemble",
     "Growth",
     "InputError",
     "LoaderBatches",

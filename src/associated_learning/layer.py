@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 from torch import Tensor, nn
 
 from associated_learning.errors import InputError
-from associated_learning.losses.equation3 import associated_loss, autoencoder_loss
-from associated_learning.targets.answer_loss import AnswerLoss
+from associated_learning.losses.equation3 import autoencoder_loss
+from associated_learning.models.bridge_loss import bridge_loss
 from associated_learning.tensors.chain import encode
 from associated_learning.tensors.nested import detach, tensors_in
 
@@ -67,6 +67,9 @@ class ALLayer(nn.Module):
         use_associated: False leaves the associated loss out (Table 6, row 2). Then only the
             layers above can train f, so their gradient stops must be off.
         stop_gradients: False lets this layer's loss train the layer below (Table 6, row 1).
+        input_decoder: Maps ``(s_i, s_{i-1})`` to a further loss, of how much of its input the
+            layer lost (`InputDecoder`); no prefix holds it. None for no such loss.
+        window: Maps ``(s_i, t_i)`` to the loss of the layer above (`Window`); likewise.
 
     Example:
         >>> import torch
@@ -92,6 +95,8 @@ class ALLayer(nn.Module):
         detach_target: bool = True,
         use_associated: bool = True,
         stop_gradients: bool = True,
+        input_decoder: nn.Module | None = None,
+        window: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.f = f
@@ -104,6 +109,8 @@ class ALLayer(nn.Module):
         self.detach_target = detach_target
         self.use_associated = use_associated
         self.stop_gradients = stop_gradients
+        self.input_decoder = input_decoder
+        self.window = window
 
     def forward(self, s: Any, t: Tensor) -> LayerOutput:
         """Run the layer in training: Algorithm 2, lines 5 to 10.
@@ -120,18 +127,20 @@ class ALLayer(nn.Module):
         t_next = self.g(t)
         losses = {}
         if self.use_associated:
-            losses["associated"] = self._associated(s_next, t_next)
+            losses["associated"] = bridge_loss(
+                self.b,
+                self.readout(s_next),
+                t_next,
+                self.association,
+                detach_target=self.detach_target,
+            )
         if self.reconstruction is not None:
             losses["autoencoder"] = self.reconstruction(self.h(t_next), t)
+        if self.input_decoder is not None:
+            losses["input"] = self.input_decoder(s_next, s)
+        if self.window is not None:
+            losses["window"] = self.window(s_next, t_next)
         return LayerOutput(s_next, t_next, losses)
-
-    def _associated(self, s: Any, t: Tensor) -> Tensor:
-        if isinstance(self.association, AnswerLoss):
-            return self.association.of_bridge(self.b, self.readout(s), t)
-        s_prime = self.bridge(s)
-        if self.association is None:
-            return associated_loss(s_prime, t, detach_target=self.detach_target)
-        return self.association(s_prime, detach(t) if self.detach_target else t)
 
     def bridge(self, s: Any) -> Tensor:
         """Return ``s'_i = b_i(s_i)``, ``[B, D_i]``."""

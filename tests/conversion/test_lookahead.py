@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import associated_learning as al
+from associated_learning.conversion.lookahead import copied_layers
+from associated_learning.models.adapter import adapter_between
 from associated_learning.models.lookahead import Lookahead
 from associated_learning.state.optimizers import make_optimizers
 
@@ -150,6 +152,78 @@ class Halved(nn.Module):
         return s[:, ::2]
 
 
+def test_uniform_copies_are_spread_over_all_that_follow_and_fewer_towards_the_top() -> None:
+    options = al.ALOptions(bridge="block", bridge_blocks=4, bridge_select="uniform")
+    found = copied_layers(12, options)
+    for i, numbers in enumerate(found[:-1]):
+        ratio = 0.5 * i / 10  # as aux_depth_list of the released code
+        depth = max(1, round(4 * (1 - ratio) + ratio))
+        if depth >= 11 - i:
+            assert numbers == list(range(i + 1, 12))
+        else:
+            assert numbers == [round(i + (11 - i) / depth * k) for k in range(1, depth + 1)]
+    assert found[0] == [3, 6, 8, 11]
+    assert found[-1] == []
+    assert [len(numbers) for numbers in found] == [4, 4, 4, 4, 3, 3, 3, 3, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("make", [formed, converted])
+def test_uniform_copies_get_what_they_take_and_train_with_their_layer_alone(make: Any) -> None:
+    found = []
+    for executor in ("sequential", "threads"):
+        torch.manual_seed(0)
+        net = make(bridge_select="uniform")
+        first, top = net.al_layers()[0], net.al_layers()[-1]
+        assert isinstance(first.readout, Lookahead)
+        pairs = zip(first.readout.blocks.parameters(), top.f.parameters(), strict=True)
+        assert all(torch.equal(a, b) and a is not b for a, b in pairs)
+        adapter = first.readout.adapters[0].change  # from the 5 numbers of s_1 to the 7 of s_3
+        assert (adapter.in_features, adapter.out_features) == (5, 7)
+        al.verify(net, (X, Y))
+        before = adapter.weight.clone()
+        trainer = al.Trainer(epochs=2, lr=0.01, seed=3, executor=executor)
+        trainer.fit(net, al.LoaderBatches([(X, Y)] * 3))
+        assert not torch.equal(before, adapter.weight)
+        found.append(net.state_dict())
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+@pytest.mark.parametrize(
+    ("shapes", "fits"),
+    [
+        ([(2, 8, 28, 28), (2, 16, 4, 4)], True),
+        ([(2, 8, 7, 7), (2, 8, 4, 4)], True),
+        ([(2, 8, 4, 4), (2, 8, 8, 8)], False),
+        ([(2, 8, 4, 4), (2, 64)], False),
+        ([(2, 5, 8), (2, 5, 16)], False),  # tokens, or channels and one axis of pixels
+    ],
+)
+def test_adapters_bring_images_to_the_form_of_others(shapes: Any, fits: bool) -> None:
+    came, wanted = map(torch.zeros, shapes)
+    adapter = adapter_between(came, wanted)
+    assert (adapter is not None) == fits
+    if adapter is not None:
+        assert adapter(came).shape == wanted.shape
+
+
+def test_sequences_keep_their_lengths() -> None:
+    lengths = torch.tensor([3, 1])
+    came = al.PaddedSequence(torch.zeros(2, 3, 4), lengths)
+    adapter = adapter_between(came, al.PaddedSequence(torch.zeros(2, 3, 6), lengths))
+    assert adapter is not None
+    values, kept, _ = adapter(came)
+    assert values.shape == (2, 3, 6)
+    assert torch.equal(kept, lengths)
+
+
+def test_a_block_that_no_map_leads_to_is_refused() -> None:
+    stages = [nn.Linear(6, 8), nn.Unflatten(1, (2, 4)), nn.Linear(4, 4), nn.Flatten()]
+    with pytest.raises(
+        al.InputError, match=r"a copy of layer 4 on what layer 1 gives, \[\[12, 8\]\]"
+    ):
+        al.al_form(stages, X, TARGET, readout=nn.Flatten(), bridge="block", bridge_select="uniform")
+
+
 def test_an_encoder_that_writes_into_its_input_is_refused() -> None:
     with pytest.raises(al.InputError, match=r"encoder 2 \(ReLU\) writes into its input"):
         al.al_form([nn.Linear(6, 5), nn.ReLU(inplace=True)], X, TARGET, bridge="block")
@@ -163,6 +237,13 @@ def test_a_slice_that_does_so_gets_a_copy_of_it() -> None:
     first.bridge(s)
     assert torch.equal(s.values, model[0](X))
     assert (s.values < 0).any()
+
+
+def test_a_selection_that_is_none_is_refused() -> None:
+    with pytest.raises(
+        al.InputError, match="bridge_select='last' came; expected one of next, unif"
+    ):
+        formed(bridge_select="last")
 
 
 @pytest.mark.parametrize("blocks", [0, 1.5])

@@ -35,12 +35,17 @@ OTHER: dict[str, Any] = {
     "bridge": "mlp",
     "bridge_hidden": 9,
     "bridge_blocks": 2,
+    "bridge_select": "uniform",
     "bridge_frozen": True,
+    "bridge_momentum": 0.9,
+    "coders": "etf",
     "activation": "sigmoid",
     "decoder_activation": "relu",
     "linear_decoders": True,
     "bias": False,
     "association": None,
+    "input_loss": 0.5,
+    "overlap": True,
     "detach_target": False,
     "stop_gradients": [True, True, False],
     "use_associated": [True, False, True],
@@ -50,7 +55,9 @@ OTHER: dict[str, Any] = {
 NEEDED: dict[str, dict[str, Any]] = {
     "bridge_hidden": {"bridge": "mlp"},
     "bridge_blocks": {"bridge": "block"},
+    "bridge_select": {"bridge": "block"},
     "bridge_frozen": {"bridge": "block"},
+    "bridge_momentum": {"bridge": "block"},
     "use_associated": {"stop_gradients": [True, True, False]},
 }
 
@@ -73,7 +80,14 @@ def seen(net: al.ALNetwork) -> list[Any]:
         if part == "modules"
         else (
             [parameter.requires_grad for parameter in layer.parameters()],
-            *(layer.detach_target, layer.stop_gradients, layer.use_associated),
+            *(
+                layer.input_decoder is None,
+                layer.window is None,
+                [p.sum().item() for p in layer.readout.parameters()],
+                layer.detach_target,
+                layer.stop_gradients,
+                layer.use_associated,
+            ),
         )
         for layer in net.al_layers()
         for part in ("modules", "switches")

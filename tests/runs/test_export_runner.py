@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -33,8 +35,6 @@ from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 from hub_folders import write_config, write_tokenizer
 from onnx_operators import operators_listed_once  # noqa: F401
-
-pytestmark = pytest.mark.xdist_group("export")  # one worker imports what exports
 
 SCHEMA = json.loads(Path(description.__file__).with_name("schema.json").read_text())
 ROOM = ("numpy", "numpy.libs", "onnxruntime", "PIL", "pillow.libs")  # what a runner may import
@@ -78,7 +78,7 @@ def text_case(folder: Path) -> Case:
 
 
 def subword_case(folder: Path) -> Case:
-    place = write_tokenizer(write_config(folder / "bert"))
+    place = write_tokenizer(write_config(folder / "bert", num_hidden_layers=2))
     run = trained(folder, data=films(folder), model=f"hf:{place}", max_length=8, at="2")
     return Case(run, ("A good film", "bads", "good " * 20))
 
@@ -125,9 +125,10 @@ MADE: dict[str, Callable[[Path], Case]] = {
 }
 
 
-@pytest.fixture(scope="module", params=list(MADE))
-def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    return MADE[request.param](tmp_path_factory.mktemp(request.param))
+@pytest.fixture(scope="module")
+def trained_case(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Case]:
+    """Return what trains a run of a kind once, for all tests that only read it."""
+    return functools.cache(lambda kind: MADE[kind](tmp_path_factory.mktemp(kind)))
 
 
 @pytest.fixture(scope="module")
@@ -194,10 +195,20 @@ def expected(case: Case, depth: int | None) -> tuple[list[str], torch.Tensor]:
 
 
 @pytest.mark.filterwarnings("ignore:the image file .* is resized:UserWarning")  # which is meant
-@pytest.mark.parametrize("depth", [1, None])
+@pytest.mark.parametrize(
+    ("kind", "depth"),
+    [("text", 1), ("text", None), ("subword", None), ("table", 1), ("image", None)],
+)
 def test_runner_without_torch_answers_as_the_run(
-    case: Case, depth: int | None, room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    depth: int | None,
+    trained_case: Callable[[str], Case],
+    room: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """At any depth; `test_export` exports each family at each."""
+    case = trained_case(kind)
     to = tmp_path / "my model.onnx"
     asked = [] if depth is None else ["--depth", str(depth)]
     assert al("export", str(case.run), str(to), *asked, monkeypatch=monkeypatch) == 0
@@ -229,12 +240,13 @@ def test_runner_without_torch_answers_as_the_run(
 
 @pytest.mark.filterwarnings("ignore:the image file .* is resized:UserWarning")  # which is meant
 def test_runner_prints_what_al_predict_prints(
+    trained_case: Callable[[str], Case],
     tmp_path: Path,
     room: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run, inputs = image_case(tmp_path)
+    run, inputs = trained_case("image")
     to, piped = tmp_path / "digits.onnx", tmp_path / "files.txt"
     assert al("export", str(run), str(to), monkeypatch=monkeypatch) == 0
     piped.write_text("\n".join(inputs))
@@ -248,9 +260,10 @@ def test_runner_prints_what_al_predict_prints(
 
 
 def test_temperature_of_the_run_goes_along(
-    tmp_path: Path, room: Path, monkeypatch: pytest.MonkeyPatch
+    trained_case: Callable[[str], Case], tmp_path: Path, room: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    case = table_case(tmp_path)
+    case = trained_case("table")
+    case = case._replace(run=shutil.copytree(case.run, tmp_path / "run"))  # it is written to
     assert al("evaluate", str(case.run), "--exits", monkeypatch=monkeypatch) == 0
     temperatures = json.loads((case.run / "exits.json").read_text())["temperatures"]
     assert temperatures[0] != 1
@@ -362,9 +375,12 @@ def test_an_error_of_a_runner_is_one_line(
 
 
 def test_other_files_are_not_overwritten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    trained_case: Callable[[str], Case],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run = table_case(tmp_path).run
+    run = trained_case("table").run
     own = tmp_path / "d_runner.py"
     own.write_text("mine")
     assert al("export", str(run), str(tmp_path / "d.onnx"), monkeypatch=monkeypatch) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import subprocess
 import sys
@@ -33,6 +34,7 @@ NAMES = ("big", "old", "red", "round")
 FEATURES = tuple(f"x{i}" for i in range(8))
 
 
+@functools.cache  # scikit-learn takes a second to draw them
 def drawn() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     found: tuple[Any, Any] = make_multilabel_classification(
         n_samples=240, n_features=8, n_classes=4, n_labels=2, random_state=1

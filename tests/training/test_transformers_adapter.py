@@ -121,3 +121,7 @@ def test_a_frozen_layer_stays(tmp_path: Path) -> None:
 def test_what_layers_alone_cannot_follow_is_refused(tmp_path: Path) -> None:
     with pytest.raises(al.InputError, match=r"label_smoothing_factor=0\.1 came for ALTrainer"):
         ALTrainer(network(), arguments(tmp_path, label_smoothing_factor=0.1))
+    encoders = [nn.Linear(6, 8), nn.Linear(8, 8)]
+    net = al.al_form(encoders, X, al.Classes(2), bridge="block", bridge_momentum=0.5)
+    with pytest.raises(al.InputError, match="a network with bridge_momentum came for ALTrainer"):
+        ALTrainer(net, arguments(tmp_path))

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from associated_learning.cli.confusion import show_confusion
+from associated_learning.cli.ensemble import check_choice, show_chosen_ensemble, with_ensemble
 from associated_learning.cli.exits import show_exits
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console, scores_table, show_table, shown_score
@@ -79,6 +80,14 @@ def evaluate(
             help="With --exits: a run of backpropagation on the same data, to compare with.",
         ),
     ] = None,
+    ensemble: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|auto",
+            help="Answer by the mean of the last N exits at each depth; auto: as many, and up to "
+            "that depth, as is best on the validation data, beside the best exit alone.",
+        ),
+    ] = None,
     data: Annotated[
         str | None, typer.Option(help="File or folder of the data, if it has moved.")
     ] = None,
@@ -104,17 +113,27 @@ def evaluate(
 
         al evaluate runs/sst2-bilstm-al-0 --exits --goal cost:50 --against runs/sst2-bilstm-bp-0
 
+        al evaluate runs/sst2-bilstm-al-0 --ensemble auto
+
         al evaluate runs/reviews-bilstm-al-0 --data elsewhere/reviews.csv
     """
-    opened = open_run(Path(run))
+    opened = with_ensemble(open_run(Path(run)), ensemble)
     if split not in ("train", "validation", "test"):
         raise InputError(f"--split {split} came; expected train, validation or test.")
     chosen = None if depth == "all" else opened.net.check_depth(_number(depth))
-    _check_together(opened.config.task, exits=exits, confusion=confusion, metric=metric)
+    _check_together(
+        opened.config.task, exits=exits, confusion=confusion, metric=metric, ensemble=ensemble
+    )
+    if ensemble == "auto":
+        others = {"--confusion": confusion, "--metric": metric, "--depth": chosen}
+        check_choice(opened.config.task, others)
     moved = {"data": data, "test_data": test_data, "data_root": data_root}
     config, loaded = _loaded(Path(run), opened, moved)
     batches = evaluation_batches(config, loaded, split)
-    if exits:
+    if ensemble == "auto":
+        validation = evaluation_batches(config, loaded, "validation")
+        show_chosen_ensemble(opened, run, validation, batches, split, as_json=as_json)
+    elif exits:
         rival = None if against is None else Path(against)
         how: dict[str, Any] = {"goal": goal, "measure": measure, "against": rival}
         show_exits(Path(run), opened, loaded, as_json=as_json, **how)
@@ -132,9 +151,21 @@ def evaluate(
             _show(opened, f"{escape(config.data)}, {split}", result, chosen)
 
 
-def _check_together(task: str, *, exits: bool, confusion: bool, metric: list[str] | None) -> None:
+def _check_together(
+    task: str,
+    *,
+    exits: bool,
+    confusion: bool,
+    metric: list[str] | None,
+    ensemble: str | None,
+) -> None:
     """Raise InputError for options that leave each other, or the task of a run, nothing to say."""
     named = {"--exits": exits, "--confusion": confusion, "--metric": bool(metric)}
+    if exits and ensemble is not None:
+        raise InputError(
+            "--exits and --ensemble came; a sample leaves at one exit, whose answer it gets. Name "
+            "one of them."
+        )
     given = [name for name, is_given in named.items() if is_given]
     if len(given) > 1:
         raise InputError(f"{' and '.join(given)} came; each shows a table of its own, name one.")

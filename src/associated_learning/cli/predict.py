@@ -14,6 +14,7 @@ from rich.text import Text
 
 from associated_learning.cli.answer_file import AnswerFile
 from associated_learning.cli.answers import CHUNK, answers
+from associated_learning.cli.ensemble import with_ensemble
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.positions import check_options, show_positions, write_masks
 from associated_learning.cli.questions import Question, lines, questions
@@ -26,7 +27,7 @@ from associated_learning.state.checkpoint import Checkpoints
 
 __all__ = ["predict"]
 
-_OPTIONS = ("--file", "--depth", "--exit", "--max-new-tokens", "--output", "--json")
+_OPTIONS = ("--file", "--depth", "--ensemble", "--exit", "--max-new-tokens", "--output", "--json")
 
 
 def predict(
@@ -47,6 +48,14 @@ def predict(
         int | None,
         typer.Option(
             help="Number of layers to pass; if not given those that were best on validation."
+        ),
+    ] = None,
+    ensemble: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N",
+            help="Answer by the mean of the last N exits up to the depth; al evaluate RUN "
+            "--ensemble auto chooses how many.",
         ),
     ] = None,
     exit_: Annotated[
@@ -100,7 +109,13 @@ def predict(
         al predict runs/texts-hf-gpt2-al-0 "Once upon a time" --max-new-tokens 20
     """
     _check_options(inputs or [])
-    opened = open_run(Path(run))
+    if ensemble is not None and (exit_ is not None or ensemble == "auto"):
+        beside = "" if exit_ is None else f" --exit {exit_}"
+        raise InputError(
+            f"--ensemble {ensemble}{beside} came; expected a number of exits, and no --exit. "
+            "al evaluate RUN --ensemble auto chooses the number."
+        )
+    opened = with_ensemble(open_run(Path(run)), ensemble)
     none = InputError("no input came; give texts, image files or rows, or name a --file.")
     check_options(opened.config.task, exit_, max_new_tokens)
     if opened.spec.positions:
@@ -108,7 +123,7 @@ def predict(
         if not raw:
             raise none
         if opened.config.task == "segmentation":
-            command = [opened.depth(depth), *_weights_of(Path(run))]
+            command = [opened.depth(depth), *_weights_of(Path(run)), ensemble]
             write_masks(opened, raw, output, command, as_json=as_json)
             return
         if output is not None:
@@ -120,7 +135,7 @@ def predict(
         raise none
     how: dict[str, Any] = {"depth": depth, "exit_": exit_}
     if output is not None:
-        _write(opened, Path(run), output, asked, how)
+        _write(opened, Path(run), output, asked, how, ensemble)
         return
     gap = ", " if opened.spec.kind == "table" else ","  # so that long rows wrap between values
     _show(answers(opened, Path(run), asked, **how), as_json, gap)
@@ -147,12 +162,17 @@ def _plain(file: str | None) -> list[str]:
 
 
 def _write(
-    opened: OpenRun, run: Path, output: str, asked: list[Question], how: dict[str, Any]
+    opened: OpenRun,
+    run: Path,
+    output: str,
+    asked: list[Question],
+    how: dict[str, Any],
+    ensemble: str | None,
 ) -> None:
     """Write the answers into a file, going on where the same command was killed."""
     policy = repr(read_policy(run)) if how["exit_"] else None
     rows = [(question.shown, question.asked) for question in asked]
-    key = [*_weights_of(run), opened.depth(how["depth"]), policy, rows]
+    key = [*_weights_of(run), opened.depth(how["depth"]), ensemble, policy, rows]
     file = AnswerFile.of(Path(output), key)
     start = file.finished_chunks(CHUNK)
     file.write(answers(opened, run, asked, start=start, **how))

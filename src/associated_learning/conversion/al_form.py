@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 from typing_extensions import Unpack
 
+from associated_learning.conversion.fixed_coders import check_coders, fixed_coders
+from associated_learning.conversion.input_decoders import add_input_decoders
 from associated_learning.conversion.list_readouts import Readouts, readouts_for
 from associated_learning.conversion.local_loss import local_loss
-from associated_learning.conversion.lookahead import check_no_writes, lookahead, seen_layers
+from associated_learning.conversion.lookahead import (
+    check_momentum,
+    check_no_writes,
+    lookahead,
+    seen_layers,
+)
 from associated_learning.conversion.options import (
     ALKeywords,
     ALOptions,
@@ -28,6 +36,7 @@ from associated_learning.conversion.position_coders import (
     coded_by_rows,
     reconstruction_of_rows,
 )
+from associated_learning.conversion.windows import add_windows
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer, Answer, one_for_each
 from associated_learning.losses.equation3 import autoencoder_loss
@@ -36,6 +45,7 @@ from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
 from associated_learning.targets.answer_loss import AnswerLoss
 from associated_learning.tensors.devices import device_of
+from associated_learning.tensors.modes import evaluating
 
 __all__ = ["al_form", "al_layers", "latent_widths"]
 
@@ -79,6 +89,9 @@ def al_form(
         encoders, example, readouts_for(encoders, example, options.readout, target), options
     )
     layers = al_layers(encoders, target, readouts, widths, options, resizes=resizes)
+    add_input_decoders(layers, example, options.input_loss)
+    if options.overlap:
+        add_windows(layers)
     return ALNetwork(layers, target)
 
 
@@ -110,6 +123,8 @@ def al_layers(
     associated = one_for_each("values of use_associated", options.use_associated, count)
     if not all(isinstance(width, int) and width > 0 for width in widths):
         raise InputError(f"latent widths {widths[1:]} came; expected whole numbers above 0.")
+    check_coders(options, target, widths[1:])
+    check_momentum(options)
     made = [
         _partners(make, options, target, resize, first=i == 0)(
             read_widths[i], widths[i], widths[i + 1]
@@ -139,10 +154,22 @@ def al_layers(
 def _seen(encoders: list[nn.Module], example: Any, own: Readouts, options: ALOptions) -> Readouts:
     """Return what bridges read: each layer's own readout, or one further up behind copies."""
     seen = seen_layers(len(encoders), options)
-    if options.bridge == "block":
+    if options.bridge == "block" or options.overlap:
         check_no_writes(encoders, example)
-    modules = [lookahead(i, encoders, own.modules, options) for i in range(len(encoders))]
+    activations = _activations(encoders, example) if options.bridge_select == "uniform" else []
+    modules = [
+        lookahead(i, encoders, own.modules, options, activations) for i in range(len(encoders))
+    ]
     return Readouts(modules, [own.widths[k] for k in seen], [own.resizes[k] for k in seen])
+
+
+def _activations(encoders: list[nn.Module], example: Any) -> list[Any]:
+    s, found = example, []
+    for f in encoders:
+        with evaluating(f), torch.no_grad():
+            s = f(s)
+        found.append(s)
+    return found
 
 
 def latent_widths(options: ALOptions, count: int, target: Target | None) -> list[int]:
@@ -175,7 +202,7 @@ def _losses(options: ALOptions, target: Target, *, first: bool) -> _Losses:
     """Return the losses of a layer; the association is None for that of Equation 3."""
     chosen = local_loss(options.association, target)
     association = chosen.make(AnswerLoss(target))
-    if not chosen.autoencoders:
+    if not chosen.autoencoders or options.coders != "learned":
         return _Losses(association, None)
     if target.positions:
         return _Losses(
@@ -216,6 +243,8 @@ def _partners(
             partners = Partners(b, nn.Identity(), h)
         else:
             partners = (make or _own_partners(options, target, first=first))(width, below, latent)
+            if options.coders != "learned":
+                partners = Partners(partners.b, *fixed_coders(target, latent, first=first))
             if target.positions:
                 partners = coded_by_rows(partners, target, first=first)
         if resize is None:

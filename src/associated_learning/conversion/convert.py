@@ -16,6 +16,7 @@ from associated_learning.conversion.cutting.balance import Balance
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.cutting.selection import At
 from associated_learning.conversion.example import Example
+from associated_learning.conversion.input_decoders import add_input_decoders
 from associated_learning.conversion.kept_head import head_bridges
 from associated_learning.conversion.local_loss import local_loss
 from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
@@ -28,6 +29,7 @@ from associated_learning.conversion.trained_model import (
     with_bridge_as_head,
     with_trained_head,
 )
+from associated_learning.conversion.windows import add_windows
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
 from associated_learning.losses.table import LOCAL_LOSSES
@@ -226,9 +228,12 @@ def convert(
         partners=[layer.partners for layer in plan.layers],
         resizes=[layer.resize for layer in plan.layers],
     )
+    add_input_decoders(layers, Example.of(example_inputs).inputs, options.input_loss)
     answers = local_loss(options.association, target) is LOCAL_LOSSES["ce"]
     if keep_head and target.positions and answers:
         for layer, bridge in zip(layers, head_bridges(model, plan, target), strict=True):
             layer.b = layer.b if bridge is None else bridge
+    if options.overlap:
+        add_windows(layers)
     source = Source(model, subject.arguments, subject.head)
     return ConvertedNetwork(layers, target, plan, source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar
 
 from torch import nn
 
@@ -15,10 +15,20 @@ from associated_learning.layer import PerLayer
 from associated_learning.losses.table import PairLoss
 from associated_learning.models.activations import Activation
 
-__all__ = ["ALKeywords", "ALOptions", "Association", "flat", "with_keywords"]
+__all__ = [
+    "ALKeywords",
+    "ALOptions",
+    "Association",
+    "BlockSelection",
+    "CoderKind",
+    "flat",
+    "with_keywords",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Association = PairLoss | str | None
+CoderKind = Literal["learned", "etf"]
+BlockSelection = Literal["next", "uniform"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +53,21 @@ class ALOptions:
         bridge_hidden: Width between the two maps of an "mlp" bridge.
         bridge_blocks: How many of the next layers' encoders a "block" bridge copies, where as
             many follow.
+        bridge_select: Which of them: "next", or "uniform", spread over all that follow, and fewer
+            towards the top (AugLocal: Ma et al., 2024; see `copied_layers`). Where a copy does not
+            fit what comes, a linear map or a 1 x 1 convolution that learns stands before it.
         bridge_frozen: Whether the weights of these copies stay as they are.
+        bridge_momentum: Lets the copies follow the layers which they are copies of, in place of
+            learning: after each update they keep this share of their weights and take the rest
+            from them (momentum auxiliary networks: Su et al., 2024, whose learned bias is left to
+            b). 0 makes a window of two layers: a layer learns through the next one as it is. A
+            layer is then told of those above it by weights, not by gradients, so that traffic is
+            two-way, and layers train in one stage only. None for copies that learn.
+        coders: "learned" (the paper), or "etf": g and h learn nothing, t of a class is a fixed
+            vector, the same in every layer, and those of two classes are as far apart as can be
+            (`simplex`; Yang et al., 2022). No autoencoder has to be trained, and no target moves
+            while bridges learn it. For `Classes` without positions and equal widths of t, each
+            at least the number of classes.
         activation: Nonlinearity of g and h, and of the bridges that have one (tanh in section
             2.1; sigmoid in the released image code). ``h_1`` has none where it gives logits.
         decoder_activation: Nonlinearity of h, if it is not that of g.
@@ -55,6 +79,18 @@ class ALOptions:
             every bridge answers by itself. "auto" is contrast for classes, which reaches more on
             small data (benchmarks/first_run), "ce" where y has positions, and "squared" for
             others.
+        input_loss: Weight of a further loss of every layer below the last: how much of its input
+            s_{i-1} a small decoder cannot tell from s_i, as a share of its variance (InfoPro:
+            Wang et al., 2021, reconstruct the network's input, which would have to travel along;
+            what s_{i-1} has lost of it, no later layer finds again). So a layer keeps what its
+            own target has no use for and those above may need. The decoder, a linear map or two
+            convolutions, takes time and memory in training and is in no prefix and no export. 0
+            for none.
+        overlap: Whether every layer below the last also learns by the associated loss of the layer
+            above it, through that layer's weights as they are (`Window`): windows of two layers
+            that overlap. An update then holds two layers' activations and takes a forward and a
+            backward pass more; weights travel down, so that layers train in one stage only. No
+            prefix and no export holds the copies.
         detach_target: See `associated_loss`: False lets g learn from the associated loss.
         stop_gradients: See `ALLayer`; one for each layer, or one for all.
         use_associated: See `ALLayer`; one for each layer, or one for all.
@@ -78,12 +114,17 @@ class ALOptions:
     bridge: BridgeKind = "linear"
     bridge_hidden: int = 1280
     bridge_blocks: int = 1
+    bridge_select: BlockSelection = "next"
     bridge_frozen: bool = False
+    bridge_momentum: float | None = None
+    coders: CoderKind = "learned"
     activation: Activation = "tanh"
     decoder_activation: Activation | None = None
     linear_decoders: bool = False
     bias: bool = True
     association: Association = "auto"
+    input_loss: float = 0.0
+    overlap: bool = False
     detach_target: bool = True
     stop_gradients: PerLayer[bool] = True
     use_associated: PerLayer[bool] = True
@@ -97,12 +138,17 @@ class ALKeywords(TypedDict, total=False):
     bridge: BridgeKind
     bridge_hidden: int
     bridge_blocks: int
+    bridge_select: BlockSelection
     bridge_frozen: bool
+    bridge_momentum: float | None
+    coders: CoderKind
     activation: Activation
     decoder_activation: Activation | None
     linear_decoders: bool
     bias: bool
     association: Association
+    input_loss: float
+    overlap: bool
     detach_target: bool
     stop_gradients: PerLayer[bool]
     use_associated: PerLayer[bool]

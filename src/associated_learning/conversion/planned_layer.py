@@ -14,7 +14,7 @@ from associated_learning.conversion.cutting.body import Cut
 from associated_learning.conversion.cutting.feature_axis import feature_axis, steady_axis
 from associated_learning.conversion.list_readouts import read_by
 from associated_learning.conversion.local_loss import local_loss
-from associated_learning.conversion.lookahead import lookahead, seen_layers
+from associated_learning.conversion.lookahead import copied_layers, lookahead
 from associated_learning.conversion.options import ALOptions
 from associated_learning.conversion.partners import MakePartners, bridge_size, partners_for
 from associated_learning.conversion.positions import positions_of_input, resizing
@@ -137,35 +137,48 @@ def planned_layers(
                 share=shares[i],
             )
         )
-    return _looking_ahead(found, slices, latents, options)
+    return _looking_ahead(found, slices, latents, options, streams.example)
 
 
 def _looking_ahead(
-    found: list[PlannedLayer], slices: list[Slice], latents: list[int], options: ALOptions
+    found: list[PlannedLayer],
+    slices: list[Slice],
+    latents: list[int],
+    options: ALOptions,
+    streams: list[Stream],
 ) -> list[PlannedLayer]:
     """Let bridges that look ahead read what copies of the next layers make of s."""
     own = [layer.readout for layer in found]
     made = []
-    for i, seen in enumerate(seen_layers(len(found), options)):
-        if seen == i:
+    for i, copied in enumerate(copied_layers(len(found), options)):
+        if not copied:
             made.append(found[i])
             continue
-        readout, above = lookahead(i, slices, own, options), found[seen]
+        readout, above = lookahead(i, slices, own, options, streams), found[copied[-1]]
         size = bridge_size(
             above.width, latents[i], options.bridge, options.bridge_hidden, found[i].partners
         )
-        span = f"layer {i + 2}" if seen == i + 1 else f"layers {i + 2} to {seen + 1}"
         made.append(
             replace(
                 found[i],
                 readout=readout,
                 resize=above.resize,
-                reason=f"a copy of {span}, then: {above.reason}",
+                reason=f"a copy of {_named(copied)}, then: {above.reason}",
                 width=above.width,
                 bridge_parameters=size + sum(p.numel() for p in readout.parameters()),
             )
         )
     return made
+
+
+def _named(layers: list[int]) -> str:
+    """Return how to call layers, counted from 0: "layer 2", "layers 2 to 4", "layers 2, 5"."""
+    first, last = layers[0] + 1, layers[-1] + 1
+    if len(layers) == 1:
+        return f"layer {first}"
+    if last - first == len(layers) - 1:
+        return f"layers {first} to {last}"
+    return "layers " + ", ".join(str(k + 1) for k in layers)
 
 
 def positions_of_y(

@@ -280,8 +280,7 @@ def _check_image_size(side: int | None, data: DataSet) -> None:
 
 def _ends_with_one(config: ResolvedConfig, samples: int) -> bool:
     """Return whether the last batch must go: BatchNorm, which VGG has, cannot treat one sample."""
-    size = config.batch_size
-    return config.model == "vgg" and samples > size and samples % size == 1
+    return config.model == "vgg" and samples % config.batch_size == 1 < config.batch_size < samples
 
 
 def _embedding_dim(config: ResolvedConfig, vectors: Vectors | None) -> int:

@@ -28,7 +28,7 @@ _WARNINGS = ("warn_if_padding_and_no_attention_mask",)  # methods that look at d
 _MODULES = ("transformers.masking_utils", "transformers.modeling_attn_mask_utils")
 # They sort the samples, so that rows between their calls are no samples of the batch's order.
 _PACKING = (rnn.pack_padded_sequence, rnn.pad_packed_sequence, rnn.pack_sequence)
-_LIBRARIES = ("torch", "numpy", "builtins", "einops", *sys.stdlib_module_names)
+_LIBRARIES = {"torch", "numpy", "builtins", "einops", *sys.stdlib_module_names}
 
 
 def opaque(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from associated_learning.conversion.tracing.structures import collected, filled, slots, templated
 from associated_learning.errors import InputError
-from associated_learning.network import ALNetwork, Network
+from associated_learning.network import Network
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["OUTPUT", "Signature", "TensorModel", "tensor_model"]
@@ -104,8 +104,7 @@ def tensor_model(net: Network, x: Any, depth: int | None = None) -> TensorModel:
         InputError: The depth is out of range, or ``x`` of no form that can be exported.
     """
     depth = net.check_depth(depth)
-    model = net.prefix(depth) if isinstance(net, ALNetwork) else net
-    return TensorModel(copy.deepcopy(model), Signature.of(x)).eval()
+    return TensorModel(copy.deepcopy(net.prefix(depth)), Signature.of(x)).eval()
 
 
 def _form(x: Any) -> Any:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from associated_learning.data import preprocessor_from_dict
 from associated_learning.errors import needs_extra
-from associated_learning.network import ALNetwork, Network
+from associated_learning.network import Network
 from associated_learning.runs.folder.description import (
     Description,
     description_from_json,
@@ -77,7 +77,7 @@ class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unu
         self.label_names = description.label_names
         self.target_scale = description.spec.target_scale
         self.target = net.target
-        self.model = _first_layers(net, depth)
+        self.model = net.prefix(depth)
         self.preprocessor = preprocessor_from_dict(preprocessing)
 
     @classmethod
@@ -101,7 +101,7 @@ class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unu
             depth,
             figures_of(opened.config, read_result(folder), depth),
         )
-        made.model.load_state_dict(_first_layers(net, depth).state_dict())
+        made.model.load_state_dict(net.prefix(depth).state_dict())
         return made.eval()
 
     @classmethod
@@ -198,7 +198,3 @@ def _fresh(description: Description) -> Network:
     config, spec, _, backbone = description
     with torch.random.fork_rng(devices=[]):
         return build_network(config, spec, backbone=backbone)
-
-
-def _first_layers(net: Network, depth: int) -> nn.Module:
-    return net.prefix(depth) if isinstance(net, ALNetwork) else net

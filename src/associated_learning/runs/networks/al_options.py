@@ -24,10 +24,15 @@ def al_options(config: ResolvedConfig) -> ALOptions:
         bridge=config.bridge,  # type: ignore[arg-type]
         bridge_hidden=config.bridge_hidden,
         bridge_blocks=config.bridge_blocks,
+        bridge_select=config.bridge_select,  # type: ignore[arg-type]
         bridge_frozen=config.bridge_frozen,
+        bridge_momentum=config.bridge_momentum,
+        coders=config.coders,  # type: ignore[arg-type]
         activation=config.coder_activation,
         bias=config.coder_bias,
         association=_AUTOMATIC.get(chosen, chosen),
+        overlap=config.overlap,
+        input_loss=config.input_loss,
         detach_target=config.detach_target,
     )
 

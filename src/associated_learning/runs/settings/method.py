@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import get_args
 
+from associated_learning.conversion.options import BlockSelection, CoderKind
 from associated_learning.conversion.partners import BridgeKind
 from associated_learning.losses.table import LOCAL_LOSSES
 from associated_learning.runs.settings.setting import setting
@@ -77,11 +78,30 @@ class MethodSettings:
     bridge_blocks: int = _setting(
         1, "AL: how many of the next layers' encoders a block bridge copies.", least=1
     )
+    bridge_select: str = _setting(
+        "next",
+        "AL: which of them a block bridge copies. next: those that follow; uniform: spread over "
+        "all that follow, and fewer towards the top (AugLocal: Ma et al., 2024).",
+        choices=get_args(BlockSelection),
+    )
     bridge_frozen: bool = _setting(
         False, "AL: whether the copies in a block bridge keep their weights."
     )
+    bridge_momentum: float | None = _setting(
+        None,
+        "AL: the copies in a block bridge follow the layers which they are copies of, and keep "
+        "this share of their weights at each update (Su et al., 2024); in one stage only.",
+        least=0,
+        most=0.9999,
+    )
     bridge_hidden: int | None = _setting(
         None, "AL: width between the two maps of an mlp bridge.", least=1
+    )
+    coders: str = _setting(
+        "learned",
+        "AL: g and h. learned: autoencoders (the paper); etf: t of a class is a fixed vector, as "
+        "far from all others as can be, and g and h learn nothing.",
+        choices=get_args(CoderKind),
     )
     coder_activation: str | None = _setting(
         None, "AL: activation of g and h, such as tanh or sigmoid."
@@ -107,6 +127,17 @@ class MethodSettings:
         "answer at every token only, and there the default: every exit answers y itself, by "
         "cross-entropy; no autoencoders.",
         choices=(*_named(autoencoders=True), "target"),
+    )
+    input_loss: float = _setting(
+        0.0,
+        "AL: weight of a further loss of layers below the last, how much of its input a layer has "
+        "lost, by a decoder that is used in training alone (InfoPro: Wang et al., 2021).",
+        least=0,
+    )
+    overlap: bool = _setting(
+        False,
+        "AL: whether layers below the last also learn by the loss of the layer above them, through "
+        "its weights as they are; in one stage only.",
     )
     detach_target: bool = _setting(
         True, "AL: whether the associated loss leaves g alone (Equation 3 does not)."

@@ -9,13 +9,23 @@ from associated_learning.runs.tasks.unused import check_task, refuse
 __all__ = ["AL_ONLY", "BP_ONLY", "check_unused"]
 
 _ASSOCIATED = (
-    "latent", "latents", "coder_activation", "coder_bias", "first_loss",
+    "latent", "latents", "coders", "coder_activation", "coder_bias", "first_loss",
     "association", "detach_target", "lower_associated", "single_layer", "target_warmup",
 )  # fmt: skip
-_BRIDGE = ("bridge", "bridge_hidden", "bridge_blocks", "bridge_frozen")
+_COPIES = ("bridge_blocks", "bridge_select", "bridge_frozen", "bridge_momentum")
+_BRIDGE = ("bridge", "bridge_hidden", *_COPIES)
 _GROWTH = ("grow_patience", "grow_rise", "grow_gain", "grow_freeze", "grow_settled")
 _JOINT = ("stop_gradients", "lower_associated", "single_layer")
-AL_ONLY = (*_ASSOCIATED, *_BRIDGE, "local_loss", "greedy", "stop_gradients", "grow_from")
+AL_ONLY = (
+    *_ASSOCIATED,
+    *_BRIDGE,
+    "local_loss",
+    "input_loss",
+    "overlap",
+    "greedy",
+    "stop_gradients",
+    "grow_from",
+)
 BP_ONLY = ("head_hidden", "double_softmax", "encoders")
 _OF_LOSS = ("label_smoothing", "class_weight")
 _HEADS = [("bilstm", readout) for readout in ("last", "mean", "state-concat")]
@@ -66,7 +76,7 @@ def check_unused(config: RunConfig) -> None:
     if config.bridge != "mlp":
         refuse(config, ("bridge_hidden",), "only --bridge mlp has a width between")
     if config.bridge != "block":
-        refuse(config, ("bridge_blocks", "bridge_frozen"), "only --bridge block has copies")
+        refuse(config, _COPIES, "only --bridge block has copies")
     if config.model not in ("cnn", "vgg"):
         refuse(config, ("batch_norm",), f"--model {config.model} has no convolutions")
     else:
@@ -85,6 +95,9 @@ def _check_losses(config: RunConfig) -> None:
         refuse(config, _OF_LOSS, "--first-loss mse has no cross-entropy")
     if config.double_softmax:
         refuse(config, _OF_LOSS, "--double-softmax has the loss of the released code")
+    if config.coders != "learned":
+        learned = ("detach_target", "target_warmup", *_OF_LOSS)
+        refuse(config, learned, f"g and h of --coders {config.coders} learn nothing")
     if config.local_loss != "associated":
         refuse(config, _OF_LOSS, f"--local-loss {config.local_loss} has a loss of its own")
         why = f"--local-loss {config.local_loss} has no autoencoders"

@@ -18,7 +18,8 @@ _CLASSES = ("label_noise", "augment", "image_size")
 _GROWS = "layers are added by the rules of accuracies, not of losses"
 _READOUTS = ("readout", "double_softmax")
 _CODERS = (
-    "latent", "latents", "coder_activation", "coder_bias", "detach_target", "target_warmup",
+    "latent", "latents", "coders", "coder_activation", "coder_bias", "detach_target",
+    "target_warmup",
 )  # fmt: skip
 _OF_WORDS = ("bilstm", "transformer")
 _OF_BLOCKS = (
@@ -76,10 +77,8 @@ def check_task(config: RunConfig) -> None:
     if config.association in (None, "target"):
         refuse(config, _CODERS, "--association target has no autoencoders")
     if config.executor == "offload" and config.store != "host":
-        raise InputError(
-            f"--store {config.store} came with {task}, whose models are not read layer by layer "
-            "yet; use --store host."
-        )
+        what = f"{task}, whose models are not read layer by layer yet"
+        raise InputError(f"--store {config.store} came with {what}; use --store host.")
     if config.task == "lm":
         _check_language(config)
     elif config.task == "tokens" and config.model not in _OF_WORDS and config.family != "hf":

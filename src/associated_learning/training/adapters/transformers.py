@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from associated_learning.conversion import ConvertedNetwork
 from associated_learning.errors import InputError, needs_extra
+from associated_learning.models.following import is_following
 from associated_learning.network import Network
 from associated_learning.tensors.batch_checks import LABELS, as_pair
 from associated_learning.update import UpdateRule, add_gradients, update_layer
@@ -58,6 +59,11 @@ class ALTrainer(Trainer):  # type: ignore[misc]
                     f"{name}={getattr(args, name)} came for ALTrainer, whose layers learn one by "
                     "one; leave it out. For several processes see al.Trainer(executor=...)."
                 )
+        if any(map(is_following, model.blocks())):
+            raise InputError(
+                "a network with bridge_momentum or overlap came for ALTrainer, which updates each "
+                "layer by itself; train it by al.Trainer, or leave them out."
+            )
         if not isinstance(model, ConvertedNetwork):
             args.remove_unused_columns = False  # there is no forward that names them
         super().__init__(model=model, args=args, **others)

@@ -1,0 +1,34 @@
+"""What a layer's bridge loses against its target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from associated_learning.losses.equation3 import associated_loss
+from associated_learning.losses.table import PairLoss
+from associated_learning.targets.answer_loss import AnswerLoss
+from associated_learning.tensors.nested import detach
+
+__all__ = ["bridge_loss"]
+
+
+def bridge_loss(
+    b: nn.Module, read: Tensor, t: Any, association: PairLoss | None, *, detach_target: bool
+) -> Tensor:
+    """Return the loss of ``b_i`` on what it reads, against ``t_i``.
+
+    Args:
+        b: The bridge.
+        read: What the readout makes of ``s_i``, ``[B, *P, W]``.
+        t: ``t_i``.
+        association: The loss; None for Equation 3's.
+        detach_target: See `associated_loss`.
+    """
+    if isinstance(association, AnswerLoss):
+        return association.of_bridge(b, read, t)
+    s_prime = b(read)
+    if association is None:
+        return associated_loss(s_prime, t, detach_target=detach_target)
+    return association(s_prime, detach(t) if detach_target else t)
