@@ -1,4 +1,7 @@
-"""Pictures for light and dark pages: no background, and an ink that is read on both."""
+"""Pictures for light and dark pages: no background, and an ink that is read on both.
+
+``python benchmarks/pictures.py FILE.png`` recolours one that was drawn before.
+"""
 
 from __future__ import annotations
 

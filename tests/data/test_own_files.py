@@ -149,7 +149,7 @@ def test_a_limit_leaves_validation_and_test_as_they_are(tmp_path: Path) -> None:
             ["name", "x", "label"],
             [(f"name {i}", i, i % 2) for i in range(30)],
             {},
-            "'name' holds no numbers, and 30 different texts in 30 rows, too many to be categories",
+            "'name' holds no numbers, and 30 different texts in 30 rows .such as 'name 0'.,",
         ),
         (
             ["x", "y", "label"],
@@ -201,6 +201,7 @@ def test_a_limit_leaves_validation_and_test_as_they_are(tmp_path: Path) -> None:
             "'note' holds no numbers, and 2 different texts in 2 rows",
         ),
         (["text", "label"], [("...", 0), ("!", 1)] * 9, {}, "no training text has a word"),
+        (["7", "2.5", "a"], [(8, 1.5, "b")] * 9, {}, "the first line is no header: write one"),
     ],
 )
 def test_faults_in_a_file_are_named(
@@ -309,4 +310,11 @@ def test_json_that_is_nested_without_end_is_refused(suffix: str, tmp_path: Path)
         '{"text": "[[[{{", "label": 1}\n{"text": ' + "[" * 50_000 + "]" * 50_000 + "}\n"
     )
     with pytest.raises(InputError, match=r"line 2 of .*own.* is nested more than 100 deep"):
+        open_file(path)
+
+
+def test_a_file_of_another_encoding_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "latin.csv"
+    path.write_bytes("city,x,label\nKöln,1,a\nKöln,2,b\n".encode("latin-1"))
+    with pytest.raises(InputError, match="it is no UTF-8; save it so"):
         open_file(path)

@@ -31,7 +31,7 @@ def runs(
         al runs runs/sweep
     """
     place = Path(folder)
-    found = sorted(path.parent for path in place.glob("*/config.json")) if place.is_dir() else []
+    found = sorted(path.parent for path in place.glob("[!.]*/config.json"))  # not those set aside
     if not found:
         raise InputError(
             f"{folder} holds no run; name a folder in which runs are, or train one: al train"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from associated_learning.cli.tables import (
 )
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.advice import advice
-from associated_learning.runs.folder.going_on import LENGTH, remove_run
+from associated_learning.runs.folder.going_on import LENGTH, overwritten
 from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.ledger.ledger import check_ledger
 from associated_learning.runs.printable import escape
@@ -131,8 +132,20 @@ def train(
         )
     if ledger is not None:
         check_ledger(Path(ledger))
-    if overwrite and os.environ.get("RANK", "0") == "0":
-        remove_run(folder)
+    removes = overwrite and os.environ.get("RANK", "0") == "0"
+    with overwritten(folder) if removes else nullcontext():
+        result = _train(config, folder, line, tensorboard=tensorboard, quiet=quiet)
+    if result is None:
+        return
+    if ledger is not None:
+        write_row(Path(ledger), folder, result, experiment, variant)
+    _show(folder, config, result)
+
+
+def _train(
+    config: ResolvedConfig, folder: Path, line: str | None, *, tensorboard: bool, quiet: bool
+) -> RunResult | None:
+    """Train, and say what begins; ``line`` says what the labels decided."""
     callbacks: list[Callback] = [TensorBoard(folder / "tensorboard")] if tensorboard else []
     if not quiet:  # last, so that no bar is left on the screen if another cannot start
         lines = [] if line is None else [line]
@@ -141,12 +154,7 @@ def train(
             ProgressBar(config.method.upper()),
         ]
         console.print(f"Reading {escape(config.data)} ...", soft_wrap=True)
-    result = run_training(config, folder, callbacks)
-    if result is None:
-        return
-    if ledger is not None:
-        write_row(Path(ledger), folder, result, experiment, variant)
-    _show(folder, config, result)
+    return run_training(config, folder, callbacks)
 
 
 def _resumed(ctx: typer.Context, folder: Path) -> ResolvedConfig:

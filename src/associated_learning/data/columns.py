@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _MOST_CATEGORIES = 100
+_NO_NAME = re.compile(r"-?\d+\.?\d*|Unnamed: \d+")  # of a column: a value, or what pandas calls it
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T]\d\d?:.*)?|\d\d?[./]\d\d?[./]\d{2,4}")
 
 
@@ -40,8 +41,11 @@ def check_columns(split: Dataset, wanted: Sequence[str], where: str) -> None:
     missing = [column for column in wanted if column not in split.column_names]
     if missing:
         known = split.column_names
-        separated = " It seems that ; stands between them: write the file with commas, or as .tsv."
-        hint = separated if len(known) == 1 and ";" in known[0] else nearest(missing[0], known)
+        hint = nearest(missing[0], known)
+        if len(known) == 1 and ";" in known[0]:
+            hint = " It seems that ; stands between them: write the file with commas, or as .tsv."
+        elif any(_NO_NAME.fullmatch(name) for name in known):
+            hint = " It seems that the first line is no header: write one with the names above it."
         raise InputError(
             f"{where} has no column {missing[0]!r}: its columns are"
             f" {', '.join(map(repr, known))}.{hint}"
@@ -126,8 +130,8 @@ def _fault(split: Dataset, column: str) -> str | None:
     distinct = len({value.strip() for value in known})
     if distinct > _MOST_CATEGORIES or 2 * distinct > len(listed):
         return (
-            f"holds no numbers, and {distinct} different texts in {len(listed)} rows, too many to"
-            " be categories"
+            f"holds no numbers, and {distinct} different texts in {len(listed)} rows (such as"
+            f" {known[0]!r:.40}), too many to be categories"
         )
     return None
 
