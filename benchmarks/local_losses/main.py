@@ -37,6 +37,8 @@ MORE = 3  # most trials beyond the grid
 UNIFORM = {"bridge": "block", "bridge_select": "uniform", "bridge_blocks": 2}
 METHODS: dict[str, dict[str, Any]] = {
     "bp": {"bp": True},
+    "bp, without the top": {"bp": True, "without": 1},
+    "bp, without two": {"bp": True, "without": 2},
     "squared": {"association": "squared"},
     "contrast": {"association": "contrast"},
     "ce": {"association": "ce"},

@@ -72,7 +72,15 @@ def images(root: str | None, samples: int, seed: int) -> Task:
 TASKS: dict[str, Callable[[str | None, int, int], Task]] = {"texts": texts, "images": images}
 
 
-def network(task: Task, x: Any, *, pairs: bool = False, bp: bool = False, **options: Any) -> Any:
+def network(
+    task: Task,
+    x: Any,
+    *,
+    pairs: bool = False,
+    bp: bool = False,
+    without: int = 0,
+    **options: Any,
+) -> Any:
     """Return a network; the encoders of all methods begin with the same weights.
 
     Args:
@@ -80,9 +88,11 @@ def network(task: Task, x: Any, *, pairs: bool = False, bp: bool = False, **opti
         x: A batch.
         pairs: Whether two encoders are a layer, from the input up.
         bp: Whether it learns by backpropagation, read as AL's top layer is, under a linear head.
+        without: How many of the uppermost encoders are left out.
         options: Those of `al_form`.
     """
     encoders, target = task.encoders(), al.Classes(task.data.num_classes)
+    encoders = encoders[: len(encoders) - without]
     if pairs:
         two = [encoders[i : i + 2] for i in range(0, len(encoders), 2)]
         encoders = [one[0] if len(one) == 1 else Joined(one) for one in two]
