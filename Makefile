@@ -3,8 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-# Two workers; tests that measure time are in one group, which one worker does in turn.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+# Two workers; `tests/scheduling.py` says which tests one of them does in turn.
+PYTEST := $(BIN)/python -m pytest -n 2
+
+# Where this is set, every process that a test starts compiles all of our files again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-all checks lint types docs check-docs bare audit sbom clean
 

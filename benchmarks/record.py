@@ -48,15 +48,13 @@ def recorded(benchmark: str, arguments: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         rounds = Path(folder, "rounds.jsonl")
         command = [sys.executable, str(HERE / benchmark), *arguments]
-        ran = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env={**os.environ, ROUNDS: str(rounds)}
-        )
-        assert ran.stdout is not None
-        last = ""
-        for line in ran.stdout:
-            print(line, end="", flush=True)
-            last = line.strip() or last
-        if ran.wait():
+        last, given = "", {**os.environ, ROUNDS: str(rounds)}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=given) as ran:
+            assert ran.stdout is not None
+            for line in ran.stdout:
+                print(line, end="", flush=True)
+                last = line.strip() or last
+        if ran.returncode:
             raise InputError(f"{benchmark} ended with code {ran.returncode}; nothing is recorded.")
         timed = rounds.read_text(encoding="utf-8").splitlines() if rounds.exists() else []
     origin = find_provenance()

@@ -8,7 +8,7 @@ from transformers import ViTConfig, ViTForImageClassification
 import associated_learning as al
 from associated_learning.data import Batches, load
 
-EPOCHS = 5
+EPOCHS = 4
 
 torch.manual_seed(0)
 data = load("digits")

@@ -18,7 +18,7 @@ train, test = (
     for s, mixed in ((data.train, True), (data.test, False))
 )
 net = al.al_form(MLP(in_features=64).layers, torch.zeros(2, 1, 8, 8), al.Classes(10))
-trainer = Trainer(max_epochs=10, accelerator="cpu", logger=False, enable_checkpointing=False)
+trainer = Trainer(max_epochs=5, accelerator="cpu", logger=False, enable_checkpointing=False)
 trainer.fit(ALModule(net, lr=2e-3), train, test)
 
 for depth, score in enumerate(al.evaluate(net, test).scores, start=1):

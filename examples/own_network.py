@@ -48,7 +48,7 @@ net = al.al_form(
     readout=PooledFlatten(4),  # small images: what the bridges read should keep some of where
 )
 
-trainer = al.Trainer(epochs=8, optimizer=torch.optim.AdamW, lr=[3e-3, 2e-3, 1e-3], clip=1.0)
+trainer = al.Trainer(epochs=4, optimizer=torch.optim.AdamW, lr=[3e-3, 2e-3, 1e-3], clip=1.0)
 state = trainer.fit(net, batches["train"], batches["valid"])
 
 result = al.evaluate(net, batches["test"].epoch(0))

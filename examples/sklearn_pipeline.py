@@ -10,7 +10,7 @@ from sklearn.preprocessing import MinMaxScaler
 from associated_learning.training.adapters.sklearn import ALClassifier
 
 X, y = load_wine(return_X_y=True)
-pipeline = make_pipeline(MinMaxScaler(), ALClassifier((32, 32), epochs=30, random_state=0))
+pipeline = make_pipeline(MinMaxScaler(), ALClassifier((32, 32), epochs=15, random_state=0))
 search = GridSearchCV(pipeline, {"alclassifier__lr": [1e-5, 5e-3]}, cv=2)
 search.fit(X, y)
 print(f"best: {search.best_params_}")

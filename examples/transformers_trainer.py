@@ -41,7 +41,7 @@ net = al.convert(
 with TemporaryDirectory() as folder:
     args = TrainingArguments(
         output_dir=folder,
-        num_train_epochs=5,
+        num_train_epochs=4,
         per_device_train_batch_size=32,
         learning_rate=5e-3,
         lr_scheduler_type="cosine",

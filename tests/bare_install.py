@@ -45,7 +45,7 @@ def train() -> None:
     plain = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU())
     converted = al.convert(plain, x[:2], target=al.Classes(2), at=2, head=None)
     for net in (made, converted):
-        al.Trainer(epochs=5, lr=1e-2).fit(net, batches)
+        al.Trainer(epochs=2, lr=1e-2).fit(net, batches)
         accuracy = al.evaluate(net, [(x, y)]).scores[-1]
         assert accuracy > 0.8, accuracy
 

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,9 +25,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import associated_learning as al  # noqa: E402
 from associated_learning.state.files import read_json, write_json  # noqa: E402
+from associated_learning.tensors.randomness.generators import seed_all  # noqa: E402
 
 _MEMORY = Path("/dev/shm")  # a disk waits for every checkpoint to reach it, memory does not
 _ROOM = 4 * 1024**3
+_WITH_PICTURES = {"test_runs.py", "test_cli.py", "test_grow_command.py", "test_docs.py"}
 
 
 def pytest_configure() -> None:
@@ -39,10 +42,31 @@ def pytest_configure() -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Divide the tests among the workers of `pytest -n`."""
+    from scheduling import ByFile
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put what takes longest first, where workers share the tests."""
+    if hasattr(config, "workerinput"):
+        from scheduling import longest_first
+
+        items[:] = longest_first(items)
+
+
 def pytest_collection_finish() -> None:
-    """Leave what was imported out of collecting garbage, which else takes a tenth of the time."""
+    """Leave what was imported out of collecting garbage, and collect it rarely.
+
+    Else that takes a sixth of the time of tests that convert models of transformers.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +77,18 @@ def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_seed() -> Iterator[None]:
-    torch.manual_seed(0)
+    seed_all(0)
     yield
     torch.set_num_threads(1)  # whatever the test had need of
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _pictures_where_they_are_looked_at(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let runs draw no curves, which take longer than a small training, where none sees them."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name not in _WITH_PICTURES:
+            patch.setattr("associated_learning.runs.run.can_plot", lambda: False)
+        yield
 
 
 @pytest.fixture

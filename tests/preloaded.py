@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest  # noqa: F401
 import sklearn.datasets  # noqa: F401
 import torch._dynamo  # as an optimizer does that is made
@@ -13,3 +15,8 @@ from associated_learning.tensors.randomness.thread_rng import thread_seeded
 
 with thread_seeded(0):  # which makes what it draws by
     pass
+
+# a process that is forked from this one neither looks through all this for garbage nor copies it
+gc.collect()
+gc.freeze()
+gc.set_threshold(10_000, 20, 50)  # as in `conftest`

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
+
+from associated_learning.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 SCRIPT = """
@@ -17,21 +22,30 @@ print(json.dumps({{"rounds": len(found["a"]), "arguments": sys.argv[1:]}}))
 """
 
 
-def record(folder: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    path = folder / "bench.py"
-    path.write_text(script.format(benchmarks=str(ROOT / "benchmarks")))
-    command = [sys.executable, str(ROOT / "benchmarks" / "record.py")]
-    command += ["--ledger", str(folder / "ledger.jsonl"), str(path), *arguments]
-    return subprocess.run(command, capture_output=True, text=True)
+@pytest.fixture
+def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return what records a benchmark, which is a program; the recording itself is none."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+
+    def run(script: str, *arguments: str) -> None:
+        path = tmp_path / "bench.py"
+        path.write_text(script.format(benchmarks=str(ROOT / "benchmarks")))
+        program = str(ROOT / "benchmarks" / "record.py")
+        command = ["--ledger", str(tmp_path / "ledger.jsonl"), str(path), *arguments]
+        monkeypatch.setattr(sys, "argv", [program, *command])
+        runpy.run_path(program, run_name="__main__")
+
+    return run
 
 
-def test_a_benchmark_is_recorded_with_its_rounds(tmp_path: Path) -> None:
-    ran = record(tmp_path, SCRIPT, "--only", "a", "--data-root", str(tmp_path))
-    assert ran.returncode == 0, ran.stderr
+def test_a_benchmark_is_recorded_with_its_rounds(
+    record: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record(SCRIPT, "--only", "a", "--data-root", str(tmp_path))
     (line,) = (tmp_path / "ledger.jsonl").read_text().splitlines()
     row = json.loads(line)
     assert row["arguments"] == ["--only", "a", "--data-root", "PATH"]
-    assert row["result"] == json.loads(ran.stdout.splitlines()[-1])
+    assert row["result"] == json.loads(capsys.readouterr().out.splitlines()[-1])
     (rounds,) = row["rounds"]
     assert {name: len(values) for name, values in rounds.items()} == {"a": 3, "b": 3}
     assert len(row["commit"]) >= 7
@@ -39,11 +53,16 @@ def test_a_benchmark_is_recorded_with_its_rounds(tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps({k: row[k] for k in row if k != "result"})
 
 
-def test_what_fails_or_says_nothing_is_not_recorded(tmp_path: Path) -> None:
-    for script in ("raise SystemExit(3)", "print('done')"):
-        ran = record(tmp_path, script)
-        assert ran.returncode != 0
-        assert not (tmp_path / "ledger.jsonl").exists()
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [("raise SystemExit(3)", "ended with code 3"), ("print('done')", "expected a line of JSON")],
+)
+def test_what_fails_or_says_nothing_is_not_recorded(
+    script: str, message: str, record: Callable[..., None], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=message):
+        record(script)
+    assert not (tmp_path / "ledger.jsonl").exists()
 
 
 def test_rows_of_the_repository_name_no_machine() -> None:

@@ -24,8 +24,6 @@ from reproduction.report.markdown import (
 from reproduction.report.pages import PAGES, parts_of, refreshed
 from reproduction.report.text import counted, render_markdown
 
-pytestmark = pytest.mark.xdist_group("ledger")  # one worker reads it
-
 ROOT = Path(__file__).parents[1]
 # settings that were tried and left out again (docs/results.md, "Variants"): a row's commit has them
 RETIRED = {"normalize"}

@@ -18,7 +18,7 @@ from rich.table import Table
 from associated_learning.runs.exits.early_exit import parsed_goal, recorded
 from associated_learning.runs.exits.plot import plot_exits
 from associated_learning.runs.exits.report import BATCH_SIZES, ExitReport, exit_report
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.inputs import load_data
 from associated_learning.runs.ledger.ledger import append_row, make_row
 from associated_learning.runs.result import read_result

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +25,7 @@ from associated_learning.state.optimizers import make_optimizers
 from associated_learning.tensors.nested import to_device
 from associated_learning.verification.memory import peak_memory
 
-IMAGE = Path(__file__).parents[2] / "docs" / "images" / "memory.png"
+IMAGE = Path(__file__).parents[2] / "docs" / "images" / "memory.svg"
 CLASSES, VOCABULARY, WIDTH, LENGTH = 4, 30_000, 256, 60
 
 
@@ -109,23 +110,21 @@ METHODS = {
 
 def plot(depths: list[int], found: dict[str, list[float]]) -> None:
     """Draw memory against depth."""
-    import matplotlib as mpl
+    sys.path.append(str(Path(__file__).parents[1]))
+    from pictures import canvas, save
 
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    for key, marker, style in zip(METHODS, "osD^", ["-", "--", "-", "-."], strict=True):
-        axes.plot(depths, found[key], style, marker=marker, label=METHODS[key])
+    figure, (axes,) = canvas()
+    colours = ["#2f7fc1", "#5aa6a0", "#d1632a", "#c99a2e"]
+    for key, marker, style, colour in zip(
+        METHODS, "osD^", ["-", "--", "-", "-."], colours, strict=True
+    ):
+        axes.plot(depths, found[key], style, marker=marker, color=colour, label=METHODS[key])
     axes.set_xlabel("Transformer layers")
     axes.set_ylabel("peak memory of one training step, MiB")
     axes.set_xticks(depths)
     axes.set_ylim(bottom=0)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    IMAGE.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(IMAGE, dpi=150)
+    save(figure, IMAGE)
 
 
 def main() -> None:

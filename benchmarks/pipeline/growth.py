@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -156,12 +157,10 @@ def draw(
     counts: list[int], by_batches: Line, depths: list[int], by_depth: Line, path: Path
 ) -> None:
     """Draw both lines."""
-    import matplotlib as mpl
+    sys.path.append(str(Path(__file__).parents[1]))
+    from pictures import canvas, save
 
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure, (left, right) = canvas(2)
     for axes, values, line in ((left, counts, by_batches), (right, depths, by_depth)):
         axes.loglog(values, line.one_process, "s--", label="AL, one process")
         axes.loglog(values, line.backpropagation, "D:", label="BP, one process")
@@ -173,14 +172,12 @@ def draw(
         )
         axes.loglog(values, line.pipeline, "o-", label="AL, a stage for each layer")
         axes.set_ylabel("seconds of an epoch")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.3)
     left.set_xlabel(f"batches n, {FIXED_DEPTH} layers")
     right.set_xlabel(f"layers L, {max(counts):,} batches")
     right.set_xticks(depths, [str(depth) for depth in depths])
     right.minorticks_off()
     left.legend(frameon=False)
-    figure.savefig(path, dpi=150)
+    save(figure, path)
 
 
 def line_table(title: str, name: str, values: list[int], line: Line) -> Table:

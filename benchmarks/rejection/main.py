@@ -23,7 +23,7 @@ from associated_learning.data.batches import Batches
 from associated_learning.inference.exits.record import record_exits
 from associated_learning.inference.exits.rejection import label_doubt, novelty
 from associated_learning.runs.exits.early_exit import al_network
-from associated_learning.runs.folder.opened import OpenRun, open_run
+from associated_learning.runs.folder.open_run import OpenRun, open_run
 from associated_learning.runs.inputs import evaluation_batches, load_data
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import train_run

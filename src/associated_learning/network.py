@@ -73,10 +73,7 @@ class Network(nn.Module, ABC):
         """Return the modules that inference through ``depth`` layers runs."""
 
     def adopts(self, folder: Path) -> bool:
-        """Take over the files of a checkpoint's folder unread, if the layers lie in files.
-
-        Networks in memory return False: they have to read them.
-        """
+        """Take over a checkpoint's files unread; return False where weights are in memory."""
         return False
 
     def judged(self, scores: list[float]) -> float:
@@ -89,11 +86,11 @@ class Network(nn.Module, ABC):
 
     def check_depth(self, depth: int | None) -> int:
         """Return ``depth``, or the full depth for None. Raises InputError out of range."""
-        depth = self.num_layers if depth is None else depth
-        if not isinstance(depth, int) or not 1 <= depth <= self.num_layers:
+        depth, most = self.num_layers if depth is None else depth, self.num_layers
+        if not isinstance(depth, int) or not 1 <= depth <= most:
             raise InputError(
-                f"depth {depth} came for a network that answers at {self.num_layers} "
-                f"depth{'s' * (self.num_layers > 1)}; expected 1 to {self.num_layers}."
+                f"depth {depth} came for a network that answers at {most} depth"
+                f"{'s' * (most > 1)}; expected 1 to {most}."
             )
         return depth
 
@@ -105,8 +102,7 @@ class Network(nn.Module, ABC):
     def predict(self, x: Any, depth: int | None = None) -> Prediction:
         """Answer with labels and probabilities (Algorithm 3).
 
-        Gradients and training mode are left as they are: call ``eval()`` and use
-        `associated_learning.inference.evaluation.predict_batches` for whole data sets.
+        Gradients and training mode stay as they are: call ``eval()``; `predict_batches` does.
 
         Args:
             x: A batch of inputs.
@@ -249,8 +245,7 @@ class ALNetwork(Network):
     def associate(self, x: Any, y: Tensor) -> list[LayerOutput]:
         """Run all layers in training form and return every layer's ``(s, t, losses)``.
 
-        For looking at losses and latents; training goes layer by layer
-        (`associated_learning.update.update_network`), which holds one layer's graph at a time.
+        For looking at losses and latents; training (`update_network`) goes layer by layer.
         """
         s, t, outputs = x, self.target.encode(y), []
         for layer in self.al_layers():

@@ -31,7 +31,7 @@ from associated_learning.inference.export.beside import read_export
 from associated_learning.network import ALNetwork
 from associated_learning.runs import run as runs
 from associated_learning.runs.exits import early_exit
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.ledger.ledger import read_rows
 from associated_learning.runs.settings.config import RunConfig

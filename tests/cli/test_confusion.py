@@ -14,7 +14,7 @@ from sklearn.metrics import confusion_matrix
 import associated_learning as al
 from associated_learning.cli.main import app
 from associated_learning.data import load
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 

@@ -12,7 +12,7 @@ from PIL import Image
 from associated_learning.cli.exits import _beside_one_depth
 from associated_learning.runs.advice import advice
 from associated_learning.runs.exits.report import ExitReport, OperatingPoint
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import read_config
@@ -56,6 +56,10 @@ GOOD = RunResult(
         (
             {"train_samples": 320, "epochs": 100},
             ["At least 1,000 updates were made (--min-updates), which 100 epochs make of few rows"],
+        ),
+        (
+            {"train_samples": 320, "epochs": 14, "best_by_loss": True},
+            ["(--patience). Less loss at an equal score does not count."],
         ),
         ({"train_samples": 32_000, "epochs": 20}, []),
         (
@@ -107,6 +111,35 @@ def test_an_unfinished_run_answers_at_its_best_depth_so_far(lower: str) -> None:
     best = max(history, key=lambda epoch: max(epoch["scores"]))
     depth = open_run(Path(lower)).best_depth
     assert best["scores"][depth - 1] == max(best["scores"])
+
+
+@pytest.mark.parametrize(
+    ("refused", "message"),
+    [
+        (("--label-column", "z"), "no column 'z'"),  # when the data are read
+        (("--model", "cnn"), "reads images"),  # when the network is made
+        (("--augment",), "for images"),
+        (("--metric", "nope"), "metric 'nope'"),  # when training starts
+        (("--freeze", "9"), "freeze=9"),
+        (("--executor", "threads", "--stages", "9"), "stages=9"),
+        (("--executor", "offload", "--memory", "1MiB"), "memory=1.0 MiB"),
+    ],
+)
+def test_of_a_run_that_is_refused_nothing_is_left_and_nothing_said(
+    refused: tuple[str, ...],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ok.csv").write_text("\n".join(["x,label", *(f"{i},{i % 2}" for i in range(60))]))
+    words = ("train", "--data", "ok.csv", "--model", "mlp", "--epochs", "1", "--threads", "1")
+    code, out, err = al(*words, *refused, capsys=capsys)
+    assert code == 2
+    assert message in err
+    assert out.strip() in ("", "Reading ok.csv ...")
+    assert [path.name for path in Path().iterdir()] == ["ok.csv"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from associated_learning.cli.main import main
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.result import read_history, read_result
 
 QUICK = ("--limit-train", "400", "--epochs", "6", "--num-layers", "4")

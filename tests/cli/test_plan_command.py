@@ -221,6 +221,16 @@ def test_memory_tells_what_is_resident_and_what_is_offloaded(
     code, _, err = command(*words, "1MiB", capsys=capsys)
     assert code == 2
     assert "layer 1 alone needs" in err
+    code, out, err = command(*words, "64GiB", "--stages", "2", capsys=capsys)
+    assert code == 0, err
+    stages = [line for line in out.splitlines() if line.startswith("stage ")]
+    assert [line.split(":")[0].split() for line in stages] == [
+        ["stage", "1", "layer", "1"],
+        ["stage", "2", "layer", "2"],
+    ]
+    code, _, err = command("plan", "hf:bert", "--at", "2", "--stages", "2", capsys=capsys)
+    assert code == 2
+    assert "--stages 2 came without --memory" in err
     code, _, err = command("plan", "cnn", "--memory", "1GiB", capsys=capsys)
     assert code == 2
     assert "expected hf:NAME" in err

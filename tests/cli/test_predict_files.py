@@ -95,11 +95,15 @@ def test_files_are_read_by_the_columns_of_the_run(texts: Path, table: Path, tmp_
     [
         ("x.csv", "a,c\n1,2\n", "line 2 of .* has no column 'b'"),
         ("x.csv", "a,b\n1,2\n1\n", "line 3 of .* has 1 fields"),
-        ("x.csv", "a,b\n1,2\n1,\n", "line 3 of .* no row of numbers"),
+        ("x.csv", "a,b\n1,2\n1,\n", "line 3 of .*csv, column 'b': the value is ''; expected a num"),
         ("x.jsonl", '{"a": 1, "b": 2}\n[1]\n', "line 2 of .* expected a JSON object"),
         ("x.jsonl", '{"a": 1, "b": 2\n', "line 1 of .* is no JSON"),
         ("x.txt", "1,2\n1,2,3\n", "line 2 of .* has 3 values"),
-        ("x.txt", "1,nan\n", "line 1 of .* not finite"),
+        (
+            "x.txt",
+            "1,nan\n",
+            "line 1 of .*txt, '1,nan', column 'b': the value is nan; expected a fin",
+        ),
     ],
 )
 def test_faults_of_a_file_are_told_with_their_line(

@@ -137,7 +137,7 @@ def test_a_limit_leaves_validation_and_test_as_they_are(tmp_path: Path) -> None:
             ["x", "label"],
             [(1, "a"), (2, ""), (3, "b")],
             {},
-            "the label of row 1 is missing",
+            r"the label of line 3 of .*own\.csv is missing",
         ),
         (
             ["when", "x", "label"],
@@ -149,13 +149,13 @@ def test_a_limit_leaves_validation_and_test_as_they_are(tmp_path: Path) -> None:
             ["name", "x", "label"],
             [(f"name {i}", i, i % 2) for i in range(30)],
             {},
-            "'name' holds no numbers, and 30 different texts in 30 rows, too many to be categories",
+            "'name' holds no numbers, and 30 different texts in 30 rows .such as 'name 0'.,",
         ),
         (
             ["x", "y", "label"],
             [(1, 2, "a"), ("inf", 1, "b"), (3, 4, "a")],
             {},
-            "row 1 of the train split, column 'x': the value is inf",
+            r"line 3 of .*own\.csv, column 'x': the value is inf",
         ),
         (
             ["x", "y", "label"],
@@ -181,12 +181,12 @@ def test_a_limit_leaves_validation_and_test_as_they_are(tmp_path: Path) -> None:
             {"feature_columns": ["x", "label"]},
             "'label' came both for the inputs and for the labels",
         ),
-        (["x", "y", "label"], ROWS, {"text_column": "x"}, "row 0 of .* 'x': the text is int 0"),
+        (["x", "y", "label"], ROWS, {"text_column": "x"}, "line 2 of .* 'x': the text is int 0"),
         (
             ["t", "label"],
             [("a", 0), ("", 1), ("b", 1)],
             {"text_column": "t"},
-            "row 1 of the train split, column 't': the text is missing",
+            r"line 3 of .*own\.csv, column 't': the text is missing",
         ),
         (
             ["id", "note", "label"],
@@ -201,6 +201,7 @@ def test_a_limit_leaves_validation_and_test_as_they_are(tmp_path: Path) -> None:
             "'note' holds no numbers, and 2 different texts in 2 rows",
         ),
         (["text", "label"], [("...", 0), ("!", 1)] * 9, {}, "no training text has a word"),
+        (["7", "2.5", "a"], [(8, 1.5, "b")] * 9, {}, "the first line is no header: write one"),
     ],
 )
 def test_faults_in_a_file_are_named(
@@ -218,7 +219,7 @@ def test_faults_in_a_file_are_named(
 def test_a_test_file_with_an_unknown_label_or_other_columns_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "train.csv", ["x", "y", "label"], ROWS)
     unknown = write(tmp_path / "unknown.csv", ["x", "y", "label"], [(1, 2, "a"), (1, 2, "c")])
-    with pytest.raises(InputError, match="row 1 of the test split is 'c': expected one of the 2"):
+    with pytest.raises(InputError, match=r"line 3 of .*unknown\.csv is 'c': expected one of the 2"):
         open_file(path, test_data=unknown)
     columns = write(tmp_path / "columns.csv", ["x", "z", "label"], [(1, 2, "a")])
     with pytest.raises(InputError, match=r"columns\.csv has no column 'y'"):
@@ -309,4 +310,11 @@ def test_json_that_is_nested_without_end_is_refused(suffix: str, tmp_path: Path)
         '{"text": "[[[{{", "label": 1}\n{"text": ' + "[" * 50_000 + "]" * 50_000 + "}\n"
     )
     with pytest.raises(InputError, match=r"line 2 of .*own.* is nested more than 100 deep"):
+        open_file(path)
+
+
+def test_a_file_of_another_encoding_is_told_so(tmp_path: Path) -> None:
+    path = tmp_path / "latin.csv"
+    path.write_bytes("city,x,label\nKöln,1,a\nKöln,2,b\n".encode("latin-1"))
+    with pytest.raises(InputError, match="it is no UTF-8; save it so"):
         open_file(path)

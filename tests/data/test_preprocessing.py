@@ -83,9 +83,9 @@ def test_tables_are_standardised_by_the_rows_they_were_fitted_to() -> None:
         ([], "expected one or more rows"),
         ([[1.0]], r"row 0 has 1 values: expected 2 \['a', 'b'\]"),
         ([{"a": 1.0}], r"row 0 lacks \['b'\]"),
-        ([[1.0, 2.0], [1.0, "x"]], "row 1 holds something that is no number"),
-        ([[1.0, 2.0], [1.0, None]], "row 1 holds something that is no number"),
-        ([[1.0, 2.0], [float("nan"), 1.0]], "row 1 of the rows, column 'a': the value is nan"),
+        ([[1.0, 2.0], [1.0, "x"]], "row 1, column 'b': the value is 'x'"),
+        ([[1.0, 2.0], [1.0, None]], "row 1, column 'b': the value is None; expected"),
+        ([[1.0, 2.0], [float("nan"), 1.0]], "row 1, column 'a': the value is nan"),
     ],
 )
 def test_a_bad_row_is_named(rows: object, message: str) -> None:

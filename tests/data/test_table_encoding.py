@@ -60,7 +60,9 @@ def test_features_are_those_of_scikit_learn() -> None:
     again = preprocessor_from_dict(json.loads(json.dumps(preprocessor.to_dict())))
     assert again == preprocessor
     how = {name: value for name, value in preprocessor.to_dict().items() if name != "kind"}
-    assert np.array_equal(table.prepare(new.tolist(), how)["x"], preprocessor(new.tolist()).numpy())
+    by_runner, notes = table.prepare(named, how)
+    assert np.array_equal(by_runner["x"], preprocessor(new.tolist()).numpy())
+    assert notes == ["unknown port 'nowhere'", *[None] * 8]
 
 
 @pytest.mark.parametrize(

@@ -132,12 +132,12 @@ GOOD = {"tokens": ["a", "b"], "tags": [1, 2]}
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"tokens": ["a", "b"], "tags": [1]}, "row 1 of the train split has 2 words and 1 labels"),
-        ({"tokens": [], "tags": []}, "row 1 of the train split has 0 words"),
-        ({"tokens": None, "tags": [1]}, "row 1 of the train split, column 'tokens': 'None' is no"),
-        ({"tokens": ["a", None], "tags": [1, 2]}, "row 1 .* None is no word"),
-        ({"tokens": ["a"], "tags": [None]}, "row 1 of the train split has the label None"),
-        ({"tokens": ["a"], "tags": [-1]}, "word 0 of row 1 .* has the label -1; expected one of"),
+        ({"tokens": ["a", "b"], "tags": [1]}, r"line 2 of .*tags\.jsonl has 2 words and 1 labels"),
+        ({"tokens": [], "tags": []}, r"line 2 of .*tags\.jsonl has 0 words"),
+        ({"tokens": None, "tags": [1]}, "line 2 of .*, column 'tokens': 'None' is no"),
+        ({"tokens": ["a", None], "tags": [1, 2]}, "line 2 .* None is no word"),
+        ({"tokens": ["a"], "tags": [None]}, "line 2 of .* has the label None"),
+        ({"tokens": ["a"], "tags": [-1]}, "word 0 of line 2 .* has the label -1; expected one of"),
     ],
 )
 def test_rows_that_do_not_fit_are_named(row: Any, message: str, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_rows_that_do_not_fit_are_named(row: Any, message: str, tmp_path: Path) 
 
 def test_files_that_do_not_fit_are_told(tmp_path: Path) -> None:
     ragged = write(tmp_path / "r.jsonl", {"tokens": ["a"], "tags": [[1]]})
-    with pytest.raises(InputError, match=r"row 0 of the train split has the label \[1\]"):
+    with pytest.raises(InputError, match=r"line 1 of .*r\.jsonl has the label \[1\]"):
         read_tagged(ragged)
     plain = write(tmp_path / "p.jsonl", {"tokens": "a b", "tags": "O O"})
     with pytest.raises(InputError, match="'a b' is no list"):
@@ -162,7 +162,7 @@ def test_files_that_do_not_fit_are_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"all training labels are \(\)"):
         read_tagged(test)
     unknown = write(tmp_path / "u.jsonl", {"tokens": ["a"], "tags": [3]})
-    with pytest.raises(InputError, match="word 0 of row 0 of the test split has the label 3"):
+    with pytest.raises(InputError, match=r"word 0 of line 1 of .*u\.jsonl has the label 3"):
         read_tagged(ignored, test_data=unknown)
     two = write(tmp_path / "t.jsonl", {"tokens": ["a"], "tags": [1], "labels": [1]})
     with pytest.raises(InputError, match="choose the label column"):

@@ -16,7 +16,7 @@ import associated_learning as al
 from associated_learning.cli.main import app
 from associated_learning.data import load
 from associated_learning.inference.ensemble import choose_ensemble
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 

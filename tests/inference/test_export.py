@@ -22,8 +22,6 @@ from associated_learning.models import lstm_operator
 from associated_learning.tensors.padded_sequence import PaddedSequence
 from onnx_operators import operators_listed_once  # noqa: F401
 
-pytestmark = pytest.mark.xdist_group("export")  # one worker imports what exports
-
 torch.set_num_threads(1)
 
 
@@ -137,13 +135,12 @@ def test_a_converted_bert_of_limited_length(tmp_path: Path) -> None:
     mask[1, 4:] = 0
     x = {"input_ids": ids[:2, :6], "attention_mask": mask[:2, :6]}
     net = al.convert(model, x, target=al.Classes(3), at=2, balance="flops").eval()
-    for depth in (1, 2):
-        file = export_onnx(net, x, tmp_path / "bert.onnx", depth)
-        session = onnxruntime.InferenceSession(str(file.path))
-        (found,) = session.run(None, {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})
-        with torch.no_grad():
-            expected = net({"input_ids": ids, "attention_mask": mask}, depth)
-        torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-5, rtol=1e-5)
+    file = export_onnx(net, x, tmp_path / "bert.onnx", 1)  # at full depth a run does it
+    session = onnxruntime.InferenceSession(str(file.path))
+    (found,) = session.run(None, {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})
+    with torch.no_grad():
+        expected = net({"input_ids": ids, "attention_mask": mask}, 1)
+    torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("form", [dict, tuple])

@@ -24,7 +24,7 @@ from pipeline_runs import NoisyBatches, digests
 
 every_executor = pytest.mark.parametrize("case", parameters())
 
-LONG = {"batches": 67, "source": NoisyBatches}  # three epochs of them: 201 updates
+LONG = {"batches": 20, "source": NoisyBatches}  # three epochs of them: 60 updates
 
 
 class KilledError(Exception):
@@ -159,16 +159,16 @@ def plateau(optimizer: Any) -> Any:
 SETTINGS: dict[str, dict[str, Any]] = {
     "schedule by epoch": {"schedule": halved},
     "schedule by step": {"schedule": cosine, "schedule_every": "step"},
-    "schedule by score": {"schedule": plateau},
+    "schedule by score": {"schedule": plateau, "epochs": 3},
     "precision": {"precision": torch.bfloat16},
     "freeze": {"freeze": 2},
     "target_warmup": {"target_warmup": 3},
-    "save_every": {"save_every": 7},
+    "save_every": {"save_every": 4},
     "optimizer": {"optimizer": torch.optim.SGD, "optimizer_options": {"momentum": 0.9}},
     "rates": {"lr": [0.1, 0.01, 0.001, 0.1], "encoder_lr": 0.05},
     "positions": {"positions": "auto"},
     "positions as rows": {"positions": contrastive_loss},
-    "accumulation": {"gradient_accumulation_steps": 3, "save_every": 2},
+    "accumulation": {"gradient_accumulation_steps": 3, "save_every": 2, "batches": 4},
 }
 # layers that come after epochs 1, 2 and 4, the lower ones frozen when they stand still
 GROWTH = al.Growth(make=layer, max_layers=4, when=after(1, 2, 4), layer_patience=2, settle=0.5)
@@ -178,26 +178,26 @@ LONG_VALIDATION = al.LoaderBatches(batches_of(100))  # in which stages have time
 OPTIONS: dict[str, dict[str, Any]] = {
     "bits": LONG,
     "resume": {"save_every": 3, "batches": 8},
-    "interrupt": {"epochs": 4},
-    "two epochs": {"epochs": 2},
+    "interrupt": {"epochs": 4},  # a window may be far ahead of what is heard
+    "two epochs": {"epochs": 2, "batches": 8},
     "patience": {"epochs": 30, "batches": 8, "patience": 2, "lr": 0.5, "judge": "full"},
     "any depth": {"epochs": 30, "batches": 8, "patience": 2, "lr": 0.5, "judge": "any"},
     "growth": {"growth": GROWTH, "batches": 12},
     "end": {"growth": ENOUGH, "epochs": 9, "batches": 8, "validation": LONG_VALIDATION},
-    **{name: {"batches": 5, **options} for name, options in SETTINGS.items()},
+    **{name: {"epochs": 2, "batches": 3, **options} for name, options in SETTINGS.items()},
 }
 
 
 @every_executor
 def test_equal_bits(case: ExecutorCase, tmp_path: Path) -> None:
-    """Weights, BatchNorm, Adam and schedules after 201 updates with dropout and clipping."""
+    """Weights, BatchNorm, Adam and schedules after 60 updates with dropout and clipping."""
     end = trained(case, tmp_path, heard=Listener(), **LONG)
     found, (expected, sequential) = digests(tmp_path), _oracle(case.device, "bits")
     assert found == expected
     assert len(found) == 4 + 4 + 1  # layers, optimizers, and all the rest
     assert end.records == sequential.records  # losses, scores of validation, rates
     assert end.heard == sequential.heard
-    assert [step for step, _ in end.heard] == list(range(1, 202))
+    assert [step for step, _ in end.heard] == list(range(1, 61))
 
 
 @every_executor
@@ -273,13 +273,13 @@ def test_validation(case: ExecutorCase) -> None:
 @pytest.mark.parametrize("event", ["batch", "epoch"])
 def test_a_callback_ends_training(case: ExecutorCase, event: str, tmp_path: Path) -> None:
     """With this epoch, as if it were the last one; what is saved does not go on either."""
-    end = trained(case, tmp_path, heard=Stop(event), epochs=30)
+    end = trained(case, tmp_path, heard=Stop(event), epochs=30, batches=8)
     _, expected = _oracle(case.device, "two epochs")
-    assert end.progress == (40, 2, expected.progress[2], True, 4)
+    assert end.progress == (16, 2, expected.progress[2], True, 4)
     assert end.records == expected.records
     assert end.heard == [(record[2][-1], True) for record in end.records]
     same_weights(end, expected)
-    again = trained(SEQUENTIAL, tmp_path, epochs=30)
+    again = trained(SEQUENTIAL, tmp_path, epochs=30, batches=8)
     assert again.progress == end.progress
     same_weights(again, expected)
 

@@ -22,8 +22,6 @@ from associated_learning.pipeline.processes.transfers import Receiver, Sender
 from associated_learning.pipeline.processes.transport import abort
 from rank_processes import Place, RankError, Ranks
 
-pytestmark = pytest.mark.xdist_group("timing")  # no other test of time runs beside these
-
 PATIENCE = 1.5  # seconds of silence; in training it is 5
 END = 10.0  # seconds after which all ranks must have ended
 

@@ -31,8 +31,6 @@ from conftest import batches_of
 from executors import as_torchrun_does
 from rank_processes import Place, RankError, Ranks
 
-pytestmark = pytest.mark.xdist_group("timing")
-
 END = 15.0  # seconds after which nothing is left
 PATIENCE = 1.0  # seconds of silence; in training it is 5
 BATCH = 10  # at which it goes wrong

@@ -108,7 +108,6 @@ def test_replicas_of_one_stage_never_lose_if_the_exchange_is_free() -> None:
     assert best_shape([1.0] * 4, 4, exchange=0.0) == Shape(4, 1)  # as fast, and nothing to send
 
 
-@pytest.mark.xdist_group("timing")
 def test_many_layers_take_no_time() -> None:
     begin = time.perf_counter()
     sizes = balanced([1.0 + (7 * i) % 13 for i in range(1000)], 64)

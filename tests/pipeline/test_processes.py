@@ -24,7 +24,6 @@ from pipeline_runs import all_kinds_of_layers, digests, trained
 from rank_processes import DEADLINE, Place, RankError, Ranks
 
 pytestmark = pytest.mark.distributed
-alone = pytest.mark.xdist_group("timing")  # no other test of time runs beside it
 
 WITHIN = 20.0  # seconds for what takes less than 10 on an idle machine
 PATIENCE = 1.5  # seconds of silence; in training it is 5
@@ -98,7 +97,6 @@ class TellTenth(Callback):
             self.place.tell(os.getpid())
 
 
-@alone
 def test_a_killed_rank_ends_all_and_the_run_goes_on_from_its_snapshot(tmp_path: Path) -> None:
     options: dict[str, Any] = {"epochs": 4, "save_every": 5}
     watching = {**options, "callbacks": {0: [TellTenth]}, "impatient": True}
@@ -222,7 +220,6 @@ def run_odd_batch(place: Place) -> None:
     trainer.fit(needs_two_samples(), al.LoaderBatches([*batches_of(2), *batches_of(1, size=3)]))
 
 
-@alone
 def test_a_replica_that_fails_alone_ends_all() -> None:
     """Its partner waits for its gradients, which never come."""
     with Ranks(run_odd_batch, 2) as ranks:
@@ -270,7 +267,6 @@ def slow() -> al.ALNetwork:
     return al.al_form(encoders, torch.randn(2, 6), al.Classes(4), latent=5)
 
 
-@alone
 def test_ranks_work_at_the_same_time_on_different_batches() -> None:
     options = {"net": slow, "callbacks": {0: [Overlap]}, "epochs": 1, "batches": 20}
     with Ranks(run, 2, None, options) as ranks:

@@ -199,7 +199,6 @@ def test_a_constant_beside_a_sequence() -> None:
     )
 
 
-@pytest.mark.xdist_group("timing")
 def test_many_stages_and_batches_take_little_time() -> None:
     """A tenth of 10^6 batches on 64 stages, in a tenth of what a minute allows."""
     begin = time.perf_counter()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.long, pytest.mark.distributed, pytest.mark.xdist_group("timing")]
+pytestmark = [pytest.mark.long, pytest.mark.distributed]
 
 END = 15.0  # seconds after which nothing is left
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")

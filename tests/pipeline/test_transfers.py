@@ -94,7 +94,6 @@ def _press(place: Place) -> int:
     return meanwhile
 
 
-@pytest.mark.xdist_group("timing")
 def test_a_slow_stage_holds_the_sender_back() -> None:
     with Ranks(_press, 2) as ranks:
         ranks.told(0)

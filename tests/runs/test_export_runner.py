@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,15 +28,13 @@ from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.text_preprocessor import TextPreprocessor
 from associated_learning.errors import InputError
 from associated_learning.runs.export import description
-from associated_learning.runs.export.runner import image, table, text
+from associated_learning.runs.export.runner import image, text
 from associated_learning.runs.export.write_runner import runner_source
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 from hub_folders import write_config, write_tokenizer
 from onnx_operators import operators_listed_once  # noqa: F401
-
-pytestmark = pytest.mark.xdist_group("export")  # one worker imports what exports
 
 SCHEMA = json.loads(Path(description.__file__).with_name("schema.json").read_text())
 ROOM = ("numpy", "numpy.libs", "onnxruntime", "PIL", "pillow.libs")  # what a runner may import
@@ -47,6 +48,9 @@ STRANGE = (
     "<!-- never closed good film",
     "good " * 50,
 )
+
+
+STRANGE_UNKNOWN = ("qqq zzz", "")
 
 
 class Case(NamedTuple):
@@ -74,7 +78,7 @@ def text_case(folder: Path) -> Case:
 
 
 def subword_case(folder: Path) -> Case:
-    place = write_tokenizer(write_config(folder / "bert"))
+    place = write_tokenizer(write_config(folder / "bert", num_hidden_layers=2))
     run = trained(folder, data=films(folder), model=f"hf:{place}", max_length=8, at="2")
     return Case(run, ("A good film", "bads", "good " * 20))
 
@@ -121,9 +125,10 @@ MADE: dict[str, Callable[[Path], Case]] = {
 }
 
 
-@pytest.fixture(scope="module", params=list(MADE))
-def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    return MADE[request.param](tmp_path_factory.mktemp(request.param))
+@pytest.fixture(scope="module")
+def trained_case(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Case]:
+    """Return what trains a run of a kind once, for all tests that only read it."""
+    return functools.cache(lambda kind: MADE[kind](tmp_path_factory.mktemp(kind)))
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +173,11 @@ def alone(room: Path, runner: Path, inputs: Sequence[str], *, piped: bool = Fals
     return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
+def asked_of(shown: Any) -> str:
+    """Return an input as it came: rows are told by column."""
+    return ",".join(shown.values()) if isinstance(shown, dict) else str(shown)
+
+
 def expected(case: Case, depth: int | None) -> tuple[list[str], torch.Tensor]:
     """Return the run's own labels and probabilities."""
     opened = open_run(case.run)
@@ -185,10 +195,20 @@ def expected(case: Case, depth: int | None) -> tuple[list[str], torch.Tensor]:
 
 
 @pytest.mark.filterwarnings("ignore:the image file .* is resized:UserWarning")  # which is meant
-@pytest.mark.parametrize("depth", [1, None])
+@pytest.mark.parametrize(
+    ("kind", "depth"),
+    [("text", 1), ("text", None), ("subword", None), ("table", 1), ("image", None)],
+)
 def test_runner_without_torch_answers_as_the_run(
-    case: Case, depth: int | None, room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    depth: int | None,
+    trained_case: Callable[[str], Case],
+    room: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """At any depth; `test_export` exports each family at each."""
+    case = trained_case(kind)
     to = tmp_path / "my model.onnx"
     asked = [] if depth is None else ["--depth", str(depth)]
     assert al("export", str(case.run), str(to), *asked, monkeypatch=monkeypatch) == 0
@@ -208,7 +228,10 @@ def test_runner_without_torch_answers_as_the_run(
     assert len(runner.read_text().splitlines()) <= 60
     answers = alone(room, runner, case.inputs)
     labels, probabilities = expected(case, depth)
-    assert [answer["input"] for answer in answers] == list(case.inputs)
+    shown = [asked_of(answer["input"]) for answer in answers]
+    assert shown == list(case.inputs)
+    unknown = [i for i, text in enumerate(case.inputs) if text in STRANGE_UNKNOWN]
+    assert [i for i, answer in enumerate(answers) if answer["note"]] == unknown
     assert [answer["label"] for answer in answers] == labels
     assert list(answers[0]["probabilities"]) == list(open_run(case.run).label_names)
     found = torch.tensor([list(answer["probabilities"].values()) for answer in answers])
@@ -217,12 +240,13 @@ def test_runner_without_torch_answers_as_the_run(
 
 @pytest.mark.filterwarnings("ignore:the image file .* is resized:UserWarning")  # which is meant
 def test_runner_prints_what_al_predict_prints(
+    trained_case: Callable[[str], Case],
     tmp_path: Path,
     room: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run, inputs = image_case(tmp_path)
+    run, inputs = trained_case("image")
     to, piped = tmp_path / "digits.onnx", tmp_path / "files.txt"
     assert al("export", str(run), str(to), monkeypatch=monkeypatch) == 0
     piped.write_text("\n".join(inputs))
@@ -236,9 +260,10 @@ def test_runner_prints_what_al_predict_prints(
 
 
 def test_temperature_of_the_run_goes_along(
-    tmp_path: Path, room: Path, monkeypatch: pytest.MonkeyPatch
+    trained_case: Callable[[str], Case], tmp_path: Path, room: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    case = table_case(tmp_path)
+    case = trained_case("table")
+    case = case._replace(run=shutil.copytree(case.run, tmp_path / "run"))  # it is written to
     assert al("evaluate", str(case.run), "--exits", monkeypatch=monkeypatch) == 0
     temperatures = json.loads((case.run / "exits.json").read_text())["temperatures"]
     assert temperatures[0] != 1
@@ -257,28 +282,105 @@ def test_temperature_of_the_run_goes_along(
 @given(st.lists(st.text(alphabet="aZ<>/!-;&#39bqout \u0130\u00df_"), min_size=1, max_size=3))
 def test_rules_of_tokenisation_are_those_of_training(lines: list[str]) -> None:
     preprocessor = TextPreprocessor.fit(["a b aa ab z o q uot"], max_length=5)
-    made = text.prepare(lines, description._preprocessing(preprocessor))
+    made, notes = text.prepare(lines, description._preprocessing(preprocessor))
     ids, lengths, *_ = preprocessor(lines, allow_unknown=True)
     assert (made["values"].tolist(), made["lengths"].tolist()) == (ids.tolist(), lengths.tolist())
+    for line, note in zip(lines, notes, strict=True):
+        refused = pytest.raises(InputError, match=r"no known word|no word at all")
+        with refused if note else nullcontext():
+            preprocessor([line])
 
 
-def test_rows_and_images_that_would_be_misread_are_refused(tmp_path: Path) -> None:
-    how = {"columns": ["a", "b"], "mean": [0.0, 1.0], "std": [1.0, 2.0]}
-    assert table.prepare([{"b": 3, "a": 1}, "1,3"], how)["x"].tolist() == [[1, 1], [1, 1]]
-    for wrong in ([[1]], [[1, 2, 3]], [[1, float("nan")]], ["1"]):
-        with pytest.raises(ValueError, match="expected rows of finite numbers"):
-            table.prepare(wrong, how)
+def test_images_that_would_be_misread_are_refused(tmp_path: Path) -> None:
     deep = tmp_path / "deep.png"
     Image.fromarray(np.full((2, 2), 40_000, np.uint16)).save(deep)
     how = {"channels": 1, "size": [2, 2], "mean": [0.5], "std": [1.0]}
-    with pytest.raises(ValueError, match="8 bits a channel"):
+    with pytest.raises(ValueError, match="more than 8 bits a channel"):
         image.prepare([deep], how)
 
 
-def test_other_files_are_not_overwritten(
+def ships(folder: Path) -> Path:
+    """Write a table with a category that holds commas, a gap and a column of names; export it."""
+    ages = ["" if i % 5 == 0 else i for i in range(60)]
+    lines = [
+        f'{i % 3},"{"ab"[i % 2]}, {i % 2}",ship {i},{age},{"TRUE" if i % 7 else "false"}'
+        for i, age in enumerate(ages)
+    ]
+    (folder / "ships.csv").write_text("\n".join(["label,port,name,age,sails", *lines]))
+    asked = {"data": str(folder / "ships.csv"), "feature_columns": "age,port,sails", "hidden": 4}
+    return trained(folder, model="mlp", **asked)
+
+
+@pytest.mark.filterwarnings("default:1 row holds", "ignore:numbers are missing in 'age'")
+def test_a_table_comes_as_its_csv_file(
+    tmp_path: Path,
+    room: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A file, a pipe of it, and rows in the order of training: as `al predict --file` answers."""
+    run, new = ships(tmp_path), tmp_path / "new.csv"
+    new.write_text('name,port,age,sails\nx,"a, 0",3,TRUE\n\ny,"b, 1",,false\nz,"c, 7",4,\n')
+    assert al("export", str(run), str(tmp_path / "s.onnx"), monkeypatch=monkeypatch) == 0
+    capsys.readouterr()
+    assert al("predict", str(run), "--file", str(new), "--json", monkeypatch=monkeypatch) == 0
+    out, err = capsys.readouterr()
+    assert "1 row holds a 'port' that training did not see: 'c, 7'; it counts as none" in err
+    told = [json.loads(line) for line in out.splitlines()]
+    told = [answer for answer in told if answer["note"] != "empty"]
+    by_file = alone(room, tmp_path / "s_runner.py", [str(new)])
+    piped = alone(room, tmp_path / "s_runner.py", new.read_text().split("\n"), piped=True)
+    in_order = alone(
+        room, tmp_path / "s_runner.py", ['3,"a, 0",True', ',"b, 1",FALSE', '4,"c, 7",']
+    )
+    assert by_file == piped
+    assert [answer["input"]["name"] for answer in by_file] == ["x", "y", "z"]
+    assert told[0]["input"] == '3,"a, 0",TRUE'  # which may be asked again
+    for some in (by_file, in_order):
+        for answer, other in zip(some, told, strict=True):
+            assert (answer["label"], answer["note"]) == (other["label"], other["note"])
+            assert answer["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+    assert by_file[2]["note"] == "unknown port 'c, 7'"
+
+
+@pytest.mark.filterwarnings("ignore:numbers are missing in 'age'")
+def test_an_error_of_a_runner_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = table_case(tmp_path).run
+    """What came, what was expected, what to do; exit code 1, and no traceback."""
+    run = ships(tmp_path)
+    assert al("export", str(run), str(tmp_path / "s.onnx"), monkeypatch=monkeypatch) == 0
+    runner, uses = tmp_path / "s_runner.py", "Labels rows such as 1.5,2 (or FILE.csv with a header"
+    (tmp_path / "short.csv").write_text("name,port,age,sails\nx,a\n")
+    for asked, what in {
+        "old,a,": "'port': 'a', 'sails': ''}]: could not convert string to float: 'old'.",
+        "inf,a,": "[{'age': 'inf', 'port': 'a', 'sails': ''}]: array must not contain infs",
+        "3": "['3'] came, expected were 3 values: ['age', 'port', 'sails'].",
+        str(tmp_path / "short.csv"): "['x', 'a'] came, expected were 4 values:",
+        str(tmp_path / "none.csv"): "No such file or directory",
+    }.items():
+        ended = subprocess.run([sys.executable, runner, asked], capture_output=True, text=True)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert what in ended.stderr
+        assert uses in ended.stderr
+        assert ended.stderr.count("\n") == 1
+    ended = subprocess.run([sys.executable, runner], input="", capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr.startswith(uses)) == (1, True)
+    (tmp_path / "s.onnx").unlink()
+    ended = subprocess.run([sys.executable, runner, "3,a,"], capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "s_runner.py: " in ended.stderr
+    assert "s.onnx" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_other_files_are_not_overwritten(
+    trained_case: Callable[[str], Case],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = trained_case("table").run
     own = tmp_path / "d_runner.py"
     own.write_text("mine")
     assert al("export", str(run), str(tmp_path / "d.onnx"), monkeypatch=monkeypatch) == 2
@@ -322,9 +424,10 @@ def test_runner_writes_the_masks_that_al_predict_writes(
             np.testing.assert_array_equal(np.asarray(by_runner), np.asarray(by_run))
 
 
+@pytest.mark.parametrize("output", ["logits", "label logits", "standardised"])
 @pytest.mark.parametrize("kind", [*MADE, "masks"])
-def test_runners_import_neither_torch_nor_us(kind: str) -> None:
-    source = runner_source(kind)
+def test_runners_import_neither_torch_nor_us(kind: str, output: str) -> None:
+    source = runner_source(kind, output)
     assert len(source.splitlines()) <= 60
     assert "torch" not in source.replace("PyTorch", "")
     assert "associated_learning" not in source

@@ -108,6 +108,10 @@ def test_overwrite_removes_a_run_and_nothing_else(
     said(*new, str(folder))
     assert read_config(folder).seed == 1
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    with pytest.raises(al.InputError, match="freeze=9"):  # the old run is there again
+        said(*new, str(folder), "--freeze", "9")
+    assert read_config(folder).seed == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
     other.mkdir()
     (other / "thesis.tex").write_text("kept")
     with pytest.raises(al.InputError, match="holds no whole run"):

@@ -16,9 +16,8 @@ import associated_learning as al
 from associated_learning.models import LayeredModel
 from associated_learning.models.lookahead import Lookahead
 from associated_learning.network import Network
-from associated_learning.runs import run
 from associated_learning.runs.folder.description import read_description
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.hub.network import find_backbone
 from associated_learning.runs.inputs import input_spec, load_data
 from associated_learning.runs.ledger.ledger import make_row
@@ -39,7 +38,6 @@ OWN: dict[str, dict[str, Any]] = {"al": {}, "bp": {"latent": None, "target_warmu
 @pytest.fixture(autouse=True)
 def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(run, "can_plot", lambda: False)  # nor pictures, which take a while
 
 
 @pytest.fixture
@@ -185,9 +183,7 @@ def undisturbed(
 ) -> tuple[str, RunResult, Path]:
     """A method, and a run of it that nothing killed: its result and its folder."""
     folder = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "can_plot", lambda: False)
-        result = train_run(saved_often(films_in(folder), request.param), folder / "run")
+    result = train_run(saved_often(films_in(folder), request.param), folder / "run")
     return request.param, result, folder / "run"
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import associated_learning as al
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.hub.hollow_model import hollow_model
 from associated_learning.runs.hub.streaming import StoredModel, store_converted
 from associated_learning.runs.inputs import evaluation_batches, load_data

@@ -20,9 +20,8 @@ from associated_learning.cli.predict import predict
 from associated_learning.cli.train import _show
 from associated_learning.errors import InputError
 from associated_learning.network import Network
-from associated_learning.runs import run
 from associated_learning.runs.equivalence import verify_run
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.inputs import evaluation_batches, load_data, read_inputs
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.result import read_result
@@ -36,7 +35,6 @@ from test_runs import Kill, same_weights
 @pytest.fixture(autouse=True)
 def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(run, "can_plot", lambda: False)
 
 
 def stories(folder: Path, **changes: Any) -> RunConfig:
@@ -52,9 +50,7 @@ def stories(folder: Path, **changes: Any) -> RunConfig:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("stories")
     write_causal(folder / "gpt")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "can_plot", lambda: False)
-        train_run(stories(folder), folder / "run")
+    train_run(stories(folder), folder / "run")
     return folder / "run"
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from associated_learning.cli.main import app
 from associated_learning.errors import InputError
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.hub.model import find_model
 from associated_learning.runs.networks.class_weights import balanced_weights
 from associated_learning.runs.settings.config import RunConfig

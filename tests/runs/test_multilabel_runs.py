@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import subprocess
 import sys
@@ -33,6 +34,7 @@ NAMES = ("big", "old", "red", "round")
 FEATURES = tuple(f"x{i}" for i in range(8))
 
 
+@functools.cache  # scikit-learn takes a second to draw them
 def drawn() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     found: tuple[Any, Any] = make_multilabel_classification(
         n_samples=240, n_features=8, n_classes=4, n_labels=2, random_state=1
@@ -180,7 +182,11 @@ def test_what_one_class_alone_has_is_refused(
         ),
         ({"a": [["x"], [1.5]]}, ("x",), r"row 1 of it are \[1.5\]"),
         ({"a": [["x"], "y"]}, ("x",), "row 1 of it has the label 'y'"),
-        ({"a": [1, 0], "b": [0, 2]}, ("a", "b"), "row 1 of the column 'b' of it is 2: expected 0"),
+        (
+            {"a": [1, 0], "b": [0, 2]},
+            ("a", "b"),
+            "row 1 of it, column 'b': the label is 2; expected 0",
+        ),
     ],
 )
 def test_labels_that_are_none_are_told_by_row(

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 import associated_learning as al
 from associated_learning.cli.main import app
 from associated_learning.errors import CheckpointError, InputError
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import train_run

@@ -12,7 +12,7 @@ import torch
 
 import associated_learning as al
 from associated_learning.data import DataSet
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.inputs import load_data, training_batches
 from associated_learning.runs.ledger.ledger import append_row, make_row, read_rows
 from associated_learning.runs.networks.families import build_network

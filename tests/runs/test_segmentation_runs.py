@@ -18,8 +18,7 @@ from sklearn.metrics import jaccard_score
 
 from associated_learning.cli.main import app
 from associated_learning.errors import InputError
-from associated_learning.runs import run
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.inputs import load_data, read_inputs
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.run import train_run
@@ -29,11 +28,6 @@ from associated_learning.runs.tasks.deciding import decided
 from test_runs import Kill, same_weights
 
 HEIGHT, WIDTH = 12, 24
-
-
-@pytest.fixture(autouse=True)
-def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "can_plot", lambda: False)
 
 
 def squares(folder: Path, count: int = 24, seed: int = 0) -> Path:

@@ -17,8 +17,7 @@ from associated_learning.cli.export import export
 from associated_learning.cli.info import info
 from associated_learning.cli.predict import predict
 from associated_learning.errors import InputError
-from associated_learning.runs import run
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.inputs import evaluation_batches, load_data, read_inputs
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.run import train_run
@@ -31,7 +30,6 @@ from test_runs import Kill, same_weights
 @pytest.fixture(autouse=True)
 def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(run, "can_plot", lambda: False)
 
 
 def tagged(folder: Path, model: str, **changes: Any) -> RunConfig:
@@ -52,9 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tags")
     write_model(folder / "bert")
     write_tokenizer(folder / "bert")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "can_plot", lambda: False)
-        train_run(tagged(folder, "bert"), folder / "run")
+    train_run(tagged(folder, "bert"), folder / "run")
     shutil.rmtree(folder / "bert")  # the run's folder suffices
     return folder / "run"
 

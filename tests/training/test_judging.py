@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import math
 
 import pytest
 import torch
+from rich.console import Console
 
 import associated_learning as al
 from associated_learning.state.training_state import Candidates, EpochRecord, TrainingState
-from associated_learning.training.judge import stalled_epochs
+from associated_learning.training.epoch_judge import stalled_epochs
 from associated_learning.training.length import enough_epochs
+from associated_learning.training.progress_bar import ProgressBar
 from conftest import dense_network
 
 Scores = list[list[float]]
@@ -45,11 +48,20 @@ def records(scores: Scores, losses: Scores | None = None) -> list[EpochRecord]:
 def test_of_equal_scores_the_one_of_less_loss_is_best(
     scores: Scores, losses: Scores, best: tuple[int, int]
 ) -> None:
-    state = TrainingState()
+    state, shown = TrainingState(), io.StringIO()
+    bar = ProgressBar(console=Console(file=shown, width=200))
+    bar.started(state, epochs=len(scores), batches=1)
     for record in records(scores, losses):
         depths = dict(enumerate(record.scores, start=1))
         state.finish_epoch(record, Candidates(depths, ties_by_loss=True))
+        bar.epoch_done(state, record)
+    bar.ended(state)
     assert (state.best_epoch, state.best_depth) == best
+    reached = [max(filter(lambda s: s == s, of)) for of in scores]
+    by_loss = best[0] > 1 and reached[best[0] - 1] in reached[: best[0] - 1]
+    assert state.best_by_loss == by_loss  # what patience does not count is said where it is seen
+    line = next(line for line in shown.getvalue().splitlines() if f"epoch {best[0]}/" in line)
+    assert line.endswith("best by loss" if by_loss else "best")
 
 
 @pytest.mark.parametrize(
@@ -123,4 +135,4 @@ def test_with_a_number_of_epochs_rates_are_constant_unless_told_otherwise() -> N
 )
 def test_settings_that_judge_are_checked(options: dict[str, object], message: str) -> None:
     with pytest.raises(al.InputError, match=message):
-        al.Trainer(**options)  # type: ignore[arg-type]
+        al.Trainer(**options)  # type: ignore[arg-type]from associated_learning.training.progress_bar import ProgressBar

@@ -17,7 +17,7 @@ from associated_learning.state.training_state import TrainingState
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("timing")]
+pytestmark = pytest.mark.long
 
 EXECUTORS = {"sequential": {}, "threads": {"stages": 2}, "offload": {"window": 4}}
 GROWTH = 2**22  # bytes over what is measured; a fit has 1 MB of weights and optimizer states

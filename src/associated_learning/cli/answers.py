@@ -14,12 +14,12 @@ from associated_learning.errors import InputError
 from associated_learning.inference.evaluation import predict_batches
 from associated_learning.inference.exits.adaptive import AdaptiveInference, AdaptivePrediction
 from associated_learning.runs.exits.early_exit import al_network, read_policy
-from associated_learning.runs.folder.opened import OpenRun
+from associated_learning.runs.folder.open_run import OpenRun
 
 __all__ = ["CHUNK", "EMPTY", "UNKNOWN", "answers"]
 
 CHUNK = 64
-EMPTY, UNKNOWN = "empty", "no known word"
+EMPTY, UNKNOWN = "empty", "no known word"  # notes; of a row: "unknown colour 'teal'"
 
 
 def answers(
@@ -53,7 +53,7 @@ def answers(
 def _chunk(
     opened: OpenRun, asked: Sequence[Question], depth: int, adaptive: AdaptiveInference | None
 ) -> list[dict[str, Any]]:
-    inputs = [question.asked for question in asked if question.asked is not None]
+    inputs = [question for question in asked if question.asked is not None]
     found = iter(_found(opened, inputs, depth, adaptive) if inputs else [])
     nothing = {"label": None, "probabilities": None, "depth": None, "note": EMPTY}
     return [
@@ -63,7 +63,7 @@ def _chunk(
 
 
 def _found(
-    opened: OpenRun, inputs: list[Any], depth: int, adaptive: AdaptiveInference | None
+    opened: OpenRun, inputs: list[Question], depth: int, adaptive: AdaptiveInference | None
 ) -> list[dict[str, Any]]:
     if opened.config.task == "regression":
         return _numbers(opened, inputs, depth)
@@ -87,7 +87,7 @@ def _label(names: Sequence[str], label: Tensor) -> str | list[str]:
     return [name for name, holds in zip(names, label.tolist(), strict=True) if holds]
 
 
-def _numbers(opened: OpenRun, inputs: list[Any], depth: int) -> list[dict[str, Any]]:
+def _numbers(opened: OpenRun, inputs: list[Question], depth: int) -> list[dict[str, Any]]:
     """Return a number for each input, in the user's units."""
     found = predict_batches(opened.net, [_batch(opened, inputs)], depth).labels.flatten()
     values = opened.spec.target_scale.in_units(found.cpu()).tolist()
@@ -109,19 +109,23 @@ def _predicted(
     return AdaptivePrediction(prediction.labels, prediction.probabilities, depths)
 
 
-def _batch(opened: OpenRun, inputs: list[Any]) -> Any:
+def _batch(opened: OpenRun, inputs: list[Question]) -> Any:
     """Return the inputs as a batch, texts without a known word by the unknown token."""
+    rows = [question.features for question in inputs if question.features is not None]
+    if rows:
+        return torch.stack(rows)
+    asked = [question.asked for question in inputs]
     if opened.spec.kind != "text":
-        return opened.preprocessor(inputs)
-    samples = opened.preprocessor.samples(inputs, torch.zeros(len(inputs), dtype=torch.int64))
-    return samples.take(torch.arange(len(inputs)))
+        return opened.preprocessor(asked)
+    samples = opened.preprocessor.samples(asked, torch.zeros(len(asked), dtype=torch.int64))
+    return samples.take(torch.arange(len(asked)))
 
 
-def _note(opened: OpenRun, asked: Any) -> str | None:
+def _note(opened: OpenRun, question: Question) -> str | None:
     if opened.spec.kind != "text":
-        return None
+        return "; ".join(f"unknown {name} {value!r}" for name, value in question.unseen) or None
     try:
-        opened.preprocessor([asked])
+        opened.preprocessor([question.asked])
     except InputError:  # its batch could be made, so that this is all there is to refuse
         return UNKNOWN
     return None

@@ -13,7 +13,7 @@ from associated_learning.cli.tables import console
 from associated_learning.data import Batches, DataSet
 from associated_learning.errors import InputError
 from associated_learning.inference.evaluation import predict_batches
-from associated_learning.runs.folder.opened import OpenRun
+from associated_learning.runs.folder.open_run import OpenRun
 from associated_learning.runs.printable import escape, printable
 
 __all__ = ["show_confusion"]

@@ -14,7 +14,7 @@ from rich.table import Table
 from associated_learning.cli.tables import command, console, exit_names
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import Network
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.inputs import load_data, training_batches
 from associated_learning.runs.plots import plot_curves
 from associated_learning.runs.printable import escape

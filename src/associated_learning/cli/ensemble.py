@@ -10,7 +10,7 @@ from associated_learning.data import Batches
 from associated_learning.errors import InputError
 from associated_learning.inference.ensemble import ExitEnsemble, choose_ensemble
 from associated_learning.inference.evaluation import evaluate
-from associated_learning.runs.folder.opened import OpenRun
+from associated_learning.runs.folder.open_run import OpenRun
 from associated_learning.runs.printable import escape
 from associated_learning.runs.tasks.columns import evaluation_columns
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,13 +14,13 @@ from associated_learning.cli.confusion import show_confusion
 from associated_learning.cli.ensemble import check_choice, show_chosen_ensemble, with_ensemble
 from associated_learning.cli.exits import show_exits
 from associated_learning.cli.options import RunFolder
-from associated_learning.cli.tables import console, scores_table
+from associated_learning.cli.tables import console, scores_table, show_table, shown_score
 from associated_learning.data import Batches, DataSet
 from associated_learning.errors import InputError
 from associated_learning.inference.evaluation import Evaluation, score_samples
 from associated_learning.inference.evaluation import evaluate as evaluate_network
 from associated_learning.runs.folder.description import check_data
-from associated_learning.runs.folder.opened import OpenRun, open_run
+from associated_learning.runs.folder.open_run import OpenRun, open_run
 from associated_learning.runs.folder.sources import check_sources
 from associated_learning.runs.inputs import evaluation_batches, load_data
 from associated_learning.runs.printable import escape
@@ -180,7 +181,9 @@ def _loaded(
     """Load the data of a run from where they are now, and check that they are still the same."""
     places = {name: place for name, place in moved.items() if place is not None}
     config = replace(opened.config, **places)  # type: ignore[arg-type]
-    data = load_data(config, opened.preprocessor)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "numbers are missing")  # as training has said
+        data = load_data(config, opened.preprocessor)
     check_data(run, data)
     check_sources(run, config)
     return config, data
@@ -209,11 +212,13 @@ def _show_numbers(
         return
     title = f"{escape(opened.config.data)}, {split}: {len(targets)} samples"
     if chosen is not None:
-        values = ", ".join(f"{name} {of[chosen - 1]:.4f}" for name, of in columns.items())
+        values = ", ".join(
+            f"{name} {shown_score(name, of[chosen - 1])}" for name, of in columns.items()
+        )
         console.print(f"{title}, depth {chosen}: {values}")
         return
     console.print(title)
-    console.print(scores_table(opened.net, columns))
+    show_table(scores_table(opened.net, columns))
 
 
 def _as_json(
@@ -237,11 +242,12 @@ def _show(opened: OpenRun, title: str, result: Evaluation, chosen: int | None) -
     if chosen is not None:
         told = "perplexity" if "perplexity" in columns else next(iter(columns))
         names = dict.fromkeys([told, *result.metrics])
-        values = ", ".join(f"{name} {columns[name][chosen - 1]:.4f}" for name in names)
+        scores = {name: shown_score(name, columns[name][chosen - 1]) for name in names}
+        values = ", ".join(f"{name} {score}" for name, score in scores.items())
         console.print(f"{title}, depth {chosen}: {values}")
         return
     console.print(title)
-    console.print(scores_table(opened.net, columns))
+    show_table(scores_table(opened.net, columns))
 
 
 def _number(depth: str) -> int:

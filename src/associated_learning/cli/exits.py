@@ -12,7 +12,7 @@ from associated_learning.data import DataSet
 from associated_learning.runs.exits.early_exit import parsed_goal, recorded, write_policy
 from associated_learning.runs.exits.plot import plot_exits
 from associated_learning.runs.exits.report import ExitReport, OperatingPoint, exit_report
-from associated_learning.runs.folder.opened import OpenRun, open_run
+from associated_learning.runs.folder.open_run import OpenRun, open_run
 from associated_learning.runs.printable import escape
 
 __all__ = ["show_exits"]

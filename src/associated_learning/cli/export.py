@@ -16,7 +16,7 @@ from associated_learning.errors import InputError
 from associated_learning.inference.export.beside import beside, describe_export
 from associated_learning.runs.export.description import export_description, temperature_of
 from associated_learning.runs.export.write_runner import runner_beside, write_runner
-from associated_learning.runs.folder.opened import OpenRun, open_run
+from associated_learning.runs.folder.open_run import OpenRun, open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.run import read_config
 from associated_learning.runs.tasks.refusals import check_form
@@ -32,6 +32,7 @@ _NEEDED = {
     "table": "numpy alone",
     "text": "numpy alone",
 }
+_ASKED = {"image": "IMAGE...", "masks": "FOLDER IMAGE...", "table": "FILE.csv"}
 
 
 def export(
@@ -116,8 +117,8 @@ def _onnx(run: Path, to: Path, depth: int | None) -> str:
     described = _described(opened, run, Signature.of(x).names, depth)
     file = export_onnx(opened.net, x, to, depth, metadata={"export": json.dumps(described)})
     describe_export(to, described)
-    write_runner(to, described["kind"])
-    asked = "FOLDER IMAGE..." if described["kind"] == "masks" else "INPUT..."
+    write_runner(to, described["kind"], described["output"])
+    asked = _ASKED.get(described["kind"], "TEXT...")
     return (
         f"{to}: {', '.join(file.inputs)} to output; largest difference from the network "
         f"{file.largest_error:.1e}, in ONNX Runtime.\nLabels and preprocessing are in it, and in "

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from associated_learning.cli.options import with_run_options
 from associated_learning.cli.running import run_training, write_row
-from associated_learning.cli.tables import command, console, show_no_picture
+from associated_learning.cli.tables import command, console, show_no_picture, show_table
 from associated_learning.inference.parameters import count_parameters
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.ledger.ledger import check_ledger
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_history
@@ -90,14 +90,12 @@ def _show(folder: Path, config: ResolvedConfig, result: RunResult) -> None:
         f"{result.epochs}; {result.seconds:.0f} s of training",
         soft_wrap=True,
     )
-    console.print(_depths_table(folder, result))
+    show_table(_depths_table(folder, result))
     show_no_picture()
     al, run = escape(command()), escape(str(folder))
-    console.print(
-        f"The run is in {run}. Next: {al} evaluate {run} --depth all, {al} export {run} ..., "
-        f"{al} info {run}",
-        soft_wrap=True,
-    )
+    console.print(f"The run is in {run}. Next:", soft_wrap=True)
+    for words in (f"evaluate {run} --depth all", f"export {run} model.onnx", f"info {run}"):
+        console.print(f"  {al} {words}", soft_wrap=True)
 
 
 def _depths_table(folder: Path, result: RunResult) -> Table:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from associated_learning.cli.layers import layers_table
 from associated_learning.cli.options import RunFolder
-from associated_learning.cli.tables import console
+from associated_learning.cli.tables import console, show_table
 from associated_learning.data import TablePreprocessor
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import ALNetwork
-from associated_learning.runs.folder.opened import OpenRun, open_run
+from associated_learning.runs.folder.open_run import OpenRun, open_run
 from associated_learning.runs.printable import escape
 
 __all__ = ["info"]
@@ -34,7 +34,7 @@ def info(run: RunFolder) -> None:
         console.print(f"Columns: {escape(_columns(opened.preprocessor))}", soft_wrap=True)
     net = opened.net
     if isinstance(net, ALNetwork):
-        console.print(layers_table(net, opened.spec))
+        show_table(layers_table(net, opened.spec))
     counts = count_parameters(net)
     line = ", ".join(f"depth {k} {count:,}" for k, count in enumerate(counts.inference, start=1))
     console.print(f"Parameters for training {counts.training:,}; for inference: {line}")

@@ -21,6 +21,7 @@ from associated_learning.cli.plan import plan
 from associated_learning.cli.predict import predict
 from associated_learning.cli.reproduction import reproduction_commands
 from associated_learning.cli.runs import runs
+from associated_learning.cli.tables import say
 from associated_learning.cli.train import train
 from associated_learning.cli.tune import tune
 from associated_learning.cli.verify import verify
@@ -104,7 +105,7 @@ def _run() -> None:
 def _fail(message: str) -> NoReturn:
     text = f"[red]Error:[/] {escape(message, lines=True)}"
     with suppress(OSError):
-        Console(stderr=True, emoji=False).print(text, soft_wrap=True, highlight=False)
+        say(text, to=Console(stderr=True, emoji=False))
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a full one fails again
     sys.exit(2)
@@ -112,4 +113,4 @@ def _fail(message: str) -> NoReturn:
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     text = f"[yellow]Warning:[/] {escape(message, lines=True)}"
-    Console(stderr=True, emoji=False).print(text, soft_wrap=True, highlight=False)
+    say(text, to=Console(stderr=True, emoji=False))

@@ -173,40 +173,28 @@ def plan(
         _show_family(config, source, at)
         return
     network, example, parts = _of_hub(config, source) if family else _own(model, source, head)
-    found = plan_model(
-        network,
-        example,
-        at=cut_names(at, None),
-        balance=balance,  # type: ignore[arg-type]
-        head=parts,
-    )
+    cuts: Any = {"at": cut_names(at, None), "balance": balance}
+    found = plan_model(network, example, head=parts, **cuts)
     console.print(escape(str(found), lines=True), soft_wrap=True, highlight=False)
     if memory is not None:
-        cuts = [layer.begins for layer in found.layers[1:]]
-        net = convert(network, example, target=Classes(2), at=cuts, head=parts)
-        trainer = Trainer(
-            epochs=1,
-            executor="offload" if config.stages is None else "processes",
-            stages=config.stage_sizes,
-            memory=memory,
-            store=store,
-            window=window,
-        )
-        _show_memory(net, example, trainer)
+        begins = [layer.begins for layer in found.layers[1:]]
+        net = convert(network, example, target=Classes(2), at=begins, head=parts)
+        _show_memory(net, example, config.stage_sizes, memory=memory, store=store, window=window)
     elif stages is not None:
-        raise InputError(
-            f"--stages {stages} came without --memory; expected both: what each stage may hold."
-        )
+        why = "expected both: what each stage may hold"
+        raise InputError(f"--stages {stages} came without --memory; {why}.")
 
 
-def _show_memory(net: ALNetwork, example: Any, trainer: Trainer) -> None:
+def _show_memory(
+    net: ALNetwork, example: Any, stages: int | list[int] | None, **settings: Any
+) -> None:
     """Show how Adam would train a network within a limit of memory, or in stages within it each."""
+    executor = "offload" if stages is None else "processes"
+    trainer = Trainer(epochs=1, executor=executor, stages=stages, **settings)
     count = len(tensors_in(example)[0])
     batches = LoaderBatches([(example, torch.arange(count) % 2)])
     found: MemoryPlan | StagePlans = (
-        trainer.memory_plan(net, batches)
-        if trainer.stages is None
-        else trainer.stage_plans(net, batches)
+        trainer.memory_plan(net, batches) if stages is None else trainer.stage_plans(net, batches)
     )
     console.print(f"\n{escape(str(found), lines=True)}", soft_wrap=True, highlight=False)
 

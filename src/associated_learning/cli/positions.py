@@ -11,7 +11,7 @@ from rich.text import Text
 from associated_learning.cli.tables import console
 from associated_learning.data import BlockPreprocessor
 from associated_learning.errors import InputError
-from associated_learning.runs.folder.opened import OpenRun
+from associated_learning.runs.folder.open_run import OpenRun
 from associated_learning.runs.printable import escape, printable
 from associated_learning.runs.tasks.continuation import continuation
 from associated_learning.runs.tasks.labelling import labelled, words_of

@@ -21,7 +21,7 @@ from associated_learning.cli.questions import Question, lines, questions
 from associated_learning.cli.tables import console
 from associated_learning.errors import InputError, nearest
 from associated_learning.runs.exits.early_exit import read_policy
-from associated_learning.runs.folder.opened import OpenRun, open_run
+from associated_learning.runs.folder.open_run import OpenRun, open_run
 from associated_learning.runs.printable import escape, printable
 from associated_learning.state.checkpoint import Checkpoints
 
@@ -137,7 +137,8 @@ def predict(
     if output is not None:
         _write(opened, Path(run), output, asked, how, ensemble)
         return
-    _show(answers(opened, Path(run), asked, **how), as_json)
+    gap = ", " if opened.spec.kind == "table" else ","  # so that long rows wrap between values
+    _show(answers(opened, Path(run), asked, **how), as_json, gap)
 
 
 def _check_options(inputs: list[str]) -> None:
@@ -178,7 +179,7 @@ def _write(
     console.print(f"{len(asked)} answers in {escape(output)}")
 
 
-def _show(chunks: Iterable[list[dict[str, Any]]], as_json: bool) -> None:
+def _show(chunks: Iterable[list[dict[str, Any]]], as_json: bool, gap: str = ",") -> None:
     found = (answer for chunk in chunks for answer in chunk)
     if as_json:
         for answer in found:
@@ -187,7 +188,7 @@ def _show(chunks: Iterable[list[dict[str, Any]]], as_json: bool) -> None:
     table = Table()
     for heading in ("input", "label", "probability", "depth"):
         table.add_column(heading, justify="left" if heading in ("input", "label") else "right")
-    rows = [_cells(answer) for answer in found]
+    rows = [_cells({**one, "input": one["input"].replace(",", gap)}) for one in found]
     for row in rows:
         table.add_row(*row)
     if not any(probability for _, _, probability, _ in rows):  # numbers have none

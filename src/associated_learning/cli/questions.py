@@ -5,17 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import Tensor
+
 from associated_learning.data import TablePreprocessor
 from associated_learning.data.header import check_header
 from associated_learning.data.named import NAMED
+from associated_learning.data.row_places import RowError
+from associated_learning.data.unseen import told_unseen, unseen_categories
 from associated_learning.errors import InputError
-from associated_learning.runs.folder.opened import OpenRun
+from associated_learning.runs.folder.open_run import OpenRun
 from associated_learning.state.files import check_depth
 
 __all__ = ["Question", "lines", "questions"]
@@ -29,10 +33,16 @@ class Question(NamedTuple):
     Attributes:
         shown: As the answer repeats it.
         asked: What the run's preprocessor takes; None where the line is blank.
+        where: What to call it in a message.
+        features: Of a row of a table, what the preprocessor made of it.
+        unseen: Its columns and categories that training did not see.
     """
 
     shown: str
     asked: Any
+    where: str
+    features: Tensor | None = None
+    unseen: Sequence[tuple[str, str]] = ()
 
 
 def questions(opened: OpenRun, inputs: Sequence[str], file: str | None) -> list[Question]:
@@ -46,14 +56,37 @@ def questions(opened: OpenRun, inputs: Sequence[str], file: str | None) -> list[
     """
     _check_no_file(opened, inputs)
     found = [_line(opened, text, f"{text!r}") for text in inputs]
-    if file is None:
-        return found
+    if file is not None:
+        found += _of_file(opened, file)
+    made = opened.preprocessor
+    return _encoded(made, found) if isinstance(made, TablePreprocessor) else found
+
+
+def _of_file(opened: OpenRun, file: str) -> list[Question]:
     ending = Path(file).suffix.lower()
     if opened.spec.kind == "image" or ending not in (*_SEPARATORS, ".jsonl"):
         listed = enumerate(lines(file), start=1)
-        return found + [_line(opened, text, f"line {i} of {file}, {text!r},") for i, text in listed]
+        return [_line(opened, text, f"line {i} of {file}, {text!r}") for i, text in listed]
     rows = _objects(file) if ending == ".jsonl" else _rows(file, _SEPARATORS[ending])
-    return found + [_row(opened, row, where) for where, row in rows]
+    return [_row(opened, row, where) for where, row in rows]
+
+
+def _encoded(preprocessor: TablePreprocessor, found: list[Question]) -> list[Question]:
+    """Return rows with their features, which are made of all at once."""
+    rows = [question for question in found if question.asked is not None]
+    asked = [question.asked for question in rows]
+    try:
+        features = iter(preprocessor(asked) if asked else ())
+    except RowError as error:
+        raise error.at(rows[error.row].where) from error
+    unseen = unseen_categories(preprocessor, asked)
+    for line in told_unseen(unseen):
+        warnings.warn(line, stacklevel=2)
+    told = iter(unseen)
+    return [
+        one if one.asked is None else one._replace(features=next(features), unseen=next(told))
+        for one in found
+    ]
 
 
 def _check_no_file(opened: OpenRun, inputs: Sequence[str]) -> None:
@@ -84,8 +117,8 @@ def _content(file: str) -> str:
 
 def _line(opened: OpenRun, text: str, where: str) -> Question:
     if not text.strip():
-        return Question(text, None)
-    return Question(text, _values(opened, text.split(","), where) if _table(opened) else text)
+        return Question(text, None, where)
+    return Question(text, next(csv.reader([text])) if _table(opened) else text, where)
 
 
 def _table(opened: OpenRun) -> bool:
@@ -99,8 +132,9 @@ def _rows(file: str, separator: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
     try:
         header = next(reader, [])
+        begin = reader.line_num + 1
         for row in reader:
-            where = f"the row that ends in line {reader.line_num} of {file}"
+            where, begin = f"line {begin} of {file}", reader.line_num + 1
             if row and len(row) != len(header):
                 raise InputError(
                     f"{where} has {len(row)} fields, but the header names {len(header)}; quote "
@@ -127,7 +161,7 @@ def _objects(file: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _row(opened: OpenRun, row: Mapping[str, Any], where: str) -> Question:
     if not row:
-        return Question("", None)
+        return Question("", None, where)
     columns = _columns(opened, row)
     missing = [column for column in columns if column not in row]
     if missing:
@@ -136,15 +170,22 @@ def _row(opened: OpenRun, row: Mapping[str, Any], where: str) -> Question:
             f"{', '.join(map(repr, row))}. The run reads {', '.join(map(repr, columns))}."
         )
     values = ["" if row[column] is None else row[column] for column in columns]
-    shown = ("," if _table(opened) else " ").join(map(str, values))
+    shown = _joined(values) if _table(opened) else " ".join(map(str, values))
     if all(isinstance(value, str) and not value.strip() for value in values):
-        return Question(shown, None)
+        return Question(shown, None, where)
     if _table(opened):
-        return Question(shown, _values(opened, values, where))
+        return Question(shown, values, where)
     for column, value in zip(columns, values, strict=True):
         if not isinstance(value, str):
             raise InputError(f"{where}, column {column!r}, is {value!r}; expected a text.")
-    return Question(shown, shown)
+    return Question(shown, shown, where)
+
+
+def _joined(values: Sequence[Any]) -> str:
+    """Return values as one line of CSV, which can be asked again."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(values)
+    return line.getvalue()
 
 
 def _columns(opened: OpenRun, row: Mapping[str, Any]) -> Sequence[str]:
@@ -156,35 +197,10 @@ def _columns(opened: OpenRun, row: Mapping[str, Any]) -> Sequence[str]:
     if opened.config.data in NAMED:
         return NAMED[opened.config.data].columns
     label = opened.config.label_column or "label"
-    others = [column for column in row if column != label]
+    others = [column for column in row if column not in (label, opened.config.weight_column)]
     if len(others) != 1:
         raise InputError(
             f"the file has the columns {', '.join(map(repr, row))}, and the run was trained on a "
             f"file with one beside {label!r}; leave all others out."
         )
     return others
-
-
-def _values(opened: OpenRun, values: Sequence[Any], where: str) -> list[Any]:
-    """Return the values of a row, checked."""
-    preprocessor = opened.preprocessor
-    assert isinstance(preprocessor, TablePreprocessor)
-    if not preprocessor.encodings:
-        return _numbers(preprocessor.columns, values, where)
-    try:
-        preprocessor([values])
-    except InputError as error:
-        raise InputError(f"{where} cannot be read: {error}") from error
-    return list(values)
-
-
-def _numbers(columns: Sequence[str], values: Sequence[Any], where: str) -> list[float]:
-    try:
-        row = [float(value) for value in values]
-    except (TypeError, ValueError):
-        raise InputError(f"{where} is no row of numbers; expected such as 1.5,2,0.") from None
-    if len(row) != len(columns):
-        raise InputError(f"{where} has {len(row)} values; expected {len(columns)} {list(columns)}.")
-    if not all(map(math.isfinite, row)):
-        raise InputError(f"{where} holds a number that is not finite; fill it in.")
-    return row

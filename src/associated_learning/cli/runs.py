@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from associated_learning.cli.tables import console
+from associated_learning.cli.tables import show_table, shown_score
 from associated_learning.errors import AssociatedLearningError, InputError
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import read_result
@@ -31,18 +31,15 @@ def runs(
         al runs runs/sweep
     """
     place = Path(folder)
-    found = sorted(path.parent for path in place.glob("*/config.json")) if place.is_dir() else []
+    found = sorted(path.parent for path in place.glob("[!.]*/config.json"))  # not those set aside
     if not found:
         raise InputError(
             f"{folder} holds no run; name a folder in which runs are, or train one: al train"
         )
-    table = Table()
-    table.add_column("run", overflow="fold", no_wrap=True)  # it is copied from here
-    for heading in ("network", "epochs", "score", "validation", "test"):
-        table.add_column(heading)
+    table = Table("run", "network", "epochs", "score", "validation", "test")
     for path in found:
         table.add_row(escape(path.name), *map(escape, _columns(path)))
-    console.print(table)
+    show_table(table)
 
 
 def _columns(path: Path) -> tuple[str, ...]:
@@ -62,4 +59,9 @@ def _columns(path: Path) -> tuple[str, ...]:
         for heading, values in columns.items()
         if name in ("accuracy", heading.split(" ", 1)[-1])
     ]
-    return network, str(result.epochs), name, *(f"{values[depth - 1]:.4f}" for values in told)
+    return (
+        network,
+        str(result.epochs),
+        name,
+        *(shown_score(name, values[depth - 1]) for values in told),
+    )

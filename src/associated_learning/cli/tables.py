@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import Network
 from associated_learning.runs.plots import can_plot
 
-__all__ = ["command", "console", "exit_names", "scores_table", "show_no_picture"]
+__all__ = [
+    "command",
+    "console",
+    "exit_names",
+    "say",
+    "scores_table",
+    "show_no_picture",
+    "show_table",
+    "shown_score",
+]
 
 console = Console(emoji=False)  # texts of users may hold :words: between colons
 
@@ -31,6 +44,16 @@ def command() -> str:
     return os.path.relpath(program)
 
 
+def say(text: str, *, to: Console = console) -> None:
+    """Print lines for a person: in a terminal wrapped between words, elsewhere as they are.
+
+    Args:
+        text: With the markup of rich.
+        to: Where.
+    """
+    to.print(text, soft_wrap=not to.is_terminal, highlight=False)
+
+
 def show_no_picture() -> None:
     """Say what the picture of a run's curves needs, where it could not be drawn."""
     if not can_plot():
@@ -40,6 +63,72 @@ def show_no_picture() -> None:
             markup=False,
             soft_wrap=True,
         )
+
+
+_IN_UNITS = ("MAE", "RMSE", "perplexity")  # of any size, unlike shares
+
+
+def shown_score(heading: str, value: float) -> str:
+    """Return a score as tables show it: four decimals, or three digits where it has a unit.
+
+    Example:
+        >>> shown_score("validation", 0.5), shown_score("MAE", 0.01234), shown_score("MAE", 1234.5)
+        ('0.5000', '0.0123', '1,234')
+        >>> shown_score("test perplexity", 23.456)
+        '23.5'
+    """
+    if heading.rpartition(" ")[2] not in _IN_UNITS or not math.isfinite(value):
+        return f"{value:.4f}"
+    if value == 0 or abs(value) < 1e-4:
+        return f"{value:.3g}"
+    return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+
+
+def show_table(table: Table) -> None:
+    """Print a table without a wrapped or cut word: if it is too wide row by row.
+
+    Args:
+        table: It may get narrower borders, and headings of several lines.
+    """
+    if not _fits(table):
+        table.box = box.SIMPLE
+    if not _fits(table):
+        for column in table.columns:
+            column.header = str(column.header).replace(" ", "\n")
+    if _fits(table):
+        console.print(table)
+        return
+    if table.title:
+        console.print(table.title)
+    headings = [str(column.header).replace("\n", " ") for column in table.columns]
+    for first, *others in zip(*(column.cells for column in table.columns), strict=True):
+        console.print(_pair(headings[0], first), soft_wrap=True)
+        cells = zip(headings[1:], others, strict=True)
+        for line in _lines([_pair(heading, cell) for heading, cell in cells if str(cell)]):
+            console.print(line, soft_wrap=True)
+
+
+def _pair(heading: str, cell: object) -> Text:
+    return Text(f"{heading} ").append_text(
+        cell if isinstance(cell, Text) else Text.from_markup(str(cell))
+    )
+
+
+def _lines(parts: Sequence[Text]) -> Iterator[Text]:
+    """Yield parts with commas between them, as many on a line as it has room for."""
+    line = Text("  ")
+    for i, part in enumerate(parts):
+        part = part + ("," if i + 1 < len(parts) else "")
+        if len(line) > 2 and len(line) + 1 + len(part) > console.width:
+            yield line
+            line = Text("  ")
+        line += part if len(line) == 2 else Text(" ") + part
+    yield line
+
+
+def _fits(table: Table) -> bool:
+    unbounded = console.options.update(width=10_000)
+    return Measurement.get(console, unbounded, table).maximum <= console.width
 
 
 def exit_names(net: Network) -> list[str]:
@@ -60,6 +149,6 @@ def scores_table(net: Network, columns: Mapping[str, Sequence[float]]) -> Table:
         table.add_column(heading, justify="right")
     counts = count_parameters(net).inference
     for i, name in enumerate(exit_names(net)):
-        scores = [f"{values[i]:.4f}" for values in columns.values()]
+        scores = [shown_score(heading, values[i]) for heading, values in columns.items()]
         table.add_row(name, *scores, f"{counts[i]:,}")
     return table

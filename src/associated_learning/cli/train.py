@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,11 +13,18 @@ import typer
 
 from associated_learning.cli.options import is_given, with_run_options
 from associated_learning.cli.running import run_training, write_row
-from associated_learning.cli.tables import command, console, scores_table, show_no_picture
+from associated_learning.cli.tables import (
+    command,
+    console,
+    say,
+    scores_table,
+    show_no_picture,
+    show_table,
+)
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.advice import advice
-from associated_learning.runs.folder.going_on import LENGTH, remove_run
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.going_on import LENGTH, overwritten
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.ledger.ledger import check_ledger
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_result
@@ -27,7 +35,8 @@ from associated_learning.runs.tasks.columns import result_columns
 from associated_learning.runs.tasks.deciding import decided
 from associated_learning.runs.tasks.metric import headline
 from associated_learning.state.checkpoint import Checkpoints
-from associated_learning.training.callbacks import Callback, TensorBoard
+from associated_learning.state.training_state import TrainingState
+from associated_learning.training.callbacks import Callback, Losses, TensorBoard
 from associated_learning.training.progress_bar import ProgressBar
 
 __all__ = ["train"]
@@ -111,12 +120,10 @@ def train(
     if resume is not None:
         if overwrite:
             raise InputError(f"--resume {resume} came with --overwrite, which would remove it.")
-        folder, config = Path(resume), _resumed(ctx, Path(resume))
+        folder, config, line = Path(resume), _resumed(ctx, Path(resume)), None
     else:
         chosen, line = decided(RunConfig(**settings))
         config = resolved(chosen)
-        if line is not None and not quiet:
-            console.print(escape(line), soft_wrap=True)
         folder = default_folder(config) if run_folder is None else Path(run_folder)
     if ledger is not None and headline(config) != "accuracy":
         raise InputError(
@@ -125,16 +132,29 @@ def train(
         )
     if ledger is not None:
         check_ledger(Path(ledger))
-    if overwrite and os.environ.get("RANK", "0") == "0":
-        remove_run(folder)
-    if not quiet:
-        _begin(folder, config)
-    result = run_training(config, folder, _callbacks(config, folder, tensorboard, quiet))
+    removes = overwrite and os.environ.get("RANK", "0") == "0"
+    with overwritten(folder) if removes else nullcontext():
+        result = _train(config, folder, line, tensorboard=tensorboard, quiet=quiet)
     if result is None:
         return
     if ledger is not None:
         write_row(Path(ledger), folder, result, experiment, variant)
     _show(folder, config, result)
+
+
+def _train(
+    config: ResolvedConfig, folder: Path, line: str | None, *, tensorboard: bool, quiet: bool
+) -> RunResult | None:
+    """Train, and say what begins; ``line`` says what the labels decided."""
+    callbacks: list[Callback] = [TensorBoard(folder / "tensorboard")] if tensorboard else []
+    if not quiet:  # last, so that no bar is left on the screen if another cannot start
+        lines = [] if line is None else [line]
+        callbacks += [
+            _Begin([*lines, _what_begins(folder, config)]),
+            ProgressBar(config.method.upper()),
+        ]
+        console.print(f"Reading {escape(config.data)} ...", soft_wrap=True)
+    return run_training(config, folder, callbacks)
 
 
 def _resumed(ctx: typer.Context, folder: Path) -> ResolvedConfig:
@@ -164,38 +184,47 @@ def _options(names: Iterable[str]) -> str:
     return ", ".join("--" + name.replace("_", "-") for name in names)
 
 
-def _begin(folder: Path, config: ResolvedConfig) -> None:
-    """Say what begins, before anything that takes a while."""
+class _Begin(Callback):
+    """Says what begins once it does: nothing is said of a run that is refused."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._lines = tuple(lines)
+
+    def batch_done(self, state: TrainingState, losses: Losses) -> None:
+        for line in self._lines:
+            console.print(escape(line), soft_wrap=True)
+        self._lines = ()
+
+
+def _what_begins(folder: Path, config: ResolvedConfig) -> str:
     went_on = "goes on" if (folder / "config.json").exists() else "begins"
-    if (folder / "result.json").exists() and read_config(folder).epochs == config.epochs:
-        went_on = "is finished"
     what = f"{config.data}, {config.model_name} by {config.method.upper()}"
-    console.print(f"{escape(what)}: {went_on} in {escape(str(folder))}", soft_wrap=True)
-
-
-def _callbacks(
-    config: ResolvedConfig, folder: Path, tensorboard: bool, quiet: bool
-) -> list[Callback]:
-    callbacks: list[Callback] = [TensorBoard(folder / "tensorboard")] if tensorboard else []
-    if not quiet:  # last, so that no bar is left on the screen if another cannot start
-        callbacks.append(ProgressBar(config.method.upper()))
-    return callbacks
+    return f"{what}: {went_on} in {folder}"
 
 
 def _show(folder: Path, config: ResolvedConfig, result: RunResult) -> None:
     data, model = escape(config.data), escape(config.model_name)
+    of_equals = ", of equal ones that of the least validation loss" if result.best_by_loss else ""
     title = (
         f"{data}, {model} by {config.method.upper()}: {headline(config)} in the best epoch, "
-        f"{result.best_epoch} of {result.epochs}; {result.seconds:.0f} s of training"
+        f"{result.best_epoch} of {result.epochs}{of_equals}; {result.seconds:.0f} s of training"
     )
-    console.print(title, soft_wrap=True)
-    console.print(scores_table(open_run(folder).net, result_columns(config, result)))
+    say(title)
+    show_table(scores_table(open_run(folder).net, result_columns(config, result)))
     for line in advice(config, result):
-        console.print(f"[yellow]{escape(line)}[/]", soft_wrap=True)
+        say(f"[yellow]{escape(line)}[/]")
     show_no_picture()
     al, run = escape(command()), escape(str(folder))
-    console.print(
-        f"The run is in {run}. Next: {al} evaluate {run}, {al} predict {run} INPUT ... "
-        f"(or --file FILE), {al} info {run}",
-        soft_wrap=True,
-    )
+    console.print(f"The run is in {run}. Next:", soft_wrap=True)
+    for words in (
+        f"evaluate {run}",
+        f"predict {run} INPUT ... (or --file FILE)",
+        *_more(config, run),
+    ):
+        console.print(f"  {al} {words}", soft_wrap=True)
+
+
+def _more(config: ResolvedConfig, run: str) -> tuple[str, ...]:
+    """Return the commands that follow; some tasks have no graph (see `check_form`)."""
+    to = "FOLDER" if config.task in ("tokens", "lm") else "model.onnx"
+    return f"export {run} {to}", f"info {run}"

@@ -13,7 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from associated_learning.cli.options import is_given, with_run_options
-from associated_learning.cli.tables import command, console
+from associated_learning.cli.tables import command, console, show_table
 from associated_learning.data import DataSet
 from associated_learning.errors import InputError
 from associated_learning.runs.folder.watch import sole_training
@@ -162,7 +162,7 @@ def _show(config: RunConfig, data: DataSet, found: dict[str, Found]) -> None:
         settings = ", ".join(f"{name} {_written(value)}" for name, value in one.settings.items())
         score = f"{_told(config, data, one.score):.4f} at depth {one.depth}"
         table.add_row(method.upper(), str(one.tried), str(one.pruned), score, escape(settings))
-    console.print(table)
+    show_table(table)
     for method, one in found.items():
         if one.at_edge:
             names = ", ".join(map(option, one.at_edge))

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 from typing_extensions import Unpack
 
+from associated_learning.conversion.chosen_loss import chosen_loss
 from associated_learning.conversion.fixed_coders import check_coders, fixed_coders
 from associated_learning.conversion.input_decoders import add_input_decoders
 from associated_learning.conversion.list_readouts import Readouts, readouts_for
-from associated_learning.conversion.local_loss import local_loss
 from associated_learning.conversion.lookahead import (
     check_momentum,
     check_no_writes,
@@ -183,7 +183,7 @@ def latent_widths(options: ALOptions, count: int, target: Target | None) -> list
     Raises:
         InputError: A list has not one entry for each layer, or y is needed and not known.
     """
-    if not local_loss(options.association, target).autoencoders:
+    if not chosen_loss(options.association, target).autoencoders:
         if target is None:
             raise InputError(
                 f"association={options.association!r} came without a target, which tells how many "
@@ -200,7 +200,7 @@ class _Losses(NamedTuple):
 
 def _losses(options: ALOptions, target: Target, *, first: bool) -> _Losses:
     """Return the losses of a layer; the association is None for that of Equation 3."""
-    chosen = local_loss(options.association, target)
+    chosen = chosen_loss(options.association, target)
     association = chosen.make(AnswerLoss(target))
     if not chosen.autoencoders or options.coders != "learned":
         return _Losses(association, None)
@@ -229,7 +229,7 @@ def _partners(
         resize: What a bridge ends with where it has to bring its positions to those of y.
         first: Whether they are those of the first layer.
     """
-    chosen = local_loss(options.association, target)
+    chosen = chosen_loss(options.association, target)
 
     def made(width: int, below: int, latent: int) -> Partners:
         if not chosen.autoencoders:

@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 from associated_learning.conversion.al_form import al_layers
 from associated_learning.conversion.checks.conversion import Level
 from associated_learning.conversion.checks.subject import Subject
+from associated_learning.conversion.chosen_loss import chosen_loss
 from associated_learning.conversion.copying import copied
 from associated_learning.conversion.cutting.balance import Balance
 from associated_learning.conversion.cutting.head import Head
@@ -18,7 +19,6 @@ from associated_learning.conversion.cutting.selection import At
 from associated_learning.conversion.example import Example
 from associated_learning.conversion.input_decoders import add_input_decoders
 from associated_learning.conversion.kept_head import head_bridges
-from associated_learning.conversion.local_loss import local_loss
 from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
 from associated_learning.conversion.plan import Plan
 from associated_learning.conversion.planner import Source, make_encoders
@@ -229,7 +229,7 @@ def convert(
         resizes=[layer.resize for layer in plan.layers],
     )
     add_input_decoders(layers, Example.of(example_inputs).inputs, options.input_loss)
-    answers = local_loss(options.association, target) is LOCAL_LOSSES["ce"]
+    answers = chosen_loss(options.association, target) is LOCAL_LOSSES["ce"]
     if keep_head and target.positions and answers:
         for layer, bridge in zip(layers, head_bridges(model, plan, target), strict=True):
             layer.b = layer.b if bridge is None else bridge

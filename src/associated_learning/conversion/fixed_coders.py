@@ -6,7 +6,7 @@ from typing import get_args
 
 from torch import nn
 
-from associated_learning.conversion.local_loss import local_loss
+from associated_learning.conversion.chosen_loss import chosen_loss
 from associated_learning.conversion.options import ALOptions, CoderKind
 from associated_learning.errors import InputError
 from associated_learning.models.prototypes import PrototypeAnswer, Prototypes
@@ -43,7 +43,7 @@ def check_coders(options: ALOptions, target: Target, widths: list[int]) -> None:
             f"{told} for a target with weight or label_smoothing, which belong to the loss of the "
             "first autoencoder, and there is none; leave them out, or take coders='learned'."
         )
-    if not local_loss(options.association, target).autoencoders:
+    if not chosen_loss(options.association, target).autoencoders:
         raise InputError(
             f"{told} with association={options.association!r}, which has no g and h: its bridges "
             "answer y itself; expected 'squared' or 'contrast', or leave coders out."

@@ -9,11 +9,11 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from associated_learning.conversion.al_form import latent_widths
+from associated_learning.conversion.chosen_loss import chosen_loss
 from associated_learning.conversion.cutting.balance import Costs
 from associated_learning.conversion.cutting.body import Cut
 from associated_learning.conversion.cutting.feature_axis import feature_axis, steady_axis
 from associated_learning.conversion.list_readouts import read_by
-from associated_learning.conversion.local_loss import local_loss
 from associated_learning.conversion.lookahead import copied_layers, lookahead
 from associated_learning.conversion.options import ALOptions
 from associated_learning.conversion.partners import MakePartners, bridge_size, partners_for
@@ -102,7 +102,7 @@ def planned_layers(
         wanted: See `positions_of_y`.
     """
     shares = costs.shares([cut.time for cut in cuts])
-    features = local_loss(options.association, target).features
+    features = chosen_loss(options.association, target).features
     latents = [width + features for width in latent_widths(options, len(cuts), target)]
     given = one_for_each("readouts", options.readout, len(cuts))
     found = []

@@ -119,6 +119,8 @@ def _load(what: str, remedy: str, builder: str, **options: Any) -> Mapping[str, 
             return dict(load_dataset(builder, **options))
     except Exception as error:  # its loaders raise anything, from OSError to pyarrow's own
         cause = error.__cause__ or error
+        if isinstance(cause, UnicodeDecodeError):
+            remedy = 'it is no UTF-8; save it so (spreadsheets call it "CSV UTF-8")'
         raise InputError(
             f"cannot read {what} ({type(cause).__name__}: {cause}): {remedy}"
         ) from error

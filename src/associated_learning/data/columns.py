@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from associated_learning.data.row_places import RowError, Where, row_of
 from associated_learning.data.table_encoding import is_missing
 from associated_learning.data.table_preprocessor import check_finite
 from associated_learning.errors import InputError, nearest, needs_extra
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 _MOST_CATEGORIES = 100
+_NO_NAME = re.compile(r"-?\d+\.?\d*|Unnamed: \d+")  # of a column: a value, or what pandas calls it
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?([ T]\d\d?:.*)?|\d\d?[./]\d\d?[./]\d{2,4}")
 
 
@@ -39,19 +41,23 @@ def check_columns(split: Dataset, wanted: Sequence[str], where: str) -> None:
     missing = [column for column in wanted if column not in split.column_names]
     if missing:
         known = split.column_names
-        separated = " It seems that ; stands between them: write the file with commas, or as .tsv."
-        hint = separated if len(known) == 1 and ";" in known[0] else nearest(missing[0], known)
+        hint = nearest(missing[0], known)
+        if len(known) == 1 and ";" in known[0]:
+            hint = " It seems that ; stands between them: write the file with commas, or as .tsv."
+        elif any(_NO_NAME.fullmatch(name) for name in known):
+            hint = " It seems that the first line is no header: write one with the names above it."
         raise InputError(
             f"{where} has no column {missing[0]!r}: its columns are"
             f" {', '.join(map(repr, known))}.{hint}"
         )
 
 
-def is_numeric(split: Dataset, column: str) -> bool:
-    """Return whether ``column`` holds numbers or booleans."""
+def is_numeric(split: Dataset, column: str, *, truth: bool = True) -> bool:
+    """Return whether ``column`` holds numbers, or (with ``truth``) truth values."""
     # not by `features`, of which every look makes a copy
     dtype = str(split.data.schema.field(column).type)
-    return dtype.startswith(("int", "uint", "float", "halffloat", "double", "bool", "decimal"))
+    numbers = ("int", "uint", "float", "halffloat", "double", "decimal")
+    return dtype.startswith((*numbers, "bool") if truth else numbers)
 
 
 def values(split: Dataset, column: str) -> list[Any]:
@@ -60,7 +66,7 @@ def values(split: Dataset, column: str) -> list[Any]:
     return listed
 
 
-def texts(split: Dataset, columns: Sequence[str], where: str) -> list[str]:
+def texts(split: Dataset, columns: Sequence[str], where: Where) -> list[str]:
     """Return the texts of ``columns``, joined by a space where there are several.
 
     Raises:
@@ -76,8 +82,8 @@ def texts(split: Dataset, columns: Sequence[str], where: str) -> list[str]:
                     else f"{type(text).__name__} {text!r}"
                 )
                 raise InputError(
-                    f"row {row} of {where}, column {column!r}: the text is {what}; fill it"
-                    " in, leave the row out, or choose another text column"
+                    f"{row_of(row, where)}, column {column!r}: the text is {what}; fill it in,"
+                    " leave the row out, or choose another text column"
                 )
     return parts[0] if len(parts) == 1 else [" ".join(row) for row in zip(*parts, strict=True)]
 
@@ -97,14 +103,15 @@ def check_features(split: Dataset, columns: Sequence[str], path: object) -> None
     Raises:
         InputError: Some cannot; says of each why, and what to do.
     """
-    faults = [
-        f"{column!r} {fault}" for column in columns if (fault := _fault(split, column)) is not None
-    ]
+    faults = {column: fault for column in columns if (fault := _fault(split, column)) is not None}
     if faults or not columns:
+        told = "; ".join(f"{column!r} {fault}" for column, fault in faults.items())
+        rest = ",".join(column for column in columns if column not in faults)
+        leave = f"; to leave {'it' if len(faults) == 1 else 'them'} out: --feature-columns '{rest}'"
         raise InputError(
             f"{path} has the columns {', '.join(map(repr, split.column_names))}, of which"
-            f" {'; '.join(faults) or 'none is left for the features'}. Choose the text column"
-            " (--text-column), or the columns that are features (--feature-columns)"
+            f" {told or 'none is left for the features'}. Choose the text column (--text-column),"
+            f" or the columns that are features (--feature-columns){leave if rest else ''}"
         )
 
 
@@ -123,8 +130,8 @@ def _fault(split: Dataset, column: str) -> str | None:
     distinct = len({value.strip() for value in known})
     if distinct > _MOST_CATEGORIES or 2 * distinct > len(listed):
         return (
-            f"holds no numbers, and {distinct} different texts in {len(listed)} rows, too many to"
-            " be categories"
+            f"holds no numbers, and {distinct} different texts in {len(listed)} rows (such as"
+            f" {known[0]!r:.40}), too many to be categories"
         )
     return None
 
@@ -132,23 +139,29 @@ def _fault(split: Dataset, column: str) -> str | None:
 _DATES = "holds dates: make numbers of them, such as days since the first or the month"
 
 
-def table(split: Dataset, columns: Sequence[str], where: str) -> NDArray[Any]:
+def table(split: Dataset, columns: Sequence[str], where: Where) -> NDArray[Any]:
     """Return feature columns as ``[N, C]``: float64, NaN where one is missing; else objects.
 
     Raises:
         InputError: A number is infinite.
     """
-    if not all(is_numeric(split, column) for column in columns):
-        rows = np.empty((len(split), len(columns)), object)
-        for i, column in enumerate(columns):
-            rows[:, i] = values(split, column)
-        return rows
-    found = np.stack([_floats(split, column, where) for column in columns], axis=1)
-    check_finite(np.where(np.isnan(found), 0.0, found), columns, where)
-    return found
+    numeric = [column for column in columns if is_numeric(split, column, truth=False)]
+    found = np.empty((len(split), 0))
+    if numeric:
+        found = np.stack([_floats(split, column, where) for column in numeric], axis=1)
+        try:
+            check_finite(np.where(np.isnan(found), 0.0, found), numeric)
+        except RowError as error:
+            raise error.at(row_of(error.row, where)) from None
+    if len(numeric) == len(columns):
+        return found
+    rows = np.empty((len(split), len(columns)), object)
+    for i, column in enumerate(columns):
+        rows[:, i] = values(split, column)
+    return rows
 
 
-def _floats(split: Dataset, column: str, where: str) -> NDArray[np.float64]:
+def _floats(split: Dataset, column: str, where: Where) -> NDArray[np.float64]:
     try:
         return split.data.column(column).cast("float64").to_numpy().astype(np.float64)  # type: ignore[no-any-return]
     except ValueError as error:  # as pyarrow's own are

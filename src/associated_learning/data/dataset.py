@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import torch
+from torch import Tensor
 
 from associated_learning.data.keys import mix
 from associated_learning.data.noise import noisy_labels
@@ -35,6 +36,7 @@ class DataSet:
         preprocessor: Fitted on ``train``; treats new inputs at prediction.
         train_pool: Samples that the training split had before a validation split was cut from it
             and it was limited.
+        train_weights: How much each training sample counts, ``[N]``; None if all count the same.
         target_scale: By what the labels of a regression were standardised; None for classes.
     """
 
@@ -47,6 +49,7 @@ class DataSet:
     preprocessor: Preprocessor
     train_pool: int
     target_scale: TargetScale | None = None
+    train_weights: Tensor | None = None
 
     @property
     def num_classes(self) -> int:

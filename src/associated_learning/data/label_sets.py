@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from associated_learning.data.row_places import Where, row_of
 from associated_learning.data.table_encoding import is_missing
 from associated_learning.errors import InputError
 
@@ -39,12 +40,13 @@ def label_columns(label: str, columns: Sequence[str]) -> list[str]:
     return [label] if label in columns else [name.strip() for name in label.split(",")]
 
 
-def set_names(values: Sequence[Any]) -> tuple[str, ...]:
+def set_names(values: Sequence[Any], where: Where = "the training split") -> tuple[str, ...]:
     """Return the names of all labels that occur in a column of sets, sorted.
 
     Args:
         values: Lists of names or numbers; or texts in which ``|``, ``;`` or ``,`` stands between
             them. Nothing, or an empty one, is a sample without a label.
+        where: What the rows are, for an error's message.
 
     Raises:
         InputError: There is none, or a value is something else.
@@ -53,7 +55,7 @@ def set_names(values: Sequence[Any]) -> tuple[str, ...]:
         >>> set_names(["red|round", "red", None]), set_names([[10, 9], []])
         (('red', 'round'), ('9', '10'))
     """
-    names = {name for _, labels in _sets(values, "the training split") for name in labels}
+    names = {name for _, labels in _sets(values, where) for name in labels}
     if not names:
         raise InputError(
             "no training sample has a label: expected lists of labels, or texts such as red|round;"
@@ -63,7 +65,9 @@ def set_names(values: Sequence[Any]) -> tuple[str, ...]:
     return tuple(sorted(names, key=int if numbers else str))
 
 
-def label_matrix(columns: Mapping[str, Sequence[Any]], names: Sequence[str], where: str) -> Tensor:
+def label_matrix(
+    columns: Mapping[str, Sequence[Any]], names: Sequence[str], where: Where
+) -> Tensor:
     """Return which labels each sample has, ``[N, k]`` of 0 and 1 (float32).
 
     Args:
@@ -94,14 +98,14 @@ def label_matrix(columns: Mapping[str, Sequence[Any]], names: Sequence[str], whe
             if label not in number:
                 known = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
                 raise InputError(
-                    f"row {row} of {where} has the label {label!r}: expected some of the "
+                    f"{row_of(row, where)} has the label {label!r}: expected some of the "
                     f"{len(names)} labels {known}"
                 )
             found[row, number[label]] = 1
     return found
 
 
-def _sets(values: Sequence[Any], where: str) -> Iterator[tuple[int, list[str]]]:
+def _sets(values: Sequence[Any], where: Where) -> Iterator[tuple[int, list[str]]]:
     """Yield the labels of each row."""
     texts = [value for value in values if isinstance(value, str)]
     separator = next((s for s in _SEPARATORS if any(s in text for text in texts)), None)
@@ -109,7 +113,7 @@ def _sets(values: Sequence[Any], where: str) -> Iterator[tuple[int, list[str]]]:
         labels = _labels(value, separator)
         if labels is None or len(set(labels)) != len(labels):
             raise InputError(
-                f"the labels of row {row} of {where} are {value!r:.80}: expected a list of "
+                f"the labels of {row_of(row, where)} are {value!r:.80}: expected a list of "
                 "different names or numbers, or a text such as red|round; or give a column of 0 "
                 "and 1 for each label (--label-column red,round)"
             )
@@ -128,11 +132,11 @@ def _labels(value: Any, separator: str | None) -> list[str] | None:
     return None
 
 
-def _bit(value: Any, row: int, name: str, where: str) -> float:
+def _bit(value: Any, row: int, name: str, where: Where) -> float:
     try:
         return _BITS[value]
     except (KeyError, TypeError):
         raise InputError(
-            f"row {row} of the column {name!r} of {where} is {value!r:.80}: expected 0 or 1, one "
-            "column for each label"
+            f"{row_of(row, where)}, column {name!r}: the label is {value!r:.80}; expected 0 or 1, "
+            "one column for each label"
         ) from None

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from associated_learning.data.row_places import Where, row_of
 from associated_learning.errors import InputError
 
 __all__ = ["class_names", "class_numbers"]
 
 
-def class_names(values: Sequence[Any]) -> tuple[Any, ...]:
+def class_names(values: Sequence[Any], where: Where = "the training split") -> tuple[Any, ...]:
     """Return the distinct labels, sorted (numbers by size, all else as text).
 
     Raises:
@@ -33,8 +34,8 @@ def class_names(values: Sequence[Any]) -> tuple[Any, ...]:
     if any(_missing(value) for value in distinct):
         row = next(i for i, value in enumerate(values) if _missing(value))
         raise InputError(
-            f"the label of row {row} is missing (in a CSV or TSV file: an empty field): fill it in"
-            " or leave the row out"
+            f"the label of {row_of(row, where)} is missing (in a CSV or TSV file: an empty field):"
+            " fill it in or leave the row out"
         )
     fractions = [v for v in distinct if isinstance(v, float) and not v.is_integer()]
     if fractions:
@@ -46,7 +47,7 @@ def class_names(values: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(sorted(distinct) if numeric else sorted(distinct, key=str))
 
 
-def class_numbers(values: Sequence[Any], names: Sequence[Any], where: str) -> Tensor:
+def class_numbers(values: Sequence[Any], names: Sequence[Any], where: Where) -> Tensor:
     """Return the place of each label in ``names``, ``[N]`` (int64).
 
     Raises:
@@ -64,8 +65,8 @@ def class_numbers(values: Sequence[Any], names: Sequence[Any], where: str) -> Te
     what = "missing" if _missing(value) else repr(value)
     some = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
     raise InputError(
-        f"the label of row {row} of {where} is {what}: expected one of the {len(names)}"
-        f" classes {some}"
+        f"the label of {row_of(row, where)} is {what}: expected one of the {len(names)} classes"
+        f" {some}"
     )
 
 

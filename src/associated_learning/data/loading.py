@@ -16,10 +16,13 @@ from associated_learning.data.named import DIGITS, NAMED
 from associated_learning.data.preprocessing import Preprocessor
 from associated_learning.data.raw import RawSet, RawSplit
 from associated_learning.data.reading import LabelTask, read_file, read_folder, read_named
+from associated_learning.data.row_places import RowError, row_of
+from associated_learning.data.samples import Samples
 from associated_learning.data.splits import final_splits, without_validation
 from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.target_numbers import TargetScale
 from associated_learning.data.text_preprocessor import TextPreprocessor
+from associated_learning.data.unseen import told_unseen, unseen_categories
 from associated_learning.errors import InputError
 
 __all__ = ["load"]
@@ -34,6 +37,7 @@ def load(
     text_column: str | None = None,
     label_column: str | None = None,
     feature_columns: Sequence[str] | None = None,
+    weight_column: str | None = None,
     validation_fraction: float = 0.1,
     official_validation: bool = True,
     test_fraction: float = 0.2,
@@ -62,6 +66,8 @@ def load(
         label_column: Own files: the column of the labels; None means ``label``.
         feature_columns: Own files: the columns of numbers or categories; None means all but the
             labels. Missing numbers are filled (`ColumnEncoding`), which is said.
+        weight_column: Own files: the column of how much each row counts in training, for
+            ``train_weights``; validation and test rows all count the same.
         validation_fraction: Share of every class cut from the training data.
         official_validation: Take the official validation split where there is one (SST-2).
         test_fraction: Share cut off for testing where the data has no test split.
@@ -101,6 +107,7 @@ def load(
         text_column=text_column,
         label_column=label_column,
         feature_columns=feature_columns,
+        weight_column=weight_column,
         task=task,
     )
     _check_kind(raw, preprocessor)
@@ -126,8 +133,11 @@ def _data_set(
     name: str, raw: RawSet, pool: int, preprocessor: Preprocessor, scale: TargetScale | None
 ) -> DataSet:
     samples = {
-        key: preprocessor.samples(
-            split.inputs, split.labels if scale is None else scale.standardised(split.labels)
+        key: _samples(
+            key,
+            split,
+            split.labels if scale is None else scale.standardised(split.labels),
+            preprocessor,
         )
         for key, split in raw.splits.items()
     }
@@ -141,7 +151,20 @@ def _data_set(
         preprocessor=preprocessor,
         train_pool=pool,
         target_scale=scale,
+        train_weights=raw.splits["train"].weights,
     )
+
+
+def _samples(key: str, split: RawSplit, labels: Tensor, preprocessor: Preprocessor) -> Samples:
+    try:
+        samples = preprocessor.samples(split.inputs, labels)
+    except RowError as error:
+        raise error.at(row_of(error.row, split.where)) from error
+    if isinstance(preprocessor, TablePreprocessor):
+        found = unseen_categories(preprocessor, split.inputs)
+        for line in told_unseen(found, f" of the {key} split"):
+            warnings.warn(line, stacklevel=4)
+    return samples
 
 
 def _read(
@@ -153,6 +176,7 @@ def _read(
     text_column: str | None,
     label_column: str | None,
     feature_columns: Sequence[str] | None,
+    weight_column: str | None,
     task: LabelTask,
 ) -> RawSet:
     path, test = Path(name), None if test_data is None else Path(test_data)
@@ -160,6 +184,11 @@ def _read(
         raise InputError(
             f"a {task} came for {name}, whose labels are classes; expected a CSV, TSV, JSONL or"
             " Parquet file with a column of numbers, or of lists of labels"
+        )
+    if weight_column is not None and not path.is_file():
+        raise InputError(
+            f"the weight column {weight_column!r} came for {name}; expected a CSV, TSV, JSONL or"
+            " Parquet file that has it"
         )
     if name == DIGITS:
         return read_digits()
@@ -173,6 +202,7 @@ def _read(
         text_column=text_column,
         label_column=label_column,
         feature_columns=feature_columns,
+        weight_column=weight_column,
         cache_dir=cache_dir,
         task=task,
     )
@@ -196,7 +226,7 @@ def _decoded(
         return splits
     format = ImageFormat.of(images, size)
     return {
-        key: RawSplit(decode(split.inputs, format, resize=size is not None), split.labels)
+        key: split._replace(inputs=decode(split.inputs, format, resize=size is not None))
         for key, split in splits.items()
     }
 

@@ -12,6 +12,7 @@ from associated_learning.data.columns import check_columns, is_numeric, texts
 from associated_learning.data.named import NAMED
 from associated_learning.data.raw import RawSet, RawSplit
 from associated_learning.data.reading import read_named
+from associated_learning.data.row_places import FileRows
 from associated_learning.errors import InputError
 
 __all__ = ["TEXT_FILES", "read_texts"]
@@ -79,7 +80,7 @@ def _in_file(path: Path, column: str | None, cache_dir: str | Path | None) -> li
             )
         column = of_text[0]
     check_columns(split, [column], str(path))
-    return texts(split, [column], str(path))
+    return texts(split, [column], FileRows(path, str(path)))
 
 
 def _parted(path: Path) -> list[str]:

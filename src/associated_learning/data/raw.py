@@ -10,6 +10,7 @@ from torch import Tensor
 
 from associated_learning.data.dataset import Kind
 from associated_learning.data.encoded_images import EncodedImages
+from associated_learning.data.row_places import FileRows, Where
 
 __all__ = ["RawSet", "RawSplit"]
 
@@ -19,21 +20,31 @@ class RawSplit(NamedTuple):
 
     ``labels`` are class numbers ``[N]`` (int64), numbers to be told (float64), or of several labels
     a sample ``[N, k]`` of 0 and 1 (float32). ``inputs`` are texts, images (bytes or paths), pixels
-    ``[N, C, H, W]``, or an array of numbers ``[N, F]``.
+    ``[N, C, H, W]``, or an array of numbers ``[N, F]``. ``where`` tells in messages where a row is;
+    ``weights`` ``[N]`` how much each counts in training.
     """
 
     inputs: Any
     labels: Tensor
+    where: Where = "the rows"
+    weights: Tensor | None = None
 
     def subset(self, indices: Tensor) -> RawSplit:
         """Return the rows at ``indices``, in that order."""
+        labels, where = self.labels[indices], self.where
+        weights = None if self.weights is None else self.weights[indices]
+        if isinstance(where, FileRows):
+            where = where.subset(indices.tolist())
+        return RawSplit(self._inputs(indices), labels, where, weights)
+
+    def _inputs(self, indices: Tensor) -> Any:
         if isinstance(self.inputs, Tensor):
-            return RawSplit(self.inputs[indices], self.labels[indices])
+            return self.inputs[indices]
         if isinstance(self.inputs, np.ndarray):
-            return RawSplit(self.inputs[indices.numpy()], self.labels[indices])
+            return self.inputs[indices.numpy()]
         if isinstance(self.inputs, EncodedImages):
-            return RawSplit(self.inputs.subset(indices), self.labels[indices])
-        return RawSplit([self.inputs[i] for i in indices.tolist()], self.labels[indices])
+            return self.inputs.subset(indices)
+        return [self.inputs[i] for i in indices.tolist()]
 
 
 class RawSet(NamedTuple):

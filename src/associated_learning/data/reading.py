@@ -12,19 +12,21 @@ from associated_learning.data.arrow import read_files, read_hub, read_image_fold
 from associated_learning.data.columns import (
     check_columns,
     check_features,
-    images,
     is_numeric,
-    table,
-    texts,
     values,
 )
 from associated_learning.data.dataset import Kind
 from associated_learning.data.encoded import encoded_file, read_encoded
-from associated_learning.data.label_sets import label_columns, label_matrix, set_names
-from associated_learning.data.labels import class_names, class_numbers
+from associated_learning.data.label_sets import label_columns
 from associated_learning.data.named import NAMED, data_set_names
-from associated_learning.data.raw import RawSet, RawSplit
-from associated_learning.data.target_numbers import target_numbers
+from associated_learning.data.raw import RawSet
+from associated_learning.data.raw_sets import (
+    set_of_classes,
+    set_of_label_sets,
+    set_of_numbers,
+)
+from associated_learning.data.row_places import FileRows
+from associated_learning.data.sample_weights import sample_weights
 from associated_learning.errors import InputError, nearest
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ def read_named(
     wanted = {key: splits[key] for key in ("train", "validation", "test") if key in splits}
     for key, split in wanted.items():
         check_columns(split, (*known.columns, "label"), f"the {key} split of {name}")
-    return _raw_set(known.kind, known.columns, "label", _with_visible_test(wanted, name))
+    return set_of_classes(known.kind, known.columns, "label", _with_visible_test(wanted, name))
 
 
 def read_file(
@@ -76,6 +78,7 @@ def read_file(
     text_column: str | None = None,
     label_column: str | None = None,
     feature_columns: Sequence[str] | None = None,
+    weight_column: str | None = None,
     cache_dir: str | Path | None = None,
     task: LabelTask = "classification",
 ) -> RawSet:
@@ -84,7 +87,8 @@ def read_file(
     With ``text_column``, or with no other column than one of text beside the labels, the
     inputs are texts; else they are ``feature_columns``, or all others. The labels are
     classes; for a regression numbers, with several a sample sets (see `label_matrix`), for which
-    ``label_column`` may name several columns with commas between them.
+    ``label_column`` may name several columns with commas between them. ``weight_column`` holds
+    how much each row counts in training.
 
     Raises:
         InputError: The file cannot be read, or a column is missing or of another kind.
@@ -94,12 +98,15 @@ def read_file(
     first = splits["train"]
     labels = _label_columns(first, label_column, task)
     check_columns(first, labels, f"{path} (--label-column names the labels)")
-    if both := {*labels}.intersection((text_column, *(feature_columns or ()))):
+    weights = [] if weight_column is None else [weight_column]
+    check_columns(first, weights, f"{path} (--weight-column names the weights)")
+    inputs = (text_column, *(feature_columns or ()))
+    if both := {*labels, *weights}.intersection(inputs) or {*labels}.intersection(weights):
         raise InputError(
-            f"the column {min(map(str, both))!r} came both for the inputs and for the labels, which"
-            " would tell the answers: choose others for the inputs"
+            f"the column {min(map(str, both))!r} came both for the inputs and for the labels (or"
+            " weights), which would tell the answers: choose others for the inputs"
         )
-    others = [column for column in first.column_names if column not in labels]
+    others = [column for column in first.column_names if column not in (*labels, *weights)]
     text = text_column or (None if feature_columns else _only_text_column(first, others))
     columns = [text] if text else list(feature_columns or others)
     for split, source in zip(splits.values(), (path, test), strict=False):
@@ -107,9 +114,18 @@ def read_file(
     if not text:
         check_features(first, columns, path)
     kind: Kind = "text" if text else "table"
+    named = zip(splits, (path, test), strict=False)
+    places = {key: FileRows(source, f"the {key} split") for key, source in named if source}
     if task == "multilabel":
-        return _sets_set(kind, columns, labels, splits)
-    return (_numbers_set if task == "regression" else _raw_set)(kind, columns, labels[0], splits)
+        raw = set_of_label_sets(kind, columns, labels, splits, places)
+    else:
+        of_task = set_of_numbers if task == "regression" else set_of_classes
+        raw = of_task(kind, columns, labels[0], splits, places)
+    if weight_column is None:
+        return raw
+    weighted = sample_weights(values(first, weight_column), places["train"])
+    train = raw.splits["train"]._replace(weights=weighted)
+    return raw._replace(splits={**raw.splits, "train": train})
 
 
 def _label_columns(split: Dataset, label_column: str | None, task: LabelTask) -> list[str]:
@@ -155,7 +171,7 @@ def read_folder(
             " has folders of classes itself: expected FOLDER/CLASS/IMAGE or FOLDER/SPLIT/CLASS/"
             "IMAGE; give a class of that name another one"
         )
-    return _raw_set("image", ("image",), "label", splits)
+    return set_of_classes("image", ("image",), "label", splits)
 
 
 def _parquet_files(root: Path, name: str) -> dict[str, list[Path]]:
@@ -191,84 +207,3 @@ def _with_visible_test(splits: Mapping[str, Dataset], name: str) -> Mapping[str,
 def _only_text_column(split: Dataset, others: Sequence[str]) -> str | None:
     """Return the column of a file that has just one beside the labels, if it is of text."""
     return others[0] if len(others) == 1 and not is_numeric(split, others[0]) else None
-
-
-def _raw_set(
-    kind: Kind, columns: Sequence[str], label: str, splits: Mapping[str, Dataset]
-) -> RawSet:
-    _check_rows(splits)
-    names = _classes(splits["train"], label)
-    raw = {
-        key: RawSplit(
-            _inputs(kind, split, columns, f"the {key} split"),
-            class_numbers(_labels(split, label), names, f"the {key} split"),
-        )
-        for key, split in splits.items()
-    }
-    if int(raw["train"].labels.bincount().count_nonzero()) < 2:
-        raise InputError(
-            f"all training labels are {str(names[int(raw['train'].labels[0])])!r}: expected two or"
-            " more classes (of images, one folder each)"
-        )
-    return RawSet(kind, tuple(map(str, names)), raw, columns)
-
-
-def _numbers_set(
-    kind: Kind, columns: Sequence[str], label: str, splits: Mapping[str, Dataset]
-) -> RawSet:
-    _check_rows(splits)
-    raw = {
-        key: RawSplit(
-            _inputs(kind, split, columns, f"the {key} split"),
-            target_numbers(values(split, label), f"the {key} split"),
-        )
-        for key, split in splits.items()
-    }
-    return RawSet(kind, (), raw, columns)
-
-
-def _sets_set(
-    kind: Kind, columns: Sequence[str], labels: Sequence[str], splits: Mapping[str, Dataset]
-) -> RawSet:
-    _check_rows(splits)
-    several = len(labels) > 1
-    names = tuple(labels) if several else set_names(values(splits["train"], labels[0]))
-    raw = {
-        key: RawSplit(
-            _inputs(kind, split, columns, f"the {key} split"),
-            label_matrix(
-                {label: values(split, label) for label in labels}, names, f"the {key} split"
-            ),
-        )
-        for key, split in splits.items()
-    }
-    return RawSet(kind, names, raw, columns)
-
-
-def _check_rows(splits: Mapping[str, Dataset]) -> None:
-    for key, split in splits.items():
-        if len(split) == 0:
-            raise InputError(f"the {key} split is empty: expected one or more rows")
-
-
-def _classes(train: Dataset, label: str) -> tuple[Any, ...]:
-    names = getattr(train.features[label], "names", None)
-    return class_names(values(train, label)) if names is None else tuple(names)
-
-
-def _labels(split: Dataset, label: str) -> list[Any]:
-    """Return labels by name: files that were read apart may number their classes apart."""
-    names = getattr(split.features[label], "names", None)
-    listed = values(split, label)
-    if names is None:
-        return listed
-    known = dict(enumerate(names))
-    return [known.get(value, value) for value in listed]
-
-
-def _inputs(kind: Kind, split: Dataset, columns: Sequence[str], where: str) -> Any:
-    if kind == "image":
-        return images(split, columns[0])
-    if kind == "text":
-        return texts(split, columns, where)
-    return table(split, columns, where)

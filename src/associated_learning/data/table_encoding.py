@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from associated_learning.errors import InputError
+from associated_learning.data.row_places import RowError
 
 __all__ = ["ColumnEncoding", "is_missing"]
+
+_TRUTH = frozenset(("False", "True"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +22,8 @@ class ColumnEncoding:
 
     Attributes:
         categories: Of a column of texts, in order: a feature each, 1 where it is that one. A value
-            that is none of them, or missing, is 0 in all. Empty for a column of numbers.
+            that is none of them, or missing, is 0 in all. Empty for a column of numbers. Truth
+            values are "False" and "True", whose texts may be spelt in any case, as CSV has them.
         fill: The median, which stands for a missing number; a second feature marks it. None where
             no training row lacks one: then none may be missing.
 
@@ -38,7 +41,7 @@ class ColumnEncoding:
     def fit(cls, values: Any) -> ColumnEncoding:
         """Return the encoding of a column of the training split."""
         known = [value for value in values if not is_missing(value)]
-        if any(isinstance(value, str) for value in known):
+        if any(isinstance(value, (str, bool)) for value in known):
             return cls(categories=tuple(sorted({str(value).strip() for value in known})))
         if len(known) == len(values):
             return cls()
@@ -52,30 +55,46 @@ class ColumnEncoding:
             name: Of the column, for an error's message.
 
         Raises:
-            InputError: A value is no number, infinite, or missing where none may be.
+            RowError: A value is no number, infinite, or missing where none may be.
         """
         if self.categories:
-            names = np.array([self._category(value, name) for value in values], object)
+            names = np.array(self.names(values, name), object)
             hits: NDArray[np.bool_] = names[:, None] == np.array(self.categories, object)
             return hits.astype(np.float64)
         missing = np.array([is_missing(value) for value in values])
         if self.fill is None:
             if missing.any():
-                raise InputError(
-                    f"row {int(missing.argmax())} of the rows, column {name!r}: the value is "
-                    "missing, as it is in no training row; fill it in or leave the row out"
+                raise RowError(
+                    int(missing.argmax()),
+                    f", column {name!r}: the value is missing, as it is in no training row; fill "
+                    "it in or leave the row out",
                 )
             return _floats(values, name)[:, None]
         filled = [self.fill if gone else v for v, gone in zip(values, missing, strict=True)]
         return np.stack([_floats(filled, name), missing.astype(np.float64)], axis=1)
 
-    def _category(self, value: Any, name: str) -> str | None:
+    def names(self, values: Any, column: str) -> list[str | None]:
+        """Return values as categories are written; None where one is missing.
+
+        Args:
+            values: Of the column, one a row.
+            column: Its name, for an error's message.
+
+        Raises:
+            RowError: A value is a number that is none of the categories.
+        """
+        return [self._category(value, row, column) for row, value in enumerate(values)]
+
+    def _category(self, value: Any, row: int, name: str) -> str | None:
         """Return a value as categories are written; a number that is none of them is no text."""
         found = None if is_missing(value) else str(value).strip()
-        if found is not None and not isinstance(value, str) and found not in self.categories:
-            raise InputError(
-                f"column {name!r}: the value is the number {value!r}; expected a text, as all are "
-                "in training"
+        if found is not None and _TRUTH.issuperset(self.categories):
+            found = found.capitalize()
+        if found is not None and type(value) not in (str, bool) and found not in self.categories:
+            raise RowError(
+                row,
+                f", column {name!r}: the value is the number {value!r}; expected a text, as all "
+                "are in training",
             )
         return found
 
@@ -104,8 +123,9 @@ def _floats(values: Any, name: str) -> NDArray[np.float64]:
         except (TypeError, ValueError):
             found[row] = np.nan
         if not np.isfinite(found[row]):
-            raise InputError(
-                f"row {row} of the rows, column {name!r}: the value is {value!r}; expected a "
-                "finite number: fill in or leave out such rows"
+            raise RowError(
+                row,
+                f", column {name!r}: the value is {value!r}; expected a finite number: fill in or "
+                "leave out such rows",
             )
     return found

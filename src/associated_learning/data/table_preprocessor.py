@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from associated_learning.data.row_places import RowError
 from associated_learning.data.samples import TableSamples
 from associated_learning.data.table_encoding import ColumnEncoding
 from associated_learning.errors import InputError
 
-__all__ = ["Row", "TablePreprocessor", "check_finite"]
+__all__ = ["Row", "Rows", "TablePreprocessor", "check_finite"]
 
 Row: TypeAlias = Sequence[Any] | Mapping[str, Any]
 Rows: TypeAlias = Sequence[Row] | NDArray[Any]
@@ -51,7 +52,7 @@ class TablePreprocessor:
         """Return a preprocessor with the statistics of ``rows``, the training split.
 
         Raises:
-            InputError: A value is infinite or no number; names row and column.
+            RowError: A value is infinite or no number; names row and column.
         """
         encodings: tuple[ColumnEncoding, ...] = ()
         if not isinstance(rows, np.ndarray) or rows.dtype == object or np.isnan(rows).any():
@@ -76,11 +77,22 @@ class TablePreprocessor:
         """Return rows as ``[B, F]`` (float32); a row is values in order, or by column name.
 
         Raises:
-            InputError: No row, a row of another width, a missing column or a bad value.
+            InputError: No row came.
+            RowError: A row has another width, lacks a column or holds a bad value.
         """
         if len(inputs) == 0:
             raise InputError("expected one or more rows")
         return self._features(inputs)
+
+    def categorical(self, rows: Rows) -> Iterator[tuple[str, ColumnEncoding, NDArray[Any]]]:
+        """Yield the name, the encoding and the values of each column of categories."""
+        if not any(one.categories for one in self.encodings):
+            return
+        for name, one, column in zip(
+            self.columns, self.encodings, _raw(rows, self.columns).T, strict=True
+        ):
+            if one.categories:
+                yield name, one, column
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything to rebuild this, as values that JSON can hold."""
@@ -116,20 +128,19 @@ class TablePreprocessor:
         return torch.from_numpy(values.astype(np.float32))
 
 
-def check_finite(
-    values: NDArray[np.float64], columns: Sequence[str], where: str = "the rows"
-) -> None:
+def check_finite(values: NDArray[np.float64], columns: Sequence[str]) -> None:
     """Check that a table ``[N, F]`` holds finite numbers only.
 
     Raises:
-        InputError: It does not; names row (from 0) and column.
+        RowError: It does not; names row (from 0) and column.
     """
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
-        row, column = bad[0]
-        raise InputError(
-            f"row {row} of {where}, column {columns[column]!r}: the value is"
-            f" {values[row, column]}; expected a finite number: fill in or leave out such rows"
+        row, column = map(int, bad[0])
+        raise RowError(
+            row,
+            f", column {columns[column]!r}: the value is {values[row, column]}; expected a finite"
+            " number: fill in or leave out such rows",
         )
 
 
@@ -169,15 +180,20 @@ def _values(row: Row, i: int, columns: tuple[str, ...]) -> list[Any]:
     if isinstance(row, Mapping):
         missing = [column for column in columns if column not in row]
         if missing:
-            raise InputError(f"row {i} lacks {missing}: expected the columns {list(columns)}")
+            raise RowError(i, f" lacks {missing}: expected the columns {list(columns)}")
         row = [row[column] for column in columns]
     if len(row) != len(columns):
-        raise InputError(f"row {i} has {len(row)} values: expected {len(columns)} {list(columns)}")
+        raise RowError(i, f" has {len(row)} values: expected {len(columns)} {list(columns)}")
     return list(row)
 
 
 def _numbers(row: Row, i: int, columns: tuple[str, ...]) -> list[float]:
-    try:
-        return [float(value) for value in _values(row, i, columns)]
-    except (TypeError, ValueError) as error:
-        raise InputError(f"row {i} holds something that is no number: {error}") from error
+    numbers = []
+    for name, value in zip(columns, _values(row, i, columns), strict=True):
+        try:
+            numbers.append(float(value))
+        except (TypeError, ValueError):
+            raise RowError(
+                i, f", column {name!r}: the value is {value!r}; expected a number: fill it in"
+            ) from None
+    return numbers

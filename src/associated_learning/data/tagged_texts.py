@@ -13,6 +13,7 @@ from associated_learning.data.blocks import IGNORED
 from associated_learning.data.columns import check_columns, values
 from associated_learning.data.labels import class_names
 from associated_learning.data.raw import RawSet, RawSplit
+from associated_learning.data.row_places import FileRows, row_of
 from associated_learning.data.tags import TaggedText
 from associated_learning.errors import InputError
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["read_tagged"]
 
 _LABELS = ("labels", "tags", "ner_tags", "pos_tags")
-_SPLITS = "the {} split"
 
 
 def read_tagged(
@@ -59,12 +59,13 @@ def read_tagged(
     for split in splits.values():
         check_columns(split, [text, label], str(name))
     given = _given_names(splits["train"], label)
-    rows = {key: _rows(split, text, label, key) for key, split in splits.items()}
-    names = given or _names(rows["train"])
+    places = {key: FileRows(path, f"the {key} split") for key, (path,) in files.items()}
+    rows = {key: _rows(split, text, label, places[key]) for key, split in splits.items()}
+    names = given or _names(rows["train"], places["train"])
     if len(names) < 2:
         raise InputError(f"all training labels are {names}: expected two or more classes")
     tagged = {
-        key: _tagged(listed, names, _SPLITS.format(key), numbered=given is not None)
+        key: _tagged(listed, names, places[key], numbered=given is not None)
         for key, listed in rows.items()
     }
     return RawSet("text", tuple(map(str, names)), tagged, (text,))
@@ -89,49 +90,51 @@ def _given_names(split: Dataset, column: str) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
 
 
-def _rows(split: Dataset, text: str, label: str, key: str) -> list[Row]:
-    where = _SPLITS.format(key)
+def _rows(split: Dataset, text: str, label: str, where: FileRows) -> list[Row]:
     rows = list(zip(values(split, text), values(split, label), strict=True))
     if not rows:
         raise InputError(f"{where} is empty: expected one or more rows")
     for number, (words, labels) in enumerate(rows):
-        at = f"row {number} of {where}"
         for column, listed in ((text, words), (label, labels)):
             if not isinstance(listed, list):
                 raise InputError(
-                    f"{at}, column {column!r}: {str(listed)[:40]!r} is no list; expected a list "
-                    "with an entry for each word"
+                    f"{where.row(number)}, column {column!r}: {str(listed)[:40]!r} is no list; "
+                    "expected a list with an entry for each word"
                 )
         if len(words) != len(labels) or not words:
             raise InputError(
-                f"{at} has {len(words)} words and {len(labels)} labels; expected one label for "
-                "each of one or more words"
+                f"{where.row(number)} has {len(words)} words and {len(labels)} labels; expected "
+                "one label for each of one or more words"
             )
         wrong = next((word for word in words if not isinstance(word, str)), None)
         if wrong is not None or None in words:
-            raise InputError(f"{at}, column {text!r}: {wrong!r} is no word; expected texts alone")
+            raise InputError(
+                f"{where.row(number)}, column {text!r}: {wrong!r} is no word; expected texts alone"
+            )
     return rows
 
 
-def _names(rows: Sequence[Row]) -> tuple[Any, ...]:
+def _names(rows: Sequence[Row], where: FileRows) -> tuple[Any, ...]:
     """Return the distinct labels, sorted."""
     flat = []
     for number, (_, labels) in enumerate(rows):
         for label in labels:
             if isinstance(label, list) or label is None or label != label:
                 raise InputError(
-                    f"row {number} of the train split has the label {label!r}; expected a name or "
-                    f"a number for each word, {IGNORED} for none"
+                    f"{where.row(number)} has the label {label!r}; expected a name or a number for "
+                    f"each word, {IGNORED} for none"
                 )
         flat += labels
     return class_names([label for label in flat if label != IGNORED])
 
 
-def _tagged(rows: Sequence[Row], names: Sequence[Any], where: str, *, numbered: bool) -> RawSplit:
+def _tagged(
+    rows: Sequence[Row], names: Sequence[Any], where: FileRows, *, numbered: bool
+) -> RawSplit:
     known = dict(zip(range(len(names)) if numbered else names, range(len(names)), strict=True))
     known[IGNORED] = IGNORED
     texts = [
-        TaggedText(words, _numbers(labels, known, names, f"row {number} of {where}"))
+        TaggedText(words, _numbers(labels, known, names, number, where))
         for number, (words, labels) in enumerate(rows)
     ]
     if all(tag == IGNORED for text in texts for tag in text.tags):
@@ -140,14 +143,18 @@ def _tagged(rows: Sequence[Row], names: Sequence[Any], where: str, *, numbered: 
 
 
 def _numbers(
-    labels: Sequence[Any], known: Mapping[Any, int], names: Sequence[Any], at: str
+    labels: Sequence[Any],
+    known: Mapping[Any, int],
+    names: Sequence[Any],
+    row: int,
+    where: FileRows,
 ) -> list[int]:
     for i, label in enumerate(labels):
         negative = isinstance(label, int) and label < 0 and label != IGNORED
         if isinstance(label, list) or label not in known or negative:
             some = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
             raise InputError(
-                f"word {i} of {at} has the label {label!r}; expected one of the {len(names)} "
-                f"classes {some}, or {IGNORED} for none"
+                f"word {i} of {row_of(row, where)} has the label {label!r}; expected one of the "
+                f"{len(names)} classes {some}, or {IGNORED} for none"
             )
     return [known[label] for label in labels]

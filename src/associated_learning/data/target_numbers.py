@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from associated_learning.data.row_places import Where, row_of
 from associated_learning.errors import InputError
 
 __all__ = ["TargetScale", "are_numbers", "target_numbers"]
@@ -76,7 +77,7 @@ def are_numbers(values: Sequence[Any]) -> bool:
     return not (counted and len(known) >= _ROWS * len(distinct))
 
 
-def target_numbers(values: Sequence[Any], where: str) -> Tensor:
+def target_numbers(values: Sequence[Any], where: Where) -> Tensor:
     """Return a column of targets as numbers ``[N]`` (float64).
 
     Raises:
@@ -90,7 +91,7 @@ def target_numbers(values: Sequence[Any], where: str) -> Tensor:
         if type(value) not in (int, float) or not abs(value) < float("inf"):
             what = "missing" if value is None or value != value else repr(value)
             raise InputError(
-                f"the target of row {row} of {where} is {what}: expected a finite number; mend or "
+                f"the target of {row_of(row, where)} is {what}: expected a finite number; mend or "
                 "leave out the row, or choose another label column"
             )
     return torch.tensor(values, dtype=torch.float64)

@@ -17,8 +17,8 @@ from associated_learning.errors import InputError, nearest
 from associated_learning.network import Network
 from associated_learning.pipeline.executor import Executor, Sequential
 from associated_learning.pipeline.items import Minibatch
-from associated_learning.pipeline.offload.placing import Placing
 from associated_learning.pipeline.offload.settings import Offloading
+from associated_learning.pipeline.offload.stage_division import StageDivision
 from associated_learning.pipeline.planning.costs import layer_costs
 from associated_learning.pipeline.planning.partition import balanced, checked_sizes
 from associated_learning.pipeline.stage import Stage
@@ -79,7 +79,7 @@ def _threads(work: Work) -> Executor:
     default = min(len(work.stage.blocks), _processors(work.stage.device))
     if not work.offload.given:
         return Threads(work.net, work.split(default))
-    placing = Placing(
+    placing = StageDivision(
         offloading=work.offload,
         net=work.net,
         stage=work.stage,

@@ -41,9 +41,10 @@ def _stopped(config: ResolvedConfig, result: RunResult) -> str | None:
     impatient = 0 < config.patience < result.epochs < most
     if impatient and config.grow_from is None:
         depth = "any depth" if config.judge == "any" else "full depth"
+        loss = " Less loss at an equal score does not count." if result.best_by_loss else ""
         return (
             f"It ended after epoch {result.epochs} of {most}: no better score of {depth} for "
-            f"{config.patience} epochs (--patience)."
+            f"{config.patience} epochs (--patience).{loss}"
         )
     if most > config.epochs:
         return (

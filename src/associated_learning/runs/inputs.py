@@ -138,6 +138,7 @@ def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) 
         text_column=config.text_column,
         label_column=config.label_column,
         feature_columns=_feature_columns(config),
+        weight_column=config.weight_column,
         validation_fraction=config.validation_fraction,
         limit_train=config.limit_train,
         seed=config.data_seed,
@@ -179,6 +180,7 @@ def training_batches(config: ResolvedConfig, data: DataSet) -> Batches:
         batch_size=config.batch_size,
         seed=config.seed,
         augment=Augmentation() if config.augment else None,
+        weights=data.train_weights,
         drop_last=_ends_with_one(config, len(data.train)),
     )
 
@@ -278,8 +280,7 @@ def _check_image_size(side: int | None, data: DataSet) -> None:
 
 def _ends_with_one(config: ResolvedConfig, samples: int) -> bool:
     """Return whether the last batch must go: BatchNorm, which VGG has, cannot treat one sample."""
-    size = config.batch_size
-    return config.model == "vgg" and samples > size and samples % size == 1
+    return config.model == "vgg" and samples % config.batch_size == 1 < config.batch_size < samples
 
 
 def _embedding_dim(config: ResolvedConfig, vectors: Vectors | None) -> int:

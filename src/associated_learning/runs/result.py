@@ -62,6 +62,7 @@ class RunResult:
         test_losses: Where y has positions: the test loss at every depth. Scores are then means over
             all positions; those of a language model on validation are losses with the sign turned.
         validation_losses: Likewise on the validation data, in the best epoch.
+        best_by_loss: Whether an earlier epoch had the best score too, and the loss chose.
         largest_class: Share of the validation samples that are of the most frequent class; of
             several labels a sample, of the answers that are right if each is always the usual one.
     """
@@ -86,6 +87,7 @@ class RunResult:
     training_curve: list[float] = field(default_factory=list)
     answers: str | None = None
     best_depth: int | None = None
+    best_by_loss: bool = False
     largest_class: float | None = None
     test_losses: list[float] = field(default_factory=list)
     validation_losses: list[float] = field(default_factory=list)
@@ -187,6 +189,7 @@ def make_result(
         training_curve=training_curve,
         answers=test.answers,
         best_depth=best.best_depth(depths),
+        best_by_loss=state.best_by_loss,
         largest_class=_largest_share(data) if by_accuracy else None,
         test_losses=test.losses,
         validation_losses=best.validation_losses[:depths] if test.losses else [],

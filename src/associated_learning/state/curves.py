@@ -44,9 +44,11 @@ def draw_curves(histories: Mapping[str, Sequence[Epoch]]) -> Figure:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9.6, 3.8), layout="constrained")
+    figure = Figure(figsize=(9.6, 3.8))
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
+    # a layout that is computed would draw everything twice
+    figure.subplots_adjust(left=0.08, right=0.985, bottom=0.135, top=0.915, wspace=0.22)
     for number, (name, records) in enumerate(histories.items()):
         colour = _COLOURS.get(name, f"C{number}")
         _draw_scores(left, name, records, colour)

@@ -97,6 +97,8 @@ class TrainingState:
         best_score: That score, at ``best_depth``.
         best_depth: Depth of that score: the number of layers, or where a network grows the number
             of those that are worth keeping.
+        best_by_loss: Whether an earlier epoch had that score too, and the loss chose this one: then
+            patience counts from the earlier one, because the score got no better.
         depth: Number of layers that train or are frozen now.
         frozen: Number of lowest layers that growth has frozen.
         sums: Sums of the losses over the batches of this epoch that are done.
@@ -112,6 +114,7 @@ class TrainingState:
     best_epoch: int = 0
     best_score: float = float("-inf")
     best_depth: int = 0
+    best_by_loss: bool = False
     depth: int = 0
     frozen: int = 0
     sums: list[dict[str, float]] = field(default_factory=list)
@@ -148,10 +151,12 @@ class TrainingState:
         """
         self.records.append(record)
         self.epoch, self.batch, self.sums, self.seconds = self.epoch + 1, 0, [], 0.0
-        before = self.best_epoch
+        before, reached = self.best_epoch, self.best_score
         for depth, score in candidates.scores.items():
             if self._is_better(record, depth, candidates):
                 self.best_epoch, self.best_score, self.best_depth = record.epoch, score, depth
+        if self.best_epoch != before:
+            self.best_by_loss = candidates.ties_by_loss and self.best_score == reached
         return self.best_epoch != before
 
     def _is_better(self, record: EpochRecord, depth: int, candidates: Candidates) -> bool:

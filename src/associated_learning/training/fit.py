@@ -24,8 +24,8 @@ from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.targets import Classes
 from associated_learning.training.batch_stream import BatchSource, BatchStream, set_modes
 from associated_learning.training.callbacks import Callback
+from associated_learning.training.epoch_judge import EpochJudge, Judge
 from associated_learning.training.growth.rules import Decision, Growth
-from associated_learning.training.judge import EpochJudge, Judge
 from associated_learning.training.length import updates_of
 from associated_learning.training.segment import Segment
 from associated_learning.training.target_warmup import warm_targets

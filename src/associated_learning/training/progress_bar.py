@@ -28,9 +28,11 @@ _MOST_LINES = 50
 class ProgressBar(Callback):
     """Shows the epoch, the updates of all epochs, and the running loss of every layer.
 
-    Each finished epoch leaves one line: losses, validation scores in percent, seconds. Of more
-    than fifty epochs every tenth, twentieth, ... does, and the last one. In a
-    notebook too; the bar moves there where ipywidgets is installed.
+    Each finished epoch leaves one line: losses, validation scores in percent, seconds; "best" where
+    the score is the best so far, "best by loss" where an earlier epoch has it too and the
+    validation loss is less, which patience does not count. Of more than fifty epochs every tenth,
+    twentieth, ... leaves one, and the last. In a notebook too; the bar moves there where ipywidgets
+    is installed.
 
     Args:
         label: What is trained, such as "AL" or "BP".
@@ -99,7 +101,9 @@ class ProgressBar(Callback):
         if record.scores:
             line += "  validation " + _scores(record.scores)
         line += f"  [dim]{record.seconds:.1f} s[/]"
-        return line + (" [green]best[/]" if state.best_epoch == record.epoch else "")
+        if state.best_epoch != record.epoch:
+            return line
+        return line + (" [green]best by loss[/]" if state.best_by_loss else " [green]best[/]")
 
     def _done(self, state: TrainingState) -> int:
         return state.epoch * self._batches + state.batch

@@ -17,8 +17,8 @@ from associated_learning.inference.metrics.names import MetricLike
 from associated_learning.network import Network
 from associated_learning.pipeline.executor_table import chosen_executor, make_executor
 from associated_learning.pipeline.offload.memory_plan import MemoryPlan, StagePlans
-from associated_learning.pipeline.offload.placing import Placing
 from associated_learning.pipeline.offload.settings import Offloading
+from associated_learning.pipeline.offload.stage_division import StageDivision
 from associated_learning.pipeline.offload.stored_network import StoredNetwork
 from associated_learning.pipeline.stage_builder import StageBuilder
 from associated_learning.state.checkpoint import Checkpoints
@@ -28,19 +28,22 @@ from associated_learning.state.training_state import TrainingState
 from associated_learning.tensors.devices import device_of
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback, Callbacks
+from associated_learning.training.epoch_judge import Judge
 from associated_learning.training.fit import TrainingRun
 from associated_learning.training.growth.rules import Growth
-from associated_learning.training.judge import Judge
 from associated_learning.training.length import enough_epochs, updates_of, warm_cosine
 from associated_learning.training.sources import Data, as_sources
-from associated_learning.training.trainer_checks import check_settings
+from associated_learning.training.trainer_checks import (
+    check_settings,
+    check_stores,
+    executor_over_store,
+)
 from associated_learning.training.validation import EpochMetric, epoch_metric
 from associated_learning.update import UpdateRule
 
 __all__ = ["BatchSource", "Trainer"]
 
 _OFFLOADING = tuple(one.name for one in fields(Offloading))
-_WITH_STORES = ("offload", "threads", "processes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +53,7 @@ class Trainer:
     Args:
         epochs: Largest number of epochs; None for 20, or more where a few batches an epoch would
             make less than 1,000 updates of them (`enough_epochs`).
-        optimizer: Any class of ``torch.optim``, or one for each block; every block gets an
-            optimizer of its own.
+        optimizer: Any class of ``torch.optim``, of which each block gets one, or one for each.
         lr: One learning rate, or one for each block.
         encoder_lr: That of the encoders where it is another, or one for each encoder; see
             `make_optimizers`.
@@ -99,12 +101,11 @@ class Trainer:
         store: With "offload": where the other layers' state lies: "host" memory, or a folder. With
             "threads" and "processes", this and the next four let each stage have one of its layers
             at a time in memory, and a store of its own for the others: in a folder, a folder each.
-        window: With "offload": number of minibatches that a layer takes before the next one; as
-            many as hide the moving if not given.
-        memory: With "offload": what may be used of the GPU, or by this process, such as "2GiB".
-        activations: With "offload": ``torch.bfloat16`` lets s wait in half the room, rounded; None
-            leaves it exact.
-        recompute: With "offload": whether modules inside a layer recompute their activations.
+        window: Number of minibatches that a layer takes before the next one; as many as hide the
+            moving if not given.
+        memory: What may be used of the GPU, or by this process, such as "2GiB".
+        activations: ``torch.bfloat16`` lets s wait in half the room, rounded; None: exact.
+        recompute: Whether modules inside a layer recompute their activations.
         growth: Lets the network grow while it trains; see `Growth`. Settings that are lists hold
             an entry for each of its ``max_layers``.
 
@@ -193,7 +194,7 @@ class Trainer:
             return whole.fit(net, train, validation, callbacks=callbacks, checkpoints=checkpoints)
         name = chosen_executor(self.executor, device_of(net), self.stages)
         if isinstance(net, StoredNetwork):
-            name = self._over_store(name)
+            name = executor_over_store(name, self.executor, grows=self.growth is not None)
         if name != "processes" and self.replicas > 1:
             raise InputError(
                 f"replicas={self.replicas} came with executor={name!r}; only the ranks of "
@@ -211,8 +212,8 @@ class Trainer:
                 from associated_learning.training.ranks import fit_in_ranks
 
                 return fit_in_ranks(vars(self), offload, training, train, validation, callbacks)
-            grows = self.growth is not None
-            make = partial(make_executor, name, stages=self.stages, grows=grows, offload=offload)
+            make = partial(make_executor, name, stages=self.stages, offload=offload)
+            make = partial(make, grows=self.growth is not None)
             return training.run(train, validation, Callbacks(callbacks), make)
 
     def memory_plan(self, net: Network, train: BatchSource) -> MemoryPlan:
@@ -242,7 +243,7 @@ class Trainer:
         """
         with frozen(frozen_parts(net, self.freeze)):
             training = self._training(net, 1, [], None)
-            placing = Placing(
+            division = StageDivision(
                 offloading=self._offloading(self.executor),
                 net=net,
                 stage=training.reshaped(net.num_layers, frozen=0),
@@ -250,16 +251,7 @@ class Trainer:
                 sample=partial(training.sample, train),
                 processes=self.executor == "processes",
             )
-            return StagePlans(tuple(placing.plans()))
-
-    def _over_store(self, name: str) -> str:
-        if self.growth is not None or (self.executor != "auto" and name != "offload"):
-            came = f"executor={name!r}" if self.growth is None else "growth"
-            raise InputError(
-                f"{came} came for a network whose layers lie in a store, one at a time in memory; "
-                "expected executor='offload' and a depth that stays as it is."
-            )
-        return "offload"
+            return StagePlans(tuple(division.plans()))
 
     def sequential(self) -> Trainer:
         """Return the trainer that does the same in one process, one layer after the other."""
@@ -269,17 +261,7 @@ class Trainer:
 
     def _offloading(self, executor: str) -> Offloading:
         settings = Offloading(**{name: getattr(self, name) for name in _OFFLOADING})
-        if executor not in _WITH_STORES and settings.given:
-            raise InputError(
-                f"{settings} came with executor={executor!r}, which has all layers in memory; "
-                "leave them out, or use executor='offload', or threads or processes for several "
-                "devices with a store each."
-            )
-        if self.replicas > 1 and settings.given:
-            raise InputError(
-                f"{settings.given} came with replicas={self.replicas}; gradients are averaged "
-                "among replicas in buffers that hold all layers of a stage. Leave one of them out."
-            )
+        check_stores(settings, executor=executor, replicas=self.replicas)
         return settings
 
     def _training(

@@ -9,10 +9,12 @@ import torch
 
 from associated_learning.errors import InputError
 from associated_learning.pipeline.offload.memory_plan import bytes_of
-from associated_learning.training.judge import Judge
+from associated_learning.pipeline.offload.settings import Offloading
+from associated_learning.training.epoch_judge import Judge
 
-__all__ = ["check_settings"]
+__all__ = ["check_settings", "check_stores", "executor_over_store"]
 
+_WITH_STORES = ("offload", "threads", "processes")
 
 _PARTS = "gradient_accumulation_steps"
 _HALF = (None, torch.bfloat16)
@@ -73,3 +75,38 @@ def _check_growing(settings: Mapping[str, Any]) -> None:
     for name, (came, why) in refused.items():
         if came:
             raise InputError(f"{name}={settings[name]} came with growth; {why}. Leave it out.")
+
+
+def executor_over_store(chosen: str, asked: str, *, grows: bool) -> str:
+    """Return the executor that trains a network whose layers lie in a store.
+
+    Args:
+        chosen: What ``asked`` stands for.
+        asked: The executor that the user named.
+        grows: Whether the network is to grow.
+
+    Raises:
+        InputError: Another executor was asked for, or growth.
+    """
+    if grows or (asked != "auto" and chosen != "offload"):
+        came = "growth" if grows else f"executor={chosen!r}"
+        raise InputError(
+            f"{came} came for a network whose layers lie in a store, one at a time in memory; "
+            "expected executor='offload' and a depth that stays as it is."
+        )
+    return "offload"
+
+
+def check_stores(settings: Offloading, *, executor: str, replicas: int) -> None:
+    """Raise InputError if settings of stores came for what keeps all its layers in memory."""
+    if executor not in _WITH_STORES and settings.given:
+        raise InputError(
+            f"{settings.given} came with executor={executor!r}, which has all layers in memory; "
+            "leave them out, or use executor='offload', or threads or processes for several "
+            "devices with a store each."
+        )
+    if replicas > 1 and settings.given:
+        raise InputError(
+            f"{settings.given} came with replicas={replicas}; gradients are averaged among "
+            "replicas in buffers that hold all layers of a stage. Leave one of them out."
+        )

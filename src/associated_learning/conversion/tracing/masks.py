@@ -11,6 +11,7 @@ from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.conversion.tracing.call import first_tensor
 from associated_learning.conversion.tracing.resizing import attributes_kept
 from associated_learning.tensors.modes import training
+from associated_learning.tensors.randomness.generators import seed_all
 
 __all__ = ["read_inputs"]
 
@@ -34,7 +35,7 @@ def read_inputs(model: nn.Module, arguments: Arguments, inputs: Mapping[str, Ten
 
     def answer(batch: Mapping[str, Tensor]) -> Tensor | None:
         args, kwargs = arguments.call(batch)
-        torch.manual_seed(0)
+        seed_all(0)
         return first_tensor(model(*args, **kwargs))
 
     with training(model), attributes_kept(model), torch.no_grad():

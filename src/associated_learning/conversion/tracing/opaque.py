@@ -28,7 +28,7 @@ _WARNINGS = ("warn_if_padding_and_no_attention_mask",)  # methods that look at d
 _MODULES = ("transformers.masking_utils", "transformers.modeling_attn_mask_utils")
 # They sort the samples, so that rows between their calls are no samples of the batch's order.
 _PACKING = (rnn.pack_padded_sequence, rnn.pad_packed_sequence, rnn.pack_sequence)
-_LIBRARIES = ("torch", "numpy", "builtins", "einops", *sys.stdlib_module_names)
+_LIBRARIES = {"torch", "numpy", "builtins", "einops", *sys.stdlib_module_names}
 
 
 def opaque(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,11 +102,8 @@ def _is_scripted(value: Any) -> bool:
     return isinstance(value, torch.jit.ScriptFunction)
 
 
-def _is_opaque(value: Any) -> bool:
-    if isinstance(value, type):
-        return False
-    marked = getattr(value, "__dict__", {}).get(_MARK, False)
-    return bool(marked) or getattr(value, "__module__", None) in _MODULES
+def _is_opaque(value: FunctionType) -> bool:
+    return value.__module__ in _MODULES or bool(getattr(value, _MARK, False))
 
 
 _CONTAINERS = (

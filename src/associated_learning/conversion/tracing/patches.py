@@ -5,12 +5,11 @@ from __future__ import annotations
 import builtins
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from types import CodeType, FunctionType
 from typing import Any, Protocol
-from unittest import mock
 
 import numpy as np
 from torch import Tensor, nn
@@ -32,6 +31,8 @@ _CACHED = type(cache(len))  # told by its type: to ask some objects for an attri
 _BUILTINS = ("min", "max", "sum", "divmod")
 _MATH = ("sqrt", "log", "log2", "log10", "exp", "pow", "gcd", "prod", "isqrt", "fsum", "sin", "cos")
 _NUMPY = ("sqrt", "log", "log2", "exp", "ceil", "floor", "prod", "power", "maximum", "minimum")
+
+_Stand = tuple[dict[str, Any], str, Any]  # the globals of a file, a name there, its value
 
 
 class Listener(Protocol):
@@ -62,31 +63,43 @@ def listening(listener: Listener, model: nn.Module) -> Iterator[None]:
         return listener.module(original, module, args, kwargs)
 
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(nn.Module, "__call__", call))
+        stack.enter_context(_with_method(nn.Module, "__call__", call))
         stack.enter_context(_applied(listener))
-        name, function = _CHECKPOINT, getattr(checkpoint, _CHECKPOINT)
-        stack.enter_context(_replaced(vars(checkpoint), name, _telling(listener, function)))
-        for namespace, name, function in opaque_functions(seen):
-            stack.enter_context(
-                _replaced(namespace, name, listener.function(function, opaque=True))
-            )
-        for namespace, name, function in whole_functions(seen):
-            stack.enter_context(
-                _replaced(namespace, name, listener.function(function, opaque=False))
-            )
-        for namespace in seen:
-            for name, stand_in in _STAND_INS.items():
-                if name not in namespace:
-                    stack.enter_context(_replaced(namespace, name, stand_in))
-        for library, names in ((math, _MATH), (np, _NUMPY)):
-            for name in names:
-                function = followed(getattr(library, name))
-                stack.enter_context(mock.patch.object(library, name, function))
-        for holder, name, function in _cached(seen):
-            stack.enter_context(_replaced(holder, name, function))
+        stack.enter_context(_replaced(_stand_ins(listener, seen)))
         for kind, method in warning_methods(model):
-            stack.enter_context(mock.patch.object(kind, method))
+            stack.enter_context(_with_method(kind, method, _nothing))
         yield
+
+
+def _stand_ins(listener: Listener, seen: list[dict[str, Any]]) -> Iterator[_Stand]:
+    """Yield what stands in for the functions that a model's code calls by a global name."""
+    names = vars(checkpoint)
+    yield names, _CHECKPOINT, _telling(listener, names[_CHECKPOINT])
+    for namespace, name, function in opaque_functions(seen):
+        yield namespace, name, listener.function(function, opaque=True)
+    for namespace, name, function in whole_functions(seen):
+        yield namespace, name, listener.function(function, opaque=False)
+    for namespace in seen:
+        for name, stand_in in _BUILTIN_STAND_INS.items():
+            if name not in namespace:
+                yield namespace, name, stand_in
+    yield from _LIBRARY_STAND_INS
+    yield from _cached(seen)
+
+
+@contextmanager
+def _with_method(kind: type, name: str, method: Callable[..., Any]) -> Iterator[None]:
+    """Give a class another method, in the place of one of its own."""
+    before = vars(kind)[name]
+    setattr(kind, name, method)
+    try:
+        yield
+    finally:
+        setattr(kind, name, before)
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    """Stand in for a method that only warns."""
 
 
 def _telling(listener: Listener, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,21 +113,27 @@ def _telling(listener: Listener, function: Callable[..., Any]) -> Callable[..., 
 
 
 @contextmanager
-def _replaced(namespace: dict[str, Any], name: str, value: Any) -> Iterator[None]:
-    """Give a global name another value; its own is restored, and no other name is touched."""
+def _replaced(stand_ins: Iterable[_Stand]) -> Iterator[None]:
+    """Give global names other values, each seen by the next; no other name is touched after it.
+
+    All in one context: a recording has hundreds, and to enter each would take longer than a run.
+    """
     missing = object()
-    before = namespace.get(name, missing)
-    namespace[name] = value
+    before: list[_Stand] = []
     try:
+        for namespace, name, value in stand_ins:
+            before.append((namespace, name, namespace.get(name, missing)))
+            namespace[name] = value
         yield
     finally:
-        if before is missing:
-            del namespace[name]
-        else:
-            namespace[name] = before
+        for namespace, name, value in reversed(before):
+            if value is missing:
+                del namespace[name]
+            else:
+                namespace[name] = value
 
 
-def _cached(seen: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, Any]]:
+def _cached(seen: list[dict[str, Any]]) -> Iterator[_Stand]:
     """Yield cached functions as they are without their caches, which know plain sizes only.
 
     A cache that an earlier run has filled (einops keeps the shapes it computed) would hand the
@@ -137,11 +156,16 @@ def _range(*limits: Any) -> range:
     return range(*(int(limit) if is_traced(limit) else limit for limit in limits))
 
 
-_STAND_INS: dict[str, Callable[..., Any]] = {
+_BUILTIN_STAND_INS: dict[str, Callable[..., Any]] = {
     "len": _length,
     "range": _range,
     **{name: followed(getattr(builtins, name)) for name in _BUILTINS},
 }
+_LIBRARY_STAND_INS: list[_Stand] = [
+    (vars(library), name, followed(getattr(library, name)))
+    for library, names in ((math, _MATH), (np, _NUMPY))
+    for name in names
+]
 
 
 @contextmanager

@@ -33,6 +33,7 @@ from associated_learning.conversion.tracing.opaque import is_atomic
 from associated_learning.conversion.tracing.patches import listening
 from associated_learning.conversion.tracing.sizes import Content, guard, guarded_by
 from associated_learning.tensors.modes import evaluating, training
+from associated_learning.tensors.randomness.generators import seed_all
 
 __all__ = ["record", "same_draws"]
 
@@ -80,7 +81,7 @@ def record(
 def same_draws(seed: int = 0) -> Iterator[None]:
     """Let every run of a model draw the same random numbers; the generators are restored."""
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        seed_all(seed)
         yield
 
 

@@ -32,7 +32,7 @@ from associated_learning.pipeline.items import (
 )
 from associated_learning.pipeline.last_weights import LastWeights, SnapshotWeights
 from associated_learning.pipeline.offload.lazy_weights import LazyLastWeights
-from associated_learning.pipeline.offload.residences import Residences
+from associated_learning.pipeline.offload.stage_stores import StageStores
 from associated_learning.pipeline.offload.stored_snapshot import found_here
 from associated_learning.pipeline.offload.windowed_stage import StageResidence
 from associated_learning.pipeline.processes.connections import Connections
@@ -93,7 +93,7 @@ class Processes(Executor):
         net: Network,
         stage: Stage,
         sizes: Sequence[int],
-        residences: Residences | None = None,
+        residences: StageStores | None = None,
     ) -> None:
         self._net = net
         self._residences = residences

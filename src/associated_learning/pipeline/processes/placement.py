@@ -9,8 +9,8 @@ from associated_learning.network import Network
 from associated_learning.pipeline.executor import Executor
 from associated_learning.pipeline.executor_table import stage_sizes
 from associated_learning.pipeline.items import Minibatch
-from associated_learning.pipeline.offload.placing import Placing
 from associated_learning.pipeline.offload.settings import Offloading
+from associated_learning.pipeline.offload.stage_division import StageDivision
 from associated_learning.pipeline.planning.costs import layer_costs
 from associated_learning.pipeline.planning.partition import checked_sizes
 from associated_learning.pipeline.processes.crew import Crew
@@ -52,7 +52,7 @@ def make_processes(
     busy = stages - idle if isinstance(stages, int) else stages
     if not offload.given:
         return Processes(crew, net, stage, [*stage_sizes(stage, busy, measured), *[0] * idle])
-    placing = Placing(
+    placing = StageDivision(
         offloading=offload, net=net, stage=stage, stages=busy, sample=sample, processes=True
     )
     sizes, residences = placing.place()

@@ -24,7 +24,7 @@ from associated_learning.pipeline.items import (
 )
 from associated_learning.pipeline.last_weights import LastWeights, SnapshotWeights
 from associated_learning.pipeline.offload.lazy_weights import LazyLastWeights
-from associated_learning.pipeline.offload.residences import Residences
+from associated_learning.pipeline.offload.stage_stores import StageStores
 from associated_learning.pipeline.offload.windowed_stage import resident
 from associated_learning.pipeline.stage import Stage
 from associated_learning.pipeline.threads.devices import placed
@@ -60,7 +60,7 @@ class Threads(Executor):
         net: Network,
         stages: Sequence[Stage],
         contexts: Sequence[AbstractContextManager[object]] | None = None,
-        residences: Residences | None = None,
+        residences: StageStores | None = None,
     ) -> None:
         self._stages = [_alone(stage) for stage in stages]
         self._contexts = contexts or [nullcontext()] * len(stages)
@@ -120,7 +120,7 @@ class Threads(Executor):
 
 
 @contextmanager
-def _handlers(stages: Sequence[Stage], residences: Residences | None) -> Iterator[list[Handler]]:
+def _handlers(stages: Sequence[Stage], residences: StageStores | None) -> Iterator[list[Handler]]:
     """Let the layers of stages be where they are meant to be inside the block."""
     if residences is None:
         yield list(stages)

@@ -20,7 +20,7 @@ from associated_learning.inference.exits.goals import (
 from associated_learning.inference.exits.policy import ExitPolicy
 from associated_learning.inference.exits.record import ExitRecord, record_exits
 from associated_learning.network import ALNetwork
-from associated_learning.runs.folder.opened import OpenRun
+from associated_learning.runs.folder.open_run import OpenRun
 from associated_learning.runs.inputs import evaluation_batches
 from associated_learning.state.files import read_json, write_json
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -33,16 +34,19 @@ def plot_exits(report: ExitReport, path: Path) -> None:
         from matplotlib.figure import Figure
 
     sizes = list(report.adaptive.milliseconds)
-    figure = Figure(figsize=(2.9 * (1 + len(sizes)), 3.4), layout="constrained")
+    rows = math.ceil((1 + len(sizes)) / 2)  # two in a row, which a narrow page shows too
+    figure = Figure(figsize=(6.0, 0.6 + 3.0 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    first, *others = figure.subplots(1, 1 + len(sizes), sharey=True)
+    first, *others = figure.subplots(rows, 2, sharey=True, squeeze=False).flat
+    for axes in others[len(sizes) :]:
+        axes.remove()
     _draw(first, report, lambda way: way.flops / 1e6)
     first.set(xlabel="MFLOPs a sample", ylabel="test accuracy, %")
-    for axes, size in zip(others, sizes, strict=True):
+    for axes, size in zip(others, sizes, strict=False):
         _draw(axes, report, partial(_milliseconds, size=size))
         axes.set(xlabel=f"ms a sample, batches of {size}")
     lines, names = first.get_legend_handles_labels()
-    figure.legend(lines, names, frameon=False, ncols=len(names), loc="outside upper center")
+    figure.legend(lines, names, frameon=False, ncols=2, loc="outside upper center")
     with replaced_file(path) as temporary:
         figure.savefig(temporary, dpi=140)
 

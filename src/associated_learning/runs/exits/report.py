@@ -18,7 +18,7 @@ from associated_learning.inference.exits.costs import full_flops
 from associated_learning.inference.exits.goals import CostGoal, Tuned
 from associated_learning.inference.exits.policy_evaluation import PolicyEvaluation
 from associated_learning.runs.exits.early_exit import RecordedSplit, al_network, recorded
-from associated_learning.runs.folder.opened import OpenRun
+from associated_learning.runs.folder.open_run import OpenRun
 from associated_learning.runs.inputs import evaluation_batches
 
 __all__ = ["BATCH_SIZES", "ExitReport", "OperatingPoint", "exit_report"]

@@ -15,7 +15,7 @@ from associated_learning.data.text_preprocessor import TextPreprocessor
 from associated_learning.data.vocabulary import PAD, UNK
 from associated_learning.errors import InputError
 from associated_learning.runs.exits.early_exit import has_policy, read_policy
-from associated_learning.runs.folder.opened import OpenRun
+from associated_learning.runs.folder.open_run import OpenRun
 from associated_learning.targets import Classes, MultiLabel, Regression
 
 __all__ = ["SCHEMA", "VERSION", "export_description", "temperature_of"]

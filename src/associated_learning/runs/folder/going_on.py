@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.files import write_json
 from associated_learning.state.training_state import TrainingState
 
-__all__ = ["LENGTH", "check_same", "lengthen", "remove_run"]
+__all__ = ["LENGTH", "check_same", "lengthen", "overwritten"]
 
 LENGTH = ("epochs", "min_updates", "patience")  # what may be another when a run trains longer
 
@@ -86,14 +88,32 @@ def lengthen(config: ResolvedConfig, folder: Path) -> None:
     write_json(folder / "config.json", description_to_json(described))
 
 
-def remove_run(folder: Path) -> None:
-    """Remove the run in a folder, if there is one: aside first, so that no half of it is left.
+@contextmanager
+def overwritten(folder: Path) -> Iterator[None]:
+    """Make room for a new run in a folder; if that is refused, the old one is there again.
+
+    The old one lies aside meanwhile, in a hidden folder beside it.
 
     Raises:
         InputError: There is something else in the folder, or the run trains at the moment.
     """
-    if not folder.exists():
+    aside = _set_aside(folder)
+    if aside is None:
+        yield
         return
+    try:
+        yield
+    except InputError:
+        if not folder.exists():
+            aside.replace(folder)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _set_aside(folder: Path) -> Path | None:
+    if not folder.exists():
+        return None
     try:
         read_description(folder)
     except CheckpointError as error:
@@ -104,7 +124,7 @@ def remove_run(folder: Path) -> None:
     with sole_training(folder):
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         folder.replace(aside)
-    shutil.rmtree(aside)
+    return aside
 
 
 def _state(folder: Path) -> TrainingState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,10 +23,12 @@ _LOCK = ".lock"
 def sole_training(folder: Path) -> Iterator[None]:
     """Hold the lock of a run's folder; clear away what a killed process left half written.
 
+    Of a new run that is refused before anything was trained no folder is left.
+
     Raises:
         InputError: Another process trains the run; tells which one.
     """
-    is_new = not folder.exists()
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
     lock = folder / _LOCK
     with held_lock(lock, signed=True) as mine:
         if not mine:
@@ -37,9 +40,16 @@ def sole_training(folder: Path) -> Iterator[None]:
             remove_unfinished(below)
         try:
             yield
+        except InputError:
+            if new and not _has_trained(folder):
+                _remove_contents(folder)
+            raise
         finally:
-            if is_new:
+            if new:
                 _remove_empty(folder)
+                for path in new[1:]:
+                    with suppress(OSError):
+                        path.rmdir()
 
 
 def check_not_lost(folder: Path, checkpoints: Checkpoints) -> None:
@@ -48,12 +58,11 @@ def check_not_lost(folder: Path, checkpoints: Checkpoints) -> None:
     Raises:
         CheckpointError: It has none: to start anew would throw away what is left of it.
     """
-    metrics = folder / "metrics.jsonl"
-    if metrics.is_file() and metrics.stat().st_size > 0 and not checkpoints.has("last"):
+    if _has_epochs(folder) and not checkpoints.has("last"):
         raise CheckpointError(
-            f"the run in {folder} has finished epochs ({metrics}), but no last checkpoint: "
-            f"{checkpoints.folder} or its index.json is lost. Restore it, or start anew in "
-            "another --run-folder."
+            f"the run in {folder} has finished epochs ({folder / 'metrics.jsonl'}), but no last "
+            f"checkpoint: {checkpoints.folder} or its index.json is lost. Restore it, or start "
+            "anew in another --run-folder."
         )
 
 
@@ -95,6 +104,24 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _has_trained(folder: Path) -> bool:
+    return _has_epochs(folder) or Checkpoints(folder / "checkpoints").has("last")
+
+
+def _has_epochs(folder: Path) -> bool:
+    metrics = folder / "metrics.jsonl"
+    return metrics.is_file() and metrics.stat().st_size > 0
+
+
+def _remove_contents(folder: Path) -> None:
+    """Remove all in a folder but the lock."""
+    for path in list(folder.iterdir()):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif not path.name.startswith(_LOCK):
+            path.unlink()
 
 
 def _remove_empty(folder: Path) -> None:

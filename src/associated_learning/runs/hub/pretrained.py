@@ -17,7 +17,7 @@ from associated_learning.runs.folder.description import (
     description_to_json,
     read_description,
 )
-from associated_learning.runs.folder.opened import open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.hub.card import card_text, figures_of
 from associated_learning.runs.hub.exported import (
     foreign,

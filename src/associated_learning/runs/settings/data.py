@@ -46,6 +46,12 @@ class DataSettings:
         None, "Your own table: its columns of numbers, such as age,height; without it all of them."
     )
     label_column: str | None = _setting(None, "Your own data: the column of the labels.")
+    weight_column: str | None = _setting(
+        None,
+        "Your own file: the column of how much each row counts in training, 0 or more: it is drawn "
+        "as often as its weight is of the mean. Validation, test and al evaluate count all rows "
+        "the same.",
+    )
     block_size: int | None = _setting(
         None,
         "lm: number of tokens in a sample; texts stand in them one behind the other. 128, or as "

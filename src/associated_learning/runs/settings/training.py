@@ -72,12 +72,15 @@ class TrainingSettings:
     )
     clip: float | None = _setting(None, "Largest gradient norm of a layer; 0 for none.", least=0)
     patience: int | None = _setting(
-        None, "Stop after this many epochs without a better one; 0 never.", least=0
+        None,
+        "Stop after this many epochs without a better score (see --judge); less loss at an equal "
+        "score is none. 0 never.",
+        least=0,
     )
     judge: str | None = _setting(
         None,
-        "By what depth an epoch is judged, for the best one and for patience: the best of any, or "
-        "full depth.",
+        "By what depth an epoch is judged, for the best one and for patience: the best of any, of "
+        "equals the one of less validation loss; or full depth, of equals the first.",
         choices=("any", "full"),
     )
     metric: str | None = _setting(

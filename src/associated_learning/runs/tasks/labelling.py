@@ -7,7 +7,7 @@ from typing import Any
 
 from associated_learning.data import TagPreprocessor
 from associated_learning.errors import InputError
-from associated_learning.runs.folder.opened import OpenRun
+from associated_learning.runs.folder.open_run import OpenRun
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import evaluating
 from associated_learning.tensors.nested import to_device

@@ -11,7 +11,7 @@ from torch import Tensor
 from associated_learning.data import MaskPreprocessor
 from associated_learning.data.images import image_size
 from associated_learning.errors import InputError
-from associated_learning.runs.folder.opened import OpenRun
+from associated_learning.runs.folder.open_run import OpenRun
 from associated_learning.state.digests import command_key
 from associated_learning.state.files import replaced_file
 from associated_learning.tensors.devices import device_of

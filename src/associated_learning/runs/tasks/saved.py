@@ -9,7 +9,7 @@ from typing import Any
 from associated_learning.conversion import ConvertedNetwork
 from associated_learning.data import BlockPreprocessor, SubwordPreprocessor, TagPreprocessor
 from associated_learning.errors import InputError, needs_extra
-from associated_learning.runs.folder.opened import OpenRun
+from associated_learning.runs.folder.open_run import OpenRun
 from associated_learning.runs.hub.config import quiet_transformers
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.nested import to_device

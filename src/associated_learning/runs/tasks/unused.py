@@ -23,12 +23,12 @@ _CODERS = (
 )  # fmt: skip
 _OF_WORDS = ("bilstm", "transformer")
 _OF_BLOCKS = (
-    "label_column", "feature_columns", "max_length", "vectors", "remove_stop_words",
-    "vocabulary_size",
+    "label_column", "feature_columns", "weight_column", "max_length", "vectors",
+    "remove_stop_words", "vocabulary_size",
 )  # fmt: skip
 _OF_TABLES = (
-    "data_root", "text_column", "label_column", "feature_columns", "max_length", "vectors",
-    "remove_stop_words", "vocabulary_size",
+    "data_root", "text_column", "label_column", "feature_columns", "weight_column", "max_length",
+    "vectors", "remove_stop_words", "vocabulary_size",
 )  # fmt: skip
 
 
@@ -68,7 +68,8 @@ def check_task(config: RunConfig) -> None:
     else:
         refuse(config, _CLASSES, f"{task} has no classes of whole samples or images")
     if config.task == "tokens":
-        refuse(config, ("remove_stop_words",), "--task tokens has a label for every word")
+        why = "--task tokens has a label for every word"
+        refuse(config, ("remove_stop_words", "weight_column"), why)
     what = "pixel" if config.task == "segmentation" else "token"
     refuse(config, _READOUTS, f"{task} reads every {what} as it is")
     if config.local_loss != "associated":
@@ -76,10 +77,8 @@ def check_task(config: RunConfig) -> None:
     if config.association in (None, "target"):
         refuse(config, _CODERS, "--association target has no autoencoders")
     if config.executor == "offload" and config.store != "host":
-        raise InputError(
-            f"--store {config.store} came with {task}, whose models are not read layer by layer "
-            "yet; use --store host."
-        )
+        what = f"{task}, whose models are not read layer by layer yet"
+        raise InputError(f"--store {config.store} came with {what}; use --store host.")
     if config.task == "lm":
         _check_language(config)
     elif config.task == "tokens" and config.model not in _OF_WORDS and config.family != "hf":

@@ -9,7 +9,7 @@ from types import TracebackType
 
 import torch
 
-__all__ = ["GeneratorLock", "shared_generators", "with_index"]
+__all__ = ["GeneratorLock", "seed_all", "shared_generators", "with_index"]
 
 _locks: dict[torch.device, threading.RLock] = {}
 
@@ -25,6 +25,25 @@ def shared_generators(device: torch.device | str = "cpu") -> list[torch.Generato
     if device.type != "cuda":
         return [torch.default_generator]
     return [torch.default_generator, torch.cuda.default_generators[with_index(device).index]]
+
+
+def seed_all(seed: int) -> None:
+    """Do what ``torch.manual_seed`` does, in a thousandth of its time where there is the CPU alone.
+
+    That queues a call for every kind of device that is not initialised, with a stack trace, which
+    takes longer than a small layer; and the call stays queued when the state is restored.
+
+    Example:
+        >>> seed_all(0)
+        >>> drawn = torch.rand(3)
+        >>> _ = torch.manual_seed(0)
+        >>> torch.equal(torch.rand(3), drawn)
+        True
+    """
+    if hasattr(torch, "accelerator") and not torch.accelerator.is_available():
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 def with_index(device: torch.device) -> torch.device:

@@ -1,4 +1,4 @@
-"""Image files to normalised pixels."""
+"""Labels image files by the ONNX file beside this one, without PyTorch: name or pipe them."""
 
 from typing import Any
 
@@ -6,17 +6,22 @@ import numpy as np
 from PIL import Image
 
 
-def prepare(files: list[Any], how: dict[str, Any]) -> dict[str, Any]:
-    """Return pixels ``[N, C, H, W]`` of files, each resized where its size is another."""
+def given(asked: list[str], how: dict[str, Any]) -> list[Any]:
+    """Return the files of a command line, or of a pipe, one by one."""
+    return [[name.rstrip("\r\n")] for name in asked]
+
+
+def prepare(files: list[Any], how: dict[str, Any]) -> tuple[dict[str, Any], list[str | None]]:
+    """Return pixels ``[N, C, H, W]`` of files, resized where their size is another; no notes."""
     height, width = how["size"]
     pixels = np.empty((len(files), height, width, how["channels"]), np.uint8)
     for i, file in enumerate(files):
         with Image.open(file) as opened:
             if opened.mode[0] in "IF":
-                raise ValueError(f"{file}: expected an image of 8 bits a channel")
+                raise ValueError("it has more than 8 bits a channel: convert it")
             image = opened.convert("L" if how["channels"] == 1 else "RGB")
         image = image.resize((width, height), Image.Resampling.BILINEAR)
         pixels[i] = np.asarray(image).reshape(pixels[i].shape)
     x = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
     mean, std = (np.array(how[name], np.float32).reshape(-1, 1, 1) for name in ("mean", "std"))
-    return {"x": (x - mean) / std}
+    return {"x": (x - mean) / std}, [None] * len(files)

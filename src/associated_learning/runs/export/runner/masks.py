@@ -1,4 +1,4 @@
-"""Masks by the exported model beside this file, without PyTorch: a folder for them, and images."""
+"""Masks of images by the ONNX file beside, without PyTorch: name a new folder, and images."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ class Model:
 
     def __call__(self, files: list[Any]) -> list[Image.Image]:
         """Return the mask of each image, of its size."""
-        how, x = self.export["masks"], prepare(files, self.export["preprocessing"])
+        how, (x, _) = self.export["masks"], prepare(files, self.export["preprocessing"])
         (output,) = self.session.run(["output"], x)
         values = np.array(how["values"], bool if how["mode"] == "1" else np.uint8)
         masks = [Image.fromarray(values[numbers]) for numbers in output.argmax(3)]
@@ -33,7 +33,9 @@ class Model:
 
 
 if __name__ == "__main__":
-    model, to = Model(__file__.replace("_runner.py", ".onnx")), Path(sys.argv[1])
+    one: Any = sys.argv[0]
+    sys.excepthook = lambda kind, error, _: print(f"{one}: {error}. {__doc__}", file=sys.stderr)
+    model, to = Model(__file__.replace("_runner.py", ".onnx")), Path(*sys.argv[1:2])
     to.mkdir()
-    for file in map(Path, sys.argv[2:]):
-        model([file])[0].save(to / f"{file.stem}.png")
+    for one in sys.argv[2:]:
+        model([one])[0].save(to / f"{Path(one).stem}.png")

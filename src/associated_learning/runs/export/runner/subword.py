@@ -1,4 +1,4 @@
-"""Texts to padded token ids, by the tokenizer of a pretrained model."""
+"""Labels texts by the ONNX file beside this one, without PyTorch: give texts, or a pipe of them."""
 
 import json
 from typing import Any
@@ -7,10 +7,20 @@ import numpy as np
 from tokenizers import Tokenizer
 
 
-def prepare(texts: list[str], how: dict[str, Any]) -> dict[str, Any]:
-    """Return ids ``[N, T]`` and lengths; a text without any token is one unknown token."""
+def given(asked: list[str], how: dict[str, Any]) -> list[Any]:
+    """Return the texts of a command line, or of a pipe, in minibatches."""
+    texts = [text.rstrip("\r\n") for text in asked]
+    return [texts[i : i + 64] for i in range(0, len(texts), 64)]
+
+
+def prepare(texts: list[str], how: dict[str, Any]) -> tuple[dict[str, Any], list[str | None]]:
+    """Return ids ``[N, T]`` and lengths; and notes: a text without any known token is told."""
     own = Tokenizer.from_str(json.dumps(how["tokenizer"]))
-    ids = [encoding.ids or [how["unknown"]] for encoding in own.encode_batch(texts)]
+    found = own.encode_batch(texts)
+    ids = [one.ids or [how["unknown"]] for one in found]
+    new = [zip(one.ids, one.special_tokens_mask, strict=True) for one in found]
+    known = [any(i != how["unknown"] and not added for i, added in row) for row in new]
+    notes = [None if one else "no known word" for one in known]
     lengths = np.array([len(row) for row in ids], np.int64)
     padded = [row + [how["padding"]] * (max(lengths) - len(row)) for row in ids]
-    return {"values": np.array(padded, np.int64), "lengths": lengths}
+    return {"values": np.array(padded, np.int64), "lengths": lengths}, notes

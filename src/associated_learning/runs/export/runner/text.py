@@ -1,4 +1,4 @@
-"""Texts to padded ids of words."""
+"""Labels texts by the ONNX file beside this one, without PyTorch: give texts, or a pipe of them."""
 
 import html
 import re
@@ -7,8 +7,14 @@ from typing import Any
 import numpy as np
 
 
-def prepare(texts: list[str], how: dict[str, Any]) -> dict[str, Any]:
-    """Return ids ``[N, T]`` and lengths; a text without a known word is the unknown token."""
+def given(asked: list[str], how: dict[str, Any]) -> list[Any]:
+    """Return the texts of a command line, or of a pipe, in minibatches."""
+    texts = [text.rstrip("\r\n") for text in asked]
+    return [texts[i : i + 64] for i in range(0, len(texts), 64)]
+
+
+def prepare(texts: list[str], how: dict[str, Any]) -> tuple[dict[str, Any], list[str | None]]:
+    """Return ids ``[N, T]`` and lengths; and notes: a text without a known word is told."""
     number = {word: i for i, word in enumerate(how["words"], how["first_id"])}
     ids = []
     for text in texts:
@@ -21,4 +27,5 @@ def prepare(texts: list[str], how: dict[str, Any]) -> dict[str, Any]:
         ids.append([number.get(word, how["unknown"]) for word in kept] or [how["unknown"]])
     lengths = np.array([len(row) for row in ids], np.int64)
     padded = [row + [how["padding"]] * (max(lengths) - len(row)) for row in ids]
-    return {"values": np.array(padded, np.int64), "lengths": lengths}
+    notes = ["no known word" if {*row} == {how["unknown"]} else None for row in ids]
+    return {"values": np.array(padded, np.int64), "lengths": lengths}, notes

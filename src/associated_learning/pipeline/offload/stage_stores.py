@@ -12,13 +12,13 @@ from associated_learning.pipeline.offload.measuring import room_on_disk
 from associated_learning.pipeline.offload.windowed_stage import StageResidence
 from associated_learning.pipeline.stage import Stage
 
-__all__ = ["Residences"]
+__all__ = ["StageStores"]
 
 _GENERATIONS = 3  # that is written, the last whole one, and that of a snapshot under way
 
 
 @dataclass(frozen=True, kw_only=True)
-class Residences:
+class StageStores:
     """Where the layers of all stages are while they do not train.
 
     Attributes:

@@ -7,10 +7,10 @@ from associated_learning.errors import InputError, nearest
 from associated_learning.losses.table import LOCAL_LOSSES, LocalLoss
 from associated_learning.targets import Classes, Target
 
-__all__ = ["local_loss"]
+__all__ = ["chosen_loss"]
 
 
-def local_loss(association: Association, target: Target | None) -> LocalLoss:
+def chosen_loss(association: Association, target: Target | None) -> LocalLoss:
     """Return what the layers learn by.
 
     Args:
@@ -22,7 +22,7 @@ def local_loss(association: Association, target: Target | None) -> LocalLoss:
         InputError: There is no such loss, or it does not fit targets with positions.
 
     Example:
-        >>> local_loss("auto", Classes(3)) is LOCAL_LOSSES["contrast"]
+        >>> chosen_loss("auto", Classes(3)) is LOCAL_LOSSES["contrast"]
         True
     """
     if association is not None and not isinstance(association, str):

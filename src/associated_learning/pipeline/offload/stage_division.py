@@ -24,19 +24,19 @@ from associated_learning.pipeline.offload.memory_plan import (
     make_memory_plan,
 )
 from associated_learning.pipeline.offload.recomputation import Recomputation
-from associated_learning.pipeline.offload.residences import Residences
 from associated_learning.pipeline.offload.settings import WINDOW, Offloading, check_layers
+from associated_learning.pipeline.offload.stage_stores import StageStores
 from associated_learning.pipeline.offload.windowed_stage import StageResidence
 from associated_learning.pipeline.planning.partition import balanced, checked_sizes
 from associated_learning.pipeline.stage import Stage
 
-__all__ = ["Placing"]
+__all__ = ["StageDivision"]
 
 _WINDOWS = 2  # that of a stage, and the next one, which comes from below meanwhile
 
 
 @dataclass(frozen=True, kw_only=True)
-class Placing:
+class StageDivision:
     """Divides the layers of a network among stages that have one of theirs at a time in memory.
 
     Attributes:
@@ -55,7 +55,7 @@ class Placing:
     sample: Callable[[], Minibatch]
     processes: bool = False
 
-    def place(self) -> tuple[list[int], Residences]:
+    def place(self) -> tuple[list[int], StageStores]:
         """Return the number of layers of each stage, and where they are.
 
         Layers are measured only where something depends on it.
@@ -130,8 +130,8 @@ class Placing:
         seconds = [1.0] * count if needs is None else [one.seconds for one in needs]
         return list(balanced(seconds, self.stages))
 
-    def _residences(self, stages: Sequence[StageResidence]) -> Residences:
-        return Residences(folder=self.offloading.folder(), stages=tuple(stages))
+    def _residences(self, stages: Sequence[StageResidence]) -> StageStores:
+        return StageStores(folder=self.offloading.folder(), stages=tuple(stages))
 
     def _planned(self, index: int, plan: MemoryPlan) -> StageResidence:
         return self._at(
