@@ -19,6 +19,7 @@ from rich.table import Table
 from associated_learning.runs.folder.provenance import describe_hardware
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent))  # for `pictures`
 IMAGES = HERE.parents[1] / "docs" / "images"
 BYTES = 16  # of float32: a weight, its gradient and Adam's two moments
 MIB = 2**20
@@ -101,7 +102,9 @@ def measure_shares(steps: int, rounds: int, threads: int, folder: Path | None) -
 
 def plot_shares(shares: dict[str, float]) -> None:
     """Draw the share of full speed against the window."""
-    figure, axes = _axes()
+    from pictures import canvas, save
+
+    figure, (axes,) = canvas(width=6.4)
     axes.plot([int(k) for k in shares], list(shares.values()), "o-", color="#2a7de1")
     for k, share in shares.items():
         axes.annotate(f"{share:.2f}", (int(k), share), (0, 7), textcoords="offset points")
@@ -110,12 +113,14 @@ def plot_shares(shares: dict[str, float]) -> None:
     axes.set_ylim(0, 1.15)
     axes.set_xlabel("window K: minibatches that a layer takes before the next one")
     axes.set_ylabel("share of full speed")
-    figure.savefig(IMAGES / "offload_window.png", dpi=150)
+    save(figure, IMAGES / "offload_window.svg")
 
 
 def plot_memory(found: dict[str, Any]) -> None:
     """Draw what each method needs for the same network, against the limit."""
-    figure, axes = _axes()
+    from pictures import canvas, save
+
+    figure, (axes,) = canvas(width=6.4)
     keys = {
         "bp": "bp_peak_mib",
         "bp_checkpointing": "bp_checkpointing_peak_mib",
@@ -135,21 +140,7 @@ def plot_memory(found: dict[str, Any]) -> None:
     axes.set_xlim(0, max(values) * 1.2)
     axes.set_xlabel(f"peak memory of the process; training state is {found['state_mib']:,} MiB")
     axes.invert_yaxis()
-    figure.savefig(IMAGES / "larger_than_memory.png", dpi=150)
-
-
-def _axes() -> tuple[Any, Any]:
-    """Return a figure on white, which is readable on a dark page too."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    figure, axes = plt.subplots(figsize=(6.4, 3.2), layout="constrained", facecolor="white")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.3)
-    return figure, axes
+    save(figure, IMAGES / "larger_than_memory.svg")
 
 
 def main() -> None:
