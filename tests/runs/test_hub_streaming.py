@@ -12,6 +12,7 @@ from torch import Tensor
 
 import associated_learning as al
 from associated_learning.runs.folder.open_run import open_run
+from associated_learning.runs.hub import feature_check
 from associated_learning.runs.hub.hollow_model import hollow_model
 from associated_learning.runs.hub.streaming import StoredModel, store_converted
 from associated_learning.runs.inputs import evaluation_batches, load_data
@@ -53,7 +54,9 @@ def folder(tmp_path: Path) -> Path:
 
 def stored(folder: Path, place: Path) -> StoredModel:
     config = transformers.AutoConfig.from_pretrained(folder)
-    return store_converted(converted(hollow_model(config)), folder, place, config=config)
+    return store_converted(
+        converted(hollow_model(config)), folder, place, config=config, example=images()
+    )
 
 
 def test_bridges_that_look_ahead_have_nothing_to_copy(folder: Path) -> None:
@@ -79,6 +82,24 @@ def test_layers_read_from_shards_answer_as_the_model(folder: Path, tmp_path: Pat
     assert "in 3 layers" in str(net.plan)
 
 
+def test_layers_in_another_order_are_told_though_their_shapes_fit(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One number in the place of every weight, as conversion has it, would not tell."""
+    config = transformers.AutoConfig.from_pretrained(folder)
+    net = converted(hollow_model(config))
+    chain = feature_check.encodings
+    monkeypatch.setattr(
+        feature_check, "encodings", lambda f, x: chain([f[0], *reversed(f[1:-1]), f[-1]], x)
+    )
+    four = al.convert(
+        hollow_model(config), images(), target=al.Classes(3), at=4, balance="parameters", head=None
+    )
+    with pytest.raises(al.ConversionError, match="give other features than the model"):
+        store_converted(four, folder, tmp_path / "s", config=config, example=images())
+    store_converted(net, folder, tmp_path / "t", config=config, example=images())  # one between
+
+
 def test_what_was_trained_in_the_store_is_loaded_by_transformers(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -101,10 +122,14 @@ def test_weights_of_another_configuration_are_refused(folder: Path, tmp_path: Pa
     config = transformers.AutoConfig.from_pretrained(folder)
     config.intermediate_size = 48
     with pytest.raises(al.CheckpointError, match=r"of shape \[32, 16\]; expected \[48, 16\]"):
-        store_converted(converted(hollow_model(config)), folder, tmp_path / "s", config=config)
+        store_converted(
+            converted(hollow_model(config)), folder, tmp_path / "s", config=config, example=images()
+        )
     config.intermediate_size, config.num_hidden_layers = 32, 4
     with pytest.raises(al.CheckpointError, match="holds 0 tensors called"):
-        store_converted(converted(hollow_model(config)), folder, tmp_path / "s", config=config)
+        store_converted(
+            converted(hollow_model(config)), folder, tmp_path / "s", config=config, example=images()
+        )
 
 
 def test_a_run_from_a_folder_never_loads_the_model(

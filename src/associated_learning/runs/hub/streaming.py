@@ -15,6 +15,7 @@ from associated_learning.errors import CheckpointError, InputError, needs_extra
 from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.stored_network import StoredNetwork
 from associated_learning.runs.hub.config import config_from_json
+from associated_learning.runs.hub.feature_check import check_features
 from associated_learning.runs.hub.hollow_model import hollow_model
 from associated_learning.runs.hub.model import find_model
 from associated_learning.runs.hub.network import Backbone, convert_model
@@ -29,6 +30,7 @@ from associated_learning.state.tensor_file import (
     write_tensors,
 )
 from associated_learning.tensors.hollow import hollow, weights_of
+from associated_learning.tensors.nested import to_device
 from associated_learning.tensors.randomness.keyed import seeded
 
 __all__ = ["StoredModel", "store_converted", "stored_run"]
@@ -86,19 +88,24 @@ def store_converted(
     folder: Path | str,
     *,
     config: Any,
+    example: Any,
     device: torch.device | str = "cpu",
 ) -> StoredModel:
     """Read the weights of a converted model from its files into a store, a layer at a time.
+
+    Then the layers must give the model's own features bit for bit (see `check_features`).
 
     Args:
         net: Converted from a `hollow_model`; its bridges and coders have weights of their own.
         shards: Folder with ``model.safetensors``, or with shards and their index.
         folder: Of the store.
         config: The model's configuration.
+        example: A batch of inputs.
         device: Where the layers are to train.
 
     Raises:
         CheckpointError: A weight is in no file, or of another shape; or a file is truncated.
+        ConversionError: The layers give other features than the model.
     """
     files = _Shards(Path(shards), net.backbone())
     names = _names(net)
@@ -111,7 +118,9 @@ def store_converted(
             store.write(part, {**live, **read})
             hollow(live.values(), store.device)
         store.commit()
-        return StoredModel(net, store, config)
+        stored = StoredModel(net, store, config)
+        check_features(net, stored, to_device(example, store.device))
+        return stored
     except BaseException:
         store.close()
         raise
@@ -156,7 +165,9 @@ def stored_run(
             "folder with its model.safetensors or shards, which are read layer by layer. Save the "
             "model to a folder, or use --store host."
         )
-    return store_converted(net, Path(weights), folder, config=fitted, device=device)
+    return store_converted(
+        net, Path(weights), folder, config=fitted, example=spec.example(), device=device
+    )
 
 
 def _names(net: ConvertedNetwork) -> Names:
