@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,10 @@ for _name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "
 # thread waits for a processor at the end of each operation
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# a worker that reads a file waits five seconds where another one reads one into the same cache
+_DATASETS = tempfile.mkdtemp(prefix="datasets-")
+os.environ["HF_DATASETS_CACHE"] = _DATASETS
+
 import associated_learning as al  # noqa: E402
 from associated_learning.state.files import read_json, write_json  # noqa: E402
 from associated_learning.tensors.randomness.generators import seed_all  # noqa: E402
@@ -40,6 +45,11 @@ def pytest_configure() -> None:
     torch.set_num_threads(1)
     if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+
+def pytest_unconfigure() -> None:
+    """Remove the data sets that tests read."""
+    shutil.rmtree(_DATASETS, ignore_errors=True)
 
 
 @pytest.hookimpl(optionalhook=True)
