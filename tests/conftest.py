@@ -8,6 +8,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,6 @@ for _name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "
 # thread waits for a processor at the end of each operation
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# a worker that reads a file waits five seconds where another one reads one into the same cache
-_DATASETS = tempfile.mkdtemp(prefix="datasets-")
-os.environ["HF_DATASETS_CACHE"] = _DATASETS
-
 import associated_learning as al  # noqa: E402
 from associated_learning.state.files import read_json, write_json  # noqa: E402
 from associated_learning.tensors.randomness.generators import seed_all  # noqa: E402
@@ -37,19 +34,18 @@ _ROOM = 4 * 1024**3
 _WITH_PICTURES = {"test_runs.py", "test_cli.py", "test_grow_command.py", "test_docs.py"}
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Compute with one thread, and keep temporary files in memory where there is room for them.
 
     Fixtures of a module are made before those of its first test, and sums depend on the threads.
     """
     torch.set_num_threads(1)
+    # where workers share it, one that reads a file waits five seconds for another one that does
+    own = tempfile.mkdtemp(prefix="datasets-")
+    os.environ["HF_DATASETS_CACHE"] = own
+    config.add_cleanup(partial(shutil.rmtree, own, ignore_errors=True))
     if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
-
-
-def pytest_unconfigure() -> None:
-    """Remove the data sets that tests read."""
-    shutil.rmtree(_DATASETS, ignore_errors=True)
 
 
 @pytest.hookimpl(optionalhook=True)
