@@ -86,11 +86,11 @@ class Network(nn.Module, ABC):
 
     def check_depth(self, depth: int | None) -> int:
         """Return ``depth``, or the full depth for None. Raises InputError out of range."""
-        depth, most = self.num_layers if depth is None else depth, self.num_layers
-        if not isinstance(depth, int) or not 1 <= depth <= most:
+        depth = self.num_layers if depth is None else depth
+        if not isinstance(depth, int) or not 1 <= depth <= self.num_layers:
             raise InputError(
-                f"depth {depth} came for a network that answers at {most} depth"
-                f"{'s' * (most > 1)}; expected 1 to {most}."
+                f"depth {depth} came for a network that answers at {self.num_layers} "
+                f"depth{'s' * (self.num_layers > 1)}; expected 1 to {self.num_layers}."
             )
         return depth
 
@@ -102,7 +102,7 @@ class Network(nn.Module, ABC):
     def predict(self, x: Any, depth: int | None = None) -> Prediction:
         """Answer with labels and probabilities (Algorithm 3).
 
-        Gradients and training mode stay as they are: call ``eval()``; `predict_batches` does.
+        Gradients and training mode stay as they are; `predict_batches` takes care of both.
 
         Args:
             x: A batch of inputs.

@@ -191,9 +191,7 @@ def test_recomputation_keeps_less() -> None:
     )  # fmt: skip
     job = Minibatch(0, x, net.target.encode(torch.tensor([0, 1])))
     (kept,) = measure_layers(builder.stage(net), job)
-    recomputation = Recomputation(net.blocks())
-    recomputation.begin()
-    (again,) = measure_layers(builder.stage(net), job)
-    recomputation.end()
+    with Recomputation(net.blocks()):
+        (again,) = measure_layers(builder.stage(net), job)
     assert again.saved < kept.saved / 4
     assert "forward" not in f[0].__dict__

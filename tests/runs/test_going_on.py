@@ -12,7 +12,7 @@ import typer
 
 import associated_learning as al
 from associated_learning.cli.main import app
-from associated_learning.runs.folder.going_on import lengthen
+from associated_learning.runs.folder.going_on import lengthen, overwritten
 from associated_learning.runs.folder.watch import sole_training
 from associated_learning.runs.run import read_config, train_run
 from associated_learning.runs.settings.config import RunConfig
@@ -110,6 +110,10 @@ def test_overwrite_removes_a_run_and_nothing_else(
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     with pytest.raises(al.InputError, match="freeze=9"):  # the old run is there again
         said(*new, str(folder), "--freeze", "9")
+    assert read_config(folder).seed == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    with pytest.raises(KeyboardInterrupt), overwritten(folder):
+        raise KeyboardInterrupt  # before there is a new one
     assert read_config(folder).seed == 1
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     other.mkdir()

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from rich.table import Table
-from torch import Tensor, nn
+from torch import nn
 
 from associated_learning.conversion import ConvertedNetwork
 from associated_learning.network import ALNetwork
@@ -15,6 +15,7 @@ from associated_learning.runs.printable import escape
 from associated_learning.tensors.chain import encodings
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.nested import to_device
+from associated_learning.tensors.padded_sequence import activation_values
 
 __all__ = ["layers_table"]
 
@@ -52,8 +53,7 @@ def _encoder(net: ALNetwork, number: int) -> str:
 
 
 def _shape(s: Any, kind: str) -> str:
-    values = s if isinstance(s, Tensor) else s.values
-    sizes = [str(size) for size in values.shape[1:]]
+    sizes = [str(size) for size in activation_values(s).shape[1:]]
     if kind == "text" and len(sizes) == 2:
         sizes[0] = "T"
     return "[" + ", ".join(["B", *sizes]) + "]"

@@ -165,20 +165,20 @@ def plan(
         batch_size=batch_size,
     )
     if family and config.family != "hf":
-        if memory is not None:
-            raise InputError(
-                f"--memory {memory} came with {model}, a small family of ours; expected hf:NAME or "
-                "package.module:factory. From Python: Trainer.memory_plan(net, batches)."
-            )
-        _show_family(config, source, at)
+        _show_family(config, source, at, memory)
         return
     network, example, parts = _of_hub(config, source) if family else _own(model, source, head)
-    cuts: Any = {"at": cut_names(at, None), "balance": balance}
-    found = plan_model(network, example, head=parts, **cuts)
+    found = plan_model(
+        network,
+        example,
+        at=cut_names(at, None),
+        balance=balance,  # type: ignore[arg-type]
+        head=parts,
+    )
     console.print(escape(str(found), lines=True), soft_wrap=True, highlight=False)
     if memory is not None:
-        begins = [layer.begins for layer in found.layers[1:]]
-        net = convert(network, example, target=Classes(2), at=begins, head=parts)
+        cuts = [layer.begins for layer in found.layers[1:]]
+        net = convert(network, example, target=Classes(2), at=cuts, head=parts)
         _show_memory(net, example, config.stage_sizes, memory=memory, store=store, window=window)
     elif stages is not None:
         why = "expected both: what each stage may hold"
@@ -210,8 +210,15 @@ def _is_family(model: str) -> bool:
     return family
 
 
-def _show_family(config: ResolvedConfig, source: ExampleSource, at: str) -> None:
+def _show_family(
+    config: ResolvedConfig, source: ExampleSource, at: str, memory: str | None
+) -> None:
     """Show the layers that a family of ours is made of."""
+    if memory is not None:
+        raise InputError(
+            f"--memory {memory} came with {config.model}, a small family of ours; expected hf:NAME "
+            "or package.module:factory. From Python: Trainer.memory_plan(net, batches)."
+        )
     if at != "auto":
         raise InputError(f"--at {at} came, but {config.model} is made of layers; leave it out.")
     if source.data is not None:

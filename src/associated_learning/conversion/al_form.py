@@ -44,6 +44,7 @@ from associated_learning.losses.table import PairLoss
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
 from associated_learning.targets.answer_loss import AnswerLoss
+from associated_learning.tensors.chain import encodings
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.modes import evaluating
 
@@ -164,12 +165,8 @@ def _seen(encoders: list[nn.Module], example: Any, own: Readouts, options: ALOpt
 
 
 def _activations(encoders: list[nn.Module], example: Any) -> list[Any]:
-    s, found = example, []
-    for f in encoders:
-        with evaluating(f), torch.no_grad():
-            s = f(s)
-        found.append(s)
-    return found
+    with evaluating(nn.ModuleList(encoders)), torch.no_grad():
+        return list(encodings(encoders, example))
 
 
 def latent_widths(options: ALOptions, count: int, target: Target | None) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -13,11 +14,12 @@ from associated_learning.conversion.readouts import BatchFirst, ChannelsFirst
 from associated_learning.conversion.slicing.slice import Stream
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
-from associated_learning.models.input_decoder import ImageDecoder, InputDecoder, values_of
+from associated_learning.models.input_decoder import ImageDecoder, InputDecoder
+from associated_learning.tensors.chain import encodings
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.hollow import is_hollow
 from associated_learning.tensors.modes import evaluating
-from associated_learning.tensors.padded_sequence import PaddedSequence
+from associated_learning.tensors.padded_sequence import PaddedSequence, activation_values
 
 __all__ = ["add_input_decoders"]
 
@@ -45,15 +47,15 @@ def add_input_decoders(layers: Sequence[ALLayer], example: Any, weight: float) -
             f"input_loss={weight} came for a model that is read a layer at a time, so that the "
             "shapes of its activations are not known; leave it out, or take --store host."
         )
-    before, made = example, 0
-    for i, layer in enumerate(layers[:-1], start=1):
-        with evaluating(layer.f), torch.no_grad():
-            s = layer.f(before)
+    lower = layers[:-1]
+    encoders = nn.ModuleList(layer.f for layer in lower)
+    with evaluating(encoders), torch.no_grad():
+        steps = list(itertools.pairwise([example, *encodings(encoders, example)]))
+    for i, (layer, (before, s)) in enumerate(zip(lower, steps, strict=True), start=1):
         if _is_real(before):
             decode = _decoder(i, layer, before, s).to(device_of(layer.f))
-            layer.input_decoder, made = InputDecoder(decode, float(weight)), made + 1
-        before = s
-    if not made:
+            layer.input_decoder = InputDecoder(decode, float(weight))
+    if not any(layer.input_decoder for layer in lower):
         raise InputError(
             f"input_loss={weight} came for a network in which no layer below the last has an input "
             "of real numbers; leave it out, or cut the model into more layers."
@@ -67,7 +69,7 @@ def _is_real(s: Any) -> bool:
 
 
 def _decoder(i: int, layer: ALLayer, before: Any, s: Any) -> nn.Module:
-    old, new = values_of(before), values_of(s)
+    old, new = activation_values(before), activation_values(s)
     moved = any(isinstance(m, (BatchFirst, ChannelsFirst)) for m in layer.readout.modules())
     padded = isinstance(before, PaddedSequence) and isinstance(s, PaddedSequence)
     if padded or (old.dim() == new.dim() == 2 and not moved):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from associated_learning.errors import InputError
 from associated_learning.inference.evaluation import evaluate
 from associated_learning.layer import ALLayer
 from associated_learning.network import ALNetwork, Network
+from associated_learning.tensors.chain import encodings
 
 __all__ = ["ChosenEnsemble", "ExitEnsemble", "choose_ensemble"]
 
@@ -111,9 +112,8 @@ class MeanPrefix(nn.Module):
 
     def forward(self, x: Any) -> Tensor:
         """Return the mean output, ``[B, *P, target.size]``."""
-        s, first, outputs = x, len(self.f) - len(self.b), []
-        for k, f in enumerate(self.f):
-            s = f(s)
+        first, outputs = len(self.f) - len(self.b), []
+        for k, s in enumerate(encodings(self.f, x)):
             if k >= first:
                 t = self.b[k - first](self.readout[k - first](s))
                 for j in range(k, -1, -1):
@@ -129,11 +129,9 @@ def _means(outputs: Iterable[Tensor], count: int) -> Iterator[Tensor]:
         yield _mean(last)
 
 
-def _mean(outputs: Sequence[Tensor]) -> Tensor:
-    total = outputs[0]
-    for output in list(outputs)[1:]:
-        total = total + output
-    return total / len(outputs)
+def _mean(outputs: Collection[Tensor]) -> Tensor:
+    first, *others = outputs
+    return sum(others, first) / len(outputs)
 
 
 class ChosenEnsemble(NamedTuple):

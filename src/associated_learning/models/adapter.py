@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from associated_learning.tensors.nested import tensors_in
-from associated_learning.tensors.padded_sequence import PaddedSequence
+from associated_learning.tensors.padded_sequence import PaddedSequence, activation_values
 
 __all__ = ["Adapter", "adapter_between"]
 
@@ -49,7 +49,7 @@ def adapter_between(s: Any, wanted: Any) -> nn.Module | None:
     """
     if [t.shape for t in tensors_in(s)] == [t.shape for t in tensors_in(wanted)]:
         return nn.Identity()
-    old, new = (one if isinstance(one, Tensor) else one.values for one in (s, wanted))
+    old, new = activation_values(s), activation_values(wanted)
     if isinstance(s, PaddedSequence) or old.dim() == new.dim() == 2:
         if old.shape[:-1] != new.shape[:-1]:
             return None

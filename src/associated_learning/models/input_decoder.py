@@ -8,15 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from associated_learning.tensors.padded_sequence import PaddedSequence
+from associated_learning.tensors.padded_sequence import PaddedSequence, activation_values
 
-__all__ = ["ImageDecoder", "InputDecoder", "values_of"]
-
-
-def values_of(s: Any) -> Tensor:
-    """Return the values of an activation: a tensor, or what holds one as ``values``."""
-    values: Tensor = s if isinstance(s, Tensor) else s.values
-    return values
+__all__ = ["ImageDecoder", "InputDecoder"]
 
 
 class InputDecoder(nn.Module):
@@ -54,7 +48,7 @@ class InputDecoder(nn.Module):
             s: ``s_i``.
             before: ``s_{i-1}``, which gets no gradient.
         """
-        values, wanted = values_of(s), values_of(before).detach()
+        values, wanted = activation_values(s), activation_values(before).detach()
         size = wanted.shape[2:]
         told = self.decode(values, size) if wanted.dim() == 4 else self.decode(values)
         if isinstance(before, PaddedSequence):

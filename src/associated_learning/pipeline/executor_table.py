@@ -79,15 +79,15 @@ def _threads(work: Work) -> Executor:
     default = min(len(work.stage.blocks), _processors(work.stage.device))
     if not work.offload.given:
         return Threads(work.net, work.split(default))
-    placing = StageDivision(
+    division = StageDivision(
         offloading=work.offload,
         net=work.net,
         stage=work.stage,
         stages=default if work.stages is None else work.stages,
         sample=work.sample,
     )
-    sizes, residences = placing.place()
-    return Threads(work.net, work.stage.split(sizes), residences=residences)
+    sizes, stores = division.place()
+    return Threads(work.net, work.stage.split(sizes), stores=stores)
 
 
 def _streams(work: Work) -> Executor:

@@ -188,8 +188,7 @@ def training_batches(config: ResolvedConfig, data: DataSet) -> Batches:
 def evaluation_batches(config: ResolvedConfig, data: DataSet, split: str) -> Batches:
     """Return the batches of a split in a fixed order."""
     samples = {"train": data.train, "validation": data.validation, "test": data.test}[split]
-    # every exit answers every pixel, which takes more memory than training a layer at a time
-    several = 1 if config.task == "segmentation" else 4
+    several = 1 if config.task == "segmentation" else 4  # every exit answers every pixel
     return Batches(samples=samples, batch_size=several * config.batch_size, shuffle=False)
 
 
@@ -280,7 +279,8 @@ def _check_image_size(side: int | None, data: DataSet) -> None:
 
 def _ends_with_one(config: ResolvedConfig, samples: int) -> bool:
     """Return whether the last batch must go: BatchNorm, which VGG has, cannot treat one sample."""
-    return config.model == "vgg" and samples % config.batch_size == 1 < config.batch_size < samples
+    size = config.batch_size
+    return config.model == "vgg" and samples > size and samples % size == 1
 
 
 def _embedding_dim(config: ResolvedConfig, vectors: Vectors | None) -> int:

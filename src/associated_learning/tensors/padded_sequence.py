@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["PaddedSequence"]
+__all__ = ["PaddedSequence", "activation_values"]
 
 
 class PaddedSequence(NamedTuple):
@@ -33,3 +33,9 @@ class PaddedSequence(NamedTuple):
         """Return ``[B, T]`` booleans: True at real tokens, False at padding."""
         positions = torch.arange(self.values.shape[1], device=self.values.device)
         return positions < self.lengths.unsqueeze(1)
+
+
+def activation_values(s: Any) -> Tensor:
+    """Return the values of an activation: a tensor, or what holds one as ``values``."""
+    values: Tensor = s if isinstance(s, Tensor) else s.values
+    return values

@@ -193,8 +193,9 @@ class Trainer:
             whole = replace(self, epochs=epochs, **rates)
             return whole.fit(net, train, validation, callbacks=callbacks, checkpoints=checkpoints)
         name = chosen_executor(self.executor, device_of(net), self.stages)
+        grows = self.growth is not None
         if isinstance(net, StoredNetwork):
-            name = executor_over_store(name, self.executor, grows=self.growth is not None)
+            name = executor_over_store(name, self.executor, grows=grows)
         if name != "processes" and self.replicas > 1:
             raise InputError(
                 f"replicas={self.replicas} came with executor={name!r}; only the ranks of "
@@ -212,8 +213,7 @@ class Trainer:
                 from associated_learning.training.ranks import fit_in_ranks
 
                 return fit_in_ranks(vars(self), offload, training, train, validation, callbacks)
-            make = partial(make_executor, name, stages=self.stages, offload=offload)
-            make = partial(make, grows=self.growth is not None)
+            make = partial(make_executor, name, stages=self.stages, grows=grows, offload=offload)
             return training.run(train, validation, Callbacks(callbacks), make)
 
     def memory_plan(self, net: Network, train: BatchSource) -> MemoryPlan:

@@ -115,15 +115,14 @@ class Offload(Executor):
                 self._calls = LazyLayers(self._parts, self._store)
             self._calls.settle = self._residence.settle
         failed = True
-        self._recomputation.begin()
         try:
-            yield
+            with self._recomputation:
+                yield
             failed = False
         except GeneratorExit:  # nobody wants more, which is how training ends
             failed = False
             raise
         finally:
-            self._recomputation.end()
             first_error_tells = contextlib.suppress(AssociatedLearningError)
             with first_error_tells if failed else contextlib.nullcontext():
                 self._come_home()

@@ -18,7 +18,7 @@ __all__ = ["Recomputation"]
 
 
 class Recomputation:
-    """Lets the modules that encoders are made of recompute their activations.
+    """A context in which the modules that encoders are made of recompute their activations.
 
     Gradients are the same to the bit: dropout draws the same numbers again. Modules with batch
     statistics are left alone, as they would count a batch twice.
@@ -39,13 +39,11 @@ class Recomputation:
         encoders = [f for block in blocks for f in encoders_in(block)]
         self.modules = [module for f in encoders for module in _parts(f)]
 
-    def begin(self) -> None:
-        """Recompute from now on."""
+    def __enter__(self) -> None:
         for module in self.modules:
             module.forward = _Recomputed(module)
 
-    def end(self) -> None:
-        """Keep activations again."""
+    def __exit__(self, *error: object) -> None:
         for module in self.modules:
             module.__dict__.pop("forward", None)
 

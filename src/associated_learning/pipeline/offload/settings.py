@@ -105,12 +105,8 @@ class Offloading:
             InputError: Not even one layer fits into the memory that is given.
         """
         own = net.store if isinstance(net, StoredNetwork) else None
-        recomputation = Recomputation(stage.blocks if self.recompute else [])
-        recomputation.begin()
-        try:
+        with Recomputation(stage.blocks if self.recompute else []):
             layers = measure_layers(stage, sample(), own)
-        finally:
-            recomputation.end()
         return make_memory_plan(
             layers,
             measure_store(self.folder(own), stage.device),

@@ -69,11 +69,11 @@ class StageDivision:
         if known and not self._must_balance():
             sizes = self._sizes(None)
             window = WINDOW if asked.window is None else asked.window
-            return sizes, self._residences([self._at(i, window) for i in range(len(sizes))])
+            return sizes, self._stores([self._at(i, window) for i in range(len(sizes))])
         plans = self.plans()
         sizes = [len(plan.layers) for plan in plans]
         found = [self._planned(i, plan) for i, plan in enumerate(plans)]
-        return sizes, self._residences(found)
+        return sizes, self._stores(found)
 
     def plans(self) -> list[MemoryPlan]:
         """Measure layers and store; return the plan of each stage.
@@ -81,12 +81,8 @@ class StageDivision:
         Raises:
             InputError: Not even one layer of a stage fits.
         """
-        recomputation = Recomputation(self.stage.blocks if self.offloading.recompute else [])
-        recomputation.begin()
-        try:
+        with Recomputation(self.stage.blocks if self.offloading.recompute else []):
             needs = measure_layers(self.stage, self.sample())
-        finally:
-            recomputation.end()
         sizes = self._sizes(needs)
         speed = measure_store(self.offloading.folder(), self.stage.device)
         base = memory_in_use(self.net, self.stage.device)
@@ -130,7 +126,7 @@ class StageDivision:
         seconds = [1.0] * count if needs is None else [one.seconds for one in needs]
         return list(balanced(seconds, self.stages))
 
-    def _residences(self, stages: Sequence[StageResidence]) -> StageStores:
+    def _stores(self, stages: Sequence[StageResidence]) -> StageStores:
         return StageStores(folder=self.offloading.folder(), stages=tuple(stages))
 
     def _planned(self, index: int, plan: MemoryPlan) -> StageResidence:

@@ -177,9 +177,7 @@ def resident(stage: Stage, residence: StageResidence | None) -> Iterator[Handler
     if residence is None:
         yield stage
         return
-    recomputation = Recomputation(stage.blocks if residence.recompute else [])
-    recomputation.begin()
-    try:
+    with Recomputation(stage.blocks if residence.recompute else []):
         if residence.whole or len(stage.blocks) <= 1:
             yield stage
             return
@@ -194,8 +192,6 @@ def resident(stage: Stage, residence: StageResidence | None) -> Iterator[Handler
             raise
         finally:
             windowed.end(failed=failed)
-    finally:
-        recomputation.end()
 
 
 def _windowed(stage: Stage, residence: StageResidence) -> WindowedStage:

@@ -84,7 +84,7 @@ class Processes(Executor):
         net: The network.
         stage: The whole of it as one stage, in the state to start from.
         sizes: Number of blocks of each stage; 0 for ranks that have none yet.
-        residences: Where the layers of each stage are while they do not train; None for memory.
+        stores: Where the layers of each stage are while they do not train; None for memory.
     """
 
     def __init__(
@@ -93,14 +93,12 @@ class Processes(Executor):
         net: Network,
         stage: Stage,
         sizes: Sequence[int],
-        residences: StageStores | None = None,
+        stores: StageStores | None = None,
     ) -> None:
         self._net = net
-        self._residences = residences
+        self._stores = stores
         self._weights: SnapshotWeights = (
-            LastWeights(net)
-            if residences is None
-            else LazyLastWeights(net, window=residences.window)
+            LastWeights(net) if stores is None else LazyLastWeights(net, window=stores.window)
         )
         self._ranks, self._replicas, self._connections = crew.ranks, crew.replicas, crew.connections
         self._control = crew.control
@@ -109,7 +107,7 @@ class Processes(Executor):
         for rank, channel in enumerate(self._control, start=1):
             number = rank // self._replicas
             state = self._stages[number].snapshot().copied()
-            residence = None if residences is None else residences.of(number)
+            residence = None if stores is None else stores.of(number)
             channel.put(_Segment(len(stage.blocks), frozen, list(sizes), state, residence))
         self._stage = _alone(self._stages[0], self._ranks, self._replicas)
 
@@ -120,7 +118,7 @@ class Processes(Executor):
         self._weights.load_last_snapshot()
 
     def run(self, items: Items) -> Reports:
-        stored = self._residences
+        stored = self._stores
         if stored is None:
             yield from self._run(items, self._stage)
             return
@@ -137,7 +135,7 @@ class Processes(Executor):
 
     def _run(self, items: Items, handler: Handler) -> Reports:
         inbox, own = self._ranks.channel(2), self._ranks.channel(None)
-        stored = self._residences
+        stored = self._stores
         unread: Channel[None] = self._ranks.channel(_UNREAD if stored is None else _UNREAD_STORED)
         outbox, shares = self._connections.batches_out(), self._connections.shares_out()
         reports: list[Channel[Report]] = [own, *self._connections.reports_in()]
@@ -159,7 +157,7 @@ class Processes(Executor):
             raise
         except BaseException:
             unread.close()
-            if self._residences is not None:  # whose stores are given up next
+            if self._stores is not None:  # whose stores are given up next
                 join(threads, _LAST_WORDS)
             raise
         finally:
@@ -170,7 +168,7 @@ class Processes(Executor):
         interrupt.also(lambda: self._ranks.detector.interrupted)
 
     def finish(self, outcome: dict[str, Any] | None) -> None:
-        if outcome is None and self._residences is not None:  # layers of other ranks are not here
+        if outcome is None and self._stores is not None:  # layers of other ranks are not here
             self._weights.load_last_snapshot()
         parts = {} if outcome is None else self._net.parts()
         weights = {name: part.state_dict() for name, part in parts.items()}
@@ -193,7 +191,7 @@ class Processes(Executor):
             for i in range(0, len(reports), self._replicas)
         ]
         report = merged(stages)
-        folder = None if self._residences is None else self._residences.folder
+        folder = None if self._stores is None else self._stores.folder
         if isinstance(report, SnapshotReport) and folder is not None:
             return report._replace(snapshot=found_here(report.snapshot, folder))
         return report

@@ -52,11 +52,11 @@ def make_processes(
     busy = stages - idle if isinstance(stages, int) else stages
     if not offload.given:
         return Processes(crew, net, stage, [*stage_sizes(stage, busy, measured), *[0] * idle])
-    placing = StageDivision(
+    division = StageDivision(
         offloading=offload, net=net, stage=stage, stages=busy, sample=sample, processes=True
     )
-    sizes, residences = placing.place()
-    return Processes(crew, net, stage, [*sizes, *[0] * idle], residences)
+    sizes, stores = division.place()
+    return Processes(crew, net, stage, [*sizes, *[0] * idle], stores)
 
 
 def check_ranks(

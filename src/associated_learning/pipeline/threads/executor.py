@@ -52,7 +52,7 @@ class Threads(Executor):
         net: The network; its blocks train in place.
         stages: All of its blocks, in order.
         contexts: What each stage's thread works in, such as a CUDA stream.
-        residences: Where the layers of each stage are while they do not train; None for memory.
+        stores: Where the layers of each stage are while they do not train; None for memory.
     """
 
     def __init__(
@@ -60,15 +60,13 @@ class Threads(Executor):
         net: Network,
         stages: Sequence[Stage],
         contexts: Sequence[AbstractContextManager[object]] | None = None,
-        residences: StageStores | None = None,
+        stores: StageStores | None = None,
     ) -> None:
         self._stages = [_alone(stage) for stage in stages]
         self._contexts = contexts or [nullcontext()] * len(stages)
-        self._residences = residences
+        self._stores = stores
         self._weights: SnapshotWeights = (
-            LastWeights(net)
-            if residences is None
-            else LazyLastWeights(net, window=residences.window)
+            LastWeights(net) if stores is None else LazyLastWeights(net, window=stores.window)
         )
         self._interrupt = Interrupt()
 
@@ -82,7 +80,7 @@ class Threads(Executor):
         self._weights.load_last_snapshot()
 
     def run(self, items: Items) -> Reports:
-        stored = self._residences
+        stored = self._stores
         queued = QUEUED if stored is None else max(QUEUED, stored.queued)
         inboxes: list[Channel[Item]] = [Channel(queued) for _ in self._stages]
         reports: list[Channel[Report]] = [Channel(None) for _ in self._stages]
@@ -120,16 +118,16 @@ class Threads(Executor):
 
 
 @contextmanager
-def _handlers(stages: Sequence[Stage], residences: StageStores | None) -> Iterator[list[Handler]]:
+def _handlers(stages: Sequence[Stage], stores: StageStores | None) -> Iterator[list[Handler]]:
     """Let the layers of stages be where they are meant to be inside the block."""
-    if residences is None:
+    if stores is None:
         yield list(stages)
         return
     with ExitStack() as stack:
-        stack.enter_context(residences.opened(stages))
+        stack.enter_context(stores.opened(stages))
         yield [
             stack.enter_context(resident(stage, own))
-            for stage, own in zip(stages, residences.stages, strict=True)
+            for stage, own in zip(stages, stores.stages, strict=True)
         ]
 
 

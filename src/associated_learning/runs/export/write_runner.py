@@ -15,6 +15,7 @@ __all__ = ["runner_beside", "runner_source", "write_runner"]
 _PARTS = Path(__file__).parent / "runner"
 _JOINT = "from associated_learning."
 _READERS = {"standardised": "numbers", "label logits": "labels"}  # of outputs; else "classes"
+_GIVEN = {"text": ["lines"], "subword": ["lines"]}  # parts that say what is asked; else its own
 _CALL = "labels, shares = read(output, how)"
 _OURS = re.compile('"""(Labels|Masks) .*without PyTorch')
 
@@ -31,7 +32,7 @@ def runner_source(kind: str, output: str = "logits") -> str:
         >>> "associated_learning" in source, len(source.splitlines()) <= 60
         (False, True)
     """
-    names = ["image", "masks"] if kind == "masks" else [kind, "model"]
+    names = ["image", "masks"] if kind == "masks" else [*_GIVEN.get(kind, ()), kind, "model"]
     parts = [_parted(name) for name in names]
     imports = [line for lines, _ in parts for line in lines]
     bodies = [body for _, body in parts]

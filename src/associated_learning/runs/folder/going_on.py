@@ -90,7 +90,7 @@ def lengthen(config: ResolvedConfig, folder: Path) -> None:
 
 @contextmanager
 def overwritten(folder: Path) -> Iterator[None]:
-    """Make room for a new run in a folder; if that is refused, the old one is there again.
+    """Make room for a new run in a folder; if it does not come to be, the old one is there again.
 
     The old one lies aside meanwhile, in a hidden folder beside it.
 
@@ -103,7 +103,7 @@ def overwritten(folder: Path) -> Iterator[None]:
         return
     try:
         yield
-    except InputError:
+    except BaseException:  # refused, interrupted, a full disk: whatever it is, nothing is lost
         if not folder.exists():
             aside.replace(folder)
         raise

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from associated_learning.conversion import ConvertedNetwork
+from associated_learning.conversion.tracing.record import same_draws
 from associated_learning.errors import ConversionError, Fault
 from associated_learning.pipeline.offload.lazy_layers import LazyLayers
 from associated_learning.pipeline.offload.stored_network import StoredNetwork
@@ -36,7 +37,8 @@ def check_features(net: ConvertedNetwork, stored: StoredNetwork, example: Any) -
     with evaluating(stored), evaluating(model), torch.no_grad():
         with _fetched(model, stored):
             expected = net.backbone_features(example)
-        *_, last = encodings([layer.f for layer in layers[: len(net.plan.layers)]], example)
+        with same_draws():
+            *_, last = encodings([layer.f for layer in layers[: len(net.plan.layers)]], example)
         stored.calls.drop()
     if not torch.equal(last.values, expected):
         raise ConversionError(

@@ -7,12 +7,6 @@ from typing import Any
 import numpy as np
 
 
-def given(asked: list[str], how: dict[str, Any]) -> list[Any]:
-    """Return the texts of a command line, or of a pipe, in minibatches."""
-    texts = [text.rstrip("\r\n") for text in asked]
-    return [texts[i : i + 64] for i in range(0, len(texts), 64)]
-
-
 def prepare(texts: list[str], how: dict[str, Any]) -> tuple[dict[str, Any], list[str | None]]:
     """Return ids ``[N, T]`` and lengths; and notes: a text without a known word is told."""
     number = {word: i for i, word in enumerate(how["words"], how["first_id"])}
