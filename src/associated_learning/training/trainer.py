@@ -229,7 +229,8 @@ class Trainer:
         with frozen(frozen_parts(net, self.freeze)):
             training = self._training(net, 1, [], None)
             stage = training.reshaped(net.num_layers, frozen=0)
-            return self._offloading("offload").plan(net, stage, partial(training.sample, train))
+            sample = partial(training.sample, train)
+            return self._offloading("offload").plan(net, stage, sample, self.stages)
 
     def stage_plans(self, net: Network, train: BatchSource) -> StagePlans:
         """Return what each stage of a pipeline would hold: measured, nothing is trained.

@@ -141,15 +141,20 @@ class Offload(Executor):
                 self._calls = None
             self._residence.give_all()
 
-    def _pass(self, jobs: Sequence[Minibatch]) -> _Passed:
-        """Let all stages take the minibatches; reports are told when nothing trains any more."""
+    def _pass(self, jobs: list[Minibatch]) -> _Passed:
+        """Let all stages take the minibatches, of which the list is left empty.
+
+        Reports are told when nothing trains any more.
+        """
         if not jobs:
             return _Passed([], None)
         if self._calls is not None:
             self._calls.drop()
         found = []
         try:
-            for report, _ in self._layers.passed([self._waiting.put(j, exact=True) for j in jobs]):
+            kept = [self._waiting.put(job, exact=True) for job in jobs]
+            jobs.clear()  # else all inputs would be there until the last layer has trained
+            for report, _ in self._layers.passed(kept):
                 found.append(report)
         except Exception as error:
             return _Passed(found, error)

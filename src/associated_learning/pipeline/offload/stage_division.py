@@ -85,7 +85,7 @@ class StageDivision:
             needs = measure_layers(self.stage, self.sample())
         sizes = self._sizes(needs)
         speed = measure_store(self.offloading.folder(), self.stage.device)
-        base = memory_in_use(self.net, self.stage.device)
+        base = memory_in_use(self.stage)
         ends, share = list(accumulate(sizes, initial=0)), self._share(len(sizes))
         return [
             self._plan(needs[begin:end], begin + 1, speed, base, share)
