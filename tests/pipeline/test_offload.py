@@ -167,6 +167,29 @@ def test_a_bad_batch_is_told_after_those_before_it(store: Any) -> None:
     assert counted.steps == 4
 
 
+def test_every_whole_window_is_saved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where an epoch ends with it, and where what follows cannot be made."""
+    saved: list[int] = []
+    save = al.Checkpoints.save_last
+
+    def counted(self: al.Checkpoints, snapshot: Any, progress: dict[str, Any]) -> Path:
+        saved.append(progress["step"])
+        return save(self, snapshot, progress)
+
+    monkeypatch.setattr(al.Checkpoints, "save_last", counted)
+    options: dict[str, Any] = {"epochs": 2, "window": 4, "store": tmp_path / "store"}
+    trained("offload", tmp_path / "one", batches=8, **options)
+    assert saved == [4, 8, 12, 16]
+    saved.clear()
+    batches = batches_of(6)
+    batches[4][0][0, 0] = float("inf")
+    with pytest.raises(al.InputError, match="inputs of batch 4"):
+        al.Trainer(executor="offload", **options).fit(
+            all_kinds_of_layers(), al.LoaderBatches(batches), checkpoints=al.Checkpoints(tmp_path)
+        )
+    assert saved == [4]
+
+
 def test_callbacks_see_the_network_at_the_end_of_the_epoch(store: Any) -> None:
     net, scores = all_kinds_of_layers(), []
 

@@ -12,7 +12,6 @@ from associated_learning.pipeline.clock import Clock, WallClock
 from associated_learning.pipeline.executor import Executor
 from associated_learning.pipeline.items import (
     Items,
-    Marker,
     Minibatch,
     Reports,
     Trained,
@@ -23,7 +22,7 @@ from associated_learning.pipeline.offload.recomputation import Recomputation
 from associated_learning.pipeline.offload.stored_layers import StoredLayers
 from associated_learning.pipeline.offload.streamed_inference import StreamedNetwork
 from associated_learning.pipeline.offload.waiting import Waiting
-from associated_learning.pipeline.offload.window import windows
+from associated_learning.pipeline.offload.window import marked, windows
 from associated_learning.pipeline.stage import Stage
 from associated_learning.state.snapshot import Snapshot
 
@@ -79,7 +78,9 @@ class Offload(Executor):
 
     def run(self, items: Items) -> Reports:
         with self._offloaded():
-            for jobs, marker, error in windows(items, self._window):
+            # a window whose state is in files is as good as saved
+            ours = marked(items, self._window) if self._store.files() else items
+            for jobs, marker, error in windows(ours, self._window):
                 passed = self._pass(jobs)
                 yield from passed.reports
                 failure = passed.error or error
@@ -87,10 +88,8 @@ class Offload(Executor):
                     raise failure
                 if marker is not None:
                     yield self._layers.mark(marker)
-                    continue
-                if self._store.files():  # a window whose state is in files is as good as saved
-                    yield self._layers.mark(Marker())
-                self._layers.expect_first()  # while minibatches are made
+                if marker is None or not marker.epoch_end:
+                    self._layers.expect_first()  # while minibatches are made
 
     def network(self, snapshot: Snapshot) -> Network:
         if self._calls is None or type(self._net).exits is not ALNetwork.exits:
