@@ -33,6 +33,7 @@ from associated_learning.state.tensor_file import (
     write_tensors,
 )
 from associated_learning.tensors.hollow import Tensors, weights_of
+from associated_learning.tensors.strides import Strides
 
 __all__ = ["STAGE", "DiskStore", "StoredTensors", "has_changed", "stage_folder"]
 
@@ -66,6 +67,7 @@ class DiskStore(Store):
             self._require_own()
             self._files = self._committed()
             self._held: dict[str, StoredFile] = {}
+            self._strides = Strides()
             self._number = 1 + max((_number(path) for path in self.folder.iterdir()), default=0)
             self.commit()
         except OSError as error:
@@ -81,16 +83,18 @@ class DiskStore(Store):
             temporary.rename(path)
         except OSError as error:
             raise self._failed(path, error) from error
+        self._strides.note(name, tensors)
         finite = all(_is_finite(tensor) for tensor in on_cpu.values())
         self._files[name] = StoredFile(path, digest, finite, _signature(path))
 
     def read(self, name: str) -> Tensors:
         stored = self.look(name)
         pinned = self.device.type == "cuda"
-        return {
+        found = {
             key: read_tensor(stored.path, spec, pinned=pinned).to(self.device, non_blocking=True)
             for key, spec in stored.specs.items()
         }
+        return self._strides.restored(name, found)
 
     def look(self, name: str) -> StoredTensors:
         file = self._files[name]
@@ -291,5 +295,7 @@ def _signature(path: Path) -> tuple[int, int]:
 def _is_finite(tensor: Tensor) -> bool:
     if not tensor.is_floating_point() or tensor.numel() == 0:
         return True
+    if tensor.itemsize == 1:  # of 8 bits, for which torch has few operations
+        tensor = tensor.half()
     least, most = tensor.aminmax()  # NaN is both; no second tensor of that size is made
     return bool(torch.isfinite(least) and torch.isfinite(most))

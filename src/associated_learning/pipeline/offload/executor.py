@@ -106,15 +106,15 @@ class Offload(Executor):
     @contextlib.contextmanager
     def _offloaded(self) -> Iterator[None]:
         """Keep the state of all layers in the store inside the block."""
-        if self._calls is not None:
-            self._calls.drop()
-        if not self._store.free:
-            self._residence.take_all()
-            if self._calls is None:
-                self._calls = LazyLayers(self._parts, self._store)
-            self._calls.settle = self._residence.settle
         failed = True
         try:
+            if self._calls is not None:
+                self._calls.drop()
+            if not self._store.free:
+                self._residence.take_all()
+                if self._calls is None:
+                    self._calls = LazyLayers(self._parts, self._store)
+                self._calls.settle = self._residence.settle
             with self._recomputation:
                 yield
             failed = False

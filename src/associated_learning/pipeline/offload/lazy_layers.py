@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from associated_learning.errors import InputError
 from associated_learning.pipeline.offload.layer_store import Store
-from associated_learning.tensors.hollow import Tensors, fill, hollow, is_hollow, weights_of
+from associated_learning.tensors.hollow import fill, hollow, is_hollow, weights_of
 
 __all__ = ["LazyLayers"]
 
@@ -31,7 +32,7 @@ class LazyLayers:
     """
 
     def __init__(self, parts: Mapping[str, nn.Module], store: Store) -> None:
-        self._live: dict[str, Tensors] = {name: weights_of(part) for name, part in parts.items()}
+        self._parts = dict(parts)
         self._store = store
         self.settle: Callable[[], None] | None = None
         self._here: str | None = None
@@ -46,7 +47,7 @@ class LazyLayers:
 
     def fetch(self, name: str) -> None:
         """Give a layer its weights, unless it has them."""
-        live = self._live[name]
+        live = weights_of(self._parts[name])  # a module may have put others in their place
         missing = {key: tensor for key, tensor in live.items() if is_hollow(tensor)}
         if not missing:
             return
@@ -69,8 +70,8 @@ class LazyLayers:
     def drop(self) -> None:
         """Let go of the layer that was fetched last."""
         if self._here is not None:
-            gone = [t for t in self._live[self._here].values() if id(t) not in self._pinned]
-            hollow(gone, self._store.device)
+            live = weights_of(self._parts[self._here]).values()
+            hollow([t for t in live if id(t) not in self._pinned], self._store.device)
             self._here = None
 
     def close(self) -> None:
@@ -86,10 +87,9 @@ class _Fetcher:
     def __init__(self, calls: LazyLayers, name: str, module: nn.Module) -> None:
         self._calls = calls
         self._name = name
-        self._own = list(weights_of(module).values())
 
     def __call__(self, module: nn.Module, arguments: Any) -> None:
-        if any(map(is_hollow, self._own)):
+        if any(map(is_hollow, chain(module.parameters(), module.buffers()))):
             if module.training and torch.is_grad_enabled():
                 raise InputError(
                     f"{self._name} lies in a store and was called to train, which would be lost "

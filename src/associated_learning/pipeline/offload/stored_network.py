@@ -17,9 +17,11 @@ from associated_learning.network import ALNetwork
 from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.layer_store import HostStore, Store
 from associated_learning.pipeline.offload.lazy_layers import LazyLayers
+from associated_learning.pipeline.offload.storable import check_storable
 from associated_learning.pipeline.offload.streamed_inference import streamed_exits
 from associated_learning.targets import Target
 from associated_learning.tensors.hollow import fill, hollow, is_hollow, values_of, weights_of
+from associated_learning.tensors.strides import is_dense
 
 __all__ = ["StoredNetwork", "store_layers"]
 
@@ -133,7 +135,7 @@ def store_layers(
 
     Raises:
         CheckpointError: The disk is full, or another run has the store open.
-        InputError: Layers share weights, or none came.
+        InputError: Layers share weights, one holds what no store can keep, or none came.
 
     Example:
         >>> import tempfile
@@ -155,7 +157,10 @@ def store_layers(
     try:
         for number, layer in enumerate(layers, start=1):
             live = weights_of(layer)
-            store.write(f"layer-{number}", values_of(live))
+            check_storable({f"{key} of layer {number}": tensor for key, tensor in live.items()})
+            # without gaps, which optimizers could not see
+            values = {k: v if is_dense(v) else v.contiguous() for k, v in values_of(live).items()}
+            store.write(f"layer-{number}", values)
             hollow(live.values(), store.device)
             outlines.append(layer)
         store.commit()
