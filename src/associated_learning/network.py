@@ -99,6 +99,14 @@ class Network(nn.Module, ABC):
         self.check_depth(depth)
         return self
 
+    def in_memory(self, depth: int | None = None) -> Network:
+        """Return a network of which a prefix can be copied: itself where it is in memory.
+
+        Args:
+            depth: Number of layers that are wanted; all by default.
+        """
+        return self
+
     def predict(self, x: Any, depth: int | None = None) -> Prediction:
         """Answer with labels and probabilities (Algorithm 3).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import shutil
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import associated_learning as al
+from associated_learning.inference.export.tensors import tensor_model
 from associated_learning.pipeline.items import Minibatch
 from associated_learning.pipeline.offload import disk_store
 from associated_learning.pipeline.offload.disk_store import DiskStore
@@ -665,6 +667,23 @@ def test_a_network_in_a_store_answers_as_in_memory(tmp_path: Path) -> None:
     al.load_weights(dense := all_kinds_of_layers(5 - 1), tmp_path / "saved")
     torch.testing.assert_close(dense.state_dict(), whole.state_dict(), rtol=0, atol=0)
     assert sum(not is_hollow(p) for p in net.parameters() if p.numel() > 1) == 10  # of one layer
+
+
+def test_copies_of_a_network_in_a_store_have_weights_or_are_refused(tmp_path: Path) -> None:
+    whole, net = all_kinds_of_layers().eval(), stored(tmp_path / "store").eval()
+    x = batches_of(1)[0][0]
+    assert torch.equal(tensor_model(net, x, 2)(x), whole.prefix(2)(x))
+    assert torch.equal(copy.deepcopy(net.loaded(2).prefix(2)).eval()(x), whole.prefix(2)(x))
+    with pytest.raises(al.InputError, match="a copy of a layer in a store was called"):
+        copy.deepcopy(net.prefix(2))(x)
+    with pytest.raises(al.InputError, match=r"was to be copied or pickled.*loaded\(depth\)"):
+        copy.deepcopy(net)
+    with pytest.raises(al.InputError, match=r"of torch.float32 on cpu, was to be moved or to"):
+        net.double()
+    al.save_weights(whole, tmp_path)
+    with pytest.raises(al.InputError, match="loaded into a network whose layers lie in a store"):
+        al.load_weights(net, tmp_path)
+    assert torch.equal(net.float()(x), whole(x))  # as it was
 
 
 @pytest.mark.parametrize("checkpoints", [True, False])

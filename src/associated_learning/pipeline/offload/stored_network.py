@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -86,10 +86,32 @@ class StoredNetwork(ALNetwork):
         Args:
             depth: Number of layers; all by default.
         """
-        layers = [copy.deepcopy(layer) for layer in self.al_layers()[: self.check_depth(depth)]]
+        with self.calls.copying():
+            layers = [copy.deepcopy(one) for one in self.al_layers()[: self.check_depth(depth)]]
         for number, layer in enumerate(layers, start=1):
             fill(weights_of(layer), self.store.read(f"layer-{number}"))
         return ALNetwork(layers, self.target)
+
+    def in_memory(self, depth: int | None = None) -> ALNetwork:
+        return self.loaded(depth)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise InputError(
+            "a network in a store was to be copied or pickled, which would hold none of its "
+            "weights; take loaded(depth), a copy in memory, or save_weights."
+        )
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> StoredNetwork:
+        for tensor in filter(is_hollow, (*self.parameters(), *self.buffers())):
+            before = tensor.data
+            if fn(before) is not before:
+                raise InputError(
+                    f"a network in a store, of {tensor.dtype} on {tensor.device}, was to be moved "
+                    "or to change its type; make it anew by store_layers(..., device=...) of "
+                    "layers of that type."
+                )
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def _let_go(self) -> None:
         """Take the weights away from all layers: those in the store count."""
