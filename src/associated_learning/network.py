@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
@@ -18,7 +19,9 @@ from associated_learning.tensors.batch_checks import explained
 from associated_learning.tensors.chain import encode, encodings
 from associated_learning.tensors.modes import evaluating
 
-__all__ = ["ALNetwork", "Network"]
+__all__ = ["ALNetwork", "Network", "OutputReader"]
+
+OutputReader: TypeAlias = Callable[[int, int, Tensor], Any]
 
 
 class Network(nn.Module, ABC):
@@ -59,12 +62,24 @@ class Network(nn.Module, ABC):
     def exits(self, x: Any) -> Iterator[Tensor]:
         """Yield the output ``[B, size]`` of every depth in turn, sharing the encoders."""
 
-    def exits_of(self, batches: Iterable[Any]) -> Iterator[Iterable[Tensor]]:
-        """Yield what `exits` gives for each of several batches, made as it is asked for."""
+    def exits_of(
+        self, batches: Iterable[Any], read: OutputReader | None = None
+    ) -> Iterator[Iterable[Any]]:
+        """Yield what `exits` gives for each of several batches, made as it is asked for.
 
-        def outputs(x: Any, number: int) -> Iterator[Tensor]:
+        Args:
+            batches: Of inputs.
+            read: Is shown the number of the batch, from 0, the depth, from 1, and the output, as
+                soon as it is made, depth after depth; what it returns comes in the place of the
+                output, which need not be kept.
+        """
+
+        def outputs(x: Any, number: int) -> Iterator[Any]:
             with explained(f"the network cannot take batch {number}", x):
-                yield from self.exits(x)
+                if read is None:
+                    yield from self.exits(x)
+                else:
+                    yield from map(partial(read, number), itertools.count(1), self.exits(x))
 
         yield from map(outputs, batches, itertools.count())
 

@@ -686,6 +686,31 @@ def test_copies_of_a_network_in_a_store_have_weights_or_are_refused(tmp_path: Pa
     assert torch.equal(net.float()(x), whole(x))  # as it was
 
 
+def test_evaluation_over_a_store_holds_one_output_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outputs of language models are much larger than what waits between layers."""
+    outputs: list[weakref.ref[Tensor]] = []
+    most = []
+    decode = al.ALNetwork.decode
+
+    def counted(self: al.ALNetwork, latent: Tensor, depth: int) -> Tensor:
+        most.append(sum(one() is not None for one in outputs))
+        output = decode(self, latent, depth)
+        outputs.append(weakref.ref(output))
+        return output
+
+    monkeypatch.setattr(al.ALNetwork, "decode", counted)
+    net, whole, batches = stored(tmp_path), all_kinds_of_layers(), batches_of(6)
+    metrics = ["f1", "perplexity"]
+    found, expected = (al.evaluate(one, batches, metrics=metrics) for one in (net, whole))
+    assert found == expected
+    assert len(outputs) == 2 * 6 * 4
+    assert max(most) == 0
+    ensembles = [al.ExitEnsemble(one, 2) for one in (net, whole)]
+    assert al.evaluate(ensembles[0], batches) == al.evaluate(ensembles[1], batches)
+
+
 @pytest.mark.parametrize("checkpoints", [True, False])
 def test_a_network_in_a_store_trains_to_the_sequential_bits(
     checkpoints: bool, tmp_path: Path

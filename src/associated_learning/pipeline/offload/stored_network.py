@@ -13,7 +13,7 @@ from torch import Tensor
 
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
-from associated_learning.network import ALNetwork
+from associated_learning.network import ALNetwork, OutputReader
 from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.layer_store import HostStore, Store
 from associated_learning.pipeline.offload.lazy_layers import LazyLayers
@@ -51,8 +51,10 @@ class StoredNetwork(ALNetwork):
         self.calls = LazyLayers(self.parts(), store)
         self._read_numbers()
 
-    def exits_of(self, batches: Iterable[Any]) -> Iterator[list[Tensor]]:
-        return streamed_exits(self, self.calls, batches, window=WINDOW)
+    def exits_of(
+        self, batches: Iterable[Any], read: OutputReader | None = None
+    ) -> Iterator[list[Any]]:
+        return streamed_exits(self, self.calls, batches, read, window=WINDOW)
 
     def adopts(self, folder: Path) -> bool:
         self.calls.drop()
