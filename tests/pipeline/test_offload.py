@@ -865,6 +865,12 @@ def test_a_weight_that_a_layer_hands_on_is_that_of_its_batch() -> None:
     torch.testing.assert_close(nets[1].state_dict(), nets[0].state_dict(), rtol=0, atol=0)
 
 
+def test_a_store_and_checkpoints_have_a_folder_each(tmp_path: Path) -> None:
+    with pytest.raises(al.InputError, match="where the checkpoints lie"):
+        trained("offload", tmp_path, store=tmp_path, window=4)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_of_somebody_elses_is_no_store(tmp_path: Path) -> None:
     """Its files would be removed as left-overs of a killed window."""
     theirs = tmp_path / "thesis.2023.safetensors"

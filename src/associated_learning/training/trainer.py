@@ -34,6 +34,7 @@ from associated_learning.training.growth.rules import Growth
 from associated_learning.training.length import enough_epochs, updates_of, warm_cosine
 from associated_learning.training.sources import Data, as_sources
 from associated_learning.training.trainer_checks import (
+    check_places,
     check_settings,
     check_stores,
     executor_over_store,
@@ -203,6 +204,7 @@ class Trainer:
             )
         if self.growth is not None:
             self.growth.check(net)
+        check_places(self.store, checkpoints)
         metric = epoch_metric(self.metric, net.target, validated=validation is not None)
         frozen_modules = frozen_parts(net, self.freeze)
         with frozen(frozen_modules):
