@@ -13,15 +13,10 @@ from torch import Tensor, nn
 
 import associated_learning as al
 from associated_learning.pipeline.items import Minibatch
-from associated_learning.pipeline.offload.measuring import (
-    LayerNeeds,
-    StoreSpeed,
-    measure_layers,
-    measure_store,
-    memory_in_use,
-)
+from associated_learning.pipeline.offload.measuring import LayerNeeds, measure_layers, memory_in_use
 from associated_learning.pipeline.offload.memory_plan import MemoryPlan, bytes_of, make_memory_plan
 from associated_learning.pipeline.offload.recomputation import Recomputation
+from associated_learning.pipeline.offload.store_speed import StoreSpeed, measure_store
 from associated_learning.pipeline.stage import Stage, UpdateRule
 from associated_learning.pipeline.stage_builder import StageBuilder
 from associated_learning.verification.memory import peak_memory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from associated_learning.errors import CheckpointError
 from associated_learning.state.digests import new_digest
 
-__all__ = ["DTYPES", "TensorSpec", "read_header", "read_tensor", "write_tensors"]
+__all__ = ["DTYPES", "StoredTensors", "TensorSpec", "read_header", "read_tensor", "write_tensors"]
 
 # from the widest to the narrowest: the order in which safetensors lays tensors out
 _NAMES = {
@@ -134,6 +134,27 @@ def read_tensor(path: Path, spec: TensorSpec, *, pinned: bool = False) -> Tensor
     except OSError as error:
         raise _unreadable(path, error) from error
     return tensor
+
+
+class StoredTensors(Mapping[str, Tensor]):
+    """The tensors of a file, each read when it is looked at.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.specs: dict[str, TensorSpec] = read_header(path)
+
+    def __getitem__(self, key: str) -> Tensor:
+        return read_tensor(self.path, self.specs[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.specs)
+
+    def __len__(self) -> int:
+        return len(self.specs)
 
 
 def _header(names: list[str], tensors: Mapping[str, Tensor]) -> memoryview:

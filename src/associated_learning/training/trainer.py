@@ -12,7 +12,6 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from associated_learning.errors import InputError
 from associated_learning.inference.metrics.names import MetricLike
 from associated_learning.network import Network
 from associated_learning.pipeline.executor_table import chosen_executor, make_executor
@@ -34,7 +33,7 @@ from associated_learning.training.growth.rules import Growth
 from associated_learning.training.length import enough_epochs, updates_of, warm_cosine
 from associated_learning.training.sources import Data, as_sources
 from associated_learning.training.trainer_checks import (
-    check_places,
+    check_run,
     check_settings,
     check_stores,
     executor_over_store,
@@ -197,14 +196,9 @@ class Trainer:
         grows = self.growth is not None
         if isinstance(net, StoredNetwork):
             name = executor_over_store(name, self.executor, grows=grows)
-        if name != "processes" and self.replicas > 1:
-            raise InputError(
-                f"replicas={self.replicas} came with executor={name!r}; only the ranks of "
-                "executor='processes' can share the minibatches of a stage. Leave replicas out."
-            )
+        check_run(name, self.replicas, self.store, checkpoints)
         if self.growth is not None:
             self.growth.check(net)
-        check_places(self.store, checkpoints)
         metric = epoch_metric(self.metric, net.target, validated=validation is not None)
         frozen_modules = frozen_parts(net, self.freeze)
         with frozen(frozen_modules):

@@ -14,7 +14,7 @@ from associated_learning.pipeline.offload.settings import Offloading
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.training.epoch_judge import Judge
 
-__all__ = ["check_places", "check_settings", "check_stores", "executor_over_store"]
+__all__ = ["check_run", "check_settings", "check_stores", "executor_over_store"]
 
 _WITH_STORES = ("offload", "threads", "processes")
 
@@ -99,8 +99,22 @@ def executor_over_store(chosen: str, asked: str, *, grows: bool) -> str:
     return "offload"
 
 
-def check_places(store: Path | str, checkpoints: Checkpoints | None) -> None:
-    """Raise InputError if a store and the checkpoints were to lie in the same folder."""
+def check_run(
+    executor: str, replicas: int, store: Path | str, checkpoints: Checkpoints | None
+) -> None:
+    """Raise InputError for settings that do not fit an executor, or the place of checkpoints.
+
+    Args:
+        executor: Its name.
+        replicas: How many ranks share the minibatches of a stage.
+        store: "host", or a folder.
+        checkpoints: Where the run is saved, if anywhere.
+    """
+    if executor != "processes" and replicas > 1:
+        raise InputError(
+            f"replicas={replicas} came with executor={executor!r}; only the ranks of "
+            "executor='processes' can share the minibatches of a stage. Leave replicas out."
+        )
     if checkpoints is None or store == "host":
         return
     if Path(store).absolute() == checkpoints.folder.absolute():

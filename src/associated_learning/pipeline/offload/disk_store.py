@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import weakref
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from associated_learning.state.files import (
 from associated_learning.state.lock import held_lock
 from associated_learning.state.snapshot import StoredFile
 from associated_learning.state.tensor_file import (
-    TensorSpec,
+    StoredTensors,
     read_header,
     read_tensor,
     write_tensors,
@@ -35,7 +35,7 @@ from associated_learning.state.tensor_file import (
 from associated_learning.tensors.hollow import Tensors, weights_of
 from associated_learning.tensors.strides import Strides
 
-__all__ = ["STAGE", "DiskStore", "StoredTensors", "has_changed", "stage_folder"]
+__all__ = ["STAGE", "DiskStore", "has_changed", "stage_folder"]
 
 FORMAT = 1
 STAGE = "stage-"  # how folders in it begin that are stores of one stage each
@@ -244,27 +244,6 @@ def stage_folder(folder: Path, number: int) -> Path:
         number: Of the stage, from 1.
     """
     return folder / f"{STAGE}{number}"
-
-
-class StoredTensors(Mapping[str, Tensor]):
-    """The tensors of a file, each read when it is looked at.
-
-    Args:
-        path: The file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.specs: dict[str, TensorSpec] = read_header(path)
-
-    def __getitem__(self, key: str) -> Tensor:
-        return read_tensor(self.path, self.specs[key])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.specs)
-
-    def __len__(self) -> int:
-        return len(self.specs)
 
 
 def _locked(folder: Path) -> ExitStack:

@@ -1,10 +1,10 @@
-"""What layers need and take, and how fast a store is: measured one layer at a time."""
+"""What layers need and take: measured one layer at a time."""
 
 from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,22 +19,18 @@ from associated_learning.pipeline.offload.layer_files import files_of
 from associated_learning.pipeline.offload.layer_store import Store
 from associated_learning.pipeline.planning.costs import bytes_in
 from associated_learning.pipeline.stage import Stage
-from associated_learning.state.tensor_file import read_header, read_tensor, write_tensors
 from associated_learning.tensors.hollow import fill, hollow_copy, is_hollow, weights_of
 from associated_learning.tensors.nested import tensors_in
 
 __all__ = [
     "LayerNeeds",
-    "StoreSpeed",
     "measure_layers",
-    "measure_store",
     "memory_in_use",
     "room_on_disk",
     "total",
 ]
 
 ROUNDS = 2
-_PROBE = 2**26  # bytes
 _PLAIN = (bool, int, float, str, tuple, type(None))
 
 
@@ -69,20 +65,6 @@ class LayerNeeds(NamedTuple):
     def room(self) -> int:
         """Bytes that the block needs while it trains."""
         return self.state + self.gradients + self.activations
-
-
-class StoreSpeed(NamedTuple):
-    """What it takes to move a byte.
-
-    Attributes:
-        write: Seconds a byte, until it is on the disk.
-        read: Seconds a byte.
-        processor: Seconds of a processor for a byte that is written and read, of these.
-    """
-
-    write: float
-    read: float
-    processor: float
 
 
 def measure_layers(
@@ -220,53 +202,6 @@ def _made_again(optimizer: Optimizer, groups: list[Any]) -> Optimizer:
             f"({error}); expected a class whose arguments are its defaults, as in torch.optim. "
             "Use such a one, or executor='sequential'."
         ) from error
-
-
-def measure_store(folder: Path | None, device: torch.device) -> StoreSpeed:
-    """Measure how fast a store is.
-
-    Args:
-        folder: Of a store on disk; None for host memory.
-        device: Where layers train.
-    """
-    if folder is None and device.type == "cpu":
-        return StoreSpeed(0.0, 0.0, 0.0)  # memory is handed over
-    if folder is None:
-        return _measure_copies(device)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ".new-probe"
-    path.unlink(missing_ok=True)
-    tensors: Mapping[str, Tensor] = {"probe": torch.ones(_PROBE // 4, device="cpu")}
-    try:
-        (write, busy_writing), (read, busy_reading) = (
-            _timed(lambda: write_tensors(path, tensors)),
-            _timed(lambda: read_tensor(path, read_header(path)["probe"])),
-        )
-    finally:
-        path.unlink(missing_ok=True)
-    return StoreSpeed(write / _PROBE, read / _PROBE, (busy_writing + busy_reading) / _PROBE)
-
-
-def _measure_copies(device: torch.device) -> StoreSpeed:
-    """Measure copies between a GPU and pinned memory, which take no processor's time."""
-    host = torch.empty(_PROBE, dtype=torch.uint8, device="cpu", pin_memory=True)
-    there = host.to(device)
-    torch.cuda.synchronize(device)
-
-    def copied(to: Tensor, source: Tensor) -> None:
-        to.copy_(source)
-        torch.cuda.synchronize(device)
-
-    write, _ = _timed(lambda: copied(host, there))
-    read, _ = _timed(lambda: copied(there, host))
-    return StoreSpeed(write / _PROBE, read / _PROBE, 0.0)
-
-
-def _timed(function: Any) -> tuple[float, float]:
-    """Return seconds, and seconds that this thread computed."""
-    begin, busy = time.perf_counter(), time.thread_time()
-    function()
-    return time.perf_counter() - begin, time.thread_time() - busy
 
 
 def room_on_disk(stage: Stage, generations: int = 2) -> int:

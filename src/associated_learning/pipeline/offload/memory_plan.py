@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from associated_learning.errors import InputError
-from associated_learning.pipeline.offload.measuring import LayerNeeds, StoreSpeed, total
+from associated_learning.pipeline.offload.measuring import LayerNeeds, total
+from associated_learning.pipeline.offload.store_speed import StoreSpeed
 
 __all__ = ["MemoryPlan", "StagePlans", "bytes_of", "make_memory_plan"]
 

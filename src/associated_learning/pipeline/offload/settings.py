@@ -18,7 +18,6 @@ from associated_learning.pipeline.offload.executor import Offload
 from associated_learning.pipeline.offload.layer_store import HostStore, Store
 from associated_learning.pipeline.offload.measuring import (
     measure_layers,
-    measure_store,
     memory_in_use,
     room_on_disk,
 )
@@ -28,6 +27,7 @@ from associated_learning.pipeline.offload.memory_plan import (
     make_memory_plan,
 )
 from associated_learning.pipeline.offload.recomputation import Recomputation
+from associated_learning.pipeline.offload.store_speed import measure_store
 from associated_learning.pipeline.offload.stored_network import StoredNetwork
 from associated_learning.pipeline.offload.waiting import Waiting
 from associated_learning.pipeline.planning.partition import balanced, checked_sizes
