@@ -151,6 +151,8 @@ def align_states(optimizer: Optimizer) -> None:
         for name, value in state.items():
             alike = isinstance(value, Tensor) and value.shape == parameter.shape
             if alike and value.stride() != parameter.stride() and not is_hollow(value):
+                if value.is_cuda:  # its memory may be of another stream, which would take it again
+                    value.record_stream(torch.cuda.current_stream(value.device))
                 state[name] = with_strides(value, parameter.stride())
 
 

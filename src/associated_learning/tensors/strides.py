@@ -102,8 +102,9 @@ class Strides:
 
     def restored(self, name: str, tensors: Mapping[str, Tensor]) -> Tensors:
         """Return tensors of a name as they lay in memory; those that did not move are the same."""
-        known = self._known.get(name, {})
-        return {
-            key: with_strides(tensor, known[key]) if key in known else tensor
-            for key, tensor in tensors.items()
-        }
+        known, found = self._known.get(name, {}), dict(tensors)
+        for key in known.keys() & found.keys():
+            found[key] = with_strides(found[key], known[key])
+            if found[key].is_cuda:  # it may be read on another stream
+                torch.cuda.current_stream(found[key].device).synchronize()
+        return found

@@ -81,15 +81,13 @@ class Offload(Executor):
             # a window whose state is in files is as good as saved
             ours = marked(items, self._window) if self._store.files() else items
             for jobs, marker, error in windows(ours, self._window):
-                passed = self._pass(jobs)
+                passed = self._pass(jobs, more=marker is None and error is None)
                 yield from passed.reports
                 failure = passed.error or error
                 if failure is not None:
                     raise failure
                 if marker is not None:
                     yield self._layers.mark(marker)
-                if marker is None or not marker.epoch_end:
-                    self._layers.expect_first()  # while minibatches are made
 
     def network(self, snapshot: Snapshot) -> Network:
         if self._calls is None or type(self._net).exits is not ALNetwork.exits:
@@ -140,7 +138,7 @@ class Offload(Executor):
                 self._calls = None
             self._residence.give_all()
 
-    def _pass(self, jobs: list[Minibatch]) -> _Passed:
+    def _pass(self, jobs: list[Minibatch], *, more: bool) -> _Passed:
         """Let all stages take the minibatches, of which the list is left empty.
 
         Reports are told when nothing trains any more.
@@ -153,7 +151,7 @@ class Offload(Executor):
         try:
             kept = [self._waiting.put(job, exact=True) for job in jobs]
             jobs.clear()  # else all inputs would be there until the last layer has trained
-            for report, _ in self._layers.passed(kept):
+            for report, _ in self._layers.passed(kept, more=more):
                 found.append(report)
         except Exception as error:
             return _Passed(found, error)
