@@ -376,6 +376,20 @@ def test_layers_of_any_kind_end_with_the_sequential_bits(
     assert strides[1] == strides[0]
 
 
+@pytest.mark.parametrize("name", ["channels last", "weight, transposed", "buffer, replaced"])
+def test_stages_with_stores_judge_and_end_with_the_sequential_bits(
+    name: str, store: Any, tmp_path: Path
+) -> None:
+    """The network that is validated has weights that lie in memory as those that train."""
+    one, state = trained("sequential", None, net=odd_network(odd(name)))
+    options = {"stages": [1, 2], "window": 4, "store": store}
+    net, again = trained("threads", None, net=odd_network(odd(name)), **options)
+    torch.testing.assert_close(net.state_dict(), one.state_dict(), rtol=0, atol=0)
+    assert [p.stride() for p in net.parameters()] == [p.stride() for p in one.parameters()]
+    losses = [[record.validation_losses for record in run.records] for run in (state, again)]
+    assert losses[1] == losses[0]
+
+
 @pytest.mark.parametrize("executor", ["sequential", "offload"])
 def test_weights_of_any_strides_are_resumed_to_the_same_bits(executor: str, tmp_path: Path) -> None:
     """What a file holds of an optimizer lies otherwise than the weights, which fused kernels
