@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -134,11 +135,20 @@ def signed_rank(differences: Sequence[float]) -> float | None:
 
 
 def _is_resampled(index: RowIndex, data: str, model: str, arm: str) -> bool:
-    found = _compare(index, data, model, RESAMPLED, arm)
-    return found is not None and min(found.ours.n, found.theirs.n) >= ENOUGH
+    pair = _paired(index, data, model, RESAMPLED, arm)
+    return pair is not None and min(len(pair.ours.rows), len(pair.theirs.rows)) >= ENOUGH
 
 
-def _compare(index: RowIndex, data: str, model: str, tier: str, arm: str) -> Comparison | None:
+class _Pair(NamedTuple):
+    """What is compared: the rows of an arm, and those of the better backpropagation."""
+
+    ours: Evidence
+    theirs: Evidence
+    baseline: str
+    found: dict[str, Evidence | None]
+
+
+def _paired(index: RowIndex, data: str, model: str, tier: str, arm: str) -> _Pair | None:
     found = {
         name: index.evidence(Run(data=data, model=model, arm=name), tier)
         for name in (arm, *BASELINES)
@@ -150,8 +160,14 @@ def _compare(index: RowIndex, data: str, model: str, tier: str, arm: str) -> Com
         found[name] = _of_same_data(found[name], ours)
     baseline = _better(found)
     theirs = found[baseline]
-    if theirs is None:
+    return None if theirs is None else _Pair(ours, theirs, baseline, found)
+
+
+def _compare(index: RowIndex, data: str, model: str, tier: str, arm: str) -> Comparison | None:
+    pair = _paired(index, data, model, tier, arm)
+    if pair is None:
         return None
+    ours, theirs, baseline, found = pair
     one, other = _accuracies(ours), _accuracies(theirs)
     return Comparison(
         data=data,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from reproduction.paper.arms import ARMS
 from reproduction.paper.catalogue import EXHIBITS, PAPER_EXHIBITS
 from reproduction.paper.cell import TIERS, Cell, Printed, Table
 from reproduction.report.cells import REPORTED, RowIndex
-from reproduction.report.comparison import HEADLINE, LIBRARY, Comparison, compare_all
+from reproduction.report.comparison import HEADLINE, LIBRARY, Comparison
 from reproduction.report.names import name_of
 
 __all__ = ["VERDICTS", "Counts", "count_cells"]
@@ -42,12 +42,18 @@ class Counts:
     unread: int
 
 
-def count_cells(index: RowIndex) -> Counts:
+def count_cells(
+    index: RowIndex, compared: Mapping[tuple[str, str], Sequence[Comparison]]
+) -> Counts:
     """Count what a ledger fills, and what it says.
+
+    Args:
+        index: The rows.
+        compared: What `compare_all` finds, by tier and arm.
 
     Example:
         >>> from reproduction.report.cells import RowIndex
-        >>> counts = count_cells(RowIndex([]))
+        >>> counts = count_cells(RowIndex([]), {})
         >>> counts.cpu, counts.unfair
         (0, 0)
     """
@@ -56,20 +62,16 @@ def count_cells(index: RowIndex) -> Counts:
         tier: sum(any(_complete(index, cell, tier) for cell in cells) for cells in printed.values())
         for tier in TIERS
     }
-    compared = {
-        (tier, arm): compare_all(index, tier, arm)
-        for tier in REPORTED
-        for arm in (HEADLINE, LIBRARY)
-    }
-    unfair = dict(_unfair(one for found in compared.values() for one in found))
+    asked = [(tier, arm) for tier in REPORTED for arm in (HEADLINE, LIBRARY)]
+    unfair = dict(_unfair(one for key in asked for one in compared.get(key, ())))
     return Counts(
         printed=len(printed),
         cpu=filled["cpu"],
         full=filled["full"],
         standing={
             f"{tier}, {ARMS[arm].title}": _verdicts(found)
-            for (tier, arm), found in compared.items()
-            if found
+            for tier, arm in asked
+            if (found := compared.get((tier, arm)))
         },
         unfair=len(unfair),
         unfair_cells=unfair,
@@ -93,7 +95,7 @@ def _complete(index: RowIndex, cell: Cell, tier: str) -> bool:
     return evidence is not None and evidence.fills()
 
 
-def _verdicts(found: list[Comparison]) -> dict[str, int]:
+def _verdicts(found: Sequence[Comparison]) -> dict[str, int]:
     counted = Counter(one.verdict for one in found)
     return {verdict: counted[verdict] for verdict in VERDICTS}
 
