@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -17,11 +18,13 @@ from torch import Tensor, nn
 
 import associated_learning as al
 from associated_learning.pipeline.items import Minibatch
-from associated_learning.pipeline.offload import disk_store
+from associated_learning.pipeline.offload import disk_store, layer_store
 from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.layer_store import HostStore
 from associated_learning.pipeline.offload.pinned_memory import PinnedMemory
+from associated_learning.pipeline.offload.residence import Residence
 from associated_learning.pipeline.offload.waiting import Waiting
+from associated_learning.pipeline.stage import Stage
 from associated_learning.state.tensor_file import (
     read_header,
     read_tensor,
@@ -573,12 +576,51 @@ def test_pinned_memory_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return torch.empty(tuple(shape), dtype=dtype)
 
     monkeypatch.setattr(PinnedMemory, "empty", empty)
+    monkeypatch.setattr(torch.cuda, "current_stream", Mock())
     store = HostStore(torch.device("cuda"))
     for size in (3, 3, 5):
         for tensors in ({"0.step": torch.ones(()), "0.exp_avg": torch.rand(size)}, {}):
             store.write("optimizer-1", tensors)
             torch.testing.assert_close(dict(store.look("optimizer-1")), tensors)
     assert made == [(), (3,), (5,)]
+
+
+def test_a_layer_is_copied_in_turns_that_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Losses and the next minibatch take the same way and must not stand behind a layer."""
+    stream = Mock()
+    monkeypatch.setattr(layer_store, "_TURN", 40)  # bytes: ten numbers
+    monkeypatch.setattr(PinnedMemory, "empty", lambda _, shape, dtype: torch.empty(shape).to(dtype))
+    monkeypatch.setattr(torch.cuda, "current_stream", Mock(return_value=stream))
+    store = HostStore(torch.device("cuda"))
+    tensors = {"wide": torch.rand(5, 7), "turned": torch.rand(3, 8).t(), "one": torch.tensor(2.0)}
+    store.write("layer-1", tensors)
+    torch.testing.assert_close(dict(store.look("layer-1")), tensors, rtol=0, atol=0)
+    assert stream.synchronize.call_count == 4 + 1 + 1
+
+
+def test_the_first_layer_comes_while_the_last_one_trains(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Between two windows nothing waits for the store."""
+    order: list[str] = []
+    expect, train = Residence.expect, Stage.train
+
+    def expected(self: Residence, index: int) -> None:
+        if index not in self._coming:
+            order.append(f"expect {index}")
+        expect(self, index)
+
+    def trains(self: Stage, batch: Minibatch) -> Any:
+        order.append(f"train {self.first - 1}")
+        return train(self, batch)
+
+    monkeypatch.setattr(Residence, "expect", expected)
+    monkeypatch.setattr(Stage, "train", trains)
+    trained("offload", None, window=2, store=tmp_path / "store", batches=4, epochs=1)
+    tops = [place for place, what in enumerate(order) if what == "train 3"]
+    firsts = [place for place, what in enumerate(order) if what == "expect 0"]
+    assert len(tops) == 4
+    assert firsts[0] < order.index("train 0") < firsts[1] < tops[0] < tops[1] < firsts[2] < tops[2]
 
 
 @pytest.mark.gpu
