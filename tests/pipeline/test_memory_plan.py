@@ -149,7 +149,8 @@ def size_of(tensors: Iterable[Any]) -> int:
         ({}, {"rule": UpdateRule(clip=1.0, precision=torch.bfloat16)}),
         ({}, {"frozen": 2}),
     ],
-    ids=str,
+    ids=lambda given: "-".join(f"{k}={getattr(v, '__name__', v)}" for k, v in given.items()
+                               if not isinstance(v, UpdateRule)) or "plain",
 )  # fmt: skip
 def test_measured_needs_are_those_that_are_counted(
     form: dict[str, Any], training: dict[str, Any]

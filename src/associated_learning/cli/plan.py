@@ -13,6 +13,7 @@ from associated_learning.cli.tables import console
 from associated_learning.conversion import convert
 from associated_learning.conversion import plan as plan_model
 from associated_learning.conversion.cutting.head import Head
+from associated_learning.conversion.cutting.selection import At
 from associated_learning.conversion.options import ALOptions
 from associated_learning.errors import InputError, nearest
 from associated_learning.network import ALNetwork
@@ -185,28 +186,35 @@ def plan(
         _show_family(config, source, at, memory)
         return
     network, example, parts = _of_hub(config, source) if family else _own(model, source, head)
-    options = ALOptions(
+    given = ALOptions(
         bridge=bridge or ALOptions.bridge,  # type: ignore[arg-type]
         bridge_blocks=bridge_blocks,
         input_loss=input_loss,
     )
-    found = plan_model(
-        network,
-        example,
-        at=cut_names(at, None),
-        balance=balance,  # type: ignore[arg-type]
-        head=parts,
-        options=options,
-    )
-    console.print(escape(str(found), lines=True), soft_wrap=True, highlight=False)
+    cuts = _show_cuts(network, example, cut_names(at, None), balance, parts, given)
     if memory is not None:
-        cuts = [layer.begins for layer in found.layers[1:]]
-        net = convert(network, example, target=Classes(2), at=cuts, head=parts, options=options)
+        net = convert(network, example, target=Classes(2), at=cuts, head=parts, options=given)
         settings = {"memory": memory, "store": store, "window": window, "recompute": recompute}
         _show_memory(net, example, config.stage_sizes, **settings)
     elif stages is not None:
         why = "expected both: what each stage may hold"
         raise InputError(f"--stages {stages} came without --memory; {why}.")
+
+
+def _show_cuts(
+    network: nn.Module, example: Any, at: At, balance: str, head: Head, options: ALOptions
+) -> list[str]:
+    """Show how a model would be cut; return where its layers begin."""
+    found = plan_model(
+        network,
+        example,
+        at=at,
+        balance=balance,  # type: ignore[arg-type]
+        head=head,
+        options=options,
+    )
+    console.print(escape(str(found), lines=True), soft_wrap=True, highlight=False)
+    return [layer.begins for layer in found.layers[1:]]
 
 
 def _show_memory(
