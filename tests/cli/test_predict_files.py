@@ -102,7 +102,7 @@ def test_files_are_read_by_the_columns_of_the_run(texts: Path, table: Path, tmp_
         (
             "x.txt",
             "1,nan\n",
-            "line 1 of .*txt, '1,nan', column 'b': the value is nan; expected a fin",
+            "line 1 of .*txt, '1,nan', column 'b': the value is 'nan'; expected a n",
         ),
     ],
 )

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from associated_learning.data.content import content_digest
+from associated_learning.data.dialect import Dialect
 from associated_learning.data.header import check_header, check_nesting
+from associated_learning.data.typed_columns import with_numbers
 from associated_learning.errors import InputError, needs_extra
 
 if TYPE_CHECKING:
@@ -21,8 +23,8 @@ __all__ = ["FILE_FORMATS", "read_files", "read_hub", "read_image_folder"]
 # an empty field is missing; "NA", "None" or "null" may be a country, a surname or a word
 _NOT_MISSING = {"keep_default_na": False, "na_values": [""]}
 FILE_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".csv": ("csv", {"sep": ",", **_NOT_MISSING}),
-    ".tsv": ("csv", {"sep": "\t", **_NOT_MISSING}),
+    ".csv": ("csv", _NOT_MISSING),
+    ".tsv": ("csv", _NOT_MISSING),
     ".json": ("json", {}),
     ".jsonl": ("json", {}),
     ".parquet": ("parquet", {}),
@@ -62,13 +64,16 @@ def _read_files(paths: list[Path], cache_dir: str | Path | None) -> Dataset:
                 f"the file {path} is none of {', '.join(FILE_FORMATS)}: convert it to one"
             )
     builder, options = FILE_FORMATS[paths[0].suffix.lower()]
+    decimal = None
     for path in paths:
         if builder == "csv":
-            check_header(path, options["sep"])
+            dialect = _checked_dialect(path)
+            options = {**options, "sep": dialect.separator, "encoding": dialect.encoding}
+            decimal = dialect.decimal
         elif builder == "json":
             check_nesting(path)
     cache_dir = _cache_of(paths, cache_dir)
-    return _load(
+    read = _load(
         ", ".join(map(str, paths)),
         f"is it a whole {builder} file with one or more rows?",
         builder,
@@ -76,6 +81,16 @@ def _read_files(paths: list[Path], cache_dir: str | Path | None) -> Dataset:
         cache_dir=cache_dir,
         **options,
     )["train"]  # the name that `datasets` gives to files without a split
+    return read if decimal is None else with_numbers(read, decimal)
+
+
+def _checked_dialect(path: Path) -> Dialect:
+    try:
+        dialect = Dialect.of(path)
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error}): is it a whole file of columns?") from error
+    check_header(path, dialect)
+    return dialect
 
 
 def _cache_of(paths: list[Path], cache_dir: str | Path | None) -> Path:

@@ -19,6 +19,7 @@ from associated_learning.data.dataset import Kind
 from associated_learning.data.encoded import encoded_file, read_encoded
 from associated_learning.data.label_sets import label_columns
 from associated_learning.data.named import NAMED, data_set_names
+from associated_learning.data.naming_columns import without_names
 from associated_learning.data.raw import RawSet
 from associated_learning.data.raw_sets import (
     set_of_classes,
@@ -107,6 +108,8 @@ def read_file(
             " weights), which would tell the answers: choose others for the inputs"
         )
     others = [column for column in first.column_names if column not in (*labels, *weights)]
+    if not text_column and not feature_columns:
+        others = without_names(first, others)
     text = text_column or (None if feature_columns else _only_text_column(first, others))
     columns = [text] if text else list(feature_columns or others)
     for split, source in zip(splits.values(), (path, test), strict=False):

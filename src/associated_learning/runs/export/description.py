@@ -13,6 +13,7 @@ from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.text import tokenization_rules
 from associated_learning.data.text_preprocessor import TextPreprocessor
 from associated_learning.data.vocabulary import PAD, UNK
+from associated_learning.data.written_numbers import MISSING_MARKS
 from associated_learning.errors import InputError
 from associated_learning.runs.exits.early_exit import has_policy, read_policy
 from associated_learning.runs.folder.open_run import OpenRun
@@ -115,7 +116,11 @@ def _(preprocessor: SubwordPreprocessor) -> dict[str, Any]:
 
 @_preprocessing.register
 def _(preprocessor: TablePreprocessor) -> dict[str, Any]:
-    described = preprocessor.to_dict()
+    described = {
+        "encodings": [{} for _ in preprocessor.columns],
+        **preprocessor.to_dict(),
+        "missing": ["", *MISSING_MARKS],
+    }
     del described["kind"]
     return described
 
