@@ -18,7 +18,7 @@ from associated_learning.errors import InputError, needs_extra
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["FILE_FORMATS", "read_files", "read_hub", "read_image_folder"]
+__all__ = ["FILE_FORMATS", "read_files", "read_hub"]
 
 # an empty field is missing; "NA", "None" or "null" may be a country, a surname or a word
 _NOT_MISSING = {"keep_default_na": False, "na_values": [""]}
@@ -103,23 +103,6 @@ def _cache_of(paths: list[Path], cache_dir: str | Path | None) -> Path:
 
     cache = config.HF_DATASETS_CACHE if cache_dir is None else cache_dir
     return Path(cache) / "by-content" / content_digest(paths)
-
-
-def read_image_folder(folder: Path, cache_dir: str | Path | None = None) -> Mapping[str, Dataset]:
-    """Return the splits of ``folder/CLASS/FILE`` or ``folder/SPLIT/CLASS/FILE``.
-
-    Raises:
-        InputError: The folder holds no such images.
-    """
-    remedy = "expected image files in one folder per class: FOLDER/CLASS/IMAGE.png"
-    return _load(
-        f"images from {folder}",
-        remedy,
-        "imagefolder",
-        data_dir=str(folder),
-        drop_labels=False,
-        cache_dir=cache_dir,
-    )
 
 
 def _load(what: str, remedy: str, builder: str, **options: Any) -> Mapping[str, Dataset]:

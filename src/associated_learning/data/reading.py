@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from associated_learning.data.arrow import read_files, read_hub, read_image_folder
+from associated_learning.data.arrow import read_files, read_hub
 from associated_learning.data.columns import (
     check_columns,
     check_features,
@@ -17,6 +17,7 @@ from associated_learning.data.columns import (
 )
 from associated_learning.data.dataset import Kind
 from associated_learning.data.encoded import encoded_file, read_encoded
+from associated_learning.data.image_folder import read_image_folder
 from associated_learning.data.label_sets import label_columns
 from associated_learning.data.named import NAMED, data_set_names
 from associated_learning.data.naming_columns import without_names
@@ -157,23 +158,16 @@ def column_names(path: Path) -> list[str]:
     return list(read_files({"train": [path]}, None)["train"].column_names)
 
 
-def read_folder(
-    path: Path, *, test: Path | None = None, cache_dir: str | Path | None = None
-) -> RawSet:
+def read_folder(path: Path, *, test: Path | None = None) -> RawSet:
     """Return a folder of images per class as a data set.
 
     Raises:
         InputError: It holds no images in folders per class.
     """
-    splits = dict(read_image_folder(path, cache_dir))
+    splits = dict(read_image_folder(path))
     if test is not None:
-        splits["test"] = next(iter(read_image_folder(test, cache_dir).values()))
-    if "train" not in splits or any("label" not in s.column_names for s in splits.values()):
-        raise InputError(
-            f"{path} holds a folder of the name train, validation or test, which is a split and"
-            " has folders of classes itself: expected FOLDER/CLASS/IMAGE or FOLDER/SPLIT/CLASS/"
-            "IMAGE; give a class of that name another one"
-        )
+        of_test = read_image_folder(test)
+        splits["test"] = of_test.get("test", of_test["train"])
     return set_of_classes("image", ("image",), "label", splits)
 
 

@@ -75,7 +75,10 @@ class DataSettings:
         False, "Crop, flip and brighten training images at random (section 6.6)."
     )
     image_size: int | None = _setting(
-        None, "Resize images to this side; needed where their sizes differ.", least=1
+        None,
+        "Resize images to this side; if not given, only where their sizes differ, to the median of "
+        "their shorter sides, at most 64.",
+        least=1,
     )
     vectors: str | None = _setting(None, "Word vectors in GloVe's text format (.txt, .gz, .zip).")
     vocabulary_size: int = _setting(
