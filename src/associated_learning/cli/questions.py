@@ -16,6 +16,7 @@ from torch import Tensor
 from associated_learning.data import TablePreprocessor
 from associated_learning.data.dialect import SEPARATED, Dialect, encoding_of
 from associated_learning.data.header import check_header
+from associated_learning.data.label_sets import label_columns
 from associated_learning.data.named import NAMED
 from associated_learning.data.row_places import RowError
 from associated_learning.data.unseen import told_unseen, unseen_categories
@@ -35,6 +36,7 @@ class Question(NamedTuple):
         where: What to call it in a message.
         features: Of a row of a table, what the preprocessor made of it.
         unseen: Its columns and categories that training did not see.
+        row: All columns of the file that it stands in, if that has columns.
     """
 
     shown: str
@@ -42,6 +44,7 @@ class Question(NamedTuple):
     where: str
     features: Tensor | None = None
     unseen: Sequence[tuple[str, str]] = ()
+    row: Mapping[str, Any] | None = None
 
 
 def questions(opened: OpenRun, inputs: Sequence[str], file: str | None) -> list[Question]:
@@ -180,13 +183,13 @@ def _row(opened: OpenRun, row: Mapping[str, Any], where: str, decimal: str = "."
     values = ["" if row[column] is None else row[column] for column in columns]
     shown = _joined(values) if _table(opened) else " ".join(map(str, values))
     if all(isinstance(value, str) and not value.strip() for value in values):
-        return Question(shown, None, where)
+        return Question(shown, None, where, row=row)
     if isinstance(opened.preprocessor, TablePreprocessor):
-        return Question(shown, opened.preprocessor.with_points(values, decimal), where)
+        return Question(shown, opened.preprocessor.with_points(values, decimal), where, row=row)
     for column, value in zip(columns, values, strict=True):
         if not isinstance(value, str):
             raise InputError(f"{where}, column {column!r}, is {value!r}; expected a text.")
-    return Question(shown, shown, where)
+    return Question(shown, shown, where, row=row)
 
 
 def _joined(values: Sequence[Any]) -> str:
@@ -201,7 +204,7 @@ def _columns(opened: OpenRun, row: Mapping[str, Any]) -> Sequence[str]:
     if isinstance(opened.preprocessor, TablePreprocessor):
         return opened.preprocessor.columns
     if opened.config.text_column is not None:
-        return [opened.config.text_column]
+        return label_columns(opened.config.text_column, list(row))
     if opened.config.data in NAMED:
         return NAMED[opened.config.data].columns
     label = opened.config.label_column or "label"

@@ -62,7 +62,8 @@ def load(
         data_root: Folder that holds ``NAME/SPLIT.parquet``; None asks the Hugging Face hub.
         cache_dir: Where `datasets` keeps what it read; None is its own default.
         test_data: File or folder with the test rows of the user's own data.
-        text_column: Own files: the column of the texts.
+        text_column: Own files: the column of the texts; several with commas between them are
+            joined by a space.
         label_column: Own files: the column of the labels; None means ``label``.
         feature_columns: Own files: the columns of numbers or categories; None means all but the
             labels. Missing numbers are filled (`ColumnEncoding`), which is said.

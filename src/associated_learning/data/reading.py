@@ -86,11 +86,11 @@ def read_file(
 ) -> RawSet:
     """Return the user's own CSV, TSV, JSONL or Parquet file as a data set.
 
-    With ``text_column``, or with no other column than one of text beside the labels, the
-    inputs are texts; else they are ``feature_columns``, or all others. The labels are
-    classes; for a regression numbers, with several a sample sets (see `label_matrix`), for which
-    ``label_column`` may name several columns with commas between them. ``weight_column`` holds
-    how much each row counts in training.
+    With ``text_column`` (or several, with commas between them: their texts are joined), or with
+    no other column than one of text beside the labels, the inputs are texts; else they are
+    ``feature_columns``, or all others. The labels are classes; for a regression numbers, with
+    several a sample sets (see `label_matrix`), for which ``label_column`` may name several columns
+    with commas between them. ``weight_column`` holds how much each row counts in training.
 
     Raises:
         InputError: The file cannot be read, or a column is missing or of another kind.
@@ -102,7 +102,8 @@ def read_file(
     check_columns(first, labels, f"{path} (--label-column names the labels)")
     weights = [] if weight_column is None else [weight_column]
     check_columns(first, weights, f"{path} (--weight-column names the weights)")
-    inputs = (text_column, *(feature_columns or ()))
+    texts = [] if text_column is None else label_columns(text_column, first.column_names)
+    inputs = (*texts, *(feature_columns or ()))
     if both := {*labels, *weights}.intersection(inputs) or {*labels}.intersection(weights):
         raise InputError(
             f"the column {min(map(str, both))!r} came both for the inputs and for the labels (or"
@@ -112,7 +113,7 @@ def read_file(
     if not text_column and not feature_columns:
         others = without_names(first, others)
     text = text_column or (None if feature_columns else _only_text_column(first, others))
-    columns = [text] if text else list(feature_columns or others)
+    columns = label_columns(text, first.column_names) if text else list(feature_columns or others)
     for split, source in zip(splits.values(), (path, test), strict=False):
         check_columns(split, [*labels, *columns], str(source))
     if not text:

@@ -41,7 +41,9 @@ class DataSettings:
         None, "Folder with NAME/SPLIT.parquet files; without it the Hugging Face hub."
     )
     test_data: str | None = _setting(None, "Your own data: file or folder for testing.")
-    text_column: str | None = _setting(None, "Your own data: the column of the texts.")
+    text_column: str | None = _setting(
+        None, "Your own data: the column of the texts; several with commas between them are joined."
+    )
     feature_columns: str | None = _setting(
         None, "Your own table: its columns of numbers, such as age,height; without it all of them."
     )
