@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from associated_learning.data.image_preprocessor import ImagePreprocessor
+from associated_learning.data.label_sets import label_columns
 from associated_learning.data.masked_images import MaskPreprocessor
+from associated_learning.data.named import NAMED
+from associated_learning.data.reading import column_names
 from associated_learning.data.subword import SubwordPreprocessor
 from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.text import tokenization_rules
@@ -50,9 +53,23 @@ def export_description(
         "depth": depth,
         "temperature": temperature,
         "label_names": list(opened.label_names),
-        "preprocessing": _preprocessing(opened.preprocessor),
+        "preprocessing": {**_preprocessing(opened.preprocessor), **_text_columns(opened)},
         **_masks(opened.preprocessor),
     }
+
+
+def _text_columns(opened: OpenRun) -> dict[str, Any]:
+    """Return the columns of the texts in the user's own files, where they are known."""
+    config = opened.config
+    if opened.spec.kind != "text" or config.data in NAMED:
+        return {}
+    if config.text_column is not None:
+        return {"columns": label_columns(config.text_column, [])}
+    if not Path(config.data).is_file():
+        return {}
+    label = config.label_column or "label"
+    others = [one for one in column_names(Path(config.data)) if one != label]
+    return {"columns": others} if len(others) == 1 else {}
 
 
 def _masks(preprocessor: object) -> dict[str, Any]:
