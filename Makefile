@@ -9,19 +9,20 @@ PYTEST := $(BIN)/python -m pytest -n 2
 # Where this is set, every process that a test starts compiles all of our files again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-all checks lint types docs check-docs bare audit sbom clean
+.PHONY: demo test test-all pytest pytest-all lint types docs check-docs bare audit sbom clean
 
 demo: $(STAMP)
 	$(BIN)/al demo
 
-test: checks
+# The checks run beside the tests, which at first wait for processes more than they compute.
+test test-all: lint
+	$(MAKE) --no-print-directory -j 3 pytest$(@:test%=%) types check-docs
+
+pytest: $(STAMP)
 	$(PYTEST) -q -m "not long"
 
-test-all: checks
+pytest-all: $(STAMP)
 	$(PYTEST) -q
-
-checks: $(STAMP)
-	$(MAKE) --no-print-directory -j 2 check-docs lint types
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -9,7 +9,8 @@ import sklearn.datasets  # noqa: F401
 import torch._dynamo  # as an optimizer does that is made
 import torch.distributed.device_mesh  # noqa: F401  # as ranks do that meet
 
-import associated_learning.cli.main  # noqa: F401
+import associated_learning.cli.main
+import associated_learning.training.ranks  # noqa: F401
 import reproduction.campaign.worker  # noqa: F401
 from associated_learning.tensors.randomness.thread_rng import thread_seeded
 

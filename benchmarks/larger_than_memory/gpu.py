@@ -23,8 +23,8 @@ import associated_learning as al
 from associated_learning.runs.folder.provenance import describe_hardware
 
 GIB = 2**30
-WARM = 4  # updates that are not timed
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # the latter to try the script
+ALLOCATOR = ("num_alloc_retries", "num_device_alloc")  # what makes a GPU wait, counted
 Figures = dict[str, Any]
 
 
@@ -96,7 +96,9 @@ class Contest:
     def _al(self, net: al.ALNetwork, steps: int, **settings: Any) -> Figures:
         _deterministic(True)
         trainer = al.Trainer(epochs=1, lr=1e-4, precision=torch.bfloat16, **settings)
-        trainer.fit(net, al.LoaderBatches(batches(self.sizes, WARM)))
+        # a window that is not timed: its memory is made once
+        warm = batches(self.sizes, settings.get("window", self.window))
+        trainer.fit(net, al.LoaderBatches(warm))
         data = al.LoaderBatches(batches(self.sizes, steps))
         return self._timed(lambda: trainer.fit(net, data), steps) | {"sum": _sum(net)}
 
@@ -120,15 +122,31 @@ class Contest:
         if DEVICE == "cuda":
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_stats()
         begin = time.perf_counter()
         function()
         if DEVICE == "cuda":
             torch.cuda.synchronize()
-        seconds = time.perf_counter() - begin
+        seconds, after = time.perf_counter() - begin, torch.cuda.memory_stats()
+        grown = {name: after.get(name, 0) - before.get(name, 0) for name in ALLOCATOR}
         return {
             "tokens_per_second": round(steps * self.sizes.tokens / seconds, 1),
             "peak_gib": round(torch.cuda.max_memory_allocated() / GIB, 2),
+            **grown,
         }
+
+
+def bus() -> Figures:
+    """Return how fast a GiB of pinned memory goes to the card and comes from it."""
+    host = torch.empty(GIB, dtype=torch.uint8, pin_memory=DEVICE == "cuda")
+    card = torch.empty_like(host, device=DEVICE)
+    found = {}
+    for name, source, target in [("to_card", host, card), ("from_card", card, host)]:
+        for _ in range(2):  # the first one warms up
+            begin = time.perf_counter()
+            target.copy_(source)
+            found[f"{name}_gib_per_second"] = round(1 / (time.perf_counter() - begin), 1)
+    return found
 
 
 def _deterministic(wanted: bool) -> None:
@@ -167,9 +185,10 @@ def tried(name: str, function: Callable[[], Figures], limit: int | None) -> Figu
 def measured(contest: Contest, arguments: argparse.Namespace) -> dict[str, list[Figures]]:
     """Measure until the time is up, the most important first."""
     end = time.monotonic() + 60 * arguments.minutes
-    steps, limit = 2 * contest.window, contest.limit
+    steps, limit = 3 * contest.window, contest.limit
     first, *others = arguments.windows
     parts: list[tuple[str, Callable[[], Figures], int | None]] = [
+        ("bus", bus, None),
         (f"offloaded, K={first}", lambda: contest.offloaded(first, steps), limit),
         ("resident", lambda: contest.resident(steps), None),
         ("plan", contest.planned, limit),

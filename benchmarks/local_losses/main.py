@@ -195,10 +195,10 @@ def _judged(net: al.Network, data: Any) -> dict[str, Any]:
     found = {"validation": validation, "test": test, "single": test[-1], "ensemble": test[-1]}
     if isinstance(net, al.ALNetwork):
         chosen = choose_ensemble(net, batches(data.validation))
-        together = al.ExitEnsemble(net, chosen.exits)
+        together = al.ExitEnsemble(net, chosen.num_exits)
         found["single"] = test[chosen.single_depth - 1]
         found["ensemble"] = test[chosen.depth - 1]
-        if chosen.exits > 1:
+        if chosen.num_exits > 1:
             found["ensemble"] = al.evaluate(together, batches(data.test)).scores[chosen.depth - 1]
         found["chosen"] = chosen._asdict()
     return found

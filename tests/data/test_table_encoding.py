@@ -15,7 +15,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from associated_learning.data import TablePreprocessor, load, preprocessor_from_dict
 from associated_learning.errors import InputError
-from associated_learning.runs.export.runner import table
+from associated_learning.runs.deployment.runner import table
 
 COLUMNS = ("age", "port", "fare")
 

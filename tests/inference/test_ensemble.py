@@ -57,7 +57,7 @@ def test_the_choice_is_the_best_of_all_and_of_equals_the_smallest() -> None:
     chosen = choose_ensemble(net, BATCHES)
     best = max(scores.values())
     first = next(pair for pair, score in scores.items() if score == best)
-    assert (chosen.exits, chosen.depth) == first
+    assert (chosen.num_exits, chosen.depth) == first
     assert chosen.score == pytest.approx(best)
     alone = al.evaluate(net, BATCHES).scores
     assert chosen.single_score == pytest.approx(max(alone))

@@ -33,12 +33,14 @@ def texts(samples: int, length: int) -> PaddedSequence:
 def network(family: str) -> tuple[al.ALNetwork, list[Any]]:
     """Return a network with weights and statistics of its own, and batches of several sizes."""
     torch.manual_seed(0)
-    words = {"vocabulary_size": 30, "embedding_dim": 8, "num_layers": 2, "out_features": 3}
+    words: dict[str, Any] = {"vocabulary_size": 30, "embedding_dim": 8, "out_features": 3}
     model: Any = {
         "mlp": lambda: models.MLP(in_features=6, hidden=8, num_layers=2, out_features=3),
         "cnn": lambda: models.CNN(in_channels=3, image_size=16, out_features=3),
-        "bilstm": lambda: models.BiLSTM(hidden=5, **words),
-        "transformer": lambda: models.Transformer(heads=2, feedforward=12, positions=True, **words),
+        "bilstm": lambda: models.BiLSTM(hidden=5, num_layers=2, **words),
+        "transformer": lambda: models.Transformer(
+            heads=2, feedforward=12, num_layers=1, positions=True, **words
+        ),
     }[family]()
     batches: list[Any]
     if family == "mlp":

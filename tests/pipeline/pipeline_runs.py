@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +18,14 @@ import associated_learning as al
 from associated_learning.state.files import read_json
 from conftest import batches_of
 
-__all__ = ["NoisyBatches", "all_kinds_of_layers", "digests", "layers_with_positions", "trained"]
+__all__ = [
+    "NoisyBatches",
+    "all_kinds_of_layers",
+    "digests",
+    "layers_with_positions",
+    "sequential",
+    "trained",
+]
 
 
 class NoisyBatches(al.LoaderBatches):
@@ -95,3 +105,20 @@ def digests(folder: Path) -> dict[str, str]:
     for record in state["progress"]["records"]:
         del record["seconds"], record["validation_seconds"]
     return {**found, "state.json": json.dumps(state, sort_keys=True)}
+
+
+_MADE: dict[str, tuple[dict[str, Any], dict[str, str], dict[str, Tensor]]] = {}
+
+
+def sequential(**options: Any) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Return digests and weights of a run in one process, without stages.
+
+    What executors are compared with is trained once in a process of pytest.
+    """
+    key = repr(options)
+    if key not in _MADE:
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(os, "fsync"):
+            net, _ = trained("sequential", Path(folder), **options)
+            # with the options, so that no other schedule ever gets the address of one of these
+            _MADE[key] = options, digests(Path(folder)), net.state_dict()
+    return _MADE[key][1:]

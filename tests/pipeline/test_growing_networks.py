@@ -116,6 +116,16 @@ class Kill(Callback):
         self._hear(state, "grown")
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], al.Network, Any]:
+    """A run that grows and that nothing killed: its digests, its network and its state."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("whole")
+    whole, state = fit(al.Growth(**FREEZING), folder, save_every=5)
+    assert (state.depth, state.frozen) == (3, 2)
+    return digests(folder), whole, state
+
+
 @pytest.mark.parametrize(
     ("step", "event", "saved"),
     [
@@ -129,17 +139,16 @@ class Kill(Callback):
     ],
 )
 def test_killed_anywhere_a_run_that_grows_ends_with_the_same_bits(
-    step: int, event: str, saved: int, tmp_path: Path
+    step: int, event: str, saved: int, undisturbed: Any, tmp_path: Path
 ) -> None:
-    whole, state = fit(al.Growth(**FREEZING), tmp_path / "whole", save_every=5)
-    assert (state.depth, state.frozen) == (3, 2)
+    expected, whole, state = undisturbed
     with pytest.raises(KilledError):
         fit(al.Growth(**FREEZING), tmp_path / "cut", save_every=5, callbacks=[Kill(step, event)])
     assert al.Checkpoints(tmp_path / "cut").path("last").name.startswith(f"last-{saved:09d}")
     resumed, again = fit(
         al.Growth(**FREEZING), tmp_path / "cut", save_every=5, executor="threads", stages=2
     )
-    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+    assert digests(tmp_path / "cut") == expected
     assert (again.best_epoch, again.best_depth) == (state.best_epoch, state.best_depth)
     assert resumed.num_layers == whole.num_layers == state.best_depth
     for key, value in whole.state_dict().items():

@@ -67,14 +67,6 @@ def test_stages_in_threads_are_as_many_as_there_are_layers_for(
     assert divisions.found[0] == [(1, 1)]
 
 
-class Slow(al.LoaderBatches):
-    """Validation in which the stages have time to go on."""
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Any, Tensor]]:
-        time.sleep(0.1)
-        return super().epoch(epoch, start)
-
-
 class Counts(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -88,18 +80,30 @@ class Counts(nn.Module):
 def test_what_a_pipeline_trained_beyond_an_epoch_is_undone(
     sequential: dict[str, str], tmp_path: Path
 ) -> None:
-    steps = []
+    steps: list[int] = []
+    began: list[tuple[int, int]] = []
+
+    class Late(al.LoaderBatches):
+        """Validation that begins when a stage has gone on beyond the first epoch."""
+
+        def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Any, Tensor]]:
+            end = time.monotonic() + 10
+            while counts.batches <= 20 and time.monotonic() < end:
+                time.sleep(0.001)
+            began.append((len(steps), counts.batches))
+            return super().epoch(epoch, start)
 
     class Steps(Callback):
         def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
             steps.append(state.step)
 
-    net = first_layer()
-    net.layers[0].f.append(Counts())
+    net, counts = first_layer(), Counts()
+    net.layers[0].f.append(counts)
     options: dict[str, Any] = {"executor": "threads", "stages": 2, "batches": 20}
-    validation = Slow(batches_of(2))
+    validation = Late(batches_of(2))
     fit(rules(), tmp_path, net=net, callbacks=[Steps()], validation=validation, **options)
-    assert net.layers[0].f[-1].batches > len(steps)  # it did go on
+    assert began[0][0] == 20
+    assert began[0][1] > 20  # it did go on
     assert steps == list(range(1, 6 * 20 + 1))
     assert digests(tmp_path) == sequential
 

@@ -22,7 +22,7 @@ from associated_learning.pipeline.offload.recomputation import Recomputation
 from associated_learning.pipeline.stage import UpdateRule
 from associated_learning.pipeline.stage_builder import StageBuilder
 from conftest import batches_of, dense_network
-from pipeline_runs import digests, trained
+from pipeline_runs import digests, sequential, trained
 
 DISK = StoreSpeed(write=0.02, read=0.01, processor=0.001)
 
@@ -134,9 +134,8 @@ def test_the_speed_of_a_disk_is_measured_and_nothing_stays(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("memory", ["64GiB", None])
 def test_a_planned_run_ends_with_the_sequential_bits(memory: str | None, tmp_path: Path) -> None:
-    trained("sequential", tmp_path / "one", epochs=1)
     trained("offload", tmp_path / "many", epochs=1, memory=memory, store=tmp_path / "store")
-    assert digests(tmp_path / "many") == digests(tmp_path / "one")
+    assert digests(tmp_path / "many") == sequential(epochs=1)[0]
     written = list((tmp_path / "store").glob("*.safetensors"))
     assert bool(written) == (memory is None)  # what fits stays in memory
 

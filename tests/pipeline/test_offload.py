@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -17,11 +18,13 @@ from torch import Tensor, nn
 
 import associated_learning as al
 from associated_learning.pipeline.items import Minibatch
-from associated_learning.pipeline.offload import disk_store
+from associated_learning.pipeline.offload import disk_store, layer_store
 from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.layer_store import HostStore
 from associated_learning.pipeline.offload.pinned_memory import PinnedMemory
+from associated_learning.pipeline.offload.residence import Residence
 from associated_learning.pipeline.offload.waiting import Waiting
+from associated_learning.pipeline.stage import Stage
 from associated_learning.state.tensor_file import (
     read_header,
     read_tensor,
@@ -32,7 +35,7 @@ from associated_learning.tensors.hollow import hollow, is_hollow, weights_of
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network
 from growing import after, fit, layer
-from pipeline_runs import all_kinds_of_layers, digests, trained
+from pipeline_runs import all_kinds_of_layers, digests, sequential, trained
 
 CPU = torch.device("cpu")
 plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
@@ -54,10 +57,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 @pytest.mark.parametrize("window", [1, 3, 64])
 def test_any_window_ends_with_the_sequential_bits(window: int, store: Any, tmp_path: Path) -> None:
-    one, _ = trained("sequential", tmp_path / "one", batches=8)
+    expected, weights = sequential(batches=8)
     net, _ = trained("offload", tmp_path / "many", window=window, store=store, batches=8)
-    assert digests(tmp_path / "many") == digests(tmp_path / "one")
-    torch.testing.assert_close(net.state_dict(), one.state_dict(), rtol=0, atol=0)
+    assert digests(tmp_path / "many") == expected
+    torch.testing.assert_close(net.state_dict(), weights, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -88,12 +91,12 @@ def test_any_window_ends_with_the_sequential_bits(window: int, store: Any, tmp_p
 def test_what_the_trainer_can_do_it_can_do_offloaded(
     options: dict[str, Any], store: Any, tmp_path: Path
 ) -> None:
-    stages = options.pop("stages", None)
     options = {"epochs": 2, "batches": 7, **options}
-    one, _ = trained("sequential", tmp_path / "one", **options)
+    stages = options.pop("stages", None)
+    expected, weights = sequential(**options)
     net, _ = trained("offload", tmp_path / "many", window=3, store=store, stages=stages, **options)
-    assert digests(tmp_path / "many") == digests(tmp_path / "one")
-    torch.testing.assert_close(net.state_dict(), one.state_dict(), rtol=0, atol=0)
+    assert digests(tmp_path / "many") == expected
+    torch.testing.assert_close(net.state_dict(), weights, rtol=0, atol=0)
 
 
 class KilledError(Exception):
@@ -116,11 +119,10 @@ def test_killed_and_resumed_by_another_executor(before: str, after: str, tmp_pat
         "threads": {"stages": 2},
         "sequential": {},
     }
-    trained("sequential", tmp_path / "whole", save_every=5)
     with pytest.raises(KilledError):
         trained(before, tmp_path / "cut", save_every=5, callbacks=[KillAt(33)], **options[before])
     trained(after, tmp_path / "cut", save_every=5, **options[after])
-    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+    assert digests(tmp_path / "cut") == sequential(save_every=5)[0]
 
 
 class Poison(nn.Module):
@@ -300,7 +302,6 @@ def test_a_process_that_dies_while_a_layer_is_written_is_resumed_to_the_same_bit
     write: int, tmp_path: Path
 ) -> None:
     """Without ``save_every``: every whole window is saved. 8 files are written before the first."""
-    trained("sequential", tmp_path / "whole", epochs=1)
     options: dict[str, Any] = {"epochs": 1, "window": 4, "store": tmp_path / "store"}
     child = os.fork()
     if child == 0:
@@ -313,7 +314,7 @@ def test_a_process_that_dies_while_a_layer_is_written_is_resumed_to_the_same_bit
     done = len(list((tmp_path / "cut").glob("last-*")))
     assert done == (write > 16)
     trained("offload", tmp_path / "cut", **options)
-    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+    assert digests(tmp_path / "cut") == sequential(epochs=1)[0]
 
 
 def _die_at(number: int) -> None:
@@ -331,7 +332,6 @@ def _die_at(number: int) -> None:
 def test_a_full_disk_stops_the_run_and_keeps_the_last_whole_window(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained("sequential", tmp_path / "whole", epochs=1)
     written = iter(range(21))
 
     def full(path: Path, tensors: Mapping[str, Tensor]) -> str:
@@ -346,7 +346,7 @@ def test_a_full_disk_stops_the_run_and_keeps_the_last_whole_window(
             trained("offload", tmp_path / "cut", **options)
     assert al.Checkpoints(tmp_path / "cut").path("last").name == "last-000000004"
     trained("offload", tmp_path / "cut", **options)
-    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+    assert digests(tmp_path / "cut") == sequential(epochs=1)[0]
 
 
 def test_a_store_is_open_once(tmp_path: Path) -> None:
@@ -423,9 +423,8 @@ def test_rounded_activations_are_near_and_not_exact(tmp_path: Path) -> None:
     s = job.s
     assert s[0].dtype is torch.float32
     assert s[1].dtype is torch.int64
-    trained("sequential", tmp_path / "one", epochs=1)
     trained("offload", tmp_path / "half", epochs=1, activations=torch.bfloat16)
-    one, half = digests(tmp_path / "one"), digests(tmp_path / "half")
+    one, half = sequential(epochs=1)[0], digests(tmp_path / "half")
     assert one["layer-1.safetensors"] == half["layer-1.safetensors"]
     assert one["layer-2.safetensors"] != half["layer-2.safetensors"]
 
@@ -498,28 +497,27 @@ def test_a_network_in_a_store_answers_as_in_memory(tmp_path: Path) -> None:
 def test_a_network_in_a_store_trains_to_the_sequential_bits(
     checkpoints: bool, tmp_path: Path
 ) -> None:
-    one, _ = trained("sequential", tmp_path / "one", target_warmup=3)
+    expected, weights = sequential(target_warmup=3)
     folder = tmp_path / "many" if checkpoints else None
     options: dict[str, Any] = {"window": 3, "target_warmup": 3}
     net, state = trained("auto", folder, net=stored(tmp_path / "store"), **options)
     assert state.step == 60
     assert all(is_hollow(p) for p in net.parameters() if p.numel() > 1)
-    torch.testing.assert_close(net.state_dict(), one.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(net.state_dict(), weights, rtol=0, atol=0)
     if checkpoints:
-        assert digests(tmp_path / "many") == digests(tmp_path / "one")
+        assert digests(tmp_path / "many") == expected
 
 
 def test_a_network_in_a_store_is_resumed_without_being_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained("sequential", tmp_path / "whole")
     options: dict[str, Any] = {"window": 4}
     net = stored(tmp_path / "store")
     with pytest.raises(KilledError):
         trained("offload", tmp_path / "cut", net=net, callbacks=[KillAt(33)], **options)
     net.store.close()
     trained("offload", tmp_path / "cut", net=stored(tmp_path / "store"), **options)
-    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+    assert digests(tmp_path / "cut") == sequential()[0]
 
 
 def test_a_network_in_a_store_is_planned_by_the_weights_that_it_holds(tmp_path: Path) -> None:
@@ -528,18 +526,17 @@ def test_a_network_in_a_store_is_planned_by_the_weights_that_it_holds(tmp_path: 
     plan = al.Trainer(epochs=1, executor="offload", memory="8GiB").memory_plan(net, batches)
     whole = al.Trainer(epochs=1, executor="offload").memory_plan(all_kinds_of_layers(), batches)
     assert [one.state for one in plan.layers] == [one.state for one in whole.layers]
-    trained("sequential", tmp_path / "one", epochs=1)
     trained("offload", tmp_path / "many", net=net, epochs=1)
-    assert digests(tmp_path / "many") == digests(tmp_path / "one")
+    assert digests(tmp_path / "many") == sequential(epochs=1)[0]
 
 
 def test_a_network_in_host_memory_trains_and_resumes_there(tmp_path: Path) -> None:
-    whole, _ = trained("sequential", tmp_path / "whole")
+    expected, weights = sequential()
     with pytest.raises(KilledError):
         trained("offload", tmp_path / "cut", net=stored("host"), callbacks=[KillAt(33)], window=4)
     net, _ = trained("offload", tmp_path / "cut", net=stored("host"), window=4)
-    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
-    torch.testing.assert_close(net.state_dict(), whole.state_dict(), rtol=0, atol=0)
+    assert digests(tmp_path / "cut") == expected
+    torch.testing.assert_close(net.state_dict(), weights, rtol=0, atol=0)
 
 
 def test_a_disk_with_too_little_room_is_told_before_training(
@@ -579,12 +576,51 @@ def test_pinned_memory_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return torch.empty(tuple(shape), dtype=dtype)
 
     monkeypatch.setattr(PinnedMemory, "empty", empty)
+    monkeypatch.setattr(torch.cuda, "current_stream", Mock())
     store = HostStore(torch.device("cuda"))
     for size in (3, 3, 5):
         for tensors in ({"0.step": torch.ones(()), "0.exp_avg": torch.rand(size)}, {}):
             store.write("optimizer-1", tensors)
             torch.testing.assert_close(dict(store.look("optimizer-1")), tensors)
     assert made == [(), (3,), (5,)]
+
+
+def test_a_layer_is_copied_in_turns_that_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Losses and the next minibatch take the same way and must not stand behind a layer."""
+    stream = Mock()
+    monkeypatch.setattr(layer_store, "_TURN", 40)  # bytes: ten numbers
+    monkeypatch.setattr(PinnedMemory, "empty", lambda _, shape, dtype: torch.empty(shape).to(dtype))
+    monkeypatch.setattr(torch.cuda, "current_stream", Mock(return_value=stream))
+    store = HostStore(torch.device("cuda"))
+    tensors = {"wide": torch.rand(5, 7), "turned": torch.rand(3, 8).t(), "one": torch.tensor(2.0)}
+    store.write("layer-1", tensors)
+    torch.testing.assert_close(dict(store.look("layer-1")), tensors, rtol=0, atol=0)
+    assert stream.synchronize.call_count == 4 + 1 + 1
+
+
+def test_the_first_layer_comes_while_the_last_one_trains(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Between two windows nothing waits for the store."""
+    order: list[str] = []
+    expect, train = Residence.expect, Stage.train
+
+    def expected(self: Residence, index: int) -> None:
+        if index not in self._coming:
+            order.append(f"expect {index}")
+        expect(self, index)
+
+    def trains(self: Stage, batch: Minibatch) -> Any:
+        order.append(f"train {self.first - 1}")
+        return train(self, batch)
+
+    monkeypatch.setattr(Residence, "expect", expected)
+    monkeypatch.setattr(Stage, "train", trains)
+    trained("offload", None, window=2, store=tmp_path / "store", batches=4, epochs=1)
+    tops = [place for place, what in enumerate(order) if what == "train 3"]
+    firsts = [place for place, what in enumerate(order) if what == "expect 0"]
+    assert len(tops) == 4
+    assert firsts[0] < order.index("train 0") < firsts[1] < tops[0] < tops[1] < firsts[2] < tops[2]
 
 
 @pytest.mark.gpu

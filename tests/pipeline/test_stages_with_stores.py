@@ -24,7 +24,7 @@ from associated_learning.tensors.hollow import is_hollow
 from associated_learning.training.callbacks import Callback
 from conftest import batches_of, dense_network
 from executors import as_torchrun_does
-from pipeline_runs import all_kinds_of_layers, digests, trained
+from pipeline_runs import all_kinds_of_layers, digests, sequential, trained
 from rank_processes import Place, RankError, Ranks
 
 CPU = torch.device("cpu")
@@ -53,16 +53,15 @@ class KillAt(Callback):
 def test_stages_in_host_memory_end_with_the_sequential_bits(
     options: dict[str, Any], tmp_path: Path
 ) -> None:
-    one, _ = trained("sequential", tmp_path / "one", epochs=2, batches=7)
+    expected, weights = sequential(epochs=2, batches=7)
     net, _ = trained("threads", tmp_path / "many", stages=2, epochs=2, batches=7, **options)
-    assert digests(tmp_path / "many") == digests(tmp_path / "one")
-    torch.testing.assert_close(net.state_dict(), one.state_dict(), rtol=0, atol=0)
+    assert digests(tmp_path / "many") == expected
+    torch.testing.assert_close(net.state_dict(), weights, rtol=0, atol=0)
 
 
 def test_one_folder_serves_any_division_into_stages(tmp_path: Path) -> None:
     """Killed in the middle of a window each time, and what an earlier division left is gone."""
     store, cut = tmp_path / "store", tmp_path / "cut"
-    trained("sequential", tmp_path / "whole", save_every=5)
     for kill, (executor, stages) in enumerate(
         [("offload", None), ("threads", (1, 1, 2)), ("threads", (2, 2)), ("offload", None)]
     ):
@@ -73,7 +72,7 @@ def test_one_folder_serves_any_division_into_stages(tmp_path: Path) -> None:
             )  # fmt: skip
     assert list(store.glob("stage-*/*.safetensors")) == []
     trained("threads", cut, stages=(1, 3), window=4, store=store, save_every=5)
-    assert digests(cut) == digests(tmp_path / "whole")
+    assert digests(cut) == sequential(save_every=5)[0]
     assert list(store.glob("*.safetensors")) == []
     kept = {path.name.split(".")[0] for path in store.glob("stage-2/*.safetensors")}
     assert kept == {f"{kind}-{i}" for kind in ("layer", "optimizer") for i in (2, 3, 4)}
@@ -156,7 +155,6 @@ def test_a_process_that_dies_while_a_layer_is_written_is_resumed_to_the_same_bit
     tmp_path: Path,
 ) -> None:
     """The folder's other process ends with it; what both left does no harm."""
-    trained("sequential", tmp_path / "whole", save_every=8)
     with Ranks(_die_in_rank, 2, tmp_path, 40) as ranks:
         with pytest.raises(RankError, match="exit code 9"):
             ranks.result(1)
@@ -166,7 +164,7 @@ def test_a_process_that_dies_while_a_layer_is_written_is_resumed_to_the_same_bit
     assert al.Checkpoints(tmp_path / "cut").has("last")
     with Ranks(_die_in_rank, 2, tmp_path, 0) as ranks:
         ranks.results()
-    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+    assert digests(tmp_path / "cut") == sequential(save_every=8)[0]
 
 
 def _die_in_rank(place: Place, folder: Path, write: int) -> None:

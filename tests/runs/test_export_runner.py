@@ -28,9 +28,9 @@ from associated_learning.cli.main import main
 from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.text_preprocessor import TextPreprocessor
 from associated_learning.errors import InputError
-from associated_learning.runs.export import description
-from associated_learning.runs.export.runner import image, text
-from associated_learning.runs.export.write_runner import runner_source
+from associated_learning.runs.deployment import description
+from associated_learning.runs.deployment.runner import image, text
+from associated_learning.runs.deployment.write_runner import runner_source
 from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
@@ -454,7 +454,7 @@ def test_runners_import_neither_torch_nor_us(kind: str, output: str) -> None:
     assert len(source.splitlines()) <= 60
     assert "torch" not in source.replace("PyTorch", "")
     assert "associated_learning" not in source
-    part = importlib.import_module(f"associated_learning.runs.export.runner.{kind}")
+    part = importlib.import_module(f"associated_learning.runs.deployment.runner.{kind}")
     assert part.prepare.__doc__ in source
 
 

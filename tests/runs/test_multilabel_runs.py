@@ -23,7 +23,7 @@ import associated_learning as al
 from associated_learning.cli.main import app
 from associated_learning.data import load
 from associated_learning.data.label_sets import label_matrix, set_names
-from associated_learning.runs.export import description
+from associated_learning.runs.deployment import description
 from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig

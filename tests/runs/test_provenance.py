@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import associated_learning as al
@@ -25,20 +25,7 @@ def test_a_change_anywhere_in_the_package_marks_the_commit(tmp_path: Path) -> No
     head = subprocess.run(
         [*git, "rev-parse", "HEAD"], capture_output=True, text=True
     ).stdout.strip()
-    code = (
-        "import importlib.util, sys\n"
-        f"spec = importlib.util.spec_from_file_location('p', {str(copy / kept[-1])!r})\n"
-        "module = importlib.util.module_from_spec(spec)\n"
-        "sys.modules['p'] = module\n"
-        "spec.loader.exec_module(module)\n"
-        "print(module._commit())"
-    )
-
-    def told() -> str:
-        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        return ran.stdout.strip()
-
-    assert told() == head
+    assert runpy.run_path(str(copy / kept[-1]))["_commit"]() == head
     with (copy / "update.py").open("a") as file:
         file.write("# changed\n")
-    assert told() == f"{head}+"
+    assert runpy.run_path(str(copy / kept[-1]))["_commit"]() == f"{head}+"

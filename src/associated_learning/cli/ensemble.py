@@ -78,7 +78,7 @@ def show_chosen_ensemble(
     """
     chosen = choose_ensemble(opened.net, validation.epoch(0))
     single = evaluate(opened.net, batches.epoch(0))
-    result = evaluate(ExitEnsemble(opened.net, chosen.exits), batches.epoch(0))
+    result = evaluate(ExitEnsemble(opened.net, chosen.num_exits), batches.epoch(0))
     mean, alone = result.scores[chosen.depth - 1], single.scores[chosen.single_depth - 1]
     if as_json:
         told = {"split": split, "samples": result.num_samples, "validation": chosen._asdict()}
@@ -86,13 +86,14 @@ def show_chosen_ensemble(
         return
     console.print(f"{escape(opened.config.data)}, {split}: {result.num_samples} samples")
     name = next(iter(evaluation_columns(opened.config.task, single)))
-    columns = {f"{name} alone": single.scores, f"mean of {chosen.exits}": result.scores}
-    console.print(scores_table(ExitEnsemble(opened.net, chosen.exits), columns))
-    last = f"the last {chosen.exits} exits at depth" if chosen.exits > 1 else "one exit, depth"
+    columns = {f"{name} alone": single.scores, f"mean of {chosen.num_exits}": result.scores}
+    console.print(scores_table(ExitEnsemble(opened.net, chosen.num_exits), columns))
+    count = chosen.num_exits
+    last = f"the last {count} exits at depth" if count > 1 else "one exit, depth"
     console.print(
         f"Chosen on the validation data: {last} {chosen.depth}, {chosen.score:.4f} there; the best "
         f"exit alone is depth {chosen.single_depth}, {chosen.single_score:.4f}.\nOn {split}: "
-        f"{mean:.4f} against {alone:.4f}. al predict {escape(folder)} --ensemble {chosen.exits} "
+        f"{mean:.4f} against {alone:.4f}. al predict {escape(folder)} --ensemble {count} "
         f"--depth {chosen.depth} answers so.",
         soft_wrap=True,
     )

@@ -29,7 +29,7 @@ class ExitEnsemble(Network):
 
     Args:
         net: An AL network; its layers are shared, not copied.
-        exits: n, how many of the last exits count; all there are at smaller depths.
+        num_exits: n, how many of the last exits count; all there are at smaller depths.
 
     Raises:
         InputError: The network has no exits to average, or not so many.
@@ -40,28 +40,28 @@ class ExitEnsemble(Network):
         >>> import associated_learning as al
         >>> x = torch.randn(6, 4)
         >>> net = al.al_form([nn.Linear(4, 8), nn.Linear(8, 8)], x, al.Classes(3), latent=5)
-        >>> both = al.ExitEnsemble(net, exits=2)
+        >>> both = al.ExitEnsemble(net, num_exits=2)
         >>> torch.allclose(both(x), (net(x, depth=1) + net(x, depth=2)) / 2)
         True
         >>> al.evaluate(both, [(x, torch.arange(6) % 3)]).num_samples
         6
     """
 
-    def __init__(self, net: Network, exits: int) -> None:
+    def __init__(self, net: Network, num_exits: int) -> None:
         super().__init__()
         if not isinstance(net, ALNetwork):
             raise InputError(
                 f"a {type(net).__name__} came, which answers at full depth only; expected an "
                 "ALNetwork."
             )
-        if not isinstance(exits, int) or not 1 <= exits <= net.num_layers:
+        if not isinstance(num_exits, int) or not 1 <= num_exits <= net.num_layers:
             raise InputError(
-                f"an ensemble of {exits} exits came for a network of {net.num_layers}; expected 1 "
-                f"to {net.num_layers}."
+                f"an ensemble of {num_exits} exits came for a network of {net.num_layers}; "
+                f"expected 1 to {net.num_layers}."
             )
         self.net = net
         self.target = net.target
-        self.count = exits
+        self.num_exits = num_exits
 
     @property
     def num_layers(self) -> int:
@@ -74,11 +74,11 @@ class ExitEnsemble(Network):
         return self.net.parts()
 
     def exits(self, x: Any) -> Iterator[Tensor]:
-        yield from _means(self.net.exits(x), self.count)
+        yield from _means(self.net.exits(x), self.num_exits)
 
     def exits_of(self, batches: Iterable[Any]) -> Iterator[Iterable[Tensor]]:
         for outputs in self.net.exits_of(batches):
-            yield _means(outputs, self.count)
+            yield _means(outputs, self.num_exits)
 
     def forward(self, x: Any, depth: int | None = None) -> Tensor:
         """Return the mean of the outputs up to a depth, ``[B, *P, target.size]``."""
@@ -90,7 +90,7 @@ class ExitEnsemble(Network):
 
     def prefix(self, depth: int) -> MeanPrefix:
         """Return the stand-alone inference module of the first ``depth`` layers."""
-        return MeanPrefix(self.net.al_layers()[: self.check_depth(depth)], self.count)
+        return MeanPrefix(self.net.al_layers()[: self.check_depth(depth)], self.num_exits)
 
 
 class MeanPrefix(nn.Module):
@@ -138,14 +138,14 @@ class ChosenEnsemble(NamedTuple):
     """Which exits answer validation data best together.
 
     Attributes:
-        exits: How many.
+        num_exits: How many.
         depth: The last of them.
         score: Their score.
         single_depth: Which exit does it best alone.
         single_score: Its score.
     """
 
-    exits: int
+    num_exits: int
     depth: int
     score: float
     single_depth: int

@@ -94,10 +94,6 @@ class Job:
     expected: float
     sizes: Sizes
 
-    def is_made_by(self, row: LedgerRow) -> bool:
-        """Return whether a row is of this run, and of as much data as there is here."""
-        return identity(row.config) == self.identity and self.has_tier_and_data_of(row)
-
     def has_tier_and_data_of(self, row: LedgerRow) -> bool:
         """Return whether a row is of its tier and seed, and of as much data as there is here."""
         if (row.tier, row.seed) != (self.tier, self.seed):
@@ -210,8 +206,13 @@ def make_jobs(
 
 
 def missing_jobs(jobs: Sequence[Job], rows: Sequence[LedgerRow]) -> list[Job]:
-    """Return the jobs that the ledger has no row of (see `Job.is_made_by`)."""
-    return [job for job in jobs if not any(map(job.is_made_by, rows))]
+    """Return the jobs that the ledger has no row of, or only rows of fewer data."""
+    of_run: dict[Identity | None, list[LedgerRow]] = {}
+    for row in rows:
+        of_run.setdefault(identity(row.config), []).append(row)
+    return [
+        job for job in jobs if not any(map(job.has_tier_and_data_of, of_run.get(job.identity, ())))
+    ]
 
 
 def parsed_seeds(text: str) -> list[int]:

@@ -160,9 +160,9 @@ def _emptiest(devices: Sequence[str], running: Sequence[Running]) -> str:
     return min(devices, key=used.count)
 
 
-def _worker(processes: ForkServerContext, device: str, store: Path) -> Worker:
+def _worker(processes: ForkServerContext, device: str, packed: Path) -> Worker:
     ours, theirs = processes.Pipe()
-    process = processes.Process(target=follow, args=(theirs, store))
+    process = processes.Process(target=follow, args=(theirs, packed))
     process.start()
     theirs.close()  # so that ours tells when the process has ended
     return Worker(process=process, orders=ours, device=device)

@@ -21,7 +21,7 @@ from associated_learning.runs.settings.model_defaults import restored
 from associated_learning.state.files import read_json
 from associated_learning.state.lock import held_lock
 from associated_learning.verification.memory import keep_freed_memory
-from reproduction.campaign.store import stored
+from reproduction.campaign.packed_inputs import packed_inputs
 
 __all__ = ["BUSY", "FAILED", "INTERRUPTED", "LOCK", "LOG", "SETTINGS", "end_with", "follow", "work"]
 
@@ -41,7 +41,7 @@ class ParentProcess(Protocol):
         """Wait until it has ended."""
 
 
-def follow(orders: Connection, store: Path) -> NoReturn:
+def follow(orders: Connection, packed: Path) -> NoReturn:
     """Be a process that makes the runs of the folders that come, until none comes.
 
     It answers after each, so that CUDA is started and modules are loaded once for many runs. Where
@@ -63,7 +63,7 @@ def follow(orders: Connection, store: Path) -> NoReturn:
         with (folder / LOG).open("ab") as log:
             for stream in (sys.stdout, sys.stderr):
                 os.dup2(log.fileno(), stream.fileno())
-        status = work(folder, store)
+        status = work(folder, packed)
         if status:
             sys.exit(status)
         _forget(seed)
@@ -78,19 +78,19 @@ def _forget(seed: int) -> None:
         torch.cuda.empty_cache()
 
 
-def work(folder: Path, store: Path) -> int:
+def work(folder: Path, packed: Path) -> int:
     """Make, or go on with, the run of a folder; return the exit status of the process.
 
     Args:
         folder: Folder of the run, with `RunConfig.to_json` in `SETTINGS`.
-        store: Folder of the data that runs share; see `stored`.
+        packed: Folder of the data that runs share; see `packed_inputs`.
     """
     with held_lock(folder / LOCK, patience=_DYING) as mine:
         if not mine:
             return BUSY
         try:
             config = restored(read_json(folder / SETTINGS))
-            data, known = stored(config, store)
+            data, known = packed_inputs(config, packed)
             train_run(
                 config,
                 folder,

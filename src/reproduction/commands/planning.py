@@ -16,7 +16,7 @@ from reproduction.paper.catalogue import Exhibit
 from reproduction.paper.data_paths import DataPaths
 from reproduction.paper.tiers import RESAMPLED
 
-__all__ = ["Asked", "Plan", "make_plan"]
+__all__ = ["Asked", "CampaignPlan", "plan_campaign"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class CampaignPlan:
     """What is to be made.
 
     Attributes:
@@ -55,7 +55,7 @@ class Plan:
     told: str
 
 
-def make_plan(asked: Asked, rows: Sequence[LedgerRow]) -> Plan:
+def plan_campaign(asked: Asked, rows: Sequence[LedgerRow]) -> CampaignPlan:
     """Return what is to be made.
 
     Args:
@@ -76,7 +76,7 @@ def make_plan(asked: Asked, rows: Sequence[LedgerRow]) -> Plan:
         rows=rows,
     )
     missing = missing_jobs(planned, rows)
-    return Plan(
+    return CampaignPlan(
         missing=missing,
         ended=None,
         data=[job.config for job in planned],
@@ -84,7 +84,7 @@ def make_plan(asked: Asked, rows: Sequence[LedgerRow]) -> Plan:
     )
 
 
-def _tuned(asked: Asked, rows: Sequence[LedgerRow]) -> Plan:
+def _tuned(asked: Asked, rows: Sequence[LedgerRow]) -> CampaignPlan:
     for exhibit in asked.exhibits:
         if asked.tier not in exhibit.tiers:
             expected = " or ".join(exhibit.tiers)
@@ -95,7 +95,7 @@ def _tuned(asked: Asked, rows: Sequence[LedgerRow]) -> Plan:
     make = JobMaker(tier=asked.tier, places=asked.places, rows=rows)
     tuning = Tuning(chosen, seeds=asked.seeds, make=make, rows=rows)
     missing = tuning.due()
-    return Plan(
+    return CampaignPlan(
         missing=missing,
         ended=tuning.ended,
         data=[run.config(asked.tier, seed, asked.places) for run in chosen for seed in asked.seeds],

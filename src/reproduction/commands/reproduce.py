@@ -25,7 +25,7 @@ from reproduction.campaign.jobs import Job, Selection, parsed_seeds
 from reproduction.campaign.pool import Progress, run_jobs
 from reproduction.campaign.portable import write_portable
 from reproduction.campaign.times import clock, remaining_seconds
-from reproduction.commands.planning import Asked, Plan, make_plan
+from reproduction.commands.planning import Asked, CampaignPlan, plan_campaign
 from reproduction.paper.catalogue import (
     EXHIBITS,
     TUNING,
@@ -127,7 +127,7 @@ def reproduce(
         ),
         places=places,
     )
-    plan = make_plan(asked, read_rows(Path(ledger)) if Path(ledger).exists() else [])
+    plan = plan_campaign(asked, read_rows(Path(ledger)) if Path(ledger).exists() else [])
     console.print(plan.told)
     if export_data is not None:
         for path in write_portable(plan.data, Path(export_data)):
@@ -144,7 +144,7 @@ def reproduce(
 
 
 def _campaign(
-    plan: Plan,
+    plan: CampaignPlan,
     runs: Path,
     ledger: Path,
     at_once: int,

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["curves_chart", "differences_chart", "rows_chart", "svg_of"]
 
-BP, AL, GREY = "#c2622d", "#2166a5", "#8a8f98"
-_COLOURS = {"ahead": AL, "behind": BP, "level": GREY, "not yet fair": "#c3c7cd"}
+BP, AL, GREY = "#c2622d", "#2f78bd", "#8a8f98"
+_INK = "#7b8591"  # read on light and on dark pages
+_COLOURS = {"ahead": AL, "behind": BP, "level": GREY, "not yet fair": "#b4b9c1"}
 _LINES = {"bp": BP, "bp-encoders": "#e8a33d", "al": AL, "contrast": "#5aa6a0"}
 _HEAD = "data:image/svg+xml;base64,"
 _FARTHEST = 8.0  # points; what lies beyond is drawn at the edge
@@ -45,13 +46,10 @@ def differences_chart(comparisons: Sequence[Comparison], names: Sequence[str]) -
         count = len(one.differences)
         axes.plot(one.differences, [place] * count, ".", color=colour, markersize=3, alpha=0.5)
         axes.plot(one.difference, place, "o", color=colour, markersize=6)
-    axes.axvline(0, color="#333", linewidth=0.8)
     axes.set_yticks(range(len(comparisons)), names)
-    axes.invert_yaxis()
+    axes.set_ylim(len(comparisons) - 0.5, -0.5)
     axes.set_xlabel("AL less the better BP, points of test accuracy")
-    axes.grid(axis="x", alpha=0.25)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(axis="y", length=0)
+    _dress_rows(axes)
     return _uri(canvas)
 
 
@@ -77,14 +75,11 @@ def rows_chart(table: Table, index: RowIndex, tier: str) -> str | None:
         for place, row in enumerate(headings):
             if (row, column) in drawn:
                 _draw_difference(axes, place, *drawn[row, column])
-        axes.axvline(0, color="#333", linewidth=0.8)
         axes.set_title(column, fontsize=8)
-        axes.grid(axis="x", alpha=0.25)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.tick_params(axis="y", length=0)
         axes.set_yticks(range(len(headings)), headings)
         axes.set_ylim(len(headings) - 0.5, -0.5)
-    canvas.supxlabel(f"points of accuracy against {table.baseline}", fontsize=8)
+        _dress_rows(axes)
+    canvas.supxlabel(f"points of accuracy against {table.baseline}", fontsize=8, color=_INK)
     return _uri(canvas)
 
 
@@ -128,8 +123,25 @@ def _draw_panel(axes: Axes, panel: Panel, index: RowIndex, tier: str) -> None:
     axes.set_xlabel("epoch")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
+    _ink(axes)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, labelcolor=_INK)
+
+
+def _dress_rows(axes: Axes) -> None:
+    """Give a panel whose rows have names a line at no difference, and no frame."""
+    axes.axvline(0, color=_INK, linewidth=0.8)
+    axes.grid(axis="x", alpha=0.25)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    _ink(axes)
+
+
+def _ink(axes: Axes) -> None:
+    axes.tick_params(color=_INK, labelcolor=_INK)
+    axes.spines[:].set_color(_INK)
+    for text in (axes.title, axes.xaxis.label, axes.yaxis.label):
+        text.set_color(_INK)
 
 
 def _canvas(width: float, height: float) -> Canvas:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -134,23 +134,30 @@ def signed_rank(differences: Sequence[float]) -> float | None:
 
 
 def _is_resampled(index: RowIndex, data: str, model: str, arm: str) -> bool:
-    found = _compare(index, data, model, RESAMPLED, arm)
-    return found is not None and min(found.ours.n, found.theirs.n) >= ENOUGH
+    found = _evidence(index, data, model, RESAMPLED, arm)
+    rivals = (found[arm], found[_better(found)])
+    return all(one is not None and len(one.rows) >= ENOUGH for one in rivals)
 
 
-def _compare(index: RowIndex, data: str, model: str, tier: str, arm: str) -> Comparison | None:
+def _evidence(
+    index: RowIndex, data: str, model: str, tier: str, arm: str
+) -> dict[str, Evidence | None]:
+    """Return the rows of a form of AL, and those of backpropagation on data of the same size."""
     found = {
         name: index.evidence(Run(data=data, model=model, arm=name), tier)
         for name in (arm, *BASELINES)
     }
     ours = found[arm]
-    if ours is None:
-        return None
     for name in BASELINES:
         found[name] = _of_same_data(found[name], ours)
+    return found
+
+
+def _compare(index: RowIndex, data: str, model: str, tier: str, arm: str) -> Comparison | None:
+    found = _evidence(index, data, model, tier, arm)
     baseline = _better(found)
-    theirs = found[baseline]
-    if theirs is None:
+    ours, theirs = found[arm], found[baseline]
+    if ours is None or theirs is None:
         return None
     one, other = _accuracies(ours), _accuracies(theirs)
     return Comparison(
@@ -172,13 +179,13 @@ def _compare(index: RowIndex, data: str, model: str, tier: str, arm: str) -> Com
     )
 
 
-def _of_same_data(evidence: Evidence | None, other: Evidence) -> Evidence | None:
-    if evidence is None or data_sizes(evidence.rows[0]) != data_sizes(other.rows[0]):
+def _of_same_data(evidence: Evidence | None, other: Evidence | None) -> Evidence | None:
+    if evidence is None or other is None:
         return None
-    return evidence
+    return evidence if data_sizes(evidence.rows[0]) == data_sizes(other.rows[0]) else None
 
 
-def _better(found: dict[str, Evidence | None]) -> str:
+def _better(found: Mapping[str, Evidence | None]) -> str:
     """Return the backpropagation of the best mean on validation data, of those with most seeds."""
 
     def place(name: str) -> tuple[int, float]:

@@ -136,13 +136,14 @@ class Content:
 def make_content(rows: Sequence[LedgerRow]) -> Content:
     """Return what a ledger has to say."""
     index = RowIndex(rows)
-    standings = [
-        _standing(compare_all(index, tier, arm), tier, arm)
+    compared = {
+        (tier, arm): compare_all(index, tier, arm)
         for arm in (HEADLINE, LIBRARY)
         for tier in REPORTED
-    ]
+    }
+    standings = [_standing(found, *key) for key, found in compared.items()]
     return Content(
-        counts=count_cells(index),
+        counts=count_cells(index, compared),
         standings=tuple(one for one in standings if one is not None),
         sections=tuple(
             _figure(exhibit, index) if isinstance(exhibit, Figure) else _table(exhibit, index)

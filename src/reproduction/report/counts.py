@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from reproduction.paper.arms import ARMS
 from reproduction.paper.catalogue import EXHIBITS, PAPER_EXHIBITS
 from reproduction.paper.cell import TIERS, Cell, Printed, Table
-from reproduction.report.cells import REPORTED, RowIndex
-from reproduction.report.comparison import HEADLINE, LIBRARY, Comparison, compare_all
+from reproduction.report.cells import RowIndex
+from reproduction.report.comparison import Comparison
 from reproduction.report.names import name_of
 
 __all__ = ["VERDICTS", "Counts", "count_cells"]
 
+Compared = Mapping[tuple[str, str], list[Comparison]]
 VERDICTS = ("ahead", "level", "behind", "not yet fair")
 
 
@@ -42,12 +43,16 @@ class Counts:
     unread: int
 
 
-def count_cells(index: RowIndex) -> Counts:
+def count_cells(index: RowIndex, compared: Compared) -> Counts:
     """Count what a ledger fills, and what it says.
+
+    Args:
+        index: Its rows.
+        compared: What `compare_all` says of them, by tier and form of AL.
 
     Example:
         >>> from reproduction.report.cells import RowIndex
-        >>> counts = count_cells(RowIndex([]))
+        >>> counts = count_cells(RowIndex([]), {})
         >>> counts.cpu, counts.unfair
         (0, 0)
     """
@@ -55,11 +60,6 @@ def count_cells(index: RowIndex) -> Counts:
     filled = {
         tier: sum(any(_complete(index, cell, tier) for cell in cells) for cells in printed.values())
         for tier in TIERS
-    }
-    compared = {
-        (tier, arm): compare_all(index, tier, arm)
-        for tier in REPORTED
-        for arm in (HEADLINE, LIBRARY)
     }
     unfair = dict(_unfair(one for found in compared.values() for one in found))
     return Counts(

@@ -106,7 +106,7 @@ def counted(content: Content) -> str:
         f"tier and {counts.full} by the full one (three seeds or more; *full* with all of the "
         f"paper's training data{unread}).",
         *(_form(content, title) for title in forms),
-        f"Behind: {_losses(content) or 'nowhere'}.",
+        *(f"{verdict.capitalize()}: {_told(content, verdict)}." for verdict in ("ahead", "behind")),
         f"{counts.unfair} comparisons break a rule of fairness and claim no lead "
         "(`al report --check` names them); three seeds are a hint.",
     ]
@@ -120,15 +120,16 @@ def _form(content: Content, title: str) -> str:
     return f"{title} against the better of two BPs, {tiers}."
 
 
-def _losses(content: Content) -> str:
+def _told(content: Content, verdict: str) -> str:
     # name, difference and numbers of seeds stand at these places of a line
     name, difference, seeds = 0, COMPARISON.index("difference"), COMPARISON.index("n")
-    return "; ".join(
+    places = (
         f"{line[name]} {line[difference]} (tier {one.tier}, {one.title}, n = {line[seeds]})"
         for one in content.standings
         for line in one.lines
-        if line[-1].startswith("behind")
+        if line[-1].startswith(verdict)
     )
+    return "; ".join(places) or "nowhere"
 
 
 def _verdicts(standing: Standing) -> str:

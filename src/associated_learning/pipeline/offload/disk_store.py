@@ -88,7 +88,7 @@ class DiskStore(Store):
         stored = self.look(name)
         pinned = self.device.type == "cuda"
         return {
-            key: read_tensor(stored.path, spec, pinned=pinned).to(self.device, non_blocking=True)
+            key: read_tensor(stored.path, spec, pinned=pinned).to(self.device)
             for key, spec in stored.specs.items()
         }
 

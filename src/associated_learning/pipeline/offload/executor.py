@@ -80,7 +80,7 @@ class Offload(Executor):
     def run(self, items: Items) -> Reports:
         with self._offloaded():
             for jobs, marker, error in windows(items, self._window):
-                passed = self._pass(jobs)
+                passed = self._pass(jobs, more=marker is None and error is None)
                 yield from passed.reports
                 failure = passed.error or error
                 if failure is not None:
@@ -90,7 +90,6 @@ class Offload(Executor):
                     continue
                 if self._store.files():  # a window whose state is in files is as good as saved
                     yield self._layers.mark(Marker())
-                self._layers.expect_first()  # while minibatches are made
 
     def network(self, snapshot: Snapshot) -> Network:
         if self._calls is None or type(self._net).exits is not ALNetwork.exits:
@@ -141,7 +140,7 @@ class Offload(Executor):
                 self._calls = None
             self._residence.give_all()
 
-    def _pass(self, jobs: Sequence[Minibatch]) -> _Passed:
+    def _pass(self, jobs: Sequence[Minibatch], *, more: bool) -> _Passed:
         """Let all stages take the minibatches; reports are told when nothing trains any more."""
         if not jobs:
             return _Passed([], None)
@@ -149,7 +148,8 @@ class Offload(Executor):
             self._calls.drop()
         found = []
         try:
-            for report, _ in self._layers.passed([self._waiting.put(j, exact=True) for j in jobs]):
+            kept = [self._waiting.put(job, exact=True) for job in jobs]
+            for report, _ in self._layers.passed(kept, more=more):
                 found.append(report)
         except Exception as error:
             return _Passed(found, error)

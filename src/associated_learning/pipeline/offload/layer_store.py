@@ -16,11 +16,14 @@ from associated_learning.tensors.hollow import Tensors
 
 __all__ = ["HostStore", "Store"]
 
+_TURN = 2**25  # bytes; more than a GPU copies in half a millisecond
+
 
 class Store(ABC):
     """Keeps the tensors of layers by the names of a checkpoint's files.
 
-    One thread at a time writes; what was written is never changed, only replaced.
+    One thread at a time writes; what was written is never changed, only replaced. Copies from and
+    to a GPU run on the current stream, and are over when a method returns.
 
     Attributes:
         device: Where layers train.
@@ -90,7 +93,7 @@ class HostStore(Store):
             self._kept[name] = dict(tensors)
             return
         self._kept[name] = {
-            key: self._place(name, key, tensor).copy_(tensor, non_blocking=True)
+            key: self._copied(tensor, self._place(name, key, tensor))
             for key, tensor in tensors.items()
         }
 
@@ -98,20 +101,35 @@ class HostStore(Store):
         if self.free:
             return dict(self._kept[name])
         kept = self._kept[name].items()
-        return {key: value.to(self.device, non_blocking=True) for key, value in kept}
+        return {
+            key: self._copied(tensor, torch.empty_like(tensor, device=self.device))
+            for key, tensor in kept
+        }
 
     def look(self, name: str) -> Mapping[str, Tensor]:
         return self._kept.get(name, {})
-
-    def commit(self) -> None:
-        if not self.free:  # copies from the GPU are under way, and a processor may read them next
-            torch.cuda.synchronize(self.device)
 
     def adopt(self, files: Mapping[str, Path]) -> None:
         self._kept.clear()
         for name, path in files.items():
             specs = read_header(path)
             self.write(name, {key: read_tensor(path, spec) for key, spec in specs.items()})
+
+    def _copied(self, source: Tensor, target: Tensor) -> Tensor:
+        """Copy a tensor in turns, each waited for.
+
+        Training waits for losses and for the next minibatch, which take the same way: they would
+        stand in line behind all that is under way.
+        """
+        pieces = [(source, target)]
+        if source.is_contiguous() and target.is_contiguous():
+            length = max(1, _TURN // source.element_size())
+            parts = (torch.split(tensor.view(-1), length) for tensor in (source, target))
+            pieces = list(zip(*parts, strict=True))
+        for piece, place in pieces:
+            place.copy_(piece, non_blocking=True)
+            torch.cuda.current_stream(self.device).synchronize()
+        return target
 
     def _place(self, name: str, key: str, tensor: Tensor) -> Tensor:
         """Return the pinned memory of a tensor, that of its last copy if there is one."""

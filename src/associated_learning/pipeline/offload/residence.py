@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from associated_learning.pipeline.offload.layer_files import files_of
 from associated_learning.pipeline.offload.layer_store import Store
@@ -22,13 +20,6 @@ from associated_learning.tensors.hollow import (
 )
 
 __all__ = ["Residence"]
-
-
-class _Fetched(NamedTuple):
-    """Memory that a layer is given, and what to wait for before it is read."""
-
-    values: dict[str, Tensors]
-    ready: torch.cuda.Event | None
 
 
 class Residence:
@@ -47,7 +38,7 @@ class Residence:
         self._store = store
         self._copier = ThreadPoolExecutor(1, thread_name_prefix="offload")
         self._writing: list[Future[None]] = []
-        self._coming: dict[int, Future[_Fetched]] = {}
+        self._coming: dict[int, Future[dict[str, Tensors]]] = {}
         cuda = store.device.type == "cuda"
         self._stream = torch.cuda.Stream(store.device) if cuda else None  # type: ignore[no-untyped-call]
 
@@ -79,7 +70,11 @@ class Residence:
         self._place(stage, self._coming.pop(index).result())
         if following is not None and following != index:
             self.expect(following)
-        yield stage
+        try:
+            yield stage
+        except BaseException:
+            self._lend(stage)
+            raise
         self._leave(stage)
 
     def settle(self) -> None:
@@ -106,28 +101,23 @@ class Residence:
         self._copier.shutdown(cancel_futures=True)
         self._coming.clear()
 
-    def _fetch(self, stage: Stage) -> _Fetched:
+    def _fetch(self, stage: Stage) -> dict[str, Tensors]:
         with self._beside():
-            values = {name: self._store.read(name) for name in files_of(stage)}
-            ready = None if self._stream is None else self._stream.record_event()
-        return _Fetched(values, ready)
+            return {name: self._store.read(name) for name in files_of(stage)}
 
-    def _place(self, stage: Stage, fetched: _Fetched) -> None:
-        if fetched.ready is not None:
-            stream = torch.cuda.current_stream(self._store.device)
-            stream.wait_event(fetched.ready)
-            for tensors in fetched.values.values():
-                for tensor in tensors.values():
-                    _lend(tensor, stream)
+    def _place(self, stage: Stage, fetched: dict[str, Tensors]) -> None:
         for name, live in files_of(stage).items():
-            fill(live, fetched.values[name])
+            fill(live, fetched[name])
 
     def _leave(self, stage: Stage) -> None:
         live = files_of(stage)
         values = {name: values_of(tensors) for name, tensors in live.items()}
+        changed = any(optimizer is not None for optimizer in stage.optimizers)
+        if not changed:
+            self._lend(stage)
         for tensors in live.values():
             hollow(tensors.values(), self._store.device)
-        if any(optimizer is not None for optimizer in stage.optimizers):  # else nothing changed
+        if changed:
             done = None
             if self._stream is not None:
                 done = torch.cuda.current_stream(self._store.device).record_event()
@@ -138,11 +128,21 @@ class Residence:
             if self._stream is not None and done is not None:
                 self._stream.wait_event(done)
             for name in list(values):
-                self._store.write(name, values[name])
-                if self._stream is None:
-                    del values[name]  # on a GPU it must stay until the copy is done
-            if self._stream is not None:
-                self._stream.synchronize()
+                self._store.write(name, values.pop(name))
+
+    def _lend(self, stage: Stage) -> None:
+        """Keep the memory of a stage that is let go until the GPU has done what it was told.
+
+        It came from the stream that copies, which would take it again at once. What is written
+        back needs none of it: that copy follows the stage's last kernel, and is waited for.
+        """
+        if self._stream is None:
+            return
+        stream = torch.cuda.current_stream(self._store.device)
+        for tensors in files_of(stage).values():
+            for tensor in tensors.values():
+                if tensor.is_cuda:
+                    tensor.record_stream(stream)
 
     def _check_writes(self) -> None:
         """Raise what a write that is over went wrong with."""
@@ -153,8 +153,3 @@ class Residence:
 
     def _beside(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
-
-
-def _lend(tensor: Tensor, stream: torch.cuda.Stream) -> None:
-    if tensor.is_cuda:
-        tensor.record_stream(stream)

@@ -41,7 +41,9 @@ class StoredLayers:
         self._overlap = overlap
         self.residence = Residence(self._stages, store)
 
-    def passed(self, kept: list[Kept]) -> Iterator[tuple[Trained, Minibatch]]:
+    def passed(
+        self, kept: list[Kept], *, more: bool = False
+    ) -> Iterator[tuple[Trained, Minibatch]]:
         """Let all stages take minibatches, one stage after the other; yield what comes out on top.
 
         Where a stage fails, those above it take what came before the failure, as they would have
@@ -49,6 +51,7 @@ class StoredLayers:
 
         Args:
             kept: The minibatches, as they wait; each is let go once it came.
+            more: Whether others follow, so that the first stage comes while the last one trains.
         """
         if self._store.free:
             self.residence.take_all()
@@ -57,7 +60,7 @@ class StoredLayers:
         for i in range(len(self._stages)):
             if not self._overlap:
                 self.residence.settle()
-            with self.residence.at(i, i + 1 if self._overlap and i < last else None) as stage:
+            with self.residence.at(i, self._following(i, more)) as stage:
                 for k, job in enumerate(self._waiting.coming(kept)):
                     try:
                         report, onward = stage.train(job)
@@ -73,11 +76,6 @@ class StoredLayers:
         if failure is not None:
             raise failure
 
-    def expect_first(self) -> None:
-        """Let the first stage come meanwhile, where that takes time."""
-        if self._overlap and not self._store.free:
-            self.residence.expect(0)
-
     def mark(self, marker: Marker) -> SnapshotReport:
         """Take a snapshot of all stages, which is what the store holds now."""
         optimizers = [one for stage in self._stages for one in stage.optimizers]
@@ -86,6 +84,14 @@ class StoredLayers:
             for stage in self._stages:
                 advance(stage.schedulers, marker.record)
         return SnapshotReport(marker, rates, self._snapshot())
+
+    def _following(self, i: int, more: bool) -> int | None:
+        """Return the stage that comes while stage ``i`` trains, if one does."""
+        if not self._overlap:
+            return None
+        if i < len(self._stages) - 1:
+            return i + 1
+        return 0 if more and not self._store.free else None
 
     def _snapshot(self) -> Snapshot:
         self.residence.settle()

@@ -125,11 +125,10 @@ class WindowedStage:
         kept, self._gathered = self._gathered, []
         if not kept:
             return
-        for report, onward in self._layers.passed(kept):
+        for report, onward in self._layers.passed(kept, more=True):
             yield report, self._handed(onward)
         if self._store.files():
             self._layers.residence.commit()
-        self._layers.expect_first()  # while the next window is gathered
 
     def _received(self, job: Minibatch) -> Minibatch:
         """Return a minibatch that comes from another GPU on this stage's own.

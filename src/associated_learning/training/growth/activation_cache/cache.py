@@ -12,7 +12,7 @@ from associated_learning.errors import InputError
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.growth.activation_cache.columns import Form
 from associated_learning.training.growth.activation_cache.digests import sample_digests
-from associated_learning.training.growth.activation_cache.row_files import Store
+from associated_learning.training.growth.activation_cache.row_files import RowFiles
 
 __all__ = ["ActivationCache", "CachedBatches"]
 
@@ -25,7 +25,7 @@ class ActivationCache:
         form: What an activation looks like.
     """
 
-    def __init__(self, store: Store, form: Form) -> None:
+    def __init__(self, store: RowFiles, form: Form) -> None:
         self._store = store
         self._form = form
 

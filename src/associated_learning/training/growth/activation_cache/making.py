@@ -22,7 +22,7 @@ from associated_learning.training.growth.activation_cache.cache import Activatio
 from associated_learning.training.growth.activation_cache.columns import Form, rows_of
 from associated_learning.training.growth.activation_cache.filling import Progress, fill
 from associated_learning.training.growth.activation_cache.frozen_encoders import FrozenEncoders
-from associated_learning.training.growth.activation_cache.row_files import Store
+from associated_learning.training.growth.activation_cache.row_files import RowFiles
 from associated_learning.training.growth.activation_cache.sample_census import (
     Batch,
     batches,
@@ -88,7 +88,7 @@ def cache_activations(
             return _opened(place, encoders, sources)
         with replaced_folder(place) as new:
             form = fill(new, encoders, sources, progress)
-        return ActivationCache(Store(place), form)
+        return ActivationCache(RowFiles(place), form)
 
 
 @contextmanager
@@ -120,7 +120,7 @@ def _remove(place: Path) -> None:
 def _opened(
     place: Path, encoders: FrozenEncoders, sources: Sequence[BatchSource]
 ) -> ActivationCache:
-    store = Store(place)
+    store = RowFiles(place)
     _check_description(place, store.description, encoders.description())
     store.check()
     samples = census(sources, 0).keys()

@@ -18,7 +18,7 @@ from associated_learning.state.files import read_json, write_json
 from associated_learning.training.growth.activation_cache.columns import Column, Rows
 from associated_learning.training.growth.activation_cache.digests import DIGEST_SIZE
 
-__all__ = ["FORMAT", "Store", "Writer"]
+__all__ = ["FORMAT", "RowFiles", "Writer"]
 
 FORMAT = 1
 _INDEX, _DIGESTS, _LENGTHS = "index.json", "digests.bin", "lengths.bin"
@@ -66,7 +66,7 @@ class Writer:
         """Write the index.
 
         Args:
-            description: JSON-able; `Store` hands it back.
+            description: JSON-able; `RowFiles` hands it back.
         """
         columns = [
             {"dtype": str(c.dtype).removeprefix("torch."), "shape": c.shape, "ragged": c.ragged}
@@ -80,7 +80,7 @@ class Writer:
         return [*self._files, self._digests, self._lengths]
 
 
-class Store:
+class RowFiles:
     """What a `Writer` wrote, mapped into memory.
 
     Args:

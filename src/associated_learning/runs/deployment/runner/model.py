@@ -6,8 +6,8 @@ from typing import Any
 
 import onnxruntime
 
-from associated_learning.runs.export.runner.classes import read
-from associated_learning.runs.export.runner.table import given, prepare
+from associated_learning.runs.deployment.runner.classes import read
+from associated_learning.runs.deployment.runner.table import given, prepare
 
 
 class Model:

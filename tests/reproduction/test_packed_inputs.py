@@ -14,8 +14,8 @@ from associated_learning.data import load
 from associated_learning.runs.inputs import load_data, load_word_vectors
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.model_defaults import resolved
-from reproduction.campaign import store
-from reproduction.campaign.store import pack, stored
+from reproduction.campaign import packed_inputs as packing
+from reproduction.campaign.packed_inputs import pack, packed_inputs
 
 ROWS = [("a good film", 1), ("a bad film", 0), ("good", 1), ("bad bad", 0)] * 10
 
@@ -34,7 +34,7 @@ def texts(tmp_path: Path) -> RunConfig:
 
 
 def test_a_run_reads_what_it_would_have_loaded(texts: RunConfig, tmp_path: Path) -> None:
-    data, known = stored(texts, tmp_path / "store")
+    data, known = packed_inputs(texts, tmp_path / "store")
     expected = load_data(texts)
     assert torch.equal(data.train.labels, expected.train.labels)
     assert data.preprocessing == expected.preprocessing
@@ -54,13 +54,13 @@ def test_what_is_packed_is_not_loaded_again(
     def refused(*args: object) -> None:
         raise AssertionError(args)
 
-    monkeypatch.setattr(store, "load_data", refused)
-    monkeypatch.setattr(store, "find_known_vectors", refused)
+    monkeypatch.setattr(packing, "load_data", refused)
+    monkeypatch.setattr(packing, "find_known_vectors", refused)
     for change in ({"seed": 5}, {"label_noise": 0.0}, {"lr": 0.5}, {"vector_shift": 0}):
-        stored(replace(texts, **change), tmp_path)  # type: ignore[arg-type]
+        packed_inputs(replace(texts, **change), tmp_path)  # type: ignore[arg-type]
     for change in ({"limit_train": 8}, {"max_length": 2}):
         with pytest.raises(AssertionError, match="ResolvedConfig"):
-            stored(replace(texts, **change), tmp_path)  # type: ignore[arg-type]
+            packed_inputs(replace(texts, **change), tmp_path)  # type: ignore[arg-type]
 
 
 def test_files_that_changed_are_packed_anew(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_files_that_changed_are_packed_anew(tmp_path: Path) -> None:
     for count in (40, 60):
         for split in ("train", "validation", "test"):
             _parquet(root / f"{split}.parquet", count)
-        sizes.append(len(stored(config, tmp_path / "store").data.train))
+        sizes.append(len(packed_inputs(config, tmp_path / "store").data.train))
     assert sizes == [40, 60]
 
 
@@ -100,14 +100,14 @@ def test_foreign_vectors_are_refused(texts: RunConfig, tmp_path: Path) -> None:
         if path.stem.count("-") > 1:
             path.write_bytes(b"no vectors")
     with pytest.raises(al.CheckpointError, match="has changed since it was saved"):
-        stored(texts, tmp_path)
+        packed_inputs(texts, tmp_path)
     for path in tmp_path.glob("*.json"):  # which older ones do not have
         path.unlink()
     with pytest.raises(al.CheckpointError, match="holds no word vectors"):
-        stored(texts, tmp_path)
+        packed_inputs(texts, tmp_path)
 
 
 def test_data_without_files_are_packed_too(tmp_path: Path) -> None:
-    data, known = stored(resolved(RunConfig(data="digits")), tmp_path)
+    data, known = packed_inputs(resolved(RunConfig(data="digits")), tmp_path)
     assert known is None
     assert torch.equal(data.test.labels, load("digits").test.labels)

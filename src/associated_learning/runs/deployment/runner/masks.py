@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
-from associated_learning.runs.export.runner.image import prepare
+from associated_learning.runs.deployment.runner.image import prepare
 
 
 class Model:

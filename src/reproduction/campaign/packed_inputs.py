@@ -20,7 +20,7 @@ from associated_learning.state.digests import check_files, file_digest
 from associated_learning.state.files import read_json, replaced_file, write_json
 from associated_learning.state.lock import FOREVER, held_lock
 
-__all__ = ["Stored", "pack", "stored"]
+__all__ = ["PackedInputs", "pack", "packed_inputs"]
 
 # what decides about the data of a run; label noise is drawn when they are read
 _DATA = (
@@ -29,7 +29,7 @@ _DATA = (
 )  # fmt: skip
 
 
-class Stored(NamedTuple):
+class PackedInputs(NamedTuple):
     """What a run reads.
 
     Attributes:
@@ -41,7 +41,7 @@ class Stored(NamedTuple):
     known: KnownVectors | None
 
 
-def stored(config: ResolvedConfig, folder: Path) -> Stored:
+def packed_inputs(config: ResolvedConfig, folder: Path) -> PackedInputs:
     """Return the data and vectors of a run from a folder, packed there first if need be.
 
     Raises:
@@ -54,7 +54,7 @@ def stored(config: ResolvedConfig, folder: Path) -> Stored:
     known = (
         None if config.vectors is None else _read_vectors(_checked(_vector_file(config, folder)))
     )
-    return Stored(noisy, known)
+    return PackedInputs(noisy, known)
 
 
 def pack(config: ResolvedConfig, folder: Path) -> None:

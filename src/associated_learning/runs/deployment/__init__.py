@@ -1,0 +1,1 @@
+"""What is deployed: a graph, what that does not tell of its run, a runner without PyTorch."""
