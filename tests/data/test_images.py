@@ -20,7 +20,7 @@ from associated_learning.data import (
 )
 from associated_learning.data.images import decode, default_size, image_size
 from associated_learning.errors import InputError
-from associated_learning.runs.export.runner import image as runner
+from associated_learning.runs.deployment.runner import image as runner
 
 
 def picture(seed: int, mode: str = "RGB", size: tuple[int, int] = (6, 5)) -> Image.Image:

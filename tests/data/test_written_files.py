@@ -14,8 +14,8 @@ from associated_learning.cli.questions import questions
 from associated_learning.data import DataSet, load
 from associated_learning.data.written_numbers import number_of
 from associated_learning.errors import InputError
-from associated_learning.runs.export.description import export_description
-from associated_learning.runs.export.runner import table
+from associated_learning.runs.deployment.description import export_description
+from associated_learning.runs.deployment.runner import table
 from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
