@@ -135,6 +135,15 @@ def test_names_of_rows_and_empty_columns_are_left_out(tmp_path: Path) -> None:
     assert chosen.preprocessing["columns"] == ["Unnamed: 0"]
 
 
+def test_a_mark_far_down_is_one_of_numbers(tmp_path: Path) -> None:
+    """Readers that look at so many rows at a time take the column for whole numbers till then."""
+    lines = [f"{'?' if i == 15_000 else i % 90},{'ab'[i % 2]}" for i in range(16_000)]
+    (tmp_path / "long.csv").write_text("\n".join(["x,label", *lines]))
+    with pytest.warns(UserWarning, match="numbers are missing in 'x'"):
+        data = load(tmp_path / "long.csv", cache_dir=tmp_path / "cache")
+    assert list(data.preprocessing["encodings"][0]) == ["fill"]
+
+
 def test_labels_that_look_alike(tmp_path: Path) -> None:
     """Spaces make no class of their own; cases do, but not in silence."""
     labels = ["Yes", "Yes ", "No", " No", "NO", "maybe"] * 10

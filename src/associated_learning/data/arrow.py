@@ -16,7 +16,7 @@ from associated_learning.data.typed_columns import with_numbers
 from associated_learning.errors import InputError, needs_extra
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, Features
 
 __all__ = ["FILE_FORMATS", "read_files", "read_hub"]
 
@@ -73,15 +73,36 @@ def _read_files(paths: list[Path], cache_dir: str | Path | None) -> Dataset:
         elif builder == "json":
             check_nesting(path)
     cache_dir = _cache_of(paths, cache_dir)
-    read = _load(
+    what, remedy = (
         ", ".join(map(str, paths)),
         f"is it a whole {builder} file with one or more rows?",
-        builder,
-        data_files=[str(path) for path in paths],
-        cache_dir=cache_dir,
-        **options,
-    )["train"]  # the name that `datasets` gives to files without a split
-    return read if decimal is None else with_numbers(read, decimal)
+    )
+    options = {**options, "data_files": [str(path) for path in paths], "cache_dir": cache_dir}
+    try:
+        read = _load(what, remedy, builder, **options)
+    except InputError as error:
+        if decimal is None or not _changes_type(error):
+            raise
+        read = _load(what, remedy, builder, features=_all_texts(paths[0], dialect), **options)
+    split = read["train"]  # the name that `datasets` gives to files without a split
+    return split if decimal is None else with_numbers(split, decimal)
+
+
+def _changes_type(error: BaseException | None) -> bool:
+    """Return whether a column holds something else far down than in the first 10,000 rows."""
+    while error is not None and not type(error).__module__.startswith("pyarrow"):
+        error = error.__cause__
+    return error is not None
+
+
+def _all_texts(path: Path, dialect: Dialect) -> Features:
+    """Return the columns of a file as texts, of which `with_numbers` makes what they are."""
+    with needs_extra("data", "reading files"):
+        import pandas
+        from datasets import Features, Value
+
+    header = pandas.read_csv(path, nrows=0, sep=dialect.separator, encoding=dialect.encoding)
+    return Features({str(name): Value("string") for name in header.columns})
 
 
 def _checked_dialect(path: Path) -> Dialect:
