@@ -135,6 +135,7 @@ def test_names_of_rows_and_empty_columns_are_left_out(tmp_path: Path) -> None:
     assert chosen.preprocessing["columns"] == ["Unnamed: 0"]
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file")  # by the reader that had to give up
 def test_a_mark_far_down_is_one_of_numbers(tmp_path: Path) -> None:
     """Readers that look at so many rows at a time take the column for whole numbers till then."""
     lines = [f"{'?' if i == 15_000 else i % 90},{'ab'[i % 2]}" for i in range(16_000)]

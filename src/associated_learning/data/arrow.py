@@ -64,12 +64,11 @@ def _read_files(paths: list[Path], cache_dir: str | Path | None) -> Dataset:
                 f"the file {path} is none of {', '.join(FILE_FORMATS)}: convert it to one"
             )
     builder, options = FILE_FORMATS[paths[0].suffix.lower()]
-    decimal = None
+    dialect = None
     for path in paths:
         if builder == "csv":
             dialect = _checked_dialect(path)
             options = {**options, "sep": dialect.separator, "encoding": dialect.encoding}
-            decimal = dialect.decimal
         elif builder == "json":
             check_nesting(path)
     cache_dir = _cache_of(paths, cache_dir)
@@ -81,11 +80,11 @@ def _read_files(paths: list[Path], cache_dir: str | Path | None) -> Dataset:
     try:
         read = _load(what, remedy, builder, **options)
     except InputError as error:
-        if decimal is None or not _changes_type(error):
+        if dialect is None or not _changes_type(error):
             raise
         read = _load(what, remedy, builder, features=_all_texts(paths[0], dialect), **options)
     split = read["train"]  # the name that `datasets` gives to files without a split
-    return split if decimal is None else with_numbers(split, decimal)
+    return split if dialect is None else with_numbers(split, dialect.decimal)
 
 
 def _changes_type(error: BaseException | None) -> bool:
@@ -98,11 +97,9 @@ def _changes_type(error: BaseException | None) -> bool:
 def _all_texts(path: Path, dialect: Dialect) -> Features:
     """Return the columns of a file as texts, of which `with_numbers` makes what they are."""
     with needs_extra("data", "reading files"):
-        import pandas
         from datasets import Features, Value
 
-    header = pandas.read_csv(path, nrows=0, sep=dialect.separator, encoding=dialect.encoding)
-    return Features({str(name): Value("string") for name in header.columns})
+    return Features({name: Value("string") for name in check_header(path, dialect)})
 
 
 def _checked_dialect(path: Path) -> Dialect:
