@@ -294,5 +294,5 @@ class ALNetwork(Network):
         return [*self.encoders()[:depth], layers[-1].readout, layers[-1].b, *decoders]
 
     def prefix(self, depth: int) -> Prefix:
-        """Return the inference module of ``depth`` layers alone; deep-copy it to part the weights."""
+        """Return the inference module of ``depth`` layers alone; its weights are the network's."""
         return Prefix(self.al_layers()[: self.check_depth(depth)])

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.conversion.html_table import html_table
+from associated_learning.data.array_batches import array_batches
 from associated_learning.errors import InputError
 from associated_learning.inference.metrics.at_depths import DepthMetric
 from associated_learning.inference.metrics.names import MetricLike, chosen_metrics
@@ -62,7 +63,8 @@ def evaluate(
 
     Args:
         net: The network; its mode is restored.
-        batches: Pairs of inputs and targets, or dictionaries with ``labels``: a DataLoader, say.
+        batches: Pairs of inputs and targets, or dictionaries with ``labels``: a DataLoader, say;
+            or one pair of arrays, with a row for each sample, as `Trainer.fit` takes.
         metrics: What else to measure: names such as "f1", "iou" or "perplexity"
             (`metrics_by_name` tells those of a target), metrics of torchmetrics, or an
             `EvaluationMetric`. Positions that do not count are left out.
@@ -141,6 +143,8 @@ def _judged(
     One depth's output lives at a time, unless there is somebody to observe all of them.
     """
     device, judged, target = device_of(net), [], net.target
+    of_arrays = array_batches(batches)
+    batches = batches if of_arrays is None else of_arrays.epoch(0)
     asked: dict[int, tuple[Tensor, Any]] = {}  # y and t_0 of the batches that are under way
 
     def inputs() -> Iterator[Any]:
