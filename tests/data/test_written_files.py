@@ -12,13 +12,16 @@ import torch
 
 from associated_learning.cli.questions import questions
 from associated_learning.data import DataSet, load
+from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.written_numbers import number_of
 from associated_learning.errors import InputError
 from associated_learning.runs.deployment.description import export_description
 from associated_learning.runs.deployment.runner import table
 from associated_learning.runs.folder.open_run import open_run
+from associated_learning.runs.inputs import load_data
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
+from associated_learning.runs.settings.model_defaults import resolved
 
 Row = tuple[float | None, str, float]  # area (or a gap), where it lies, rent
 NAMES = ("area", "place", "rent")
@@ -133,6 +136,15 @@ def test_names_of_rows_and_empty_columns_are_left_out(tmp_path: Path) -> None:
     assert data.preprocessing["columns"] == ["visits", "valid"]
     chosen = load(path, feature_columns=["Unnamed: 0"], cache_dir=tmp_path / "cache")
     assert chosen.preprocessing["columns"] == ["Unnamed: 0"]
+
+
+def test_a_run_reads_the_columns_that_it_learned_from(tmp_path: Path) -> None:
+    """Whatever a later version leaves out by default: an older run stays readable."""
+    lines = [f"{i + 1},{i % 7},{i % 2}" for i in range(40)]
+    (tmp_path / "people.csv").write_text("\n".join(["customer_id,visits,label", *lines]))
+    config = resolved(RunConfig(data=str(tmp_path / "people.csv"), model="mlp"))
+    old = TablePreprocessor.fit([[1.0, 2.0], [3.0, 4.0]], columns=("customer_id", "visits"))
+    assert load_data(config, old).preprocessing["columns"] == list(old.columns)
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file")  # by the reader that had to give up

@@ -28,6 +28,7 @@ from associated_learning.data import (
     load,
 )
 from associated_learning.data.reading import LabelTask
+from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.errors import InputError
 from associated_learning.runs.folder.size_limits import check_sizes
 from associated_learning.runs.hub.model import find_model
@@ -115,8 +116,9 @@ def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) 
 
     Args:
         config: The settings.
-        preprocessor: That of the run, where there is one: a tokenizer is taken from it, and
-            the most tokens of a text. All else is fitted again, which shows changed data.
+        preprocessor: That of the run, where there is one: a tokenizer is taken from it, the
+            most tokens of a text, and the columns of a table, whichever a version learns from by
+            default. All else is fitted again, which shows changed data.
             Without it a model of transformers brings its own tokenizer.
 
     Raises:
@@ -137,7 +139,7 @@ def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) 
         test_data=config.test_data,
         text_column=config.text_column,
         label_column=config.label_column,
-        feature_columns=_feature_columns(config),
+        feature_columns=_feature_columns(config, preprocessor),
         weight_column=config.weight_column,
         validation_fraction=config.validation_fraction,
         limit_train=config.limit_train,
@@ -159,8 +161,10 @@ def _label_task(config: ResolvedConfig) -> LabelTask:
     return next((task for task in of_sample if task == config.task), "classification")
 
 
-def _feature_columns(config: ResolvedConfig) -> list[str] | None:
+def _feature_columns(config: ResolvedConfig, preprocessor: Preprocessor | None) -> list[str] | None:
     if config.feature_columns is None:
+        if isinstance(preprocessor, TablePreprocessor) and Path(config.data).is_file():
+            return list(preprocessor.columns)
         return None
     if config.text_column is not None or not Path(config.data).is_file():
         raise InputError(
