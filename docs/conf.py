@@ -30,6 +30,8 @@ if not tags.has("check"):  # noqa: F821  # of Sphinx; pages of source take as lo
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "Associated Learning"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 html_math_renderer = "mathml"
 
 myst_enable_extensions = ["deflist", "dollarmath"]

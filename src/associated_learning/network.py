@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
@@ -17,8 +18,11 @@ from associated_learning.targets import Prediction, Target
 from associated_learning.tensors.batch_checks import explained
 from associated_learning.tensors.chain import encode, encodings
 from associated_learning.tensors.modes import evaluating
+from associated_learning.tensors.owners import check_owners
 
-__all__ = ["ALNetwork", "Network"]
+__all__ = ["ALNetwork", "Network", "OutputReader"]
+
+OutputReader: TypeAlias = Callable[[int, int, Tensor], Any]
 
 
 class Network(nn.Module, ABC):
@@ -59,12 +63,20 @@ class Network(nn.Module, ABC):
     def exits(self, x: Any) -> Iterator[Tensor]:
         """Yield the output ``[B, size]`` of every depth in turn, sharing the encoders."""
 
-    def exits_of(self, batches: Iterable[Any]) -> Iterator[Iterable[Tensor]]:
-        """Yield what `exits` gives for each of several batches, made as it is asked for."""
+    def exits_of(
+        self, batches: Iterable[Any], read: OutputReader = lambda number, depth, output: output
+    ) -> Iterator[Iterable[Any]]:
+        """Yield what `exits` gives for each of several batches, made as it is asked for.
 
-        def outputs(x: Any, number: int) -> Iterator[Tensor]:
+        Args:
+            batches: Of inputs.
+            read: Is given the number of the batch, from 0, the depth, from 1, and the output once
+                it is made; what it returns stands in for the output, which need not be kept.
+        """
+
+        def outputs(x: Any, number: int) -> Iterator[Any]:
             with explained(f"the network cannot take batch {number}", x):
-                yield from self.exits(x)
+                yield from map(partial(read, number), itertools.count(1), self.exits(x))
 
         yield from map(outputs, batches, itertools.count())
 
@@ -97,6 +109,10 @@ class Network(nn.Module, ABC):
     def prefix(self, depth: int) -> nn.Module:
         """Return the module that answers through ``depth`` layers, to be exported."""
         self.check_depth(depth)
+        return self
+
+    def in_memory(self, depth: int | None = None) -> Network:
+        """Return a network of which so many layers can be copied: itself where it is in memory."""
         return self
 
     def predict(self, x: Any, depth: int | None = None) -> Prediction:
@@ -139,15 +155,7 @@ class ALNetwork(Network):
     def _check_layers(self) -> None:
         if not self.layers:
             raise InputError("an ALNetwork of no layers came; expected at least one ALLayer.")
-        owners: dict[int, int] = {}
-        for i, layer in enumerate(self.al_layers(), start=1):
-            for name, tensor in (*layer.named_parameters(), *layer.named_buffers()):
-                other = owners.setdefault(id(tensor), i)
-                if other != i:
-                    raise InputError(
-                        f"{name} of layer {i} belongs to layer {other} too, so both would change "
-                        "it; give each layer its own copy."
-                    )
+        check_owners(self.layers)
         for block in self._grouped():
             if not block[-1].use_associated:
                 raise InputError(
@@ -235,18 +243,11 @@ class ALNetwork(Network):
             raise
 
     def truncate(self, depth: int) -> None:
-        """Take away the layers above a depth: what is left answers as it did at that depth.
-
-        Args:
-            depth: Number of layers to keep, 1 to `num_layers`.
-        """
+        """Keep ``depth`` layers, 1 to `num_layers`: they answer as they did at that depth."""
         del self.layers[self.check_depth(depth) :]
 
     def associate(self, x: Any, y: Tensor) -> list[LayerOutput]:
-        """Run all layers in training form and return every layer's ``(s, t, losses)``.
-
-        For looking at losses and latents; training (`update_network`) goes layer by layer.
-        """
+        """Return every layer's ``(s, t, losses)`` of training, to look at; it updates nothing."""
         s, t, outputs = x, self.target.encode(y), []
         for layer in self.al_layers():
             s, t, losses = layer(s, t)
@@ -293,8 +294,5 @@ class ALNetwork(Network):
         return [*self.encoders()[:depth], layers[-1].readout, layers[-1].b, *decoders]
 
     def prefix(self, depth: int) -> Prefix:
-        """Return the stand-alone inference module of the first ``depth`` layers.
-
-        It shares its parameters with this network; ``copy.deepcopy`` it to part them.
-        """
+        """Return the inference module of ``depth`` layers alone; its weights are the network's."""
         return Prefix(self.al_layers()[: self.check_depth(depth)])

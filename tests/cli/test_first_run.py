@@ -18,7 +18,9 @@ from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import read_config
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.trainer import make_trainer
 from associated_learning.state.files import read_json, write_json
+from conftest import dense_network
 from test_cli import QUICK, al
 
 GOOD = RunResult(
@@ -180,6 +182,20 @@ def test_the_paper_and_everybody_else_have_their_own_defaults() -> None:
             assert (paper.min_updates, paper.judge) == (0, "full")
     assert resolved(RunConfig(epochs=3)).min_updates == 0
     assert resolved(RunConfig(epochs=3, min_updates=50)).min_updates == 50
+
+
+def test_few_texts_stop_long_before_the_least_number_of_updates() -> None:
+    """Unless somebody asks for so many; epochs and their rates are those of the whole length."""
+    for settings, patience, least in (
+        ({"model": "bilstm"}, 50, 0),
+        ({"model": "bilstm", "patience": 60}, 60, 0),
+        ({"model": "bilstm", "min_updates": 1000}, 5, 1000),
+        ({"model": "mlp"}, 5, 1000),
+    ):
+        made = make_trainer(resolved(RunConfig(**settings)), 5, dense_network(2))
+        assert (made.epochs, made.patience, made.min_updates) == (200, patience, least)
+    assert resolved(RunConfig(model="bilstm", epochs=3)).patience_updates == 0
+    assert resolved(RunConfig(model="bilstm", preset="paper")).patience_updates == 0
 
 
 def test_late_layers_of_a_growing_network_have_a_rate_left() -> None:

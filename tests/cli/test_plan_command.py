@@ -218,6 +218,9 @@ def test_memory_tells_what_is_resident_and_what_is_offloaded(
     assert code == 0, err
     for word in ("limit", "resident", "offloaded", "window K", "time lost"):
         assert f"\n{word}" in out
+    copies = command(*words, "64GiB", "--bridge", "block", capsys=capsys)[1]
+    states = [float(text.split(" of training state")[0].split()[-2]) for text in (out, copies)]
+    assert states[1] > states[0]  # which has another copy of the upper layer
     code, _, err = command(*words, "1MiB", capsys=capsys)
     assert code == 2
     assert "layer 1 alone needs" in err

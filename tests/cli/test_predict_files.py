@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from itertools import islice
 from pathlib import Path
@@ -102,7 +103,7 @@ def test_files_are_read_by_the_columns_of_the_run(texts: Path, table: Path, tmp_
         (
             "x.txt",
             "1,nan\n",
-            "line 1 of .*txt, '1,nan', column 'b': the value is nan; expected a fin",
+            "line 1 of .*txt, '1,nan', column 'b': the value is 'nan'; expected a n",
         ),
     ],
 )
@@ -143,3 +144,46 @@ def test_a_killed_output_goes_on_to_equal_bytes(
     assert not list(tmp_path.glob("*.unfinished"))
     with pytest.raises(InputError, match="exists"):
         al("predict", texts, "--file", file, "--output", out)
+
+
+def test_columns_come_back_with_the_answers(table: Path, tmp_path: Path) -> None:
+    """All columns of the file, as they stood there, and the answers that --json prints."""
+    file, rows = tmp_path / "new.csv", ['r1,1,3,"x, y"', "r2,6,2,", "", 'r3,0,"4","two\nlines"']
+    file.write_text("\n".join(["name,a,b,remark", *rows]))
+    told = answered(al("predict", table, "--file", file, "--json"))
+    for ending, separator in (("csv", ","), ("tsv", "\t")):
+        al("predict", table, "--file", file, "--output", tmp_path / f"out.{ending}")
+        with (tmp_path / f"out.{ending}").open(encoding="utf-8", newline="") as out:
+            found = list(csv.DictReader(out, delimiter=separator))
+        with file.open(newline="") as given:
+            own = list(csv.reader(given))[1:]
+        for row, answer, before in zip(found, told, own, strict=True):
+            assert list(row.values())[:4] == (before or [""] * 4)
+            label = answer["label"]
+            assert row["prediction"] == (label or "")
+            assert row["note"] == (answer["note"] or "")
+            if label is not None:
+                assert float(row["probability"]) == answer["probabilities"][label]
+    with pytest.raises(InputError, match="has a column 'depth' itself"):
+        al("predict", table, "--file", tmp_path / "out.csv", "--output", tmp_path / "more.csv")
+    al("predict", table, "1,2", "--output", tmp_path / "one.csv")
+    assert (
+        (tmp_path / "one.csv").read_text().startswith('input,prediction,probability,depth,note\n"1')
+    )
+
+
+def test_two_columns_of_texts_are_one_text(tmp_path: Path) -> None:
+    """As if they had been joined in the file, in training and in new files."""
+    parts = [(f"a {WORDS[y][i % 3]}", f"film {i % 4}", y) for i in range(20) for y in WORDS]
+    for name, header, lines in (
+        ("two", "title,body,label", [",".join(part) for part in parts]),
+        ("one", "text,label", [f"{title} {body},{y}" for title, body, y in parts]),
+    ):
+        (tmp_path / f"{name}.csv").write_text("\n".join([header, *lines]))
+    found = []
+    for name, columns in (("two", "title,body"), ("one", "text")):
+        data = tmp_path / f"{name}.csv"
+        sizes = ("--model", "bilstm", "--embedding-dim", "4", "--epochs", "1")
+        run = train(tmp_path / name, data, "--text-column", columns, *sizes)
+        found.append(answered(al("predict", run, "--file", data, "--json")))
+    assert found[0] == found[1]

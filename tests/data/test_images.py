@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from associated_learning.data import (
     ImageFormat,
@@ -18,8 +18,9 @@ from associated_learning.data import (
     load,
     preprocessor_from_dict,
 )
-from associated_learning.data.images import decode
+from associated_learning.data.images import decode, default_size, image_size
 from associated_learning.errors import InputError
+from associated_learning.runs.deployment.runner import image as runner
 
 
 def picture(seed: int, mode: str = "RGB", size: tuple[int, int] = (6, 5)) -> Image.Image:
@@ -138,7 +139,7 @@ def test_a_folder_with_splits(tmp_path: Path) -> None:
 
 def test_bad_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="one folder per class: FOLDER/CLASS/IMAGE"):
+    with pytest.raises(InputError, match="no images: expected FOLDER/CLASS/IMAGE"):
         load(tmp_path / "empty", cache_dir=tmp_path / "cache")
     with pytest.raises(InputError, match="all training labels are 'cat'"):
         load(write_folder(tmp_path / "one", {"cat": 4}), cache_dir=tmp_path / "cache")
@@ -208,7 +209,66 @@ def test_damaged_and_boundless_images_are_our_error(content: bytes) -> None:
         decode([content], ImageFormat(1, 8, 8))
 
 
-def test_a_class_of_the_name_test_is_explained(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "pets", {"cat": 6, "test": 6})
-    with pytest.raises(InputError, match="give a class of that name another one"):
-        load(folder, cache_dir=tmp_path / "cache")
+def test_names_of_files_and_classes_are_no_splits(tmp_path: Path) -> None:
+    """Whole names of folders alone tell a split; whatever lies below a class is of that class."""
+    folder = write_folder(tmp_path / "in" / "pets", {"train station": 6, "test": 6, "bus/old": 3})
+    write_folder(folder, {"bus/new/test": 4, ".hidden": 2})
+    (folder / "bus" / "new" / "test" / "0.png").rename(folder / "bus" / "test_0.PNG")
+    (folder / "bus" / "Thumbs.db").write_bytes(b"no image")
+    data = load(tmp_path / "in", cache_dir=tmp_path / "cache")
+    counts = torch.cat([s.labels for s in (data.train, data.validation, data.test)]).bincount()
+    assert dict(zip(data.label_names, counts.tolist(), strict=True)) == {
+        "bus": 7,
+        "test": 6,
+        "train station": 6,
+    }
+
+
+def test_folders_of_several_sizes_get_one(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "pets", {"cat": 6, "dog": 6})  # 6 x 5 pixels
+    for i, size in enumerate(((9, 9), (4, 9), (200, 100), (3, 3), (7, 90), (9, 9), (9, 8))):
+        picture(i, size=size).save(folder / "dog" / f"{i}.png")
+    shorter = sorted([5] * 6 + [9, 4, 100, 3, 7, 9, 8])
+    with pytest.warns(UserWarning, match=r"6 different sizes .* are resized to 5x5"):
+        data = load(folder, cache_dir=tmp_path / "cache")
+    assert data.train.pixels.shape[2:] == (shorter[6], shorter[6])
+    with pytest.warns(UserWarning, match="resized to 64x64"):
+        assert default_size([picture(0, size=(900, 800)), picture(1, size=(400, 300))]) == (64, 64)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_photographs_stand_as_they_are_shown(orientation: int, kind: str, tmp_path: Path) -> None:
+    """By training and by the runner of an export: cameras note on which side a picture lies."""
+    photo, exif, path = picture(0, size=(48, 32)), Image.Exif(), tmp_path / "photo"
+    exif[0x0112] = orientation
+    photo.save(path, kind, exif=exif, **({"lossless": True} if kind == "WEBP" else {}))
+    with Image.open(path) as opened:
+        shown = np.asarray(ImageOps.exif_transpose(opened))
+    height, width = shown.shape[:2]
+    if kind != "PNG":  # whose header does not tell
+        assert image_size(path) == (height, width)
+    expected = torch.from_numpy(shown.transpose(2, 0, 1).copy())
+    assert torch.equal(decode([path], ImageFormat(3, height, width), resize=False)[0], expected)
+    how = {"channels": 3, "size": [height, width], "mean": [0.0], "std": [1 / 255]}
+    assert np.array_equal(runner.prepare([path], how)[0]["x"][0].round(), expected.numpy())
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ({"train/cat": 2, "train/dog": 2, "more": 2}, "more, train, which are not all splits"),
+        ({"cat": 2, "dog": 2, "test/cat": 2}, "cat, dog, test, which are not all splits"),
+        ({"train/cat": 2, "val/cat": 2, "dev/cat": 2}, "dev, train, val, which are not all"),
+        ({"cat": 2, ".": 1}, r"1 images lie in .*, such as 0\.png, in no folder of a class"),
+    ],
+)
+def test_folders_that_could_be_read_in_two_ways_are_refused(
+    classes: dict[str, int], message: str, tmp_path: Path
+) -> None:
+    for name, count in classes.items():
+        (tmp_path / "pets" / name).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            picture(i).save(tmp_path / "pets" / name / f"{i}.png")
+    with pytest.raises(InputError, match=message):
+        load(tmp_path / "pets", cache_dir=tmp_path / "cache")

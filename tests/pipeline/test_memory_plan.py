@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +13,13 @@ from torch import Tensor, nn
 
 import associated_learning as al
 from associated_learning.pipeline.items import Minibatch
-from associated_learning.pipeline.offload.measuring import (
-    LayerNeeds,
-    StoreSpeed,
-    measure_layers,
-    measure_store,
-)
+from associated_learning.pipeline.offload.measuring import LayerNeeds, measure_layers, memory_in_use
 from associated_learning.pipeline.offload.memory_plan import MemoryPlan, bytes_of, make_memory_plan
 from associated_learning.pipeline.offload.recomputation import Recomputation
-from associated_learning.pipeline.stage import UpdateRule
+from associated_learning.pipeline.offload.store_speed import StoreSpeed, measure_store
+from associated_learning.pipeline.stage import Stage, UpdateRule
 from associated_learning.pipeline.stage_builder import StageBuilder
+from associated_learning.verification.memory import peak_memory
 from conftest import batches_of, dense_network
 from pipeline_runs import digests, sequential, trained
 
@@ -29,7 +28,7 @@ DISK = StoreSpeed(write=0.02, read=0.01, processor=0.001)
 
 def layers(count: int = 4, **other: Any) -> list[LayerNeeds]:
     """Layers of 300 bytes of state, which take a second; moving one takes 9."""
-    sizes = {"weights": 100, "gradients": 100, "optimizer": 200, "saved": 50, "handed": 10}
+    sizes = {"weights": 100, "gradients": 100, "optimizer": 200, "activations": 50, "taken": 10}
     return [LayerNeeds(seconds=1.0, **{**sizes, **other}) for _ in range(count)]
 
 
@@ -105,24 +104,142 @@ def test_what_is_no_size_is_refused(memory: str) -> None:
         al.Trainer(epochs=1, executor="offload", memory=memory)
 
 
-def test_measured_needs_are_those_that_are_counted() -> None:
-    net = dense_network(3)
+WIDE = torch.randn(16, 192, generator=torch.Generator().manual_seed(0))
+
+
+def wide_network(options: dict[str, Any]) -> al.ALNetwork:
+    """Three layers whose inputs are wider than what they hand on."""
+    torch.manual_seed(0)
+    encoders = [nn.Sequential(nn.Linear(a, 128), nn.Tanh()) for a in (192, 128, 128)]
+    return al.al_form(encoders, WIDE, al.Classes(4), **{"latent": 16, **options})
+
+
+def stage_of(net: al.Network, frozen: int = 0, **options: Any) -> Stage:
+    usual: dict[str, Any] = {"optimizer": torch.optim.Adam, "rule": UpdateRule()}
+    more = {"lr": 0.01, "encoder_lr": None, "options": {}, "schedule": None, "compile": False}
+    return StageBuilder(**{**usual, **more, **options}).stage(net, frozen)
+
+
+def size_of(tensors: Iterable[Any]) -> int:
+    return sum(t.numel() * t.element_size() for t in tensors if isinstance(t, Tensor))
+
+
+@pytest.mark.parametrize(
+    ("form", "training"),
+    [
+        *(
+            (options, {})
+            for options in (
+                {},
+                {"input_loss": 1.0},
+                {"bridge": "mlp"},
+                {"bridge": "block", "bridge_blocks": 2},
+                {"bridge": "block", "bridge_blocks": 2, "bridge_select": "uniform"},
+                {"bridge": "block", "bridge_frozen": True},
+                {"coders": "etf"},
+                {"association": "ce"},
+                {"association": "squared", "detach_target": False},
+                {"stop_gradients": [True, False, True]},
+            )
+        ),
+        *(({}, {"optimizer": getattr(torch.optim, name)}) for name in (
+            "SGD", "AdamW", "Adagrad", "Adadelta", "NAdam", "RMSprop", "Rprop", "ASGD", "Adafactor",
+        )),
+        ({}, {"options": {"foreach": True, "amsgrad": True}}),
+        ({}, {"rule": UpdateRule(clip=1.0, precision=torch.bfloat16)}),
+        ({}, {"frozen": 2}),
+    ],
+    ids=lambda given: "-".join(f"{k}={getattr(v, '__name__', v)}" for k, v in given.items()
+                               if not isinstance(v, UpdateRule)) or "plain",
+)  # fmt: skip
+def test_measured_needs_are_those_that_are_counted(
+    form: dict[str, Any], training: dict[str, Any]
+) -> None:
+    """Against bytes counted by hand, and the peak that PyTorch's profiler sees."""
+    net = wide_network(form)
     before = {key: value.clone() for key, value in net.state_dict().items()}
-    builder = StageBuilder(
-        optimizer=torch.optim.Adam, lr=0.01, encoder_lr=None, options={}, schedule=None,
-        compile=False, rule=UpdateRule(),
-    )  # fmt: skip
-    x, y = batches_of(1)[0]
-    needs = measure_layers(builder.stage(net), Minibatch(0, x, net.target.encode(y)))
-    for layer, one in zip(net.al_layers(), needs, strict=True):
-        numbers = sum(p.numel() for p in layer.parameters())
-        count = len(list(layer.parameters()))
-        assert one.weights == one.gradients == 4 * numbers
-        assert one.optimizer == 4 * (2 * numbers + count)  # two moments, and a step for each
-        assert one.handed == 4 * 8 * (8 + 5)
-        assert one.saved > 4 * 8 * 8  # at least the tanh's output
-        assert one.seconds > 0
+    item = Minibatch(0, WIDE, net.target.encode(torch.arange(16) % 4))
+    needs = measure_layers(stage := stage_of(net, **training), item)
     torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0)
+    for one, layer in zip(needs, stage.split([1] * len(stage.blocks)), strict=True):
+        (block,), (optimizer,) = layer.blocks, layer.optimizers
+        assert one.taken == size_of([item.s, item.t])
+        _, onward = layer.train(item)
+        peak = peak_memory(partial(layer.train, item))
+        states = [] if optimizer is None else optimizer.state.values()
+        learning = [p for p in block.parameters() if p.requires_grad and optimizer is not None]
+        assert one.weights == size_of(block.state_dict().values())
+        assert one.optimizer == sum(size_of(state.values()) for state in states)
+        assert one.gradients == size_of(learning)
+        assert one.room - one.state == pytest.approx(peak, rel=0.1, abs=8192)  # inside kernels
+        assert one.seconds > 0
+        item = onward._replace(step=0)
+
+
+def test_a_measurement_cannot_diverge() -> None:
+    """It takes some updates on one minibatch, at a rate that may be meant for other things."""
+    net, (x, y) = dense_network(2), batches_of(1)[0]
+    item = Minibatch(0, x * 1e6, net.target.encode(y))
+    stage = stage_of(net, optimizer=torch.optim.SGD, lr=1e30)
+    assert len(measure_layers(stage, item)) == 2
+
+
+def test_layers_that_differ_in_what_learns_are_measured_each() -> None:
+    """Of three layers alike, the lowest has an encoder that is frozen."""
+    x, y = batches_of(1)[0]
+    torch.manual_seed(0)
+    net = al.al_form([nn.Linear(6, 6) for _ in range(3)], x, al.Classes(5), latent=5)
+    trainer = al.Trainer(epochs=1, executor="offload", freeze=1)
+    needs = trainer.memory_plan(net, al.LoaderBatches([(x, y)])).layers
+    for one, layer in zip(needs, net.al_layers(), strict=True):
+        parts = [layer.b, layer.g, layer.h] if layer is net.al_layers()[0] else [layer]
+        assert one.gradients == size_of(p for part in parts for p in part.parameters())
+
+
+def test_layers_that_are_moved_as_one_are_planned_as_one() -> None:
+    net, batches = dense_network(3), al.LoaderBatches(batches_of(1))
+    alone, joint = (
+        al.Trainer(epochs=1, executor="offload", stages=stages).memory_plan(net, batches)
+        for stages in (None, [1, 2])
+    )
+    first, *upper = alone.layers
+    assert joint.layers[0].room == first.room
+    assert joint.layers[1].state == sum(one.state for one in upper)
+    assert joint.resident >= sum(one.state for one in alone.layers)
+    assert "3 layers" in str(joint)
+    assert "layers 2 to 3 (weights" in str(joint)
+
+
+@pytest.mark.parametrize("option", [{"overlap": True}, {"bridge": "block", "bridge_momentum": 0.9}])
+def test_layers_that_follow_others_are_planned_with_them_or_refused(option: dict[str, Any]) -> None:
+    net = wide_network(option)
+    batches = al.LoaderBatches([(WIDE, torch.arange(16) % 4)])
+    with pytest.raises(al.InputError, match="of layer 1 follows layer 2"):
+        al.Trainer(epochs=1, executor="offload", memory="8GiB").memory_plan(net, batches)
+    plan = al.Trainer(epochs=1, executor="offload", stages=1).memory_plan(net, batches)
+    assert plan.layers[0].weights == size_of(net.state_dict().values())
+
+
+def test_an_optimizer_that_cannot_be_made_again_is_refused() -> None:
+    class Named(torch.optim.SGD):
+        def __init__(self, params: Any, lr: float, *, name: str) -> None:
+            super().__init__(params, lr)
+
+    trainer = al.Trainer(
+        epochs=1, executor="offload", optimizer=Named, optimizer_options={"name": "mine"}
+    )
+    with pytest.raises(al.InputError, match="Named came, of which no second one can be made"):
+        trainer.memory_plan(dense_network(2), al.LoaderBatches(batches_of(1)))
+
+
+def test_what_is_there_of_a_run_that_goes_on_is_not_counted_twice() -> None:
+    """Its optimizers have their state already, which is part of what is planned."""
+    net = al.al_form([nn.Linear(6, 2**20)], batches_of(1)[0][0], al.Classes(4), latent=2)
+    stage = stage_of(net)
+    x, y = batches_of(1)[0]
+    fresh = memory_in_use(stage)
+    stage.train(Minibatch(0, x, net.target.encode(y)))
+    assert memory_in_use(stage) < fresh + 2**25  # moments of 72 MiB are its own
 
 
 def test_the_speed_of_a_disk_is_measured_and_nothing_stays(tmp_path: Path) -> None:
@@ -184,13 +301,9 @@ def test_recomputation_keeps_less() -> None:
     f = nn.Sequential(*[nn.TransformerEncoderLayer(8, 2, 64, batch_first=True) for _ in range(4)])
     x = torch.randn(2, 5, 8)
     net = al.al_form([f], x, al.Classes(4), latent=5, readout=nn.Flatten())
-    builder = StageBuilder(
-        optimizer=torch.optim.Adam, lr=0.01, encoder_lr=None, options={}, schedule=None,
-        compile=False, rule=UpdateRule(),
-    )  # fmt: skip
     job = Minibatch(0, x, net.target.encode(torch.tensor([0, 1])))
-    (kept,) = measure_layers(builder.stage(net), job)
+    (kept,) = measure_layers(stage_of(net), job)
     with Recomputation(net.blocks()):
-        (again,) = measure_layers(builder.stage(net), job)
-    assert again.saved < kept.saved / 4
+        (again,) = measure_layers(stage_of(net), job)
+    assert again.activations < kept.activations / 2
     assert "forward" not in f[0].__dict__

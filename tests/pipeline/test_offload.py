@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import os
 import shutil
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import associated_learning as al
+from associated_learning.inference.export.tensors import tensor_model
 from associated_learning.pipeline.items import Minibatch
 from associated_learning.pipeline.offload import disk_store, layer_store
 from associated_learning.pipeline.offload.disk_store import DiskStore
@@ -169,6 +171,29 @@ def test_a_bad_batch_is_told_after_those_before_it(store: Any) -> None:
     assert counted.steps == 4
 
 
+def test_every_whole_window_is_saved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where an epoch ends with it, and where what follows cannot be made."""
+    saved: list[int] = []
+    save = al.Checkpoints.save_last
+
+    def counted(self: al.Checkpoints, snapshot: Any, progress: dict[str, Any]) -> Path:
+        saved.append(progress["step"])
+        return save(self, snapshot, progress)
+
+    monkeypatch.setattr(al.Checkpoints, "save_last", counted)
+    options: dict[str, Any] = {"epochs": 2, "window": 4, "store": tmp_path / "store"}
+    trained("offload", tmp_path / "one", batches=8, **options)
+    assert saved == [4, 8, 12, 16]
+    saved.clear()
+    batches = batches_of(6)
+    batches[4][0][0, 0] = float("inf")
+    with pytest.raises(al.InputError, match="inputs of batch 4"):
+        al.Trainer(executor="offload", **options).fit(
+            all_kinds_of_layers(), al.LoaderBatches(batches), checkpoints=al.Checkpoints(tmp_path)
+        )
+    assert saved == [4]
+
+
 def test_callbacks_see_the_network_at_the_end_of_the_epoch(store: Any) -> None:
     net, scores = all_kinds_of_layers(), []
 
@@ -208,7 +233,7 @@ def test_what_is_elsewhere_is_nan_to_read_and_refused_to_write() -> None:
     hollow(weights_of(layer).values(), CPU)
     assert layer.weight.shape == (2, 3)
     assert layer(torch.ones(1, 3)).isnan().all()
-    assert layer.weight.untyped_storage().nbytes() == 4
+    assert layer.weight.untyped_storage().nbytes() == 3 * 4
     with torch.no_grad(), pytest.raises(RuntimeError, match="single memory location"):
         layer.weight.add_(1)
 
@@ -250,13 +275,167 @@ def test_store_and_checkpoint_are_the_same_files(tmp_path: Path) -> None:
     assert len(saved) == 8
 
 
+# Layers of all kinds.
+
+
+class Odd(nn.Module):
+    """Has a weight or buffer of its own beside a linear map."""
+
+    def __init__(self, name: str, tensor: Tensor) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 8)
+        if name.startswith("weight"):
+            self.own = nn.Parameter(tensor)
+        else:
+            self.register_buffer("own", tensor)
+        self.name = name
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.linear(x)
+        if self.name == "buffer, replaced":
+            if self.training:
+                self.own = 0.9 * self.own + 0.1 * x.detach().mean(0)
+            return x - self.own
+        if self.name.startswith("weight"):
+            return (x @ self.own).real if self.own.dim() == 2 else (x * self.own).real
+        return x + self.own.to(x.dtype).sum() if not self.own.is_complex() else x
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.two.weight = self.one.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.two(self.one(x).tanh())
+
+
+class Images(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.view(-1, 2, 2, 2)).flatten(1)
+
+
+def odd(name: str) -> nn.Module:
+    torch.manual_seed(2)
+    tensors = {
+        "weight, transposed": torch.randn(8, 8).t(),
+        "weight, with gaps": torch.randn(8, 16)[:, ::2],
+        "weight, complex": torch.randn(8, dtype=torch.complex64),
+        "weight, a number": torch.tensor(0.5),
+        "buffer, one number expanded": torch.tensor(2.0).expand(4),
+        "buffer, expanded": torch.tensor(False).expand(4),
+        "buffer, replaced": torch.zeros(8),
+        "buffer, conjugate": torch.randn(4, dtype=torch.complex64).conj().imag,
+        "buffer, 8 bits": torch.randn(4).to(torch.float8_e4m3fn),
+        "buffer, empty": torch.zeros(0, 4),
+    }
+    if name in tensors:
+        return Odd(name, tensors[name])
+    normed = nn.utils.parametrizations.weight_norm
+    made: dict[str, Callable[[], nn.Module]] = {
+        "tied": Tied,
+        "channels last": lambda: Images(2, 2, 3, padding=1).to(memory_format=torch.channels_last),
+        "normed": lambda: normed(nn.Linear(8, 8)),
+        "no weights": nn.Tanh,
+    }
+    return made[name]()
+
+
+ODD = (
+    "weight, transposed", "weight, with gaps", "weight, complex", "weight, a number",
+    "buffer, one number expanded", "buffer, expanded", "buffer, replaced", "buffer, conjugate",
+    "buffer, 8 bits", "buffer, empty", "tied", "channels last", "normed", "no weights",
+)  # fmt: skip
+
+
+def odd_network(part: nn.Module) -> al.ALNetwork:
+    torch.manual_seed(0)
+    encoders = [nn.Linear(6, 8), part, nn.Linear(8, 8)]
+    return al.al_form(encoders, torch.randn(2, 6), al.Classes(4), latent=5)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_layers_of_any_kind_end_with_the_sequential_bits(
+    name: str, store: Any, tmp_path: Path
+) -> None:
+    nets = []
+    for options in ({"executor": "sequential"}, {"executor": "offload", "store": store}):
+        more = {"window": 3} if len(options) > 1 else {}
+        nets.append(odd_network(odd(name)))
+        al.Trainer(epochs=2, lr=0.01, **options, **more).fit(
+            nets[-1], al.LoaderBatches(batches_of(5))
+        )
+    state = [
+        {k: v.half() if v.dtype is torch.float8_e4m3fn else v for k, v in net.state_dict().items()}
+        for net in nets
+    ]
+    torch.testing.assert_close(state[1], state[0], rtol=0, atol=0)
+    strides = [[p.stride() for p in net.parameters()] for net in nets]
+    assert strides[1] == strides[0]
+
+
+@pytest.mark.parametrize("name", ["channels last", "weight, transposed", "buffer, replaced"])
+def test_stages_with_stores_judge_and_end_with_the_sequential_bits(
+    name: str, store: Any, tmp_path: Path
+) -> None:
+    """The network that is validated has weights that lie in memory as those that train."""
+    one, state = trained("sequential", None, net=odd_network(odd(name)))
+    options = {"stages": [1, 2], "window": 4, "store": store}
+    net, again = trained("threads", None, net=odd_network(odd(name)), **options)
+    torch.testing.assert_close(net.state_dict(), one.state_dict(), rtol=0, atol=0)
+    assert [p.stride() for p in net.parameters()] == [p.stride() for p in one.parameters()]
+    losses = [[record.validation_losses for record in run.records] for run in (state, again)]
+    assert losses[1] == losses[0]
+
+
+@pytest.mark.parametrize("executor", ["sequential", "offload"])
+def test_weights_of_any_strides_are_resumed_to_the_same_bits(executor: str, tmp_path: Path) -> None:
+    """What a file holds of an optimizer lies otherwise than the weights, which fused kernels
+    do not see."""
+    options = {"window": 4, "store": tmp_path / "store"} if executor == "offload" else {}
+
+    def net() -> al.ALNetwork:
+        return odd_network(nn.Sequential(odd("channels last"), odd("weight, transposed")))
+
+    trained("sequential", tmp_path / "whole", net=net(), save_every=5)
+    with pytest.raises(KilledError):
+        trained(
+            executor, tmp_path / "cut", net=net(), save_every=5, callbacks=[KillAt(33)], **options
+        )
+    trained(executor, tmp_path / "cut", net=net(), save_every=5, **options)
+    assert digests(tmp_path / "cut") == digests(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        (torch.zeros(4, dtype=torch.complex128), "came as torch.complex128, which a store cannot"),
+        (torch.eye(4).to_sparse(), "came as torch.sparse_coo"),
+        (None, "f.own of layer-2 and f.linear.weight of layer-2 lie in the same memory"),
+    ],
+    ids=["complex", "sparse", "shared"],
+)
+def test_what_a_store_cannot_keep_is_refused(
+    tensor: Tensor | None, message: str, tmp_path: Path
+) -> None:
+    part = Odd("buffer", torch.zeros(1))
+    part.own = part.linear.weight.data[0] if tensor is None else tensor
+    net, batches = odd_network(part), al.LoaderBatches(batches_of(2))
+    for _ in range(2):  # the store was closed again
+        with pytest.raises(al.InputError, match=message):
+            al.Trainer(epochs=1, executor="offload", window=2, store=tmp_path).fit(net, batches)
+    assert not any(is_hollow(parameter) for parameter in net.parameters())
+
+
 # Files.
 
 
 def everything() -> dict[str, Tensor]:
     """One tensor of each type, among them empty ones and single numbers."""
     types = [torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.int64, torch.int32]
-    more = [torch.int16, torch.int8, torch.uint8, torch.bool, torch.complex64]
+    more = [torch.int16, torch.int8, torch.uint8, torch.bool, torch.complex64, torch.uint16]
+    more += [torch.uint32, torch.uint64, torch.float8_e4m3fn, torch.float8_e5m2]
     found = {f"t{i}": torch.arange(5).to(dtype) for i, dtype in enumerate([*types, *more])}
     return {**found, "step": torch.tensor(3.0), "none": torch.zeros(0, 4), "é": torch.randn(3, 2)}
 
@@ -466,6 +645,16 @@ def test_memory_of_the_host_is_handed_over_on_a_cpu() -> None:
     assert store.read("layer-1")["w"].data_ptr() == values["w"].data_ptr()
 
 
+def test_activations_lie_in_files_as_they_lay_in_memory(tmp_path: Path) -> None:
+    """Kernels choose their way by strides."""
+    images = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    s = (images, torch.randn(4, 3).t(), torch.randn(1, 3).expand(5, 3), torch.randn(4, 6)[:, ::2])
+    waiting = Waiting(folder=tmp_path)
+    (again,) = waiting.coming([waiting.put(Minibatch(0, s, torch.zeros(1)))])
+    torch.testing.assert_close(again.s, s, rtol=0, atol=0)
+    assert [t.stride() for t in again.s] == [t.stride() for t in s]
+
+
 # Networks that were never in memory as a whole.
 
 
@@ -491,6 +680,48 @@ def test_a_network_in_a_store_answers_as_in_memory(tmp_path: Path) -> None:
     al.load_weights(dense := all_kinds_of_layers(5 - 1), tmp_path / "saved")
     torch.testing.assert_close(dense.state_dict(), whole.state_dict(), rtol=0, atol=0)
     assert sum(not is_hollow(p) for p in net.parameters() if p.numel() > 1) == 10  # of one layer
+
+
+def test_copies_of_a_network_in_a_store_have_weights_or_are_refused(tmp_path: Path) -> None:
+    whole, net = all_kinds_of_layers().eval(), stored(tmp_path / "store").eval()
+    x = batches_of(1)[0][0]
+    assert torch.equal(tensor_model(net, x, 2)(x), whole.prefix(2)(x))
+    assert torch.equal(copy.deepcopy(net.loaded(2).prefix(2)).eval()(x), whole.prefix(2)(x))
+    with pytest.raises(al.InputError, match="a copy of a layer in a store was called"):
+        copy.deepcopy(net.prefix(2))(x)
+    with pytest.raises(al.InputError, match=r"was to be copied or pickled.*loaded\(depth\)"):
+        copy.deepcopy(net)
+    with pytest.raises(al.InputError, match=r"of torch.float32 on cpu, was to be moved or to"):
+        net.double()
+    al.save_weights(whole, tmp_path)
+    with pytest.raises(al.InputError, match="loaded into a network whose layers lie in a store"):
+        al.load_weights(net, tmp_path)
+    assert torch.equal(net.float()(x), whole(x))  # as it was
+
+
+def test_evaluation_over_a_store_holds_one_output_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outputs of language models are much larger than what waits between layers."""
+    outputs: list[weakref.ref[Tensor]] = []
+    most = []
+    decode = al.ALNetwork.decode
+
+    def counted(self: al.ALNetwork, latent: Tensor, depth: int) -> Tensor:
+        most.append(sum(one() is not None for one in outputs))
+        output = decode(self, latent, depth)
+        outputs.append(weakref.ref(output))
+        return output
+
+    monkeypatch.setattr(al.ALNetwork, "decode", counted)
+    net, whole, batches = stored(tmp_path), all_kinds_of_layers(), batches_of(6)
+    metrics = ["f1", "perplexity"]
+    found, expected = (al.evaluate(one, batches, metrics=metrics) for one in (net, whole))
+    assert found == expected
+    assert len(outputs) == 2 * 6 * 4
+    assert max(most) == 0
+    ensembles = [al.ExitEnsemble(one, 2) for one in (net, whole)]
+    assert al.evaluate(ensembles[0], batches) == al.evaluate(ensembles[1], batches)
 
 
 @pytest.mark.parametrize("checkpoints", [True, False])
@@ -682,6 +913,12 @@ def test_a_weight_that_a_layer_hands_on_is_that_of_its_batch() -> None:
         nets.append(al.al_form(encoders, torch.randn(2, 6), al.Classes(4), latent=5))
         al.Trainer(epochs=1, lr=0.1, **options).fit(nets[-1], al.LoaderBatches(batches_of(8)))
     torch.testing.assert_close(nets[1].state_dict(), nets[0].state_dict(), rtol=0, atol=0)
+
+
+def test_a_store_and_checkpoints_have_a_folder_each(tmp_path: Path) -> None:
+    with pytest.raises(al.InputError, match="where the checkpoints lie"):
+        trained("offload", tmp_path, store=tmp_path, window=4)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_of_somebody_elses_is_no_store(tmp_path: Path) -> None:

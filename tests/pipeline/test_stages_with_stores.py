@@ -301,7 +301,7 @@ def test_the_plan_tells_what_each_stage_holds() -> None:
     needs = [*lower.layers, *upper.layers]
     assert [(one.first, len(one.layers)) for one in plans.stages] == [(1, 2), (3, 1)]
     assert lower.resident == max(needs[0].room + needs[1].state, needs[1].room + needs[0].state)
-    assert lower.waiting == 2 * 4 * max(one.handed for one in needs[:2])
+    assert lower.waiting == 2 * 4 * max(one.taken for one in needs[:2])
     assert [line.split(":")[0] for line in str(plans).splitlines()] == [
         "stage 1    layers 1 to 2",
         "stage 2    layer 3",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import importlib
 import json
@@ -341,6 +342,28 @@ def test_a_table_comes_as_its_csv_file(
             assert (answer["label"], answer["note"]) == (other["label"], other["note"])
             assert answer["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
     assert by_file[2]["note"] == "unknown port 'c, 7'"
+
+
+@pytest.mark.parametrize("known", [True, False])  # whether the run was told its text column
+def test_texts_come_by_the_column_of_training(
+    known: bool, tmp_path: Path, room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = {"text_column": "text"} if known else {}
+    run = trained(tmp_path, data=films(tmp_path), model="bilstm", hidden=4, embedding_dim=4, **more)
+    assert al("export", str(run), str(tmp_path / "s.onnx"), monkeypatch=monkeypatch) == 0
+    jsonschema.validate(json.loads((tmp_path / "s.json").read_text()), SCHEMA)
+    texts = ["a good; film", "two\nlines, bad", 'the "up" side']
+    asked = alone(room, tmp_path / "s_runner.py", texts)
+    for ending, separator in (("csv", ","), ("csv", ";"), ("tsv", "\t"), ("jsonl", "")):
+        with (tmp_path / f"new.{ending}").open("w", encoding="utf-8", newline="") as file:
+            rows = [{"id": i, "text": text, "label": "?"} for i, text in enumerate(texts)]
+            if separator:
+                lines = csv.DictWriter(file, list(rows[0]), delimiter=separator)
+                lines.writeheader()
+                lines.writerows(rows)
+            else:
+                file.write("".join(json.dumps(row) + "\n" for row in rows))
+        assert alone(room, tmp_path / "s_runner.py", [file.name]) == asked
 
 
 @pytest.mark.filterwarnings("ignore:numbers are missing in 'age'")

@@ -145,5 +145,5 @@ def test_memory_is_planned_for_all_minibatches_of_an_update() -> None:
         for parts in (1, 4)
     )
     for before, now in zip(one.layers, four.layers, strict=True):
-        assert now.handed == 4 * before.handed
+        assert now.taken == 4 * before.taken
         assert now.state == before.state

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from transformers import BertConfig, BertForSequenceClassification, DataCollatorWithPadding
 
 import associated_learning as al
+from associated_learning.errors import InputError
 
 X = torch.randn(10, 6, generator=torch.Generator().manual_seed(3))
 Y = torch.arange(10) % 2
@@ -49,6 +50,20 @@ def test_a_loader_and_a_list_are_taken_as_they_are() -> None:
     expected = trained(al.LoaderBatches(PAIRS))
     assert same(trained(PAIRS), expected)
     assert same(trained(DataLoader(TensorDataset(X, Y), batch_size=4)), expected)
+
+
+def test_arrays_are_judged_as_their_batches_are() -> None:
+    pandas = pytest.importorskip("pandas")
+    net = al.al_form([nn.Linear(6, 8), nn.Linear(8, 8)], X, al.Classes(2), latent=4)
+    expected = al.evaluate(net, PAIRS)
+    for pair in ((X, Y), [X.double().numpy(), Y.numpy()]):
+        assert al.evaluate(net, pair).scores == expected.scores
+    frames = (pandas.DataFrame(X.numpy()), pandas.Series(Y.numpy()))
+    assert al.evaluate(net, frames).losses == pytest.approx(expected.losses)
+    assert same(trained(frames), trained((X, Y)))
+    for call in (lambda: al.evaluate(net, X), lambda: al.Trainer(epochs=1).fit(net, X, Y)):
+        with pytest.raises(InputError, match=r"came by itself; expected the pair \(x, y\)"):
+            call()
 
 
 def test_arrays_are_shuffled_batches_of_standard_type() -> None:

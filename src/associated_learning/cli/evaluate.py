@@ -182,7 +182,8 @@ def _loaded(
     places = {name: place for name, place in moved.items() if place is not None}
     config = replace(opened.config, **places)  # type: ignore[arg-type]
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "numbers are missing")  # as training has said
+        for said in ("numbers are missing", "the images have", "left out", "the labels '"):
+            warnings.filterwarnings("ignore", said)  # as training has said
         data = load_data(config, opened.preprocessor)
     check_data(run, data)
     check_sources(run, config)

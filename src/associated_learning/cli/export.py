@@ -32,7 +32,7 @@ _NEEDED = {
     "table": "numpy alone",
     "text": "numpy alone",
 }
-_ASKED = {"image": "IMAGE...", "masks": "FOLDER IMAGE...", "table": "FILE.csv"}
+_ASKED = {"image": "IMAGE...", "masks": "FOLDER IMAGE..."}
 
 
 def export(
@@ -118,7 +118,7 @@ def _onnx(run: Path, to: Path, depth: int | None) -> str:
     file = export_onnx(opened.net, x, to, depth, metadata={"export": json.dumps(described)})
     describe_export(to, described)
     write_runner(to, described["kind"], described["output"])
-    asked = _ASKED.get(described["kind"], "TEXT...")
+    asked = _ASKED.get(described["kind"], "FILE.csv")
     return (
         f"{to}: {', '.join(file.inputs)} to output; largest difference from the network "
         f"{file.largest_error:.1e}, in ONNX Runtime.\nLabels and preprocessing are in it, and in "

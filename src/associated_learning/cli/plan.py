@@ -13,6 +13,8 @@ from associated_learning.cli.tables import console
 from associated_learning.conversion import convert
 from associated_learning.conversion import plan as plan_model
 from associated_learning.conversion.cutting.head import Head
+from associated_learning.conversion.cutting.selection import At
+from associated_learning.conversion.options import ALOptions
 from associated_learning.errors import InputError, nearest
 from associated_learning.network import ALNetwork
 from associated_learning.pipeline.offload.memory_plan import MemoryPlan, StagePlans
@@ -35,6 +37,7 @@ from associated_learning.training.trainer import Trainer
 __all__ = ["plan"]
 
 _EXAMPLE = "Example"
+_LEARNS = "What layers learn by"
 _MEMORY = "Larger than memory"
 _SHAPES = {"mlp": (1, 28, 28), "cnn": (3, 32, 32), "vgg": (3, 32, 32)}
 
@@ -99,11 +102,20 @@ def plan(
     image_size: Annotated[
         int | None, typer.Option(help="As for al train.", rich_help_panel=_EXAMPLE)
     ] = None,
+    bridge: Annotated[
+        str | None, typer.Option(help="As for al train.", rich_help_panel=_LEARNS)
+    ] = None,
+    bridge_blocks: Annotated[
+        int, typer.Option(help="As for al train.", min=1, rich_help_panel=_LEARNS)
+    ] = ALOptions.bridge_blocks,
+    input_loss: Annotated[
+        float, typer.Option(help="As for al train.", min=0, rich_help_panel=_LEARNS)
+    ] = ALOptions.input_loss,
     memory: Annotated[
         str | None,
         typer.Option(
             help="Plan training by al train --executor offload within this much memory, such as "
-            "2GiB: layers are measured on the example.",
+            "2GiB: layers are measured on the example, with Adam in float32.",
             rich_help_panel=_MEMORY,
         ),
     ] = None,
@@ -119,6 +131,9 @@ def plan(
         int | None,
         typer.Option(help="As for al train.", min=1, rich_help_panel=_MEMORY),
     ] = None,
+    recompute: Annotated[
+        bool, typer.Option(help="As for al train.", rich_help_panel=_MEMORY)
+    ] = False,
     stages: Annotated[
         str | None,
         typer.Option(
@@ -156,6 +171,9 @@ def plan(
             label_column=label_column,
             image_size=image_size,
             stages=stages,
+            bridge=bridge,
+            bridge_blocks=bridge_blocks,
+            input_loss=input_loss,
         )
     )
     source = ExampleSource(
@@ -168,21 +186,35 @@ def plan(
         _show_family(config, source, at, memory)
         return
     network, example, parts = _of_hub(config, source) if family else _own(model, source, head)
-    found = plan_model(
-        network,
-        example,
-        at=cut_names(at, None),
-        balance=balance,  # type: ignore[arg-type]
-        head=parts,
+    given = ALOptions(
+        bridge=bridge or ALOptions.bridge,  # type: ignore[arg-type]
+        bridge_blocks=bridge_blocks,
+        input_loss=input_loss,
     )
-    console.print(escape(str(found), lines=True), soft_wrap=True, highlight=False)
+    cuts = _show_cuts(network, example, cut_names(at, None), balance, parts, given)
     if memory is not None:
-        cuts = [layer.begins for layer in found.layers[1:]]
-        net = convert(network, example, target=Classes(2), at=cuts, head=parts)
-        _show_memory(net, example, config.stage_sizes, memory=memory, store=store, window=window)
+        net = convert(network, example, target=Classes(2), at=cuts, head=parts, options=given)
+        settings = {"memory": memory, "store": store, "window": window, "recompute": recompute}
+        _show_memory(net, example, config.stage_sizes, **settings)
     elif stages is not None:
         why = "expected both: what each stage may hold"
         raise InputError(f"--stages {stages} came without --memory; {why}.")
+
+
+def _show_cuts(
+    network: nn.Module, example: Any, at: At, balance: str, head: Head, options: ALOptions
+) -> list[str]:
+    """Show how a model would be cut; return where its layers begin."""
+    found = plan_model(
+        network,
+        example,
+        at=at,
+        balance=balance,  # type: ignore[arg-type]
+        head=head,
+        options=options,
+    )
+    console.print(escape(str(found), lines=True), soft_wrap=True, highlight=False)
+    return [layer.begins for layer in found.layers[1:]]
 
 
 def _show_memory(

@@ -12,13 +12,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from associated_learning.cli.answer_file import AnswerFile
+from associated_learning.cli.answer_file import AnswerFile, check_names
 from associated_learning.cli.answers import CHUNK, answers
 from associated_learning.cli.ensemble import with_ensemble
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.positions import check_options, show_positions, write_masks
 from associated_learning.cli.questions import Question, lines, questions
 from associated_learning.cli.tables import console
+from associated_learning.data.dialect import SEPARATED
 from associated_learning.errors import InputError, nearest
 from associated_learning.runs.exits.early_exit import read_policy
 from associated_learning.runs.folder.open_run import OpenRun, open_run
@@ -77,8 +78,10 @@ def predict(
     output: Annotated[
         str | None,
         typer.Option(
-            help="Write one JSON object a line into this file. When it was killed, the same "
-            "command goes on after the answers that are there. Segmentation: the folder for masks."
+            help="Write one JSON object a line into this file; if it ends in .csv or .tsv, the "
+            "columns of --file with prediction, probability, depth and note. When it was killed, "
+            "the same command goes on after the answers that are there. Segmentation: the folder "
+            "for masks."
         ),
     ] = None,
     as_json: Annotated[
@@ -100,7 +103,7 @@ def predict(
 
         al predict runs/sst2-bilstm-al-0 --file reviews.txt --exit auto
 
-        al predict runs/sst2-bilstm-al-0 --file reviews.csv --output labels.jsonl
+        al predict runs/sst2-bilstm-al-0 --file reviews.csv --output labels.csv
 
         al predict runs/points-mlp-al-0 -1.5,2,0
 
@@ -172,10 +175,15 @@ def _write(
     """Write the answers into a file, going on where the same command was killed."""
     policy = repr(read_policy(run)) if how["exit_"] else None
     rows = [(question.shown, question.asked) for question in asked]
+    own = [question.row or {"input": question.shown} for question in asked]
+    if any(question.row for question in asked):  # in which a blank line is one
+        own = [question.row or {} for question in asked]
+    if Path(output).suffix.lower() in SEPARATED:
+        check_names(name for row in own for name in row)
     key = [*_weights_of(run), opened.depth(how["depth"]), ensemble, policy, rows]
     file = AnswerFile.of(Path(output), key)
     start = file.finished_chunks(CHUNK)
-    file.write(answers(opened, run, asked, start=start, **how))
+    file.write(answers(opened, run, asked, start=start, **how), own)
     console.print(f"{len(asked)} answers in {escape(output)}")
 
 

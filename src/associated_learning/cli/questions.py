@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from associated_learning.data import TablePreprocessor
+from associated_learning.data.dialect import SEPARATED, Dialect, encoding_of
 from associated_learning.data.header import check_header
+from associated_learning.data.label_sets import label_columns
 from associated_learning.data.named import NAMED
 from associated_learning.data.row_places import RowError
 from associated_learning.data.unseen import told_unseen, unseen_categories
@@ -23,8 +25,6 @@ from associated_learning.runs.folder.open_run import OpenRun
 from associated_learning.state.files import check_depth
 
 __all__ = ["Question", "lines", "questions"]
-
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
 class Question(NamedTuple):
@@ -36,6 +36,7 @@ class Question(NamedTuple):
         where: What to call it in a message.
         features: Of a row of a table, what the preprocessor made of it.
         unseen: Its columns and categories that training did not see.
+        row: All columns of the file that it stands in, if that has columns.
     """
 
     shown: str
@@ -43,6 +44,7 @@ class Question(NamedTuple):
     where: str
     features: Tensor | None = None
     unseen: Sequence[tuple[str, str]] = ()
+    row: Mapping[str, Any] | None = None
 
 
 def questions(opened: OpenRun, inputs: Sequence[str], file: str | None) -> list[Question]:
@@ -64,11 +66,14 @@ def questions(opened: OpenRun, inputs: Sequence[str], file: str | None) -> list[
 
 def _of_file(opened: OpenRun, file: str) -> list[Question]:
     ending = Path(file).suffix.lower()
-    if opened.spec.kind == "image" or ending not in (*_SEPARATORS, ".jsonl"):
+    if opened.spec.kind == "image" or ending not in (*SEPARATED, ".jsonl"):
         listed = enumerate(lines(file), start=1)
         return [_line(opened, text, f"line {i} of {file}, {text!r}") for i, text in listed]
-    rows = _objects(file) if ending == ".jsonl" else _rows(file, _SEPARATORS[ending])
-    return [_row(opened, row, where) for where, row in rows]
+    if ending == ".jsonl":
+        return [_row(opened, row, where) for where, row in _objects(file)]
+    content, dialect = _content(file), Dialect.of(Path(file))
+    rows = _rows(file, content, dialect)
+    return [_row(opened, row, where, dialect.decimal) for where, row in rows]
 
 
 def _encoded(preprocessor: TablePreprocessor, found: list[Question]) -> list[Question]:
@@ -92,7 +97,7 @@ def _encoded(preprocessor: TablePreprocessor, found: list[Question]) -> list[Que
 def _check_no_file(opened: OpenRun, inputs: Sequence[str]) -> None:
     """Raise InputError for the name of a file where a text or a row is expected."""
     for text in inputs if opened.spec.kind != "image" else ():
-        if Path(text).suffix.lower() in (*_SEPARATORS, ".jsonl", ".txt") and Path(text).is_file():
+        if Path(text).suffix.lower() in (*SEPARATED, ".jsonl", ".txt") and Path(text).is_file():
             raise InputError(f"{text} came as an input, but it is a file: --file {text} reads it.")
 
 
@@ -110,8 +115,14 @@ def _content(file: str) -> str:
     try:
         if file == "-":
             return sys.stdin.read()
-        return Path(file).read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        content = Path(file).read_bytes()
+        return content.decode(encoding_of(content))
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"--file {file} cannot be read as text ({error}): it is no UTF-8; save it so "
+            '(spreadsheets call it "CSV UTF-8")'
+        ) from error
+    except OSError as error:
         raise InputError(f"--file {file} cannot be read as text: {error}") from error
 
 
@@ -125,13 +136,13 @@ def _table(opened: OpenRun) -> bool:
     return isinstance(opened.preprocessor, TablePreprocessor)
 
 
-def _rows(file: str, separator: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _rows(file: str, content: str, dialect: Dialect) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the rows of a file of columns; a blank line is a row without any."""
-    content = _content(file)
-    check_header(Path(file), separator)
+    check_header(Path(file), dialect)
+    separator = dialect.separator
     reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
     try:
-        header = next(reader, [])
+        header = [name.strip() for name in next(reader, [])]
         begin = reader.line_num + 1
         for row in reader:
             where, begin = f"line {begin} of {file}", reader.line_num + 1
@@ -159,7 +170,7 @@ def _objects(file: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield where, row
 
 
-def _row(opened: OpenRun, row: Mapping[str, Any], where: str) -> Question:
+def _row(opened: OpenRun, row: Mapping[str, Any], where: str, decimal: str = ".") -> Question:
     if not row:
         return Question("", None, where)
     columns = _columns(opened, row)
@@ -172,13 +183,13 @@ def _row(opened: OpenRun, row: Mapping[str, Any], where: str) -> Question:
     values = ["" if row[column] is None else row[column] for column in columns]
     shown = _joined(values) if _table(opened) else " ".join(map(str, values))
     if all(isinstance(value, str) and not value.strip() for value in values):
-        return Question(shown, None, where)
-    if _table(opened):
-        return Question(shown, values, where)
+        return Question(shown, None, where, row=row)
+    if isinstance(opened.preprocessor, TablePreprocessor):
+        return Question(shown, opened.preprocessor.with_points(values, decimal), where, row=row)
     for column, value in zip(columns, values, strict=True):
         if not isinstance(value, str):
             raise InputError(f"{where}, column {column!r}, is {value!r}; expected a text.")
-    return Question(shown, shown, where)
+    return Question(shown, shown, where, row=row)
 
 
 def _joined(values: Sequence[Any]) -> str:
@@ -193,7 +204,7 @@ def _columns(opened: OpenRun, row: Mapping[str, Any]) -> Sequence[str]:
     if isinstance(opened.preprocessor, TablePreprocessor):
         return opened.preprocessor.columns
     if opened.config.text_column is not None:
-        return [opened.config.text_column]
+        return label_columns(opened.config.text_column, list(row))
     if opened.config.data in NAMED:
         return NAMED[opened.config.data].columns
     label = opened.config.label_column or "label"

@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from associated_learning.data.content import content_digest
+from associated_learning.data.dialect import Dialect
 from associated_learning.data.header import check_header, check_nesting
+from associated_learning.data.typed_columns import with_numbers
 from associated_learning.errors import InputError, needs_extra
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, Features
 
-__all__ = ["FILE_FORMATS", "read_files", "read_hub", "read_image_folder"]
+__all__ = ["FILE_FORMATS", "read_files", "read_hub"]
 
 # an empty field is missing; "NA", "None" or "null" may be a country, a surname or a word
 _NOT_MISSING = {"keep_default_na": False, "na_values": [""]}
 FILE_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".csv": ("csv", {"sep": ",", **_NOT_MISSING}),
-    ".tsv": ("csv", {"sep": "\t", **_NOT_MISSING}),
+    ".csv": ("csv", _NOT_MISSING),
+    ".tsv": ("csv", _NOT_MISSING),
     ".json": ("json", {}),
     ".jsonl": ("json", {}),
     ".parquet": ("parquet", {}),
@@ -62,20 +64,51 @@ def _read_files(paths: list[Path], cache_dir: str | Path | None) -> Dataset:
                 f"the file {path} is none of {', '.join(FILE_FORMATS)}: convert it to one"
             )
     builder, options = FILE_FORMATS[paths[0].suffix.lower()]
+    dialect = None
     for path in paths:
         if builder == "csv":
-            check_header(path, options["sep"])
+            dialect = _checked_dialect(path)
+            options = {**options, "sep": dialect.separator, "encoding": dialect.encoding}
         elif builder == "json":
             check_nesting(path)
     cache_dir = _cache_of(paths, cache_dir)
-    return _load(
+    what, remedy = (
         ", ".join(map(str, paths)),
         f"is it a whole {builder} file with one or more rows?",
-        builder,
-        data_files=[str(path) for path in paths],
-        cache_dir=cache_dir,
-        **options,
-    )["train"]  # the name that `datasets` gives to files without a split
+    )
+    options = {**options, "data_files": [str(path) for path in paths], "cache_dir": cache_dir}
+    try:
+        read = _load(what, remedy, builder, **options)
+    except InputError as error:
+        if dialect is None or not _changes_type(error):
+            raise
+        read = _load(what, remedy, builder, features=_all_texts(paths[0], dialect), **options)
+    split = read["train"]  # the name that `datasets` gives to files without a split
+    return split if dialect is None else with_numbers(split, dialect.decimal)
+
+
+def _changes_type(error: BaseException | None) -> bool:
+    """Return whether a column holds something else far down than in the first 10,000 rows."""
+    while error is not None and not type(error).__module__.startswith("pyarrow"):
+        error = error.__cause__
+    return error is not None
+
+
+def _all_texts(path: Path, dialect: Dialect) -> Features:
+    """Return the columns of a file as texts, of which `with_numbers` makes what they are."""
+    with needs_extra("data", "reading files"):
+        from datasets import Features, Value
+
+    return Features({name: Value("string") for name in check_header(path, dialect)})
+
+
+def _checked_dialect(path: Path) -> Dialect:
+    try:
+        dialect = Dialect.of(path)
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error}): is it a whole file of columns?") from error
+    check_header(path, dialect)
+    return dialect
 
 
 def _cache_of(paths: list[Path], cache_dir: str | Path | None) -> Path:
@@ -88,23 +121,6 @@ def _cache_of(paths: list[Path], cache_dir: str | Path | None) -> Path:
 
     cache = config.HF_DATASETS_CACHE if cache_dir is None else cache_dir
     return Path(cache) / "by-content" / content_digest(paths)
-
-
-def read_image_folder(folder: Path, cache_dir: str | Path | None = None) -> Mapping[str, Dataset]:
-    """Return the splits of ``folder/CLASS/FILE`` or ``folder/SPLIT/CLASS/FILE``.
-
-    Raises:
-        InputError: The folder holds no such images.
-    """
-    remedy = "expected image files in one folder per class: FOLDER/CLASS/IMAGE.png"
-    return _load(
-        f"images from {folder}",
-        remedy,
-        "imagefolder",
-        data_dir=str(folder),
-        drop_labels=False,
-        cache_dir=cache_dir,
-    )
 
 
 def _load(what: str, remedy: str, builder: str, **options: Any) -> Mapping[str, Dataset]:

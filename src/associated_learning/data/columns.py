@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from associated_learning.data.row_places import RowError, Where, row_of
 from associated_learning.data.table_encoding import is_missing
 from associated_learning.data.table_preprocessor import check_finite
+from associated_learning.data.written_numbers import DECIMAL_COMMAS, has_decimal_comma
 from associated_learning.errors import InputError, nearest, needs_extra
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ def _fault(split: Dataset, column: str) -> str | None:
         return _DATES if dates else f"holds {kind}, neither numbers nor texts"
     if known and all(_DATE.fullmatch(value.strip()) for value in known):
         return _DATES
+    if has_decimal_comma(known):
+        return DECIMAL_COMMAS.format(next(value for value in known if "," in value))
     distinct = len({value.strip() for value in known})
     if distinct > _MOST_CATEGORIES or 2 * distinct > len(listed):
         return (

@@ -6,6 +6,7 @@ import csv
 import io
 from pathlib import Path
 
+from associated_learning.data.dialect import Dialect
 from associated_learning.errors import InputError
 from associated_learning.state.files import check_depth, open_regular
 
@@ -14,7 +15,7 @@ __all__ = ["check_header", "check_nesting"]
 _BEGINNING = 2**20  # bytes that are looked at
 
 
-def check_header(path: Path, separator: str) -> None:
+def check_header(path: Path, dialect: Dialect) -> list[str]:
     """Check that a file's columns have different names, and its first row as many fields.
 
     Later rows with more fields are refused by the reader itself; of the first one it would make
@@ -22,18 +23,22 @@ def check_header(path: Path, separator: str) -> None:
 
     Args:
         path: The file.
-        separator: Between two fields.
+        dialect: How it is written.
+
+    Returns:
+        The names, as pandas has them.
 
     Raises:
         InputError: Two columns have one name, or the first row has more fields than the header.
     """
     try:
         with open_regular(path) as file:
-            beginning = file.read(_BEGINNING).decode("utf-8-sig", errors="replace")
-        lines = csv.reader(io.StringIO(beginning, newline=""), delimiter=separator)
-        header, first = next(lines, []), next(lines, [])
+            beginning = file.read(_BEGINNING).decode(dialect.encoding, errors="replace")
+        lines = csv.reader(io.StringIO(beginning, newline=""), delimiter=dialect.separator)
+        written, first = next(lines, []), next(lines, [])
     except (OSError, csv.Error) as error:
         raise InputError(f"cannot read {path} ({error}): is it a whole file of columns?") from error
+    header = [name.strip() for name in written]
     twice = [name for name in dict.fromkeys(header) if header.count(name) > 1]
     if twice:
         raise InputError(
@@ -43,8 +48,9 @@ def check_header(path: Path, separator: str) -> None:
     if len(first) > len(header) > 0:
         raise InputError(
             f"the first row of {path} has {len(first)} fields, but the header names"
-            f" {len(header)}: name every column, and quote texts that hold {separator!r}"
+            f" {len(header)}: name every column, and quote texts that hold {dialect.separator!r}"
         )
+    return [name or f"Unnamed: {i}" for i, name in enumerate(written)]
 
 
 def check_nesting(path: Path) -> None:

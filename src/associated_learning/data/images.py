@@ -22,6 +22,7 @@ __all__ = [
     "ImageFormat",
     "ImageInput",
     "decode",
+    "default_size",
     "image_size",
     "open_image",
     "warn_of_other_sizes",
@@ -32,6 +33,10 @@ ImageInput: TypeAlias = "bytes | str | Path | Image.Image"
 # Tried first: these tell themselves by their first bytes, while among all of Pillow's formats
 # are some that take a full attempt to open, on every image.
 _COMMON = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+_ORIENTATION = 0x0112  # the tag of EXIF: cameras turn the picture by it, not the pixels
+_ON_ITS_SIDE = {5, 6, 7, 8}
+_HAVE_EXIF = {"JPEG", "MPO", "WEBP"}  # in their header; that of others would need all pixels
+_LARGEST_SIDE = 64  # that images of several sizes are brought to by themselves
 _GREY = {"1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "I;16N", "F"}
 _SIXTEEN_BITS = {"I;16", "I;16L", "I;16B", "I;16N"}
 
@@ -66,10 +71,33 @@ class ImageFormat(NamedTuple):
                 some = ", ".join(f"{h}x{w}" for h, w in sorted(sizes)[:3])
                 raise InputError(
                     f"the images have {len(sizes)} different sizes ({some}, ...): give the"
-                    " size (height, width) that all are to be resized to"
+                    " size (height, width) that all are to be resized to (--image-size)"
                 )
             size = sizes.pop()
         return cls(channels, *size)
+
+
+def default_size(images: Sequence[ImageInput]) -> tuple[int, int] | None:
+    """Return a square size for images of several sizes; None where all have one.
+
+    It is the median of their shorter sides, at most 64 pixels, and a warning tells it. Only
+    headers are read.
+
+    Example:
+        >>> from PIL import Image
+        >>> default_size([Image.new("L", (8, 6))] * 2)
+    """
+    sizes = [size for _, size in (_head(image, i) for i, image in enumerate(images))]
+    if len(set(sizes)) <= 1:
+        return None
+    side = min(_LARGEST_SIDE, sorted(map(min, sizes))[len(sizes) // 2])
+    some = ", ".join(f"{height}x{width}" for width, height in sorted(set(sizes))[:3])
+    warnings.warn(
+        f"the images have {len(set(sizes))} different sizes ({some}, ...): all are resized to "
+        f"{side}x{side} (--image-size chooses)",
+        stacklevel=4,
+    )
+    return side, side
 
 
 def decode(images: Sequence[ImageInput], format: ImageFormat, *, resize: bool = True) -> Tensor:
@@ -123,6 +151,7 @@ def _pixels(item: ImageInput, i: int, format: ImageFormat, resize: bool) -> NDAr
     opened, mode = open_image(item, i), "L" if format.channels == 1 else "RGB"
     size = (format.width, format.height)
     try:
+        opened = _upright(opened)
         if opened.size != size and not resize:
             raise InputError(_other_size(opened, _name(item, i), format))
         image = _eight_bits(opened, _name(item, i))
@@ -132,6 +161,15 @@ def _pixels(item: ImageInput, i: int, format: ImageFormat, resize: bool) -> NDAr
     finally:
         if isinstance(item, str | Path):
             opened.close()
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return an image as it is shown: cameras write on what side it lies."""
+    with needs_extra("data", "an image"):
+        from PIL import ImageOps
+
+    turned = image.getexif().get(_ORIENTATION, 1) != 1
+    return ImageOps.exif_transpose(image) if turned else image
 
 
 def _other_size(image: Image.Image, name: str, format: ImageFormat) -> str:
@@ -168,6 +206,8 @@ def _eight_bits(image: Image.Image, name: str) -> Image.Image:
 def _head(item: ImageInput, i: int) -> tuple[str, tuple[int, int]]:
     image = open_image(item, i)
     try:
+        if image.format in _HAVE_EXIF and image.getexif().get(_ORIENTATION) in _ON_ITS_SIDE:
+            return image.mode, (image.height, image.width)
         return image.mode, image.size
     finally:
         if isinstance(item, str | Path):

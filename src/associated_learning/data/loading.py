@@ -11,7 +11,7 @@ from torch import Tensor
 from associated_learning.data.dataset import DataSet
 from associated_learning.data.digits import read_digits
 from associated_learning.data.image_preprocessor import ImagePreprocessor
-from associated_learning.data.images import ImageFormat, decode
+from associated_learning.data.images import ImageFormat, decode, default_size
 from associated_learning.data.named import DIGITS, NAMED
 from associated_learning.data.preprocessing import Preprocessor
 from associated_learning.data.raw import RawSet, RawSplit
@@ -62,7 +62,8 @@ def load(
         data_root: Folder that holds ``NAME/SPLIT.parquet``; None asks the Hugging Face hub.
         cache_dir: Where `datasets` keeps what it read; None is its own default.
         test_data: File or folder with the test rows of the user's own data.
-        text_column: Own files: the column of the texts.
+        text_column: Own files: the column of the texts; several with commas between them are
+            joined by a space.
         label_column: Own files: the column of the labels; None means ``label``.
         feature_columns: Own files: the columns of numbers or categories; None means all but the
             labels. Missing numbers are filled (`ColumnEncoding`), which is said.
@@ -76,7 +77,8 @@ def load(
         vocabulary_size: Most frequent training words that get an id of their own.
         max_length: Most tokens a text keeps, from its start.
         remove_stop_words: Leave out scikit-learn's English stop words.
-        image_size: (height, width) to resize to; needed where sizes differ.
+        image_size: (height, width) to resize to; where sizes differ a square of their median
+            shorter side, at most 64, which is said.
         label_noise: Share of training labels drawn anew (`noisy_labels`); validation and test
             stay clean.
         preprocessor: Takes the place of one that is fitted here, as the tokenizer of a
@@ -195,7 +197,7 @@ def _read(
     if name in NAMED or not path.exists():
         return read_named(str(name), data_root=data_root, cache_dir=cache_dir)
     if path.is_dir():
-        return read_folder(path, test=test, cache_dir=cache_dir)
+        return read_folder(path, test=test)
     return read_file(
         path,
         test=test,
@@ -224,6 +226,8 @@ def _decoded(
     images = splits["train"].inputs
     if isinstance(images, Tensor):
         return splits
+    kept = [*images, *(splits["validation"].inputs if "validation" in splits else ())]
+    size = size or default_size(kept)
     format = ImageFormat.of(images, size)
     return {
         key: split._replace(inputs=decode(split.inputs, format, resize=size is not None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from associated_learning.data.columns import images, table, texts, values
 from associated_learning.data.dataset import Kind
 from associated_learning.data.label_sets import label_matrix, set_names
-from associated_learning.data.labels import class_names, class_numbers
+from associated_learning.data.labels import class_names, class_numbers, spelt_twice
 from associated_learning.data.raw import RawSet, RawSplit
 from associated_learning.data.row_places import Where
 from associated_learning.data.target_numbers import target_numbers
@@ -44,6 +45,12 @@ def set_of_classes(
     _check_rows(splits)
     places = places or {key: f"the {key} split" for key in splits}
     names = _classes(splits["train"], label, places["train"])
+    for alike in spelt_twice(names):
+        warnings.warn(
+            f"the labels {' and '.join(map(repr, alike))} are taken for different classes: spell "
+            "them alike if they are one",
+            stacklevel=3,
+        )
     raw = _split_by_split(
         kind, columns, splits, places, lambda of, at: class_numbers(_labels(of, label), names, at)
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from associated_learning.data.arrow import read_files, read_hub, read_image_folder
+from associated_learning.data.arrow import read_files, read_hub
 from associated_learning.data.columns import (
     check_columns,
     check_features,
@@ -17,8 +17,10 @@ from associated_learning.data.columns import (
 )
 from associated_learning.data.dataset import Kind
 from associated_learning.data.encoded import encoded_file, read_encoded
+from associated_learning.data.image_folder import read_image_folder
 from associated_learning.data.label_sets import label_columns
 from associated_learning.data.named import NAMED, data_set_names
+from associated_learning.data.naming_columns import without_names
 from associated_learning.data.raw import RawSet
 from associated_learning.data.raw_sets import (
     set_of_classes,
@@ -84,11 +86,11 @@ def read_file(
 ) -> RawSet:
     """Return the user's own CSV, TSV, JSONL or Parquet file as a data set.
 
-    With ``text_column``, or with no other column than one of text beside the labels, the
-    inputs are texts; else they are ``feature_columns``, or all others. The labels are
-    classes; for a regression numbers, with several a sample sets (see `label_matrix`), for which
-    ``label_column`` may name several columns with commas between them. ``weight_column`` holds
-    how much each row counts in training.
+    With ``text_column`` (or several, with commas between them: their texts are joined), or with
+    no other column than one of text beside the labels, the inputs are texts; else they are
+    ``feature_columns``, or all others. The labels are classes; for a regression numbers, with
+    several a sample sets (see `label_matrix`), for which ``label_column`` may name several columns
+    with commas between them. ``weight_column`` holds how much each row counts in training.
 
     Raises:
         InputError: The file cannot be read, or a column is missing or of another kind.
@@ -100,15 +102,18 @@ def read_file(
     check_columns(first, labels, f"{path} (--label-column names the labels)")
     weights = [] if weight_column is None else [weight_column]
     check_columns(first, weights, f"{path} (--weight-column names the weights)")
-    inputs = (text_column, *(feature_columns or ()))
+    texts = [] if text_column is None else label_columns(text_column, first.column_names)
+    inputs = (*texts, *(feature_columns or ()))
     if both := {*labels, *weights}.intersection(inputs) or {*labels}.intersection(weights):
         raise InputError(
             f"the column {min(map(str, both))!r} came both for the inputs and for the labels (or"
             " weights), which would tell the answers: choose others for the inputs"
         )
     others = [column for column in first.column_names if column not in (*labels, *weights)]
+    if not text_column and not feature_columns:
+        others = without_names(first, others)
     text = text_column or (None if feature_columns else _only_text_column(first, others))
-    columns = [text] if text else list(feature_columns or others)
+    columns = label_columns(text, first.column_names) if text else list(feature_columns or others)
     for split, source in zip(splits.values(), (path, test), strict=False):
         check_columns(split, [*labels, *columns], str(source))
     if not text:
@@ -154,23 +159,16 @@ def column_names(path: Path) -> list[str]:
     return list(read_files({"train": [path]}, None)["train"].column_names)
 
 
-def read_folder(
-    path: Path, *, test: Path | None = None, cache_dir: str | Path | None = None
-) -> RawSet:
+def read_folder(path: Path, *, test: Path | None = None) -> RawSet:
     """Return a folder of images per class as a data set.
 
     Raises:
         InputError: It holds no images in folders per class.
     """
-    splits = dict(read_image_folder(path, cache_dir))
+    splits = dict(read_image_folder(path))
     if test is not None:
-        splits["test"] = next(iter(read_image_folder(test, cache_dir).values()))
-    if "train" not in splits or any("label" not in s.column_names for s in splits.values()):
-        raise InputError(
-            f"{path} holds a folder of the name train, validation or test, which is a split and"
-            " has folders of classes itself: expected FOLDER/CLASS/IMAGE or FOLDER/SPLIT/CLASS/"
-            "IMAGE; give a class of that name another one"
-        )
+        of_test = read_image_folder(test)
+        splits["test"] = of_test.get("test", of_test["train"])
     return set_of_classes("image", ("image",), "label", splits)
 
 

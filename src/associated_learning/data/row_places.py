@@ -12,12 +12,11 @@ from typing import TypeAlias
 
 from typing_extensions import Self
 
+from associated_learning.data.dialect import SEPARATED, Dialect
 from associated_learning.errors import InputError
 from associated_learning.state.files import open_regular
 
 __all__ = ["FileRows", "RowError", "Where", "row_of"]
-
-_SEPARATORS = {".csv": ",", ".tsv": "\t"}
 
 
 @dataclass(frozen=True)
@@ -90,10 +89,11 @@ def row_of(row: int, where: Where) -> str:
 def _lines(path: Path) -> Iterator[int]:
     """Yield the number of the line, from 1, in which each row of a file of lines begins."""
     ending = path.suffix.lower()
+    dialect = Dialect.of(path) if ending in SEPARATED else Dialect(",")
     with open_regular(path) as file:
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
-        if ending in _SEPARATORS:
-            yield from islice(_records(text, _SEPARATORS[ending]), 1, None)  # below the header
+        text = io.TextIOWrapper(file, encoding=dialect.encoding, errors="replace", newline="")
+        if ending in SEPARATED:
+            yield from islice(_records(text, dialect.separator), 1, None)  # below the header
         elif ending in (".json", ".jsonl") and text.read(1) == "{":
             text.seek(0)
             yield from (number for number, line in enumerate(text, start=1) if line.strip())

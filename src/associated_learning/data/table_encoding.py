@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from associated_learning.data.row_places import RowError
+from associated_learning.data.written_numbers import number_of
 
-__all__ = ["ColumnEncoding", "is_missing"]
+__all__ = ["ColumnEncoding", "is_missing", "plain_number"]
 
 _TRUTH = frozenset(("False", "True"))
 
@@ -61,6 +62,7 @@ class ColumnEncoding:
             names = np.array(self.names(values, name), object)
             hits: NDArray[np.bool_] = names[:, None] == np.array(self.categories, object)
             return hits.astype(np.float64)
+        values = [plain_number(value) for value in values]
         missing = np.array([is_missing(value) for value in values])
         if self.fill is None:
             if missing.any():
@@ -113,6 +115,21 @@ class ColumnEncoding:
 def is_missing(value: Any) -> bool:
     """Return whether a value of a table is missing: None, NaN, or an empty text."""
     return value is None or value != value or (isinstance(value, str) and not value.strip())
+
+
+def plain_number(value: Any) -> Any:
+    """Return the number that a text is, None where it says that one is missing; else the value.
+
+    Example:
+        >>> plain_number("12%"), plain_number("?"), plain_number(3.5), plain_number("red")
+        (12, None, 3.5, 'red')
+    """
+    if not isinstance(value, str):
+        return value
+    try:
+        return number_of(value)
+    except ValueError:
+        return value
 
 
 def _floats(values: Any, name: str) -> NDArray[np.float64]:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from associated_learning.data.row_places import RowError
 from associated_learning.data.samples import TableSamples
-from associated_learning.data.table_encoding import ColumnEncoding
+from associated_learning.data.table_encoding import ColumnEncoding, plain_number
+from associated_learning.data.written_numbers import number_of
 from associated_learning.errors import InputError
 
 __all__ = ["Row", "Rows", "TablePreprocessor", "check_finite"]
@@ -83,6 +84,24 @@ class TablePreprocessor:
         if len(inputs) == 0:
             raise InputError("expected one or more rows")
         return self._features(inputs)
+
+    def with_points(self, values: Sequence[Any], decimal: str) -> list[Any]:
+        """Return the values of a row with the numbers among them read by their decimal sign.
+
+        Args:
+            values: One a column.
+            decimal: See `number_of`.
+
+        Example:
+            >>> fitted = TablePreprocessor.fit([["a", 1.0], ["b", 2.0]], columns=("kind", "x"))
+            >>> fitted.with_points(["1,5", "1,5"], ",")
+            ['1,5', 1.5]
+        """
+        encodings = self.encodings or (ColumnEncoding(),) * len(values)
+        return [
+            value if one.categories or not isinstance(value, str) else _read(value, decimal)
+            for value, one in zip(values, encodings, strict=True)
+        ]
 
     def categorical(self, rows: Rows) -> Iterator[tuple[str, ColumnEncoding, NDArray[Any]]]:
         """Yield the name, the encoding and the values of each column of categories."""
@@ -176,6 +195,15 @@ def _from_rows(rows: Sequence[Row], columns: tuple[str, ...]) -> NDArray[np.floa
     return matrix
 
 
+def _read(text: str, decimal: str) -> float | str:
+    """Return the number that a text is; else the text, which is told where it is used."""
+    try:
+        number = number_of(text, decimal=decimal)
+    except ValueError:
+        return text
+    return text if number is None else number
+
+
 def _values(row: Row, i: int, columns: tuple[str, ...]) -> list[Any]:
     if isinstance(row, Mapping):
         missing = [column for column in columns if column not in row]
@@ -191,7 +219,7 @@ def _numbers(row: Row, i: int, columns: tuple[str, ...]) -> list[float]:
     numbers = []
     for name, value in zip(columns, _values(row, i, columns), strict=True):
         try:
-            numbers.append(float(value))
+            numbers.append(float(plain_number(value)))
         except (TypeError, ValueError):
             raise RowError(
                 i, f", column {name!r}: the value is {value!r}; expected a number: fill it in"

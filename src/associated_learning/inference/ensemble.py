@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import count
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from associated_learning.errors import InputError
 from associated_learning.inference.evaluation import evaluate
 from associated_learning.layer import ALLayer
-from associated_learning.network import ALNetwork, Network
+from associated_learning.network import ALNetwork, Network, OutputReader
 from associated_learning.tensors.chain import encodings
 
 __all__ = ["ChosenEnsemble", "ExitEnsemble", "choose_ensemble"]
@@ -76,9 +78,12 @@ class ExitEnsemble(Network):
     def exits(self, x: Any) -> Iterator[Tensor]:
         yield from _means(self.net.exits(x), self.num_exits)
 
-    def exits_of(self, batches: Iterable[Any]) -> Iterator[Iterable[Tensor]]:
-        for outputs in self.net.exits_of(batches):
-            yield _means(outputs, self.num_exits)
+    def exits_of(
+        self, batches: Iterable[Any], read: OutputReader | None = None
+    ) -> Iterator[Iterable[Any]]:
+        for number, outputs in enumerate(self.net.exits_of(batches)):
+            means = _means(outputs, self.num_exits)
+            yield means if read is None else map(partial(read, number), count(1), means)
 
     def forward(self, x: Any, depth: int | None = None) -> Tensor:
         """Return the mean of the outputs up to a depth, ``[B, *P, target.size]``."""

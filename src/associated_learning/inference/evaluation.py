@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.conversion.html_table import html_table
+from associated_learning.data.array_batches import array_batches
 from associated_learning.errors import InputError
 from associated_learning.inference.metrics.at_depths import DepthMetric
 from associated_learning.inference.metrics.names import MetricLike, chosen_metrics
@@ -63,7 +63,8 @@ def evaluate(
 
     Args:
         net: The network; its mode is restored.
-        batches: Pairs of inputs and targets, or dictionaries with ``labels``: a DataLoader, say.
+        batches: Pairs of inputs and targets, or dictionaries with ``labels``: a DataLoader, say;
+            or one pair of arrays, with a row for each sample, as `Trainer.fit` takes.
         metrics: What else to measure: names such as "f1", "iou" or "perplexity"
             (`metrics_by_name` tells those of a target), metrics of torchmetrics, or an
             `EvaluationMetric`. Positions that do not count are left out.
@@ -141,47 +142,53 @@ def _judged(
 
     One depth's output lives at a time, unless there is somebody to observe all of them.
     """
-    device, judged = device_of(net), []
-    asked: deque[Tensor] = deque()
+    device, judged, target = device_of(net), [], net.target
+    of_arrays = array_batches(batches)
+    batches = batches if of_arrays is None else of_arrays.epoch(0)
+    asked: dict[int, tuple[Tensor, Any]] = {}  # y and t_0 of the batches that are under way
 
     def inputs() -> Iterator[Any]:
         for number, batch in enumerate(batches):
             x, y = as_pair(batch, number)
             check_batch(x, y, number)
-            asked.append(y.to(device))
+            y = y.to(device)
+            asked[number] = y, target.encode(y)
             yield to_device(x, device)
 
+    def read(number: int, depth: int, output: Tensor) -> _Read:
+        y, t0 = asked[number]
+        for metric in metrics:
+            metric.add(depth, output, y)
+        seen = None if observe is None else output
+        return _Read(target.score(output, y), target.loss(output, t0), seen)
+
     with evaluating(net):
-        for outputs in net.exits_of(inputs()):
-            judged.append(_batch_judged(net.target, outputs, asked.popleft(), metrics, observe))
+        for number, found in enumerate(net.exits_of(inputs(), read)):
+            judged.append(_batch_judged(target, list(found), asked.pop(number)[0], observe))
     if not judged:
         raise InputError("no samples came to evaluate on; expected at least one batch.")
     return judged
 
 
+class _Read(NamedTuple):
+    """What is kept of an output: its scores ``[B]``, its loss, and itself if somebody observes."""
+
+    scores: Tensor
+    loss: Tensor
+    output: Tensor | None
+
+
 def _batch_judged(
-    target: Target,
-    outputs: Iterable[Tensor],
-    y: Tensor,
-    metrics: Sequence[DepthMetric],
-    observe: Observer | None,
+    target: Target, read: Sequence[_Read], y: Tensor, observe: Observer | None
 ) -> _Judged:
-    """Judge the outputs of a batch one after the other."""
-    t0, scores, losses, seen = target.encode(y), list[Tensor](), list[Tensor](), list[Tensor]()
-    for output in outputs:  # enumerate would hold it while the next one is made
-        scores.append(target.score(output, y))
-        losses.append(target.loss(output, t0))
-        for metric in metrics:
-            metric.add(len(scores), output, y)
-        if observe is not None:
-            seen.append(output)
-        del output  # before the next one is made
+    """Return what was read of a batch at all depths as one."""
     if observe is not None:
-        observe(seen, y)
-    counted, mean_losses = target.counted(y).double().cpu(), torch.stack(losses).double().cpu()
+        observe([one.output for one in read if one.output is not None], y)
+    losses = torch.stack([one.loss for one in read]).double().cpu()
+    counted = target.counted(y).double().cpu()
     if counted.sum() == 0:
-        mean_losses = torch.zeros_like(mean_losses)  # the mean of nothing is NaN
-    return _Judged(torch.stack(scores).double().cpu(), mean_losses, counted)
+        losses = torch.zeros_like(losses)  # the mean of nothing is NaN
+    return _Judged(torch.stack([one.scores for one in read]).double().cpu(), losses, counted)
 
 
 def predict_batches(net: Network, inputs: Iterable[Any], depth: int | None = None) -> Prediction:

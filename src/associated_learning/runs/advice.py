@@ -7,7 +7,7 @@ import math
 from associated_learning.runs.result import RunResult
 from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.runs.tasks.metric import headline, shown_scores
-from associated_learning.training.length import enough_epochs, updates_of
+from associated_learning.training.length import enough_epochs, patient_epochs, updates_of
 
 __all__ = ["advice"]
 
@@ -38,13 +38,15 @@ def _stopped(config: ResolvedConfig, result: RunResult) -> str | None:
     batches = math.ceil(result.train_samples / config.batch_size)
     updates = updates_of(batches, config.gradient_accumulation_steps)
     most = enough_epochs(updates, epochs=config.epochs, updates=config.min_updates)
-    impatient = 0 < config.patience < result.epochs < most
+    patience = patient_epochs(updates, epochs=config.patience, updates=config.patience_updates)
+    impatient = 0 < patience < result.epochs < most
     if impatient and config.grow_from is None:
         depth = "any depth" if config.judge == "any" else "full depth"
+        more = ", --patience-updates" if patience > config.patience else ""
         loss = " Less loss at an equal score does not count." if result.best_by_loss else ""
         return (
             f"It ended after epoch {result.epochs} of {most}: no better score of {depth} for "
-            f"{config.patience} epochs (--patience).{loss}"
+            f"{patience} epochs (--patience{more}).{loss}"
         )
     if most > config.epochs:
         return (

@@ -16,7 +16,7 @@ from associated_learning.runs.tasks.metric import epoch_metric_name
 from associated_learning.state.freezing import encoders_in
 from associated_learning.state.optimizers import Schedule
 from associated_learning.state.schedules import make_schedule, turn_schedule
-from associated_learning.training.length import enough_epochs, updates_of
+from associated_learning.training.length import enough_epochs, patient_epochs, updates_of
 from associated_learning.training.trainer import Trainer
 
 __all__ = ["choose_device", "make_trainer", "placed", "set_up_torch", "store_folder"]
@@ -44,6 +44,7 @@ def make_trainer(
     optimizer = _OPTIMIZERS[config.optimizer]
     updates = updates_of(batches, config.gradient_accumulation_steps)
     epochs = enough_epochs(updates, epochs=config.epochs, updates=config.min_updates)
+    patience = patient_epochs(updates, epochs=config.patience, updates=config.patience_updates)
     return Trainer(
         epochs=epochs,
         optimizer=optimizer,
@@ -57,8 +58,8 @@ def make_trainer(
         clip=config.clip or None,
         precision=torch.bfloat16 if config.precision == "bf16" else None,
         compile=config.compile,
-        patience=config.patience or None,
-        min_updates=config.min_updates,
+        patience=patience or None,
+        min_updates=0 if config.patience_updates else config.min_updates,
         judge=config.judge,
         metric=epoch_metric_name(config),
         seed=config.seed,

@@ -21,6 +21,7 @@ from associated_learning.errors import CheckpointError
 from associated_learning.network import Network
 from associated_learning.state.checkpoint_index import CheckpointIndex
 from associated_learning.state.files import linked, read_json, replaced_folder, write_json
+from associated_learning.state.optimizers import align_states
 from associated_learning.state.snapshot import Snapshot, StoredFile
 from associated_learning.state.tensor_file import read_header, read_tensor
 from associated_learning.state.weights import (
@@ -254,5 +255,6 @@ def _load_optimizer(
         state.setdefault(int(index), {})[name] = value
     try:
         optimizer.load_state_dict({"state": state, "param_groups": saved["groups"]})
+        align_states(optimizer)
     except (ValueError, KeyError) as error:
         raise CheckpointError(f"{path} is of another optimizer or network: {error}") from error

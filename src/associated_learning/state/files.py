@@ -178,7 +178,10 @@ def _parsed_json(path: Path) -> Any:
 
 
 def linked(source: Path, path: Path) -> None:
-    """Make ``path`` another name of a file that is never changed; a copy on another disk."""
+    """Make ``path`` another name of a file that is on the disk and never changed.
+
+    A copy where the two are on other disks.
+    """
     try:
         os.link(source, path)
     except OSError:  # another disk, or one without links
@@ -244,8 +247,13 @@ def _unfinished(parent: Path) -> Iterator[Path]:
 
 
 def _settle(file: Path, *, like: Path) -> None:
-    """Sync a file, and let the umask decide who may read it, whatever the library that wrote it."""
+    """Sync a file, and let the umask decide who may read it, whatever the library that wrote it.
+
+    One that has another name already was synced under it: see `linked`.
+    """
     if file.is_file():
+        if file.stat().st_nlink > 1:
+            return
         file.chmod(stat.S_IMODE(like.stat().st_mode))
     to_disk(file)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
@@ -16,8 +16,10 @@ from associated_learning.layer import ALLayer, PerLayer, one_for_each
 from associated_learning.models.lookahead import Lookahead
 from associated_learning.state.freezing import encoders_in
 from associated_learning.state.training_state import EpochRecord
+from associated_learning.tensors.hollow import is_hollow
+from associated_learning.tensors.strides import is_dense, with_strides
 
-__all__ = ["Schedule", "advance", "make_optimizers", "make_schedulers"]
+__all__ = ["Schedule", "advance", "align_states", "make_optimizers", "make_schedulers"]
 
 Schedule = Callable[[Optimizer], LRScheduler]
 
@@ -45,8 +47,8 @@ def make_optimizers(
             groups of their own, after that of the other parts; so do the copies of encoders in
             a lookahead bridge, by the rate of their layer's encoder.
         options: Passed on to the optimizer. Where the class has a fused kernel it is used
-            unless ``fused=False`` or ``foreach=True`` is given, or parameters are complex: on
-            large embeddings it is several times faster.
+            unless ``fused=False`` or ``foreach=True`` is given, or parameters are complex or have
+            gaps in memory: on large embeddings it is several times faster.
 
     Raises:
         InputError: The number of learning rates is not the number of blocks or encoders, or a
@@ -84,8 +86,10 @@ def _make(
         raise InputError(
             f"{kind.__name__} came; expected an optimizer whose step needs no closure: Adam, say."
         )
-    real = not any(p.is_complex() for group in groups for p in group["params"])
-    if kind in _FUSED and real and not {"foreach", "differentiable"} & options.keys():
+    parameters = [p for group in groups for p in group["params"]]
+    # a fused kernel walks through memory, without a look at strides
+    plain = all((is_dense(p) or is_hollow(p)) and not p.is_complex() for p in parameters)
+    if kind in _FUSED and plain and not {"foreach", "differentiable"} & options.keys():
         options = {"fused": True, **options}
     try:
         # classes of torch check this rate, but not those of the groups
@@ -135,6 +139,21 @@ def make_schedulers(
         None if optimizer is None or make is None else make(optimizer)
         for optimizer, make in zip(optimizers, schedules, strict=True)
     ]
+
+
+def align_states(optimizer: Optimizer) -> None:
+    """Let the state of an optimizer lie in memory as its parameters do.
+
+    So it does when it is made; one that comes from a file lies in the order of its values. Fused
+    kernels walk through both at once without a look at strides.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            alike = isinstance(value, Tensor) and value.shape == parameter.shape
+            if alike and value.stride() != parameter.stride() and not is_hollow(value):
+                if value.is_cuda:  # its memory may be of another stream, which would take it again
+                    value.record_stream(torch.cuda.current_stream(value.device))
+                state[name] = with_strides(value, parameter.stride())
 
 
 def advance(schedulers: Sequence[LRScheduler | None], record: EpochRecord | None) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from associated_learning.state.optimizers import align_states
 from associated_learning.tensors.nested import map_tensors
 
 __all__ = ["Snapshot", "StoredFile", "joined", "stored_state"]
@@ -95,6 +96,7 @@ class Snapshot(NamedTuple):
                 if file is not None:
                     saved = stored_state(saved, load_file(file.path))
                 live.load_state_dict(saved)
+                align_states(live)
         for schedule, saved in zip(schedulers, self.schedulers, strict=True):
             if schedule is not None and saved is not None:
                 schedule.load_state_dict(saved)

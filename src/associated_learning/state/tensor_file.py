@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -15,22 +15,28 @@ from torch import Tensor
 from associated_learning.errors import CheckpointError
 from associated_learning.state.digests import new_digest
 
-__all__ = ["TensorSpec", "read_header", "read_tensor", "write_tensors"]
+__all__ = ["DTYPES", "StoredTensors", "TensorSpec", "read_header", "read_tensor", "write_tensors"]
 
 # from the widest to the narrowest: the order in which safetensors lays tensors out
 _NAMES = {
+    torch.uint64: "U64",
     torch.int64: "I64",
     torch.float64: "F64",
     torch.complex64: "C64",
     torch.float32: "F32",
+    torch.uint32: "U32",
     torch.int32: "I32",
     torch.bfloat16: "BF16",
     torch.float16: "F16",
+    torch.uint16: "U16",
     torch.int16: "I16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
     torch.int8: "I8",
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
+DTYPES = frozenset(_NAMES)  # that a file can hold
 _TYPES = {name: dtype for dtype, name in _NAMES.items()}
 _ORDER = {dtype: i for i, dtype in enumerate(_NAMES)}
 _PIECE = 2**23  # bytes that are hashed and written at once
@@ -73,7 +79,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
         with path.open("xb", buffering=0) as file:
             _write(file, digest, _header(names, tensors))
             for name in names:
-                _write(file, digest, _bytes(tensors[name].detach().contiguous()))
+                tensor = tensors[name].detach().resolve_conj().resolve_neg()
+                _write(file, digest, _bytes(tensor.contiguous()))
             os.fsync(file.fileno())
     except OSError:
         path.unlink(missing_ok=True)
@@ -127,6 +134,27 @@ def read_tensor(path: Path, spec: TensorSpec, *, pinned: bool = False) -> Tensor
     except OSError as error:
         raise _unreadable(path, error) from error
     return tensor
+
+
+class StoredTensors(Mapping[str, Tensor]):
+    """The tensors of a file, each read when it is looked at.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.specs: dict[str, TensorSpec] = read_header(path)
+
+    def __getitem__(self, key: str) -> Tensor:
+        return read_tensor(self.path, self.specs[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.specs)
+
+    def __len__(self) -> int:
+        return len(self.specs)
 
 
 def _header(names: list[str], tensors: Mapping[str, Tensor]) -> memoryview:

@@ -9,10 +9,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from associated_learning.errors import CheckpointError
+from associated_learning.errors import CheckpointError, InputError
 from associated_learning.network import Network
 from associated_learning.state.files import linked, open_regular
 from associated_learning.state.snapshot import StoredFile
+from associated_learning.tensors.hollow import is_hollow
 
 __all__ = ["load_weights", "packed_tensor", "read_tensors", "save_weights", "write_weights"]
 
@@ -70,6 +71,11 @@ def load_weights(net: Network, folder: Path) -> None:
         True
     """
     parts = net.parts()
+    if any(is_hollow(p) for part in parts.values() for p in part.parameters()):
+        raise InputError(
+            "weights were to be loaded into a network whose layers lie in a store; load them into "
+            "layers in memory, and make the network of these by store_layers."
+        )
     found = {name: read_tensors(folder / f"{name}.safetensors") for name in parts}
     for name, part in parts.items():
         _check_fits(folder / f"{name}.safetensors", part, found[name])

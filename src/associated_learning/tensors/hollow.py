@@ -23,6 +23,7 @@ __all__ = [
 
 Tensors = dict[str, Tensor]
 T = TypeVar("T")
+_NUMBERS = 3  # in the memory of a hollow tensor, which shows the middle one: none of a user's does
 
 
 def weights_of(part: nn.Module) -> Tensors:
@@ -40,21 +41,40 @@ def hollow(tensors: Iterable[Tensor], device: torch.device) -> None:
     """Take the memory away from live tensors, which keep shape, type and identity.
 
     Whoever reads one gets NaN and whoever writes into one an error, so that no use of a layer
-    that is elsewhere passes for one of the layer. Single numbers stay as they are.
+    that is elsewhere passes for one of the layer. Single numbers stay as they are, and so do
+    sparse and quantized tensors.
     """
     for tensor in tensors:
-        if tensor.numel() > 1:
+        if tensor.numel() > 1 and tensor.layout is torch.strided and not tensor.is_quantized:
             tensor.data = hollow_tensor(tensor.shape, tensor.dtype, device)
 
 
-def hollow_tensor(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return a tensor of a shape that has the memory of one number, which is none."""
-    return torch.full((), _nothing(dtype), dtype=dtype, device=device).expand(tuple(shape))
+def hollow_tensor(
+    shape: Sequence[int],
+    dtype: torch.dtype,
+    device: torch.device | None = None,
+    value: float | None = None,
+) -> Tensor:
+    """Return a tensor of a shape that has the memory of a few numbers.
+
+    Args:
+        shape: Its shape.
+        dtype: Its type.
+        device: Where it is.
+        value: What it reads as; nothing by default.
+    """
+    number = _nothing(dtype) if value is None else value
+    return torch.full((_NUMBERS,), number, dtype=dtype, device=device)[1].expand(tuple(shape))
 
 
 def is_hollow(tensor: Tensor) -> bool:
     """Return whether `hollow` took a tensor's memory."""
-    return tensor.numel() > 1 and tensor.untyped_storage().nbytes() == tensor.element_size()
+    return (
+        tensor.numel() > 1
+        and tensor.layout is torch.strided
+        and tensor.storage_offset() == 1
+        and tensor.untyped_storage().nbytes() == _NUMBERS * tensor.element_size()
+    )
 
 
 def fill(live: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:

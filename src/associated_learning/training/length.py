@@ -7,7 +7,7 @@ from typing import Any
 
 from associated_learning.state.schedules import make_schedule
 
-__all__ = ["enough_epochs", "updates_of", "warm_cosine"]
+__all__ = ["enough_epochs", "patient_epochs", "updates_of", "warm_cosine"]
 
 # what networks of a few layers take from fresh weights to a good answer (benchmarks/first_run)
 EPOCHS, UPDATES = 20, 1000
@@ -26,6 +26,21 @@ def enough_epochs(batches: int, *, epochs: int = EPOCHS, updates: int = UPDATES)
         (250, 20)
     """
     return max(epochs, math.ceil(updates / batches))
+
+
+def patient_epochs(batches: int, *, epochs: int, updates: int) -> int:
+    """Return how many epochs to wait for a better score: ``epochs``, or until so many updates.
+
+    Args:
+        batches: Number of updates of an epoch.
+        epochs: Least number of epochs; 0 waits for ever.
+        updates: Least number of updates.
+
+    Example:
+        >>> patient_epochs(9, epochs=5, updates=250), patient_epochs(100, epochs=5, updates=250)
+        (28, 5)
+    """
+    return max(epochs, math.ceil(updates / batches)) if epochs else 0
 
 
 def updates_of(batches: int, accumulation: int) -> int:

@@ -6,19 +6,12 @@ import warnings
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from associated_learning.data.batches import Batches
-from associated_learning.data.samples import TableSamples
+from associated_learning.data.array_batches import array_batches
 from associated_learning.errors import InputError
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.loader import LoaderBatches
 
 __all__ = ["Data", "as_source", "as_sources"]
-
-BATCH_SIZE = 64  # of arrays
 
 Data: TypeAlias = BatchSource | Iterable[Any] | tuple[Any, Any]
 
@@ -27,9 +20,8 @@ def as_source(data: Data, *, seed: int, shuffle: bool) -> BatchSource:
     """Return data as a source of batches.
 
     Args:
-        data: A source; a pair ``(x, y)`` of arrays or tensors with one row a sample, taken 64 rows
-            at a time, real numbers as torch's default type; or a DataLoader, a list or any other
-            iterable of batches (see `LoaderBatches`).
+        data: A source; a pair ``(x, y)`` of arrays, tensors or data frames (`array_batches`); or a
+            DataLoader, a list or any other iterable of batches (see `LoaderBatches`).
         seed: Keys the order.
         shuffle: Whether rows of arrays come in another order every epoch.
 
@@ -44,16 +36,8 @@ def as_source(data: Data, *, seed: int, shuffle: bool) -> BatchSource:
     """
     if hasattr(data, "epoch"):
         return data  # type: ignore[return-value]
-    if isinstance(data, (tuple, list)) and len(data) == 2 and all(map(_is_array, data)):
-        x, y = map(_tensor, data)
-        if not x.dim() or not y.dim() or len(x) != len(y):
-            raise InputError(
-                f"x of shape {list(x.shape)} and y of shape {list(y.shape)} came; expected the "
-                "same number of rows, one a sample."
-            )
-        samples = TableSamples(features=x, labels=y)
-        return Batches(samples=samples, batch_size=BATCH_SIZE, shuffle=shuffle, seed=seed)
-    return LoaderBatches(data, seed)
+    of_arrays = array_batches(data, seed=seed, shuffle=shuffle)
+    return LoaderBatches(data, seed) if of_arrays is None else of_arrays
 
 
 def as_sources(
@@ -81,17 +65,3 @@ def as_sources(
             stacklevel=3,
         )
     return source, other
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, (Tensor, np.ndarray))
-
-
-def _tensor(array: Any) -> Tensor:
-    if isinstance(array, np.ndarray) and array.dtype.kind not in "biuf":
-        raise InputError(
-            f"an array of type {array.dtype} came; expected numbers. Number the classes from 0, "
-            "or use ALClassifier, which takes them by name."
-        )
-    tensor = torch.tensor(array) if isinstance(array, np.ndarray) else array
-    return tensor.to(torch.get_default_dtype()) if tensor.is_floating_point() else tensor

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from associated_learning.errors import InputError
 from associated_learning.inference.metrics.names import MetricLike
 from associated_learning.network import Network
 from associated_learning.pipeline.executor_table import chosen_executor, make_executor
@@ -34,6 +33,7 @@ from associated_learning.training.growth.rules import Growth
 from associated_learning.training.length import enough_epochs, updates_of, warm_cosine
 from associated_learning.training.sources import Data, as_sources
 from associated_learning.training.trainer_checks import (
+    check_run,
     check_settings,
     check_stores,
     executor_over_store,
@@ -196,11 +196,7 @@ class Trainer:
         grows = self.growth is not None
         if isinstance(net, StoredNetwork):
             name = executor_over_store(name, self.executor, grows=grows)
-        if name != "processes" and self.replicas > 1:
-            raise InputError(
-                f"replicas={self.replicas} came with executor={name!r}; only the ranks of "
-                "executor='processes' can share the minibatches of a stage. Leave replicas out."
-            )
+        check_run(name, self.replicas, self.store, checkpoints)
         if self.growth is not None:
             self.growth.check(net)
         metric = epoch_metric(self.metric, net.target, validated=validation is not None)
@@ -229,7 +225,8 @@ class Trainer:
         with frozen(frozen_parts(net, self.freeze)):
             training = self._training(net, 1, [], None)
             stage = training.reshaped(net.num_layers, frozen=0)
-            return self._offloading("offload").plan(net, stage, partial(training.sample, train))
+            sample = partial(training.sample, train)
+            return self._offloading("offload").plan(net, stage, sample, self.stages)
 
     def stage_plans(self, net: Network, train: BatchSource) -> StagePlans:
         """Return what each stage of a pipeline would hold: measured, nothing is trained.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, get_args
 
 import torch
@@ -10,9 +11,10 @@ import torch
 from associated_learning.errors import InputError
 from associated_learning.pipeline.offload.memory_plan import bytes_of
 from associated_learning.pipeline.offload.settings import Offloading
+from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.training.epoch_judge import Judge
 
-__all__ = ["check_settings", "check_stores", "executor_over_store"]
+__all__ = ["check_run", "check_settings", "check_stores", "executor_over_store"]
 
 _WITH_STORES = ("offload", "threads", "processes")
 
@@ -95,6 +97,31 @@ def executor_over_store(chosen: str, asked: str, *, grows: bool) -> str:
             "expected executor='offload' and a depth that stays as it is."
         )
     return "offload"
+
+
+def check_run(
+    executor: str, replicas: int, store: Path | str, checkpoints: Checkpoints | None
+) -> None:
+    """Raise InputError for settings that do not fit an executor, or the place of checkpoints.
+
+    Args:
+        executor: Its name.
+        replicas: How many ranks share the minibatches of a stage.
+        store: "host", or a folder.
+        checkpoints: Where the run is saved, if anywhere.
+    """
+    if executor != "processes" and replicas > 1:
+        raise InputError(
+            f"replicas={replicas} came with executor={executor!r}; only the ranks of "
+            "executor='processes' can share the minibatches of a stage. Leave replicas out."
+        )
+    if checkpoints is None or store == "host":
+        return
+    if Path(store).absolute() == checkpoints.folder.absolute():
+        raise InputError(
+            f"store={str(store)!r} came, where the checkpoints lie, which have an index of their "
+            "own there; name another folder, one inside it say."
+        )
 
 
 def check_stores(settings: Offloading, *, executor: str, replicas: int) -> None:

@@ -79,9 +79,7 @@ def welch(ours: Sequence[float], theirs: Sequence[float]) -> Interval | None:
     return Interval(float(low), float(high), float(found.pvalue))
 
 
-def bootstrap(
-    ours: Answers, theirs: Answers, *, resamples: int = 10_000, seed: int = 0
-) -> Interval:
+def bootstrap(ours: Answers, theirs: Answers, *, resamples: int = 4_000, seed: int = 0) -> Interval:
     """Compare two methods on the same test samples: what those samples leave open.
 
     Seeds are drawn for each method alone, samples for both at once. Samples that all runs answered

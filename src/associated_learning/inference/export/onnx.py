@@ -75,7 +75,7 @@ def export_onnx(
         with needs_extra("export", "an ONNX file"):
             importlib.import_module(package)
     path, names = Path(path), Signature.of(x).names
-    net = copy.deepcopy(net).to("cpu")
+    net = copy.deepcopy(net.in_memory(depth)).to("cpu")
     program = export_program(net, x, depth, any_length=any_length)
     with replaced_file(path) as temporary, _quiet():
         torch.onnx.export(

@@ -104,7 +104,8 @@ def tensor_model(net: Network, x: Any, depth: int | None = None) -> TensorModel:
         InputError: The depth is out of range, or ``x`` of no form that can be exported.
     """
     depth = net.check_depth(depth)
-    return TensorModel(copy.deepcopy(net.prefix(depth)), Signature.of(x)).eval()
+    prefix = net.in_memory(depth).prefix(depth)
+    return TensorModel(copy.deepcopy(prefix), Signature.of(x)).eval()
 
 
 def _form(x: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import weakref
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,15 @@ from associated_learning.state.files import (
 from associated_learning.state.lock import held_lock
 from associated_learning.state.snapshot import StoredFile
 from associated_learning.state.tensor_file import (
-    TensorSpec,
+    StoredTensors,
     read_header,
     read_tensor,
     write_tensors,
 )
 from associated_learning.tensors.hollow import Tensors, weights_of
+from associated_learning.tensors.strides import Strides
 
-__all__ = ["STAGE", "DiskStore", "StoredTensors", "has_changed", "stage_folder"]
+__all__ = ["STAGE", "DiskStore", "has_changed", "stage_folder"]
 
 FORMAT = 1
 STAGE = "stage-"  # how folders in it begin that are stores of one stage each
@@ -66,6 +67,7 @@ class DiskStore(Store):
             self._require_own()
             self._files = self._committed()
             self._held: dict[str, StoredFile] = {}
+            self._strides = Strides()
             self._number = 1 + max((_number(path) for path in self.folder.iterdir()), default=0)
             self.commit()
         except OSError as error:
@@ -81,16 +83,18 @@ class DiskStore(Store):
             temporary.rename(path)
         except OSError as error:
             raise self._failed(path, error) from error
+        self._strides.note(name, tensors)
         finite = all(_is_finite(tensor) for tensor in on_cpu.values())
         self._files[name] = StoredFile(path, digest, finite, _signature(path))
 
     def read(self, name: str) -> Tensors:
         stored = self.look(name)
         pinned = self.device.type == "cuda"
-        return {
+        found = {
             key: read_tensor(stored.path, spec, pinned=pinned).to(self.device)
             for key, spec in stored.specs.items()
         }
+        return self._strides.restored(name, found)
 
     def look(self, name: str) -> StoredTensors:
         file = self._files[name]
@@ -242,27 +246,6 @@ def stage_folder(folder: Path, number: int) -> Path:
     return folder / f"{STAGE}{number}"
 
 
-class StoredTensors(Mapping[str, Tensor]):
-    """The tensors of a file, each read when it is looked at.
-
-    Args:
-        path: The file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.specs: dict[str, TensorSpec] = read_header(path)
-
-    def __getitem__(self, key: str) -> Tensor:
-        return read_tensor(self.path, self.specs[key])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.specs)
-
-    def __len__(self) -> int:
-        return len(self.specs)
-
-
 def _locked(folder: Path) -> ExitStack:
     """Lock a folder for this process, which the system undoes if it dies; return what unlocks."""
     stack = ExitStack()
@@ -291,5 +274,7 @@ def _signature(path: Path) -> tuple[int, int]:
 def _is_finite(tensor: Tensor) -> bool:
     if not tensor.is_floating_point() or tensor.numel() == 0:
         return True
+    if tensor.itemsize == 1:  # of 8 bits, for which torch has few operations
+        tensor = tensor.half()
     least, most = tensor.aminmax()  # NaN is both; no second tensor of that size is made
     return bool(torch.isfinite(least) and torch.isfinite(most))

@@ -12,7 +12,6 @@ from associated_learning.pipeline.clock import Clock, WallClock
 from associated_learning.pipeline.executor import Executor
 from associated_learning.pipeline.items import (
     Items,
-    Marker,
     Minibatch,
     Reports,
     Trained,
@@ -23,7 +22,7 @@ from associated_learning.pipeline.offload.recomputation import Recomputation
 from associated_learning.pipeline.offload.stored_layers import StoredLayers
 from associated_learning.pipeline.offload.streamed_inference import StreamedNetwork
 from associated_learning.pipeline.offload.waiting import Waiting
-from associated_learning.pipeline.offload.window import windows
+from associated_learning.pipeline.offload.window import marked, windows
 from associated_learning.pipeline.stage import Stage
 from associated_learning.state.snapshot import Snapshot
 
@@ -79,7 +78,9 @@ class Offload(Executor):
 
     def run(self, items: Items) -> Reports:
         with self._offloaded():
-            for jobs, marker, error in windows(items, self._window):
+            # a window whose state is in files is as good as saved
+            ours = marked(items, self._window) if self._store.files() else items
+            for jobs, marker, error in windows(ours, self._window):
                 passed = self._pass(jobs, more=marker is None and error is None)
                 yield from passed.reports
                 failure = passed.error or error
@@ -87,9 +88,6 @@ class Offload(Executor):
                     raise failure
                 if marker is not None:
                     yield self._layers.mark(marker)
-                    continue
-                if self._store.files():  # a window whose state is in files is as good as saved
-                    yield self._layers.mark(Marker())
 
     def network(self, snapshot: Snapshot) -> Network:
         if self._calls is None or type(self._net).exits is not ALNetwork.exits:
@@ -106,15 +104,15 @@ class Offload(Executor):
     @contextlib.contextmanager
     def _offloaded(self) -> Iterator[None]:
         """Keep the state of all layers in the store inside the block."""
-        if self._calls is not None:
-            self._calls.drop()
-        if not self._store.free:
-            self._residence.take_all()
-            if self._calls is None:
-                self._calls = LazyLayers(self._parts, self._store)
-            self._calls.settle = self._residence.settle
         failed = True
         try:
+            if self._calls is not None:
+                self._calls.drop()
+            if not self._store.free:
+                self._residence.take_all()
+                if self._calls is None:
+                    self._calls = LazyLayers(self._parts, self._store)
+                self._calls.settle = self._residence.settle
             with self._recomputation:
                 yield
             failed = False
@@ -140,8 +138,11 @@ class Offload(Executor):
                 self._calls = None
             self._residence.give_all()
 
-    def _pass(self, jobs: Sequence[Minibatch], *, more: bool) -> _Passed:
-        """Let all stages take the minibatches; reports are told when nothing trains any more."""
+    def _pass(self, jobs: list[Minibatch], *, more: bool) -> _Passed:
+        """Let all stages take the minibatches, of which the list is left empty.
+
+        Reports are told when nothing trains any more.
+        """
         if not jobs:
             return _Passed([], None)
         if self._calls is not None:
@@ -149,6 +150,7 @@ class Offload(Executor):
         found = []
         try:
             kept = [self._waiting.put(job, exact=True) for job in jobs]
+            jobs.clear()  # else all inputs would be there until the last layer has trained
             for report, _ in self._layers.passed(kept, more=more):
                 found.append(report)
         except Exception as error:

@@ -13,6 +13,7 @@ from associated_learning.pipeline.offload.pinned_memory import PinnedMemory
 from associated_learning.state.snapshot import StoredFile
 from associated_learning.state.tensor_file import read_header, read_tensor
 from associated_learning.tensors.hollow import Tensors
+from associated_learning.tensors.strides import Strides
 
 __all__ = ["HostStore", "Store"]
 
@@ -87,11 +88,13 @@ class HostStore(Store):
         # where each tensor was put; it stays when a new run has no state of optimizers yet, for
         # pinning takes as long as many copies
         self._places: dict[tuple[str, str], Tensor] = {}
+        self._strides = Strides()
 
     def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         if self.free:
             self._kept[name] = dict(tensors)
             return
+        self._strides.note(name, tensors)
         self._kept[name] = {
             key: self._copied(tensor, self._place(name, key, tensor))
             for key, tensor in tensors.items()
@@ -101,10 +104,11 @@ class HostStore(Store):
         if self.free:
             return dict(self._kept[name])
         kept = self._kept[name].items()
-        return {
+        found = {
             key: self._copied(tensor, torch.empty_like(tensor, device=self.device))
             for key, tensor in kept
         }
+        return self._strides.restored(name, found)
 
     def look(self, name: str) -> Mapping[str, Tensor]:
         return self._kept.get(name, {})

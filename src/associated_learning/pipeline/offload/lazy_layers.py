@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
@@ -11,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from associated_learning.errors import InputError
 from associated_learning.pipeline.offload.layer_store import Store
-from associated_learning.tensors.hollow import Tensors, fill, hollow, is_hollow, weights_of
+from associated_learning.tensors.hollow import fill, hollow, is_hollow, weights_of
 
 __all__ = ["LazyLayers"]
 
@@ -28,12 +30,14 @@ class LazyLayers:
 
     Attributes:
         settle: Called before the store is read, while something may still be written to it.
+        copies_are_filled: Whether copies of layers get their weights from whoever makes them.
     """
 
     def __init__(self, parts: Mapping[str, nn.Module], store: Store) -> None:
-        self._live: dict[str, Tensors] = {name: weights_of(part) for name, part in parts.items()}
+        self._parts = dict(parts)
         self._store = store
         self.settle: Callable[[], None] | None = None
+        self.copies_are_filled = False
         self._here: str | None = None
         self._pinned: dict[int, Tensor] = {}
         self._hooks: list[RemovableHandle] = []
@@ -46,7 +50,7 @@ class LazyLayers:
 
     def fetch(self, name: str) -> None:
         """Give a layer its weights, unless it has them."""
-        live = self._live[name]
+        live = weights_of(self._parts[name])  # a module may have put others in their place
         missing = {key: tensor for key, tensor in live.items() if is_hollow(tensor)}
         if not missing:
             return
@@ -69,9 +73,18 @@ class LazyLayers:
     def drop(self) -> None:
         """Let go of the layer that was fetched last."""
         if self._here is not None:
-            gone = [t for t in self._live[self._here].values() if id(t) not in self._pinned]
-            hollow(gone, self._store.device)
+            live = weights_of(self._parts[self._here]).values()
+            hollow([t for t in live if id(t) not in self._pinned], self._store.device)
             self._here = None
+
+    @contextmanager
+    def copying(self) -> Iterator[None]:
+        """Let copies of layers that are made inside the block be called: they get their weights."""
+        self.copies_are_filled = True
+        try:
+            yield
+        finally:
+            self.copies_are_filled = False
 
     def close(self) -> None:
         """Fetch nothing any more."""
@@ -86,20 +99,30 @@ class _Fetcher:
     def __init__(self, calls: LazyLayers, name: str, module: nn.Module) -> None:
         self._calls = calls
         self._name = name
-        self._own = list(weights_of(module).values())
 
     def __call__(self, module: nn.Module, arguments: Any) -> None:
-        if any(map(is_hollow, self._own)):
+        if any(map(is_hollow, chain(module.parameters(), module.buffers()))):
             if module.training and torch.is_grad_enabled():
                 raise InputError(
                     f"{self._name} lies in a store and was called to train, which would be lost "
-                    "with it; train it by Trainer(executor='offload'), or call eval() to look at "
-                    "what the network answers."
+                    "with it; train it by Trainer(executor='offload'), call eval() to look at what "
+                    "the network answers, or take loaded() of a network in a store, a copy in "
+                    "memory."
                 )
             self._calls.fetch(self._name)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Callable[[nn.Module, Any], None]:
-        return _nothing
+        return _nothing if self._calls.copies_are_filled else _require_weights
+
+
+def _require_weights(module: nn.Module, arguments: Any) -> None:
+    """Raise InputError for a copy of a module that was made while its weights were elsewhere."""
+    for tensor in module.parameters():
+        if tensor.numel() > 1 and bool(tensor[(0,) * tensor.dim()].isnan()):
+            raise InputError(
+                "a copy of a layer in a store was called, which has none of its weights; copy "
+                "loaded(depth) of the network, which is in memory."
+            )
 
 
 class _BeforeSaving:

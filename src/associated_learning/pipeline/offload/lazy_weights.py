@@ -16,7 +16,8 @@ from associated_learning.pipeline.offload.lazy_layers import LazyLayers
 from associated_learning.pipeline.offload.streamed_inference import StreamedNetwork
 from associated_learning.state.snapshot import Snapshot
 from associated_learning.tensors.devices import device_of
-from associated_learning.tensors.hollow import Tensors, give_memory, weights_of
+from associated_learning.tensors.hollow import Tensors, fill, give_memory, values_of, weights_of
+from associated_learning.tensors.strides import Strides
 
 __all__ = ["LazyLastWeights"]
 
@@ -34,6 +35,8 @@ class LazyLastWeights:
         self._window = window
         self._copy = copied_network(net, _tensors(net))
         self._store = _SnapshotStore(device_of(net))
+        for name, part in net.parts().items():
+            self._store.strides.note(name, weights_of(part))
         self._calls = LazyLayers(self._copy.parts(), self._store)
         self._last: Snapshot | None = None
 
@@ -63,6 +66,8 @@ class LazyLastWeights:
             return
         give_memory(_tensors(self._net))
         for name, part in self._net.parts().items():
+            live = weights_of(part)
+            fill(live, self._store.strides.restored(name, values_of(live)))
             part.load_state_dict(self._last.weights[name])
 
 
@@ -71,14 +76,17 @@ class _SnapshotStore(Store):
 
     Attributes:
         snapshot: The one that is looked at.
+        strides: Those of the weights that train.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.snapshot: Snapshot | None = None
+        self.strides = Strides()
 
     def read(self, name: str) -> Tensors:
-        return {key: value.to(self.device) for key, value in self.look(name).items()}
+        found = {key: value.to(self.device) for key, value in self.look(name).items()}
+        return self.strides.restored(name, found)
 
     def look(self, name: str) -> Mapping[str, Tensor]:
         assert self.snapshot is not None

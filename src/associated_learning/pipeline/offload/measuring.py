@@ -1,9 +1,10 @@
-"""What layers need and take, and how fast a store is: measured one layer at a time."""
+"""What layers need and take: measured one layer at a time."""
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,46 +12,49 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from associated_learning.errors import InputError
 from associated_learning.pipeline.items import Minibatch
+from associated_learning.pipeline.offload.allocations import Allocations
 from associated_learning.pipeline.offload.layer_files import files_of
 from associated_learning.pipeline.offload.layer_store import Store
 from associated_learning.pipeline.planning.costs import bytes_in
 from associated_learning.pipeline.stage import Stage
-from associated_learning.state.tensor_file import read_header, read_tensor, write_tensors
 from associated_learning.tensors.hollow import fill, hollow_copy, is_hollow, weights_of
+from associated_learning.tensors.nested import tensors_in
 
 __all__ = [
     "LayerNeeds",
-    "StoreSpeed",
     "measure_layers",
-    "measure_store",
     "memory_in_use",
     "room_on_disk",
     "total",
 ]
 
 ROUNDS = 2
-_PROBE = 2**26  # bytes
+_PLAIN = (bool, int, float, str, tuple, type(None))
 
 
 class LayerNeeds(NamedTuple):
-    """What the update of one block on a minibatch needs.
+    """What the update of one block on a minibatch needs, or of some that are moved as one.
 
     Attributes:
         seconds: Of the update.
         weights: Bytes of weights and buffers.
         gradients: Bytes of gradients.
         optimizer: Bytes of the optimizer's state.
-        saved: Bytes of activations that wait for the backward pass.
-        handed: Bytes of ``(s, t)`` for the next layer.
+        activations: The most bytes at once beside these: activations, and what the optimizer's
+            step needs.
+        taken: Bytes of ``(s, t)`` that wait for it.
+        blocks: How many blocks these are.
     """
 
     seconds: float
     weights: int
     gradients: int
     optimizer: int
-    saved: int
-    handed: int
+    activations: int
+    taken: int
+    blocks: int = 1
 
     @property
     def state(self) -> int:
@@ -60,24 +64,15 @@ class LayerNeeds(NamedTuple):
     @property
     def room(self) -> int:
         """Bytes that the block needs while it trains."""
-        return self.state + self.gradients + self.saved
+        return self.state + self.gradients + self.activations
 
 
-class StoreSpeed(NamedTuple):
-    """What it takes to move a byte.
-
-    Attributes:
-        write: Seconds a byte, until it is on the disk.
-        read: Seconds a byte.
-        processor: Seconds of a processor for a byte that is written and read, of these.
-    """
-
-    write: float
-    read: float
-    processor: float
-
-
-def measure_layers(stage: Stage, job: Minibatch, store: Store | None = None) -> list[LayerNeeds]:
+def measure_layers(
+    stage: Stage,
+    job: Minibatch,
+    store: Store | None = None,
+    sizes: Sequence[int] | None = None,
+) -> list[LayerNeeds]:
     """Measure the update of every block on a minibatch, on a copy of one block at a time.
 
     Blocks of the same shapes are measured once. The network is left as it is.
@@ -86,11 +81,16 @@ def measure_layers(stage: Stage, job: Minibatch, store: Store | None = None) -> 
         stage: All blocks of a network.
         job: A minibatch.
         store: Holds the weights of blocks that are not in memory.
+        sizes: How many consecutive blocks are moved as one; one by default.
+
+    Raises:
+        InputError: A layer follows another one that is not moved with it, or no second optimizer
+            of its kind can be made.
     """
     known: dict[Any, tuple[LayerNeeds, Minibatch]] = {}
     found, item = [], job
-    for one in stage.split([1] * len(stage.blocks)):
-        key = _shapes(one, item)
+    for one in stage.split(sizes or [1] * len(stage.blocks)):
+        key = _costs_like(one, item)
         if key not in known:
             known[key] = _measure(_copied(one, store), item)
         needs, onward = known[key]
@@ -100,8 +100,9 @@ def measure_layers(stage: Stage, job: Minibatch, store: Store | None = None) -> 
 
 
 def _measure(stage: Stage, job: Minibatch) -> tuple[LayerNeeds, Minibatch]:
-    with _Saved(stage) as saved:  # this one also makes the state of the optimizer
-        _, onward = stage.train(job)
+    _, onward = stage.train(job)  # this one also makes the state of the optimizer
+    with Allocations() as allocations:
+        stage.train(job)
     seconds = float("inf")
     for _ in range(ROUNDS):
         begin = time.perf_counter()
@@ -116,59 +117,46 @@ def _measure(stage: Stage, job: Minibatch) -> tuple[LayerNeeds, Minibatch]:
         weights=sum(size for name, size in files.items() if name in stage.parts),
         gradients=bytes_in(trained),
         optimizer=sum(size for name, size in files.items() if name not in stage.parts),
-        saved=saved.nbytes,
-        handed=bytes_in((onward.s, onward.t)),
+        activations=max(0, allocations.peak - bytes_in(trained)),
+        taken=bytes_in((job.s, job.t)),
+        blocks=len(stage.blocks),
     )
     return needs, onward
 
 
-class _Saved:
-    """Adds up what the graph of a block keeps for its backward pass, beside its weights."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._own = {p.data_ptr() for block in stage.blocks for p in block.parameters()}
-        self._seen: dict[int, int] = {}
-        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor)
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes so far."""
-        return sum(self._seen.values())
-
-    def __enter__(self) -> _Saved:
-        self._hooks.__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._hooks.__exit__(*error)
-
-    def _pack(self, tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in self._own:
-            self._seen[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-
-def _shapes(stage: Stage, job: Minibatch) -> Any:
+def _costs_like(stage: Stage, job: Minibatch) -> Any:
     """Return what blocks of the same cost have in common."""
-    (block,), (optimizer,) = stage.blocks, stage.optimizers
     own = [
-        (key, tuple(value.shape), value.dtype)
+        (key, tuple(value.shape), value.dtype, value.requires_grad)
+        for block in stage.blocks
         for key, value in block.state_dict(keep_vars=True).items()
+        if isinstance(value, Tensor)
     ]
-    structure = str([(type(module).__name__, module.extra_repr()) for module in block.modules()])
-    return str(own), structure, type(optimizer), bytes_in(job.s), bytes_in(job.t)
+    modules = [module for block in stage.blocks for module in block.modules()]
+    structure = [(type(module), module.extra_repr(), _settings(module)) for module in modules]
+    shapes = [(tuple(tensor.shape), tensor.dtype) for tensor in tensors_in((job.s, job.t))]
+    return str((own, structure, list(map(type, stage.optimizers)), shapes))
+
+
+def _settings(module: nn.Module) -> list[tuple[str, Any]]:
+    """Return the numbers and functions that a module has, by which layers alike may differ."""
+    return [
+        (name, value if isinstance(value, _PLAIN) else getattr(value, "__qualname__", type(value)))
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+    ]
 
 
 def _copied(stage: Stage, store: Store | None) -> Stage:
-    """Return a copy of a stage of one block, with its weights and a fresh optimizer."""
-    (block,) = stage.blocks
-    absent = [tensor for tensor in weights_of(block).values() if is_hollow(tensor)]
-    again, parts = hollow_copy((block, dict(stage.parts)), absent)
+    """Return a copy of a stage, with its weights and fresh optimizers."""
+    tensors = [tensor for block in stage.blocks for tensor in weights_of(block).values()]
+    absent = [tensor for tensor in tensors if is_hollow(tensor)]
+    blocks, parts = hollow_copy((list(stage.blocks), dict(stage.parts)), absent)
+    pairs = zip(stage.optimizers, stage.blocks, blocks, strict=True)
     copied = Stage(
-        blocks=[again],
-        optimizers=[_like(stage.optimizers[0], block, again)],
-        schedulers=[None],
+        blocks=blocks,
+        optimizers=[_like(*pair) for pair in pairs],
+        schedulers=[None] * len(blocks),
         parts=parts,
         rule=stage.rule,
         device=stage.device,
@@ -193,54 +181,27 @@ def _like(optimizer: Optimizer | None, block: nn.Module, again: nn.Module) -> Op
         {**group, "params": [copies[id(p)] for p in group["params"]]}
         for group in optimizer.param_groups
     ]
-    return type(optimizer)(groups, **optimizer.defaults)
+    made = _made_again(optimizer, groups)
+    for group in made.param_groups:
+        group["lr"] = 0 * group["lr"]  # some updates on one minibatch might diverge
+    return made
 
 
-def measure_store(folder: Path | None, device: torch.device) -> StoreSpeed:
-    """Measure how fast a store is.
-
-    Args:
-        folder: Of a store on disk; None for host memory.
-        device: Where layers train.
-    """
-    if folder is None and device.type == "cpu":
-        return StoreSpeed(0.0, 0.0, 0.0)  # memory is handed over
-    if folder is None:
-        return _measure_copies(device)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / ".new-probe"
-    path.unlink(missing_ok=True)
-    tensors: Mapping[str, Tensor] = {"probe": torch.ones(_PROBE // 4, device="cpu")}
+def _made_again(optimizer: Optimizer, groups: list[Any]) -> Optimizer:
+    """Return a fresh optimizer of a kind, with the same options, for other parameters."""
+    kind = type(optimizer)
+    known = inspect.signature(kind).parameters
+    any_name = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values())
+    # AdamW's hold one that only Adam takes
+    options = {k: v for k, v in optimizer.defaults.items() if any_name or k in known}
     try:
-        (write, busy_writing), (read, busy_reading) = (
-            _timed(lambda: write_tensors(path, tensors)),
-            _timed(lambda: read_tensor(path, read_header(path)["probe"])),
-        )
-    finally:
-        path.unlink(missing_ok=True)
-    return StoreSpeed(write / _PROBE, read / _PROBE, (busy_writing + busy_reading) / _PROBE)
-
-
-def _measure_copies(device: torch.device) -> StoreSpeed:
-    """Measure copies between a GPU and pinned memory, which take no processor's time."""
-    host = torch.empty(_PROBE, dtype=torch.uint8, device="cpu", pin_memory=True)
-    there = host.to(device)
-    torch.cuda.synchronize(device)
-
-    def copied(to: Tensor, source: Tensor) -> None:
-        to.copy_(source)
-        torch.cuda.synchronize(device)
-
-    write, _ = _timed(lambda: copied(host, there))
-    read, _ = _timed(lambda: copied(there, host))
-    return StoreSpeed(write / _PROBE, read / _PROBE, 0.0)
-
-
-def _timed(function: Any) -> tuple[float, float]:
-    """Return seconds, and seconds that this thread computed."""
-    begin, busy = time.perf_counter(), time.thread_time()
-    function()
-    return time.perf_counter() - begin, time.thread_time() - busy
+        return kind(groups, **options)
+    except TypeError as error:
+        raise InputError(
+            f"{kind.__name__} came, of which no second one can be made to measure what it needs "
+            f"({error}); expected a class whose arguments are its defaults, as in torch.optim. "
+            "Use such a one, or executor='sequential'."
+        ) from error
 
 
 def room_on_disk(stage: Stage, generations: int = 2) -> int:
@@ -262,18 +223,23 @@ def _optimizer_bytes(optimizer: Optimizer | None) -> int:
         return 0
     sample = nn.Parameter(torch.zeros(64, 64))
     sample.grad = torch.zeros_like(sample)
-    alike = type(optimizer)([sample], **optimizer.defaults)
+    alike = _made_again(optimizer, [sample])
     alike.step()
     share = bytes_in(list(alike.state[sample].values())) / bytes_in(sample)
     return round(share * bytes_in([p for g in optimizer.param_groups for p in g["params"]]))
 
 
-def memory_in_use(net: nn.Module, device: torch.device) -> int:
-    """Return the bytes in use beside a network's weights: on a GPU, or by this process."""
-    tensors = [*net.parameters(), *net.buffers()]
-    own = bytes_in([t for t in tensors if t.device.type == device.type and not is_hollow(t)])
-    if device.type == "cuda":
-        return max(0, torch.cuda.memory_allocated(device) - own)
+def memory_in_use(stage: Stage) -> int:
+    """Return the bytes in use beside what is moved of a network: on its GPU, or by this process.
+
+    Args:
+        stage: All of it; where training goes on, its optimizers have their state already.
+    """
+    kind = stage.device.type
+    tensors = {id(t): t for live in files_of(stage).values() for t in live.values()}.values()
+    own = bytes_in([t for t in tensors if t.device.type == kind and not is_hollow(t)])
+    if kind == "cuda":
+        return max(0, torch.cuda.memory_allocated(stage.device) - own)
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     private = next((int(line.split()[1]) for line in lines if line.startswith("RssAnon")), 0)

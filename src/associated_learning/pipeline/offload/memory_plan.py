@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from associated_learning.errors import InputError
-from associated_learning.pipeline.offload.measuring import LayerNeeds, StoreSpeed, total
+from associated_learning.pipeline.offload.measuring import LayerNeeds, total
+from associated_learning.pipeline.offload.store_speed import StoreSpeed
 
 __all__ = ["MemoryPlan", "StagePlans", "bytes_of", "make_memory_plan"]
 
@@ -22,7 +23,7 @@ class MemoryPlan:
     """How a network is trained within a limit; print it to read it.
 
     Attributes:
-        layers: What each block needs.
+        layers: What each block needs, or each part of several that are moved as one.
         limit: Bytes that may be used; None for no limit.
         base: Bytes that are in use beside the network.
         speed: How fast the store is.
@@ -60,7 +61,7 @@ class MemoryPlan:
     @property
     def waiting(self) -> int:
         """Largest number of bytes of activations that wait."""
-        return self.windows * self.window * max(one.handed for one in self.layers)
+        return self.windows * self.window * max(one.taken for one in self.layers)
 
     @property
     def lost(self) -> float:
@@ -79,15 +80,13 @@ class MemoryPlan:
         return self.offloaded / seconds * 86400
 
     def __str__(self) -> str:
-        largest = max(range(len(self.layers)), key=lambda i: self.layers[i].room)
-        needs = self.layers[largest]
+        count = sum(one.blocks for one in self.layers)
         lines = [
-            f"{len(self.layers)} layers, {_text(total(self.layers))} of training state (weights, "
-            "gradients, optimizers)",
+            f"{count} layers, {_text(total(self.layers))} of training state (weights, gradients, "
+            "optimizers)",
             f"limit      {'none' if self.limit is None else _text(self.limit)}, of which "
             f"{_text(self.base)} are in use already",
-            f"resident   {_text(self.resident)}: "
-            + ("all layers" if self.whole else self._stay(largest, needs)),
+            f"resident   {_text(self.resident)}: " + ("all layers" if self.whole else self._stay()),
             f"offloaded  {_text(self.offloaded)}",
             f"window K   {self.window} minibatches, whose activations wait in "
             + f"{_text(self.waiting)} of {'mapped files' if self.in_files else 'host memory'}",
@@ -99,9 +98,10 @@ class MemoryPlan:
             lines.append(f"written    {_text(self.written_a_day)} a day")
         return "\n".join(lines)
 
-    def _stay(self, largest: int, needs: LayerNeeds) -> str:
+    def _stay(self) -> str:
         beside = "and the next one, which comes meanwhile" if self.overlap else "alone"
-        return f"layer {self.first + largest} ({_parts(needs)}) {beside}"
+        name, needs = _largest(self.layers, self.first)
+        return f"{name} ({_parts(needs)}) {beside}"
 
 
 @dataclass(frozen=True)
@@ -168,14 +168,14 @@ def make_memory_plan(
     room = math.inf if limit is None else limit - base
     # a limit asks for no more than it leaves out; without one, one layer at a time is meant
     whole = not stays and limit is not None and _whole(layers) <= room
-    beside = 2 * max(one.handed for one in layers) if apart else 0
+    beside = 2 * max(one.taken for one in layers) if apart else 0
     overlap = _peak(layers, overlap=True) + beside <= room
     need = _peak(layers, overlap=overlap) + beside
     if not whole and need > room:
         raise InputError(_too_large(layers, limit or 0, base, first))
     if window is None:
         window = 1 if whole else smallest_window(layers, speed, overlap)
-    handed = windows * max(one.handed for one in layers)
+    handed = windows * max(one.taken for one in layers)
     tight = not whole and not apart and need + window * handed > room
     in_files = tight and files
     if tight and not files:
@@ -208,7 +208,7 @@ def lost(layers: Sequence[LayerNeeds], speed: StoreSpeed, window: int, overlap: 
 
     Example:
         >>> needs = LayerNeeds(
-        ...     seconds=1.0, weights=40, gradients=0, optimizer=60, saved=0, handed=1
+        ...     seconds=1.0, weights=40, gradients=0, optimizer=60, activations=0, taken=1
         ... )
         >>> speed = StoreSpeed(write=0.03, read=0.01, processor=0.0)
         >>> [lost([needs], speed, window, overlap=True) for window in (1, 2, 4)]
@@ -240,7 +240,7 @@ def bytes_of(memory: str | int) -> int:
 
 def _whole(layers: Sequence[LayerNeeds]) -> int:
     state = sum(one.state for one in layers)
-    return state + max(one.gradients + one.saved for one in layers)
+    return state + max(one.gradients + one.activations for one in layers)
 
 
 def _peak(layers: Sequence[LayerNeeds], *, overlap: bool) -> int:
@@ -253,21 +253,28 @@ def _peak(layers: Sequence[LayerNeeds], *, overlap: bool) -> int:
 
 
 def _too_large(layers: Sequence[LayerNeeds], limit: int, base: int, first: int) -> str:
-    number = max(range(len(layers)), key=lambda i: layers[i].room)
-    needs = layers[number]
-    least = _text(base + needs.room + needs.handed)
+    name, needs = _largest(layers, first)
+    least = _text(base + needs.room + needs.taken)
     return (
         f"memory={_text(limit)} came, of which {_text(base)} are in use beside the network; "
-        f"layer {first + number} alone needs {_text(needs.room)} ({_parts(needs)}) and "
-        f"{_text(needs.handed)} for a minibatch that waits, so expected at least {least}. A "
+        f"{name} alone needs {_text(needs.room)} ({_parts(needs)}) and "
+        f"{_text(needs.taken)} for a minibatch that waits, so expected at least {least}. A "
         "smaller batch or recompute=True shrinks activations, cuts closer together state."
     )
+
+
+def _largest(layers: Sequence[LayerNeeds], first: int) -> tuple[str, LayerNeeds]:
+    """Return what is largest of all that are moved as one, and its name."""
+    i = max(range(len(layers)), key=lambda i: layers[i].room)
+    begin = first + sum(one.blocks for one in layers[:i])
+    end = begin + layers[i].blocks - 1
+    return f"layer {begin}" if begin == end else f"layers {begin} to {end}", layers[i]
 
 
 def _parts(needs: LayerNeeds) -> str:
     return (
         f"weights {_text(needs.weights)}, gradients {_text(needs.gradients)}, optimizer "
-        f"{_text(needs.optimizer)}, activations {_text(needs.saved)}"
+        f"{_text(needs.optimizer)}, activations {_text(needs.activations)}"
     )
 
 

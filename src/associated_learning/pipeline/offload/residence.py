@@ -10,7 +10,9 @@ import torch
 
 from associated_learning.pipeline.offload.layer_files import files_of
 from associated_learning.pipeline.offload.layer_store import Store
+from associated_learning.pipeline.offload.storable import check_storable
 from associated_learning.pipeline.stage import Stage
+from associated_learning.state.optimizers import align_states
 from associated_learning.tensors.hollow import (
     Tensors,
     fill,
@@ -43,7 +45,20 @@ class Residence:
         self._stream = torch.cuda.Stream(store.device) if cuda else None  # type: ignore[no-untyped-call]
 
     def take_all(self) -> None:
-        """Take the state of all stages that have theirs; what it was is in the store."""
+        """Take the state of all stages that have theirs; what it was is in the store.
+
+        Raises:
+            InputError: Some of it cannot be kept there.
+        """
+        if not self._store.free:  # which is handed over as it is
+            check_storable(
+                {
+                    f"{key} of {name}": tensor
+                    for stage in self._stages
+                    for name, live in files_of(stage).items()
+                    for key, tensor in live.items()
+                }
+            )
         for stage in self._stages:
             for name, live in files_of(stage).items():
                 if not any(is_hollow(tensor) for tensor in live.values()):
@@ -108,6 +123,9 @@ class Residence:
     def _place(self, stage: Stage, fetched: dict[str, Tensors]) -> None:
         for name, live in files_of(stage).items():
             fill(live, fetched[name])
+        for optimizer in stage.optimizers:
+            if optimizer is not None:
+                align_states(optimizer)
 
     def _leave(self, stage: Stage) -> None:
         live = files_of(stage)

@@ -18,7 +18,6 @@ from associated_learning.pipeline.offload.executor import Offload
 from associated_learning.pipeline.offload.layer_store import HostStore, Store
 from associated_learning.pipeline.offload.measuring import (
     measure_layers,
-    measure_store,
     memory_in_use,
     room_on_disk,
 )
@@ -28,6 +27,7 @@ from associated_learning.pipeline.offload.memory_plan import (
     make_memory_plan,
 )
 from associated_learning.pipeline.offload.recomputation import Recomputation
+from associated_learning.pipeline.offload.store_speed import measure_store
 from associated_learning.pipeline.offload.stored_network import StoredNetwork
 from associated_learning.pipeline.offload.waiting import Waiting
 from associated_learning.pipeline.planning.partition import balanced, checked_sizes
@@ -71,17 +71,12 @@ class Offloading:
             InputError: The network is no network of layers, or a setting does not fit it.
         """
         check_layers(net, stage)
-        count = len(stage.blocks)
-        if stages is None:
-            stages = count
-        if isinstance(stages, int):
-            stages = balanced([1.0] * count, stages)
-        split = stage.split(checked_sizes(stages, count))
+        split = stage.split(_sizes(stage, stages))
         own = net.store if isinstance(net, StoredNetwork) else None
         store = self._open(stage) if own is None else own
         try:
             chosen = self.memory is None and (self.window is not None or self.folder(own) is None)
-            plan = None if chosen else self.plan(net, stage, sample)
+            plan = None if chosen else self.plan(net, stage, sample, stages)
             if plan is not None and plan.whole and own is None:
                 store.close()
                 return Sequential(net, stage)
@@ -93,25 +88,32 @@ class Offloading:
                 store.close()
             raise
 
-    def plan(self, net: Network, stage: Stage, sample: Callable[[], Minibatch]) -> MemoryPlan:
+    def plan(
+        self,
+        net: Network,
+        stage: Stage,
+        sample: Callable[[], Minibatch],
+        stages: int | Sequence[int] | None = None,
+    ) -> MemoryPlan:
         """Measure the layers and the store, and choose the window.
 
         Args:
             net: The network.
             stage: All of it.
             sample: Returns a minibatch.
+            stages: Number of parts that are moved as one, or how many layers each one has.
 
         Raises:
             InputError: Not even one layer fits into the memory that is given.
         """
         own = net.store if isinstance(net, StoredNetwork) else None
         with Recomputation(stage.blocks if self.recompute else []):
-            layers = measure_layers(stage, sample(), own)
+            layers = measure_layers(stage, sample(), own, _sizes(stage, stages))
         return make_memory_plan(
             layers,
             measure_store(self.folder(own), stage.device),
             limit=None if self.memory is None else bytes_of(self.memory),
-            base=memory_in_use(net, stage.device),
+            base=memory_in_use(stage),
             window=self.window,
             files=self.folder(own) is not None,
             stays=own is not None,
@@ -172,6 +174,16 @@ class Offloading:
             store.close()
             raise
         return store
+
+
+def _sizes(stage: Stage, stages: int | Sequence[int] | None) -> Sequence[int]:
+    """Return how many layers are moved as one; each of them is alone if nothing else is asked."""
+    count = len(stage.blocks)
+    if stages is None:
+        stages = count
+    if isinstance(stages, int):
+        stages = balanced([1.0] * count, stages)
+    return checked_sizes(stages, count)
 
 
 def check_layers(net: Network, stage: Stage, came: str = "executor='offload'") -> None:

@@ -11,13 +11,7 @@ import torch
 from associated_learning.network import Network
 from associated_learning.pipeline.items import Minibatch
 from associated_learning.pipeline.offload.disk_store import stage_folder
-from associated_learning.pipeline.offload.measuring import (
-    LayerNeeds,
-    StoreSpeed,
-    measure_layers,
-    measure_store,
-    memory_in_use,
-)
+from associated_learning.pipeline.offload.measuring import LayerNeeds, measure_layers, memory_in_use
 from associated_learning.pipeline.offload.memory_plan import (
     MemoryPlan,
     bytes_of,
@@ -26,6 +20,7 @@ from associated_learning.pipeline.offload.memory_plan import (
 from associated_learning.pipeline.offload.recomputation import Recomputation
 from associated_learning.pipeline.offload.settings import WINDOW, Offloading, check_layers
 from associated_learning.pipeline.offload.stage_stores import StageStores
+from associated_learning.pipeline.offload.store_speed import StoreSpeed, measure_store
 from associated_learning.pipeline.offload.windowed_stage import StageResidence
 from associated_learning.pipeline.planning.partition import balanced, checked_sizes
 from associated_learning.pipeline.stage import Stage
@@ -85,7 +80,7 @@ class StageDivision:
             needs = measure_layers(self.stage, self.sample())
         sizes = self._sizes(needs)
         speed = measure_store(self.offloading.folder(), self.stage.device)
-        base = memory_in_use(self.net, self.stage.device)
+        base = memory_in_use(self.stage)
         ends, share = list(accumulate(sizes, initial=0)), self._share(len(sizes))
         return [
             self._plan(needs[begin:end], begin + 1, speed, base, share)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,15 @@ from torch import Tensor
 
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
-from associated_learning.network import ALNetwork
+from associated_learning.network import ALNetwork, OutputReader
 from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.layer_store import HostStore, Store
 from associated_learning.pipeline.offload.lazy_layers import LazyLayers
+from associated_learning.pipeline.offload.storable import check_storable
 from associated_learning.pipeline.offload.streamed_inference import streamed_exits
 from associated_learning.targets import Target
 from associated_learning.tensors.hollow import fill, hollow, is_hollow, values_of, weights_of
+from associated_learning.tensors.strides import is_dense
 
 __all__ = ["StoredNetwork", "store_layers"]
 
@@ -49,8 +51,10 @@ class StoredNetwork(ALNetwork):
         self.calls = LazyLayers(self.parts(), store)
         self._read_numbers()
 
-    def exits_of(self, batches: Iterable[Any]) -> Iterator[list[Tensor]]:
-        return streamed_exits(self, self.calls, batches, window=WINDOW)
+    def exits_of(
+        self, batches: Iterable[Any], read: OutputReader | None = None
+    ) -> Iterator[list[Any]]:
+        return streamed_exits(self, self.calls, batches, read, window=WINDOW)
 
     def adopts(self, folder: Path) -> bool:
         self.calls.drop()
@@ -84,10 +88,32 @@ class StoredNetwork(ALNetwork):
         Args:
             depth: Number of layers; all by default.
         """
-        layers = [copy.deepcopy(layer) for layer in self.al_layers()[: self.check_depth(depth)]]
+        with self.calls.copying():
+            layers = [copy.deepcopy(one) for one in self.al_layers()[: self.check_depth(depth)]]
         for number, layer in enumerate(layers, start=1):
             fill(weights_of(layer), self.store.read(f"layer-{number}"))
         return ALNetwork(layers, self.target)
+
+    def in_memory(self, depth: int | None = None) -> ALNetwork:
+        return self.loaded(depth)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise InputError(
+            "a network in a store was to be copied or pickled, which would hold none of its "
+            "weights; take loaded(depth), a copy in memory, or save_weights."
+        )
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> StoredNetwork:
+        for tensor in filter(is_hollow, (*self.parameters(), *self.buffers())):
+            before = tensor.data
+            if fn(before) is not before:
+                raise InputError(
+                    f"a network in a store, of {tensor.dtype} on {tensor.device}, was to be moved "
+                    "or to change its type; make it anew by store_layers(..., device=...) of "
+                    "layers of that type."
+                )
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def _let_go(self) -> None:
         """Take the weights away from all layers: those in the store count."""
@@ -133,7 +159,7 @@ def store_layers(
 
     Raises:
         CheckpointError: The disk is full, or another run has the store open.
-        InputError: Layers share weights, or none came.
+        InputError: Layers share weights, one holds what no store can keep, or none came.
 
     Example:
         >>> import tempfile
@@ -155,7 +181,10 @@ def store_layers(
     try:
         for number, layer in enumerate(layers, start=1):
             live = weights_of(layer)
-            store.write(f"layer-{number}", values_of(live))
+            check_storable({f"{key} of layer {number}": tensor for key, tensor in live.items()})
+            # without gaps, which optimizers could not see
+            values = {k: v if is_dense(v) else v.contiguous() for k, v in values_of(live).items()}
+            store.write(f"layer-{number}", values)
             hollow(live.values(), store.device)
             outlines.append(layer)
         store.commit()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from associated_learning.errors import CheckpointError
-from associated_learning.pipeline.offload.disk_store import StoredTensors, has_changed
+from associated_learning.pipeline.offload.disk_store import has_changed
 from associated_learning.pipeline.offload.layer_store import Store
 from associated_learning.pipeline.stage import Stage
 from associated_learning.state.snapshot import Snapshot, stored_state
+from associated_learning.state.tensor_file import StoredTensors
 
 __all__ = ["found_here", "stored_snapshot", "without_tensors"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from associated_learning.network import ALNetwork, Network
+from associated_learning.network import ALNetwork, Network, OutputReader
 from associated_learning.pipeline.offload.lazy_layers import LazyLayers
 from associated_learning.tensors.batch_checks import explained
 
@@ -52,33 +52,43 @@ class StreamedNetwork(Network):
     def inference_modules(self, depth: int) -> list[nn.Module]:
         return self.net.inference_modules(depth)
 
-    def exits_of(self, batches: Iterable[Any]) -> Iterator[list[Tensor]]:
-        return streamed_exits(self.net, self._calls, batches, window=self._window)
+    def exits_of(
+        self, batches: Iterable[Any], read: OutputReader | None = None
+    ) -> Iterator[list[Any]]:
+        return streamed_exits(self.net, self._calls, batches, read, window=self._window)
 
 
 def streamed_exits(
-    net: ALNetwork, calls: LazyLayers, batches: Iterable[Any], *, window: int
-) -> Iterator[list[Tensor]]:
+    net: ALNetwork,
+    calls: LazyLayers,
+    batches: Iterable[Any],
+    read: OutputReader | None = None,
+    *,
+    window: int,
+) -> Iterator[list[Any]]:
     """Yield the outputs of every depth for each of several batches, window by window.
 
     Args:
         net: The network.
         calls: Fetches its layers.
         batches: Of inputs.
+        read: See `Network.exits_of`; without it the outputs of a whole window are kept.
         window: Largest number of batches that a layer takes before the next one comes.
     """
     left, first = iter(batches), 0
     while s := list(islice(left, window)):
-        yield from _exits(net, calls, s, first)
+        yield from _exits(net, calls, s, first, read)
         first += len(s)
 
 
-def _exits(net: ALNetwork, calls: LazyLayers, s: list[Any], first: int) -> list[list[Tensor]]:
+def _exits(
+    net: ALNetwork, calls: LazyLayers, s: list[Any], first: int, read: OutputReader | None
+) -> list[list[Any]]:
     """Return the outputs of every depth for each batch of a window, which begins at a number.
 
     Decoders of the layers below stay in memory meanwhile: every depth runs them.
     """
-    outputs: list[list[Tensor]] = [[] for _ in s]
+    outputs: list[list[Any]] = [[] for _ in s]
     try:
         for depth, layer in enumerate(net.al_layers(), start=1):
             calls.fetch(f"layer-{depth}")
@@ -86,7 +96,9 @@ def _exits(net: ALNetwork, calls: LazyLayers, s: list[Any], first: int) -> list[
             for k in range(len(s)):
                 with explained(f"the network cannot take batch {first + k}", s[k]):
                     s[k] = layer.f(s[k])
-                    outputs[k].append(net.decode(layer.bridge(s[k]), depth))
+                    output = net.decode(layer.bridge(s[k]), depth)
+                    outputs[k].append(output if read is None else read(first + k, depth, output))
+                    del output  # before the next one is made
     finally:
         calls.unpin()
     return outputs

@@ -6,6 +6,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from associated_learning.errors import CheckpointError
 from associated_learning.pipeline.items import Minibatch
 from associated_learning.state.files import TEMPORARY
 from associated_learning.tensors.nested import map_tensors, tensors_in, to_device
+from associated_learning.tensors.strides import with_strides
 
 __all__ = ["Kept", "Waiting", "as_it_was"]
 
@@ -115,8 +117,8 @@ class Waiting:
         with self._beside() as stream:
             stream.wait_event(done)
             tensor.record_stream(stream)
-            pinned = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu", pin_memory=True)
-            return pinned.copy_(tensor, non_blocking=True)
+            pinned = partial(torch.empty, dtype=tensor.dtype, device="cpu", pin_memory=True)
+            return with_strides(tensor, tensor.stride(), pinned)
 
     @contextlib.contextmanager
     def _beside(self) -> Iterator[torch.cuda.Stream]:
@@ -135,15 +137,20 @@ def as_it_was(kept: Kept) -> Minibatch:
 
 def _mapped(tensor: Tensor, folder: Path) -> Tensor:
     """Copy a tensor into a file that is mapped to memory and has no name any more."""
-    size = tensor.numel() * tensor.element_size()
-    if size == 0:
+    if tensor.numel() == 0:
         return tensor.cpu()
+    mapped = partial(_mapped_file, dtype=tensor.dtype, folder=folder)
+    return with_strides(tensor, tensor.stride(), mapped)
+
+
+def _mapped_file(count: int, *, dtype: torch.dtype, folder: Path) -> Tensor:
+    """Return memory for so many numbers, that of a file without a name."""
     try:
         descriptor, name = tempfile.mkstemp(dir=folder, prefix=TEMPORARY)
         try:
             # with room for all of it: else a full disk would end the process when it is written
-            os.posix_fallocate(descriptor, 0, size)
-            mapped = torch.from_file(name, shared=True, size=tensor.numel(), dtype=tensor.dtype)
+            os.posix_fallocate(descriptor, 0, count * dtype.itemsize)
+            return torch.from_file(name, shared=True, size=count, dtype=dtype)
         finally:
             os.close(descriptor)
             Path(name).unlink()
@@ -152,4 +159,3 @@ def _mapped(tensor: Tensor, folder: Path) -> Tensor:
             f"{folder} has no room for the activations of a window ({error}). Free disk space, "
             "take a smaller window, or let s wait as bfloat16."
         ) from error
-    return mapped.view(tensor.shape).copy_(tensor)

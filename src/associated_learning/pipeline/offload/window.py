@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from associated_learning.pipeline.items import Items, Marker, Minibatch
 
-__all__ = ["Window", "windows"]
+__all__ = ["Window", "marked", "windows"]
 
 
 class Window(NamedTuple):
@@ -57,3 +57,36 @@ def windows(items: Items, size: int) -> Iterator[Window]:
         return
     if jobs:
         yield Window(jobs)
+
+
+def marked(items: Items, size: int) -> Items:
+    """Put a marker behind every so many minibatches, unless another one is there.
+
+    What follows must be known for that, so that one item is drawn before it.
+
+    Args:
+        items: They are drawn when they are asked for. Where that fails, the marker comes first.
+        size: Number of minibatches, from one marker to the next.
+
+    Example:
+        >>> import torch
+        >>> jobs = [Minibatch(step, None, torch.zeros(1)) for step in range(5)]
+        >>> items = iter([*jobs[:4], Marker(epoch_end=True), jobs[4]])
+        >>> [type(item).__name__[:3] for item in marked(items, 2)]
+        ['Min', 'Min', 'Mar', 'Min', 'Min', 'Mar', 'Min']
+    """
+    count, failure, left = 0, None, iter(items)
+    while True:
+        try:
+            item = next(left, None)
+        except BaseException as error:
+            item, failure = None, error
+        if count == size and not isinstance(item, Marker):
+            yield Marker()
+            count = 0
+        if failure is not None:
+            raise failure
+        if item is None:
+            return
+        count = 0 if isinstance(item, Marker) else count + 1
+        yield item

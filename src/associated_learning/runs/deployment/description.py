@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from associated_learning.data.image_preprocessor import ImagePreprocessor
+from associated_learning.data.label_sets import label_columns
 from associated_learning.data.masked_images import MaskPreprocessor
+from associated_learning.data.named import NAMED
+from associated_learning.data.reading import column_names
 from associated_learning.data.subword import SubwordPreprocessor
 from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.text import tokenization_rules
 from associated_learning.data.text_preprocessor import TextPreprocessor
 from associated_learning.data.vocabulary import PAD, UNK
+from associated_learning.data.written_numbers import MISSING_MARKS
 from associated_learning.errors import InputError
 from associated_learning.runs.exits.early_exit import has_policy, read_policy
 from associated_learning.runs.folder.open_run import OpenRun
@@ -49,9 +53,23 @@ def export_description(
         "depth": depth,
         "temperature": temperature,
         "label_names": list(opened.label_names),
-        "preprocessing": _preprocessing(opened.preprocessor),
+        "preprocessing": {**_preprocessing(opened.preprocessor), **_text_columns(opened)},
         **_masks(opened.preprocessor),
     }
+
+
+def _text_columns(opened: OpenRun) -> dict[str, Any]:
+    """Return the columns of the texts in the user's own files, where they are known."""
+    config = opened.config
+    if opened.spec.kind != "text" or config.data in NAMED:
+        return {}
+    if config.text_column is not None:
+        return {"columns": label_columns(config.text_column, [])}
+    if not Path(config.data).is_file():
+        return {}
+    label = config.label_column or "label"
+    others = [one for one in column_names(Path(config.data)) if one != label]
+    return {"columns": others} if len(others) == 1 else {}
 
 
 def _masks(preprocessor: object) -> dict[str, Any]:
@@ -115,7 +133,11 @@ def _(preprocessor: SubwordPreprocessor) -> dict[str, Any]:
 
 @_preprocessing.register
 def _(preprocessor: TablePreprocessor) -> dict[str, Any]:
-    described = preprocessor.to_dict()
+    described = {
+        "encodings": [{} for _ in preprocessor.columns],
+        **preprocessor.to_dict(),
+        "missing": ["", *MISSING_MARKS],
+    }
     del described["kind"]
     return described
 

@@ -42,8 +42,8 @@ def runner_source(kind: str, output: str = "logits") -> str:
         bodies[-1] = _inlined(bodies[-1], reader)
     kept = {line for line in imports if not line.startswith(_JOINT)}
     theirs = {line for line in kept if line.split()[1] not in sys.stdlib_module_names}
-    groups = ["\n".join(sorted(group, key=_order)) for group in (kept - theirs, theirs)]
-    return _compact("\n\n".join([_first_line(kind), *groups, *bodies]))
+    imports = [*sorted(kept - theirs, key=_order), *sorted(theirs, key=_order)]
+    return _compact("\n\n".join([_first_line(kind), "\n".join(imports), *bodies]))
 
 
 def _parted(name: str) -> tuple[list[str], str]:

@@ -24,7 +24,12 @@ from associated_learning.state.training_state import TrainingState
 
 __all__ = ["LENGTH", "check_same", "lengthen", "overwritten"]
 
-LENGTH = ("epochs", "min_updates", "patience")  # what may be another when a run trains longer
+LENGTH = (
+    "epochs",
+    "min_updates",
+    "patience",
+    "patience_updates",
+)  # what may be another when a run trains longer
 
 
 def check_same(config: ResolvedConfig, folder: Path) -> ResolvedConfig | None:

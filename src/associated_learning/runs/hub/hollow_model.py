@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import nn
 
 from associated_learning.runs.hub.config import model_class, quiet_transformers
+from associated_learning.tensors.hollow import hollow_tensor
 
 __all__ = ["hollow_model"]
 
@@ -29,7 +29,7 @@ def hollow_model(config: Any) -> nn.Module:
         model: nn.Module = model_class(config)(config)
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            value = torch.full((), _ANYTHING, dtype=parameter.dtype).expand(parameter.shape)
+            value = hollow_tensor(parameter.shape, parameter.dtype, value=_ANYTHING)
             module._parameters[name] = nn.Parameter(value, parameter.requires_grad)
     return model.eval()
 

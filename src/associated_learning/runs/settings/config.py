@@ -90,6 +90,7 @@ class ResolvedConfig(RunConfig):
     warmup: float
     clip: float
     patience: int
+    patience_updates: int
     judge: Literal["any", "full"]
     latent: int
     bridge: str

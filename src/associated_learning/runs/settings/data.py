@@ -41,7 +41,9 @@ class DataSettings:
         None, "Folder with NAME/SPLIT.parquet files; without it the Hugging Face hub."
     )
     test_data: str | None = _setting(None, "Your own data: file or folder for testing.")
-    text_column: str | None = _setting(None, "Your own data: the column of the texts.")
+    text_column: str | None = _setting(
+        None, "Your own data: the column of the texts; several with commas between them are joined."
+    )
     feature_columns: str | None = _setting(
         None, "Your own table: its columns of numbers, such as age,height; without it all of them."
     )
@@ -75,7 +77,10 @@ class DataSettings:
         False, "Crop, flip and brighten training images at random (section 6.6)."
     )
     image_size: int | None = _setting(
-        None, "Resize images to this side; needed where their sizes differ.", least=1
+        None,
+        "Resize images to this side; if not given, only where their sizes differ, to the median of "
+        "their shorter sides, at most 64.",
+        least=1,
     )
     vectors: str | None = _setting(None, "Word vectors in GloVe's text format (.txt, .gz, .zip).")
     vocabulary_size: int = _setting(

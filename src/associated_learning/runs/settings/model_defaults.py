@@ -23,6 +23,7 @@ _SHARED: dict[str, Any] = {
     "clip": 0.0,
     "patience": 5,
     "min_updates": 0,
+    "patience_updates": 0,
     "judge": "full",
     "target_warmup": 0,
     "latent": 128,
@@ -68,6 +69,9 @@ _ANY: dict[str, Any] = {
     "judge": "any",
     "association": "contrast",
 }
+# an update of these costs as much as fifty of an mlp, and few texts are learned by heart long
+# before the last: what 250 updates do not better at any depth, the others did not either
+_ANY_FAMILY: dict[str, dict[str, Any]] = {"bilstm": {"patience_updates": 250}}
 # layers that come late would have no rate left; a network that grows ends by its own rules
 _ANY_GROWING: dict[str, Any] = {"epochs": 100, "schedule": "constant", "warmup": 0.0}
 # tuned for pretrained weights (benchmarks/finetuning); some hundred updates even of small data
@@ -111,7 +115,7 @@ def restored(values: Mapping[str, Any]) -> ResolvedConfig:
         >>> restored({"model": "cnn"}).association, resolved(RunConfig(model="cnn")).association
         ('squared', 'contrast')
     """
-    before: dict[str, Any] = {"association": "squared", "preset": "paper"}
+    before: dict[str, Any] = {"association": "squared", "preset": "paper", "patience_updates": 0}
     if values.get("method") == "bp" and values.get("model") in FAMILIES:
         before["encoders"] = "paper"
     values = {name: value for name, value in values.items() if not _is_off(name, value)}
@@ -134,6 +138,8 @@ def _filled(config: RunConfig) -> ResolvedConfig:
     defaults = dict(_defaults(config.family, config.method, config.preset, config.encoders))
     if config.epochs is not None:
         defaults["min_updates"] = 0  # as many epochs as were asked for
+    if config.epochs is not None or config.min_updates is not None:
+        defaults["patience_updates"] = 0  # and as many updates
     if config.task in ("regression", "multilabel"):  # few samples have equal targets to contrast
         defaults["association"] = "squared"
     elif config.task in ("tokens", "lm", "segmentation"):
@@ -193,4 +199,6 @@ def _defaults(
             found |= {name: _AL[family][name] for name in _ENCODERS if name in _AL[family]}
     if preset == "paper":
         return found
-    return {**found, **(_ANY_HUB if family == "hf" else _ANY)}
+    if family == "hf":
+        return {**found, **_ANY_HUB}
+    return {**found, **_ANY, **_ANY_FAMILY.get(family, {})}

@@ -77,6 +77,12 @@ class TrainingSettings:
         "score is none. 0 never.",
         least=0,
     )
+    patience_updates: int | None = _setting(
+        None,
+        "Be patient for so many updates at least, and then stop before --min-updates too. 0 where "
+        "--epochs or --min-updates is given.",
+        least=0,
+    )
     judge: str | None = _setting(
         None,
         "By what depth an epoch is judged, for the best one and for patience: the best of any, of "

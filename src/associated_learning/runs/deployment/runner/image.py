@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 
 def given(asked: list[str], how: dict[str, Any]) -> list[Any]:
@@ -19,7 +19,7 @@ def prepare(files: list[Any], how: dict[str, Any]) -> tuple[dict[str, Any], list
         with Image.open(file) as opened:
             if opened.mode[0] in "IF":
                 raise ValueError("it has more than 8 bits a channel: convert it")
-            image = opened.convert("L" if how["channels"] == 1 else "RGB")
+            image = ImageOps.exif_transpose(opened).convert("L" if how["channels"] == 1 else "RGB")
         image = image.resize((width, height), Image.Resampling.BILINEAR)
         pixels[i] = np.asarray(image).reshape(pixels[i].shape)
     x = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)

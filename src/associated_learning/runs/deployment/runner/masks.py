@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from PIL import Image
+from PIL import Image, ImageOps
 
 from associated_learning.runs.deployment.runner.image import prepare
 
@@ -27,7 +27,7 @@ class Model:
         masks = [Image.fromarray(values[numbers]) for numbers in output.argmax(3)]
         for mask in masks if how["palette"] else []:
             mask.putpalette(how["palette"])
-        sizes = [Image.open(file).size for file in files]
+        sizes = [ImageOps.exif_transpose(Image.open(file)).size for file in files]
         nearest = Image.Resampling.NEAREST
         return [mask.resize(size, nearest) for mask, size in zip(masks, sizes, strict=True)]
 

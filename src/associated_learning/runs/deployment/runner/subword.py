@@ -1,4 +1,4 @@
-"""Labels texts by the ONNX file beside this one, without PyTorch: give texts, or a pipe of them."""
+"""Labels texts, FILE.csv, .tsv or .jsonl by the column of training, or a pipe, without PyTorch."""
 
 import json
 from typing import Any

@@ -8,10 +8,10 @@ import numpy as np
 
 def given(asked: list[str], how: dict[str, Any]) -> list[Any]:
     """Return rows by column, of lines that begin with a header or are in the order of training."""
-    file = asked[0].endswith(".csv") and open(asked[0], encoding="utf-8-sig", newline="")  # noqa: PTH123, SIM115
-    header, *rows = filter(None, csv.reader(file or asked))
-    if not {*how["columns"]} <= {*header}:
-        header, rows = how["columns"], [header, *rows]
+    lines = [*open(asked[0], encoding="utf-8-sig")] if asked[0][-4:] in (".csv", ".tsv") else asked  # noqa: PTH123, SIM115
+    how["mark"] = max(",;\t|", key=lines[0].count) if how["columns"][0] in lines[0] else ","
+    rows = [*filter(None, csv.reader(lines, delimiter=how["mark"], skipinitialspace=True))]
+    header = rows.pop(0) if {*how["columns"]} <= {*rows[0]} else how["columns"]
     if wrong := [row for row in rows if len(row) != len(header)]:
         raise ValueError(f"{wrong[0]} came, expected were {len(header)} values: {header}")
     return [[dict(zip(header, row, strict=True))] for row in rows]
@@ -19,15 +19,16 @@ def given(asked: list[str], how: dict[str, Any]) -> list[Any]:
 
 def prepare(rows: list[Any], how: dict[str, Any]) -> tuple[dict[str, Any], list[str | None]]:
     """Return features ``[N, F]`` of rows by column; and notes: an unknown category is told."""
-    kinds = how.get("encodings") or [{} for _ in how["columns"]]
     x, notes = [list[Any]() for _ in rows], [list[str]() for _ in rows]
     for row, features, unknown in zip(rows, x, notes, strict=True):
-        for name, kind in zip(how["columns"], kinds, strict=True):
-            text = "" if row[name] is None else str(row[name]).strip()
-            known = kind.get("categories", ())
+        for key, kind in zip(how["columns"], how["encodings"], strict=True):
+            text = "" if row[key] is None else str(row[key]).strip()
+            known, bare = kind.get("categories", ()), text.strip("%$€£¥ ")
             text = text.capitalize() if known and {*known} <= {"False", "True"} else text
-            features += [text == one for one in known] or [float(text or kind.get("fill", "none"))]
-            features += [not text] * ("fill" in kind)
-            unknown += [f"unknown {name} {text!r}"] * bool(known and text not in ("", *known))
+            unknown += [f"unknown {key} {text!r}"] * bool(known and text not in ("", *known))
+            comma = "." if how.get("mark") == ";" else "" if bare[-4:-3] == "," else ","
+            gap = bare.lower() in how.get("missing", [""])
+            number = kind.get("fill") if gap else bare.replace(",", comma)
+            features += [text == c for c in known] or [number, gap][: len(kind) + 1]
     scaled = (np.asarray_chkfinite(x, np.float64) - how["mean"]) / how["std"]
     return {"x": np.float32(scaled)}, ["; ".join(unknown) or None for unknown in notes]
