@@ -9,11 +9,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModel
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py and update.py serve several
@@ -55,11 +57,24 @@ def converted(num_layers: int, x: dict[str, Tensor]) -> al.ConvertedNetwork:
     )
 
 
-def backpropagated(x: dict[str, Tensor]) -> al.BPNetwork:
+class ComputedTwice(nn.Module):
+    """An encoder whose activations are computed again in the backward pass."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, s: Any) -> Any:
+        """Return what the encoder makes of its input."""
+        return checkpoint(self.encoder, s, use_reentrant=False)
+
+
+def backpropagated(x: dict[str, Tensor], *, checkpointing: bool = False) -> al.BPNetwork:
     """Return the same encoders with a linear head, trained end to end."""
-    net = converted(2, x)
+    net = converted(6 if checkpointing else 2, x)
     layers = net.al_layers()
-    model = LayeredModel([layer.f for layer in layers], layers[-1].readout, nn.Linear(384, CLASSES))
+    encoders = [ComputedTwice(layer.f) if checkpointing else layer.f for layer in layers]
+    model = LayeredModel(encoders, layers[-1].readout, nn.Linear(384, CLASSES))
     return al.BPNetwork(model, al.Classes(CLASSES))
 
 
@@ -77,7 +92,11 @@ def main() -> None:
     shape = (arguments.batch, arguments.length)
     x = {"input_ids": torch.randint(1, 30000, shape), "attention_mask": torch.ones(shape).long()}
     y = torch.randint(CLASSES, (arguments.batch,))
-    nets = {"BP": backpropagated(x), **{f"AL, {n} layers": converted(n, x) for n in CUTS}}
+    nets = {
+        "BP": backpropagated(x),
+        "BP, checkpointing": backpropagated(x, checkpointing=True),
+        **{f"AL, {n} layers": converted(n, x) for n in CUTS},
+    }
     steps = {
         name: training_step(net.train(), x, y, torch.optim.AdamW) for name, net in nets.items()
     }

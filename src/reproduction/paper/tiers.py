@@ -97,8 +97,8 @@ _CPU_VGG: dict[str, Any] = {
 
 # The same numbers of samples of the images, but each seed draws its own; all arms of a seed share
 # them, and both networks the validation samples. Patience ends a run: no run is expected to come
-# near its last epoch. Rates are no part of this protocol: each arm has the best of its own grid
-# (`campaign.rates`).
+# near its last epoch, and where one does the comparison is not fair. Rates are no part of this
+# protocol: each arm has the best of its own grid (`campaign.rates`).
 _NO_CAP, _USUAL_EPOCHS = 100, 20
 _RESAMPLED_IMAGE = {**_IMAGE, "validation_fraction": 0.04, "patience": 8, "epochs": _NO_CAP}
 _RESAMPLED: dict[str, dict[str, Any]] = {

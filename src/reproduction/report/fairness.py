@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
+from associated_learning.runs.ledger.ledger import LedgerRow
 from reproduction.paper import rates, variants
 from reproduction.paper.arms import ARMS
 from reproduction.paper.runs import Run
@@ -23,8 +24,9 @@ def broken_rules(index: RowIndex, found: Evidences) -> tuple[str, ...]:
     """Return what stands against saying who is ahead; nothing where the comparison is fair.
 
     Every arm needs three seeds or more, all data that its tier declares, an epoch chosen by
-    validation data that is not the last allowed one, and the best learning rate of a grid that
-    has it inside. Of AL no more settings were tried than of any backpropagation.
+    validation data, a training that patience ended (or, without one, whose best epoch is not the
+    last allowed one), and the best learning rate of a grid that has it inside. Of AL no more
+    settings were tried than of any backpropagation.
 
     Args:
         index: All rows.
@@ -72,11 +74,20 @@ def _of_evidence(arm: str, evidence: Evidence) -> Iterator[str]:
     name, count = _name(arm), len(evidence.rows)
     if not evidence.whole:
         yield f"{name} has a part of the data"
-    last = sum(row.result.best_epoch >= (row.config["epochs"] or 0) for row in evidence.rows)
-    if last:
-        yield f"the last epoch allowed is the best of {name} in {last} of {count} runs"
+    capped = sum(map(_is_capped, evidence.rows))
+    if capped:
+        yield f"the cap of epochs, not patience, ended {name} in {capped} of {count} runs"
     if not all(_chosen_by_validation(evidence)):
         yield f"the rows of {name} do not show that validation data chose the epoch"
+
+
+def _is_capped(row: LedgerRow) -> bool:
+    """Return whether more epochs might have had a better one, for all that the row shows.
+
+    Without patience, as where a rate falls to nothing, only if the last epoch is the best.
+    """
+    patience = row.config.get("patience") or 0
+    return row.result.best_epoch + max(patience, 1) > (row.config["epochs"] or 0)
 
 
 def _chosen_by_validation(evidence: Evidence) -> Iterator[bool]:

@@ -29,8 +29,8 @@ INTRODUCTION = (
     "data and networks, with learning rates tuned for both methods alike; *cpu* is a declared "
     "smaller one: fixed subsets of the training data, the same test sets, fewer epochs, the same "
     "early stopping for all arms; *resampled* has images alone: each seed draws a subset of its "
-    "own, each arm has the best rate of its own grid, patience ends a run. Tiers never share a "
-    "figure."
+    "own, each arm has the rate of its own grid that is best on seed 0's validation data, patience "
+    "or 100 epochs end a run. Tiers never share a figure."
 )
 STATISTICS = (
     "The better BP, of those with three seeds, has the higher validation accuracy: the paper's "
@@ -39,6 +39,11 @@ STATISTICS = (
     "a loss need not. Intervals over test samples: bootstrap, samples in common, seeds drawn for "
     "each method."
 )
+_LISTED = {  # verdicts, and what they are called where their comparisons are listed
+    "ahead": "Ahead",
+    "level": "Level, which is not equal but not told apart by so many seeds",
+    "behind": "Behind",
+}
 _SHORT = (0, 1, 2, 3, 4, 5, 11, 12)  # of COMPARISON, for pages that show little
 
 
@@ -106,7 +111,7 @@ def counted(content: Content) -> str:
         f"tier and {counts.full} by the full one (three seeds or more; *full* with all of the "
         f"paper's training data{unread}).",
         *(_form(content, title) for title in forms),
-        *(f"{verdict.capitalize()}: {_told(content, verdict)}." for verdict in ("ahead", "behind")),
+        *(f"{told}: {_told(content, verdict)}." for verdict, told in _LISTED.items()),
         f"{counts.unfair} comparisons break a rule of fairness and claim no lead "
         "(`al report --check` names them); three seeds are a hint.",
     ]
