@@ -15,7 +15,7 @@ from reproduction.paper.rates import COMPARED
 from reproduction.paper.runs import Run
 
 SEEDS = (0, 1, 2)
-CELLS = [("cifar10", "vgg"), ("fashion_mnist", "cnn")]
+CELLS = [("cifar10", "vgg"), ("fashion_mnist", "cnn"), ("ag_news", "transformer")]
 RUNS = [Run(data=data, model=model, arm=arm) for data, model in CELLS for arm in COMPARED]
 # the rate that is best of each arm; the grid ends at 1.25e-4 and 4e-3
 PEAKS = {"bp": 5e-4, "bp-encoders": 1e-3, "al": 1.2e-2, "contrast": 6e-5}

@@ -56,7 +56,8 @@ def reproduce(
         typer.Option(
             metavar="full|cpu|resampled",
             help="full: the paper's protocol. cpu: the smaller one for two cores. resampled: of "
-            "table4, each arm with the best rate of its own grid, each seed with its own subset.",
+            "tables 1 and 4, each arm with the best rate of its own grid, each seed with its own "
+            "subset.",
         ),
     ] = "cpu",
     data: Annotated[

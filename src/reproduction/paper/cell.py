@@ -10,7 +10,7 @@ from reproduction.paper.runs import Run
 from reproduction.paper.tiers import RESAMPLED
 
 __all__ = [
-    "IMAGE_TIERS",
+    "ALL_TIERS",
     "TIERS",
     "Cell",
     "Figure",
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 TIERS = ("full", "cpu")  # the better one first
-IMAGE_TIERS = ("full", RESAMPLED, "cpu")  # of what compares images
+ALL_TIERS = ("full", RESAMPLED, "cpu")  # of what compares the arms that are tuned
 Read = Callable[[LedgerRow], float | None]
 ReadCurve = Callable[[LedgerRow], list[float]]
 

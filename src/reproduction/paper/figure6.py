@@ -8,7 +8,7 @@ validation data: the test data are read once, at the end of a run.
 
 from __future__ import annotations
 
-from reproduction.paper.cell import IMAGE_TIERS, Figure, Line, Panel, validation_curve
+from reproduction.paper.cell import ALL_TIERS, Figure, Line, Panel, validation_curve
 from reproduction.paper.runs import Run
 
 __all__ = ["FIGURE"]
@@ -33,7 +33,7 @@ def _panel(title: str, data: str) -> Panel:
 FIGURE = Figure(
     name="figure6",
     title="Figure 6: accuracy over the epochs",
-    tiers=IMAGE_TIERS,
+    tiers=ALL_TIERS,
     panels=(_panel("CIFAR-10", "cifar10"), _panel("Fashion-MNIST", "fashion_mnist")),
     note="Accuracy on validation data; a curve ends with the run that stopped first.",
 )

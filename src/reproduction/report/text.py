@@ -28,9 +28,9 @@ INTRODUCTION = (
     "was best on validation data; the test data are read once. The tier *full* has the paper's "
     "data and networks, with learning rates tuned for both methods alike; *cpu* is a declared "
     "smaller one: fixed subsets of the training data, the same test sets, fewer epochs, the same "
-    "early stopping for all arms; *resampled* has images alone: each seed draws a subset of its "
-    "own, each arm has the rate of its own grid that is best on seed 0's validation data, patience "
-    "or 100 epochs end a run. Tiers never share a figure."
+    "early stopping for all arms; *resampled*: each seed draws a subset of its own, each arm has "
+    "the rate of its own grid that is best on seed 0's validation data, patience or 100 epochs end "
+    "a run. Tiers never share a figure."
 )
 STATISTICS = (
     "The better BP, of those with three seeds, has the higher validation accuracy: the paper's "
