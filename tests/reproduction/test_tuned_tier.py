@@ -35,15 +35,15 @@ def score(run: Run) -> float:
 def row_of(job: Job) -> LedgerRow:
     found = score(job.run)
     return made_row(
-        experiment="table4", data=job.run.data, model=job.run.model, method=job.config.method,
+        experiment=job.experiment, data=job.run.data, model=job.run.model, method=job.config.method,
         variant=job.run.arm, seed=job.seed, commit="c", config=job.config.to_json(), hardware="h",
         torch="t", epochs=1, best_epoch=1, validation=[found], test=[0.5], seconds=1.0,
-        tier="resampled", train_samples=10, train_pool=60_000, test_samples=10_000,
+        tier="resampled", train_samples=10, train_pool=120_000, test_samples=10_000,
     )  # fmt: skip
 
 
 def tuning(rows: Sequence[LedgerRow]) -> Tuning:
-    make = JobMaker(tier="resampled", places=DataPaths(device="cpu"))
+    make = JobMaker(tier="resampled", places=DataPaths(device="cpu", vectors="any"))
     return Tuning(RUNS, seeds=SEEDS, make=make, rows=rows)
 
 

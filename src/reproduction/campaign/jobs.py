@@ -11,6 +11,7 @@ from pathlib import Path
 from associated_learning.errors import InputError, nearest
 from associated_learning.runs.folder.provenance import describe_hardware
 from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.networks.families import IMAGE_MODELS
 from associated_learning.runs.settings.config import ResolvedConfig
 from reproduction.campaign.identity import Identity, identity
 from reproduction.paper.catalogue import Exhibit
@@ -128,14 +129,16 @@ class JobMaker:
         self._took = _times([row for row in rows if _kind(row.result.hardware) == kind])
         self._made: dict[tuple[str, Run, int], Job] = {}
 
-    def __call__(self, run: Run, seed: int, *, experiment: str = "table4") -> Job:
+    def __call__(self, run: Run, seed: int, *, experiment: str | None = None) -> Job:
         """Return the job of a run and seed.
 
         Args:
             run: What is trained.
             seed: Seed.
-            experiment: Name of the table or figure that asks for it.
+            experiment: Name of the table or figure that asks for it; by default that of the
+                paper's comparison, Table 4 for images and Table 1 for texts.
         """
+        experiment = experiment or ("table4" if run.model in IMAGE_MODELS else "table1")
         key = experiment, run, seed
         if key not in self._made:
             self._made[key] = self._new(*key)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from associated_learning.runs.ledger.ledger import LedgerRow
-from reproduction.campaign.identity import Identity, identity
+from reproduction.campaign.identity import Identity, same_but_vectors
 from reproduction.paper.data_paths import DataPaths
 from reproduction.paper.rates import COMPARED
 from reproduction.paper.runs import Run
@@ -64,7 +64,7 @@ class RateScores:
         """Take account of one more row."""
         if (row.tier, row.seed) != (RESAMPLED, TUNING_SEED):
             return
-        found = identity(row.config)
+        found = same_but_vectors(row.config)
         if found is not None:
             rate = float(row.config["lr"])
             self._scores.setdefault(_but_rate(found), {})[rate] = row.result.validation_scores[-1]
@@ -170,7 +170,7 @@ def subset_of_seed(config: Mapping[str, Any], tier: str) -> Mapping[str, Any] | 
 
 @functools.cache
 def _asked(run: Run) -> Identity:
-    found = identity(run.config(RESAMPLED, TUNING_SEED, DataPaths(vectors="any")).to_json())
+    found = same_but_vectors(run.config(RESAMPLED, TUNING_SEED, DataPaths(vectors="any")).to_json())
     assert found is not None  # the settings are of this version
     return _but_rate(found)
 
