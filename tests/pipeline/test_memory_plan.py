@@ -239,7 +239,8 @@ def test_what_is_there_of_a_run_that_goes_on_is_not_counted_twice() -> None:
     x, y = batches_of(1)[0]
     fresh = memory_in_use(stage)
     stage.train(Minibatch(0, x, net.target.encode(y)))
-    assert memory_in_use(stage) < fresh + 2**25  # moments of 72 MiB are its own
+    # moments of 72 MiB are its own; gradients of 36 are freed, which malloc may keep
+    assert memory_in_use(stage) < fresh + 48 * 2**20
 
 
 def test_the_speed_of_a_disk_is_measured_and_nothing_stays(tmp_path: Path) -> None:
