@@ -117,9 +117,8 @@ def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) 
     Args:
         config: The settings.
         preprocessor: That of the run, where there is one: a tokenizer is taken from it, the
-            most tokens of a text, and the columns of a table, whichever a version learns from by
-            default. All else is fitted again, which shows changed data.
-            Without it a model of transformers brings its own tokenizer.
+            most tokens of a text, and a table's columns. All else is fitted again, which shows
+            changed data. Without it a model of transformers brings its own tokenizer.
 
     Raises:
         InputError: They cannot be loaded, or not be brought to the size asked for.
@@ -162,11 +161,11 @@ def _label_task(config: ResolvedConfig) -> LabelTask:
 
 
 def _feature_columns(config: ResolvedConfig, preprocessor: Preprocessor | None) -> list[str] | None:
+    of_file = Path(config.data).is_file()
     if config.feature_columns is None:
-        if isinstance(preprocessor, TablePreprocessor) and Path(config.data).is_file():
-            return list(preprocessor.columns)
-        return None
-    if config.text_column is not None or not Path(config.data).is_file():
+        known = preprocessor.columns if isinstance(preprocessor, TablePreprocessor) else ()
+        return (list(known) or None) if of_file else None
+    if config.text_column is not None or not of_file:
         raise InputError(
             f"--feature-columns {config.feature_columns} came for {config.data}"
             f"{'' if config.text_column is None else ' with --text-column'}; expected the file of "
@@ -206,8 +205,8 @@ def input_spec(config: ResolvedConfig, data: DataSet, vectors: Vectors | None) -
             positions=1,
             block_size=data.preprocessor.block_size,
         )
+    own = config.family != "hf"
     if isinstance(data.preprocessor, TagPreprocessor):
-        own = config.family != "hf"
         return InputSpec(
             kind="text",
             num_classes=data.num_classes,
@@ -223,7 +222,7 @@ def input_spec(config: ResolvedConfig, data: DataSet, vectors: Vectors | None) -
             kind="text",
             num_classes=data.num_classes,
             vocabulary_size=len(data.preprocessor.vocabulary),
-            embedding_dim=0 if config.family == "hf" else _embedding_dim(config, vectors),
+            embedding_dim=_embedding_dim(config, vectors) if own else 0,
         )
     x, _ = next(evaluation_batches(config, data, "validation").epoch(0))
     assert not isinstance(x, tuple)
@@ -249,8 +248,6 @@ def load_word_vectors(
         return None
     known = find_known_vectors(config, data) if known is None else known
     vectors = known.aligned(_vocabulary(config, data), seed=config.seed)
-    if config.vector_shift == 0:
-        return vectors
     return vectors._replace(weights=vectors.weights.roll(-config.vector_shift, 0))
 
 
@@ -273,11 +270,10 @@ def _check_image_size(side: int | None, data: DataSet) -> None:
         return
     if not isinstance(data.preprocessor, ImagePreprocessor):
         raise InputError(f"--image-size came for data of kind {data.kind}; it is for images.")
-    _, height, width = data.preprocessor.format
-    if (height, width) != (side, side):
+    if (size := tuple(data.preprocessor.format[1:])) != (side, side):
         raise InputError(
-            f"--image-size {side} came for {data.name}, whose images are pixels of {height} x "
-            f"{width} already and are not resized; leave it out."
+            f"--image-size {side} came for {data.name}, whose images are pixels of {size[0]} x "
+            f"{size[1]} already and are not resized; leave it out."
         )
 
 
