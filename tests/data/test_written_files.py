@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -154,6 +155,7 @@ def test_a_mark_far_down_is_one_of_numbers(tmp_path: Path) -> None:
     (tmp_path / "long.csv").write_text("\n".join(["x,label", *lines]))
     with pytest.warns(UserWarning, match="numbers are missing in 'x'"):
         data = load(tmp_path / "long.csv", cache_dir=tmp_path / "cache")
+    gc.collect()  # here, and not in another test, is its file closed
     assert list(data.preprocessing["encodings"][0]) == ["fill"]
 
 
