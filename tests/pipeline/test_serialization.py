@@ -135,7 +135,10 @@ def test_bf16_rounds_float32_and_nothing_else(structure: Any) -> None:
         return tensor.bfloat16().float() if tensor.dtype is torch.float32 else tensor
 
     sent, arrived = tensors_in(structure), tensors_in(carried(structure, bf16=True))
-    assert all(same_bits(rounded(one), two) for one, two in zip(sent, arrived, strict=True))
+    for one, two in zip(map(rounded, sent), arrived, strict=True):
+        nan = one != one  # which of its NaNs torch makes depends on the kernel
+        assert torch.equal(nan, two != two)
+        assert same_bits(one[~nan], two[~nan])
     assert [one.stride() for one in sent] == [two.stride() for two in arrived]
 
 
