@@ -203,6 +203,10 @@ class ALNetwork(Network):
         """Return a context in which g and h of all layers are in memory at once, to be trained."""
         return nullcontext()
 
+    def held(self, block: nn.Module) -> AbstractContextManager[None]:
+        """Return a context in which a block has its weights, which may be trained but not kept."""
+        return nullcontext()
+
     def append(self, layer: ALLayer, x: Any = None) -> None:
         """Put a layer on top (dynamic layer accumulation, section 2.2.2).
 
@@ -278,12 +282,7 @@ class ALNetwork(Network):
             yield self.decode(latent, depth)
 
     def decode(self, latent: Tensor, depth: int) -> Tensor:
-        """Return ``t'_0 = h_1(.. h_l(s'_l))``, ``[B, target.size]``, of a bridge's output.
-
-        Args:
-            latent: ``s'_l``, ``[B, D_l]``.
-            depth: ``l``.
-        """
+        """Return ``t'_0 = h_1(.. h_l(s'_l))``, ``[B, target.size]``, of ``s'_l``, ``[B, D_l]``."""
         for layer in reversed(self.al_layers()[: self.check_depth(depth)]):
             latent = layer.h(latent)
         return latent

@@ -682,6 +682,33 @@ def test_a_network_in_a_store_answers_as_in_memory(tmp_path: Path) -> None:
     assert sum(not is_hollow(p) for p in net.parameters() if p.numel() > 1) == 10  # of one layer
 
 
+def test_a_network_in_a_store_is_verified_layer_by_layer(store: Any) -> None:
+    """By the same checks as in memory; weights and statistics in the store are left alone."""
+    net, (x, y) = stored(store), batches_of(1)[0]
+    before = {name: dict(net.store.look(name)) for name in net.parts()}
+    assert al.verify(net, (x, y)) == al.verify(all_kinds_of_layers(), (x, y))
+    after = {name: dict(net.store.look(name)) for name in net.parts()}
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
+
+
+def test_a_loss_that_reaches_another_layer_is_found_in_a_store_too(tmp_path: Path) -> None:
+    class Leaks(nn.Module):
+        def __init__(self, below: nn.Linear) -> None:
+            super().__init__()
+            self.below = [below]  # no part of this layer
+
+        def forward(self, s: Tensor) -> Tensor:
+            return s * self.below[0].bias.sum().exp()
+
+    whole = dense_network(3)
+    layers = whole.al_layers()
+    linear = next(m for m in layers[0].f.modules() if isinstance(m, nn.Linear))
+    layers[2].f = nn.Sequential(layers[2].f, Leaks(linear))
+    net = al.store_layers(layers, whole.target, tmp_path / "store")
+    with pytest.raises(al.VerificationError, match=r"loss 3 trains layer 3 alone +NO"):
+        al.verify(net, batches_of(1)[0])
+
+
 def test_copies_of_a_network_in_a_store_have_weights_or_are_refused(tmp_path: Path) -> None:
     whole, net = all_kinds_of_layers().eval(), stored(tmp_path / "store").eval()
     x = batches_of(1)[0][0]

@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import nn
 
+from associated_learning.tensors.hollow import is_hollow
+
 __all__ = ["autocast", "evaluating", "training"]
 
 
@@ -44,7 +46,8 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 def training(module: nn.Module) -> Iterator[None]:
     """Put a module into training mode; restore its mode, its buffers and the random state after."""
     modes = {part: part.training for part in module.modules()}
-    buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
+    here = (buffer for buffer in module.buffers() if not is_hollow(buffer))  # others are in a store
+    buffers = [(buffer, buffer.detach().clone()) for buffer in here]
     module.train()
     try:
         with torch.random.fork_rng():

@@ -97,9 +97,10 @@ def _isolation(net: ALNetwork, x: Any, y: Tensor) -> list[Check]:
     with training(net):
         s, t, checks = x, net.target.encode(y), []
         for i, block in enumerate(blocks, start=1):
-            output: LayerOutput = block(s, t)
-            loss = torch.stack(list(output.losses.values())).sum()
-            reached = _reached(loss, trained)
+            with net.held(block):
+                output: LayerOutput = block(s, t)
+                loss = torch.stack(list(output.losses.values())).sum()
+                reached = _reached(loss, trained)
             foreign = [names[id(p)] for p in reached if owners[id(p)] != i]
             own = sum(owners[id(p)] == i for p in trained)
             checks.append(_isolated(i, len(reached), own, foreign, len(trained) - own))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
@@ -81,6 +81,18 @@ class StoredNetwork(ALNetwork):
             self.store.write(name, {**self.store.read(name), **trained})
         self.store.commit()
         self.calls.unpin()
+
+    @contextmanager
+    def held(self, block: nn.Module) -> Iterator[None]:
+        inside = {id(module) for module in block.modules()}
+        try:
+            for name, layer in self.parts().items():
+                if id(layer) in inside:
+                    self.calls.fetch(name)
+                    self.calls.pin(layer)
+            yield
+        finally:
+            self.calls.unpin()
 
     def loaded(self, depth: int | None = None) -> ALNetwork:
         """Return the first layers as a network in memory, a copy: to be exported, say.
