@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -18,11 +18,10 @@ from associated_learning.targets import Prediction, Target
 from associated_learning.tensors.batch_checks import explained
 from associated_learning.tensors.chain import encode, encodings
 from associated_learning.tensors.modes import evaluating
+from associated_learning.tensors.outputs import OutputReader, as_it_is
 from associated_learning.tensors.owners import check_owners
 
-__all__ = ["ALNetwork", "Network", "OutputReader"]
-
-OutputReader: TypeAlias = Callable[[int, int, Tensor], Any]
+__all__ = ["ALNetwork", "Network"]
 
 
 class Network(nn.Module, ABC):
@@ -64,7 +63,7 @@ class Network(nn.Module, ABC):
         """Yield the output ``[B, size]`` of every depth in turn, sharing the encoders."""
 
     def exits_of(
-        self, batches: Iterable[Any], read: OutputReader = lambda number, depth, output: output
+        self, batches: Iterable[Any], read: OutputReader = as_it_is
     ) -> Iterator[Iterable[Any]]:
         """Yield what `exits` gives for each of several batches, made as it is asked for.
 
@@ -293,5 +292,8 @@ class ALNetwork(Network):
         return [*self.encoders()[:depth], layers[-1].readout, layers[-1].b, *decoders]
 
     def prefix(self, depth: int) -> Prefix:
-        """Return the inference module of ``depth`` layers alone; its weights are the network's."""
+        """Return the stand-alone inference module of the first ``depth`` layers.
+
+        It shares its parameters with this network; ``copy.deepcopy`` it to part them.
+        """
         return Prefix(self.al_layers()[: self.check_depth(depth)])

@@ -169,11 +169,8 @@ def _resumed(ctx: typer.Context, folder: Path) -> ResolvedConfig:
         )
     changed = {name: ctx.params[name] for name in given if name in COMPUTING + LENGTH}
     if "epochs" in changed:
-        changed = {
-            "min_updates": 0,
-            "patience_updates": 0,
-            **changed,
-        }  # as many epochs as are asked for
+        # as many epochs as are asked for
+        changed = {"min_updates": 0, "patience_updates": 0, **changed}
     config = replace(read_config(folder), **changed)
     if read_result(folder) is None and not Checkpoints(folder / "checkpoints").has("last"):
         raise CheckpointError(

@@ -19,9 +19,7 @@ _WHOLE = re.compile(r"[-+]?\d{1,18}")  # what int64 holds whatever the digits ar
 _COMMA = re.compile(r"[-+]?\d*,\d+(e[-+]?\d+)?", re.IGNORECASE)  # 80,5
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")  # 1,234.5
 _POINT_THOUSANDS = re.compile(r"[-+]?\d{1,3}(\.\d{3})+,\d+")  # 1.234,5
-_EITHER = re.compile(
-    r"[-+]?\d{1,3}\.\d{3}"
-)  # 1.234, which may be either in a file of decimal commas
+_EITHER = re.compile(r"[-+]?\d{1,3}\.\d{3}")  # 1.234, either in a file of decimal commas
 
 
 def number_of(text: str, *, decimal: str = ".") -> float | None:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from associated_learning.errors import InputError
 from associated_learning.inference.evaluation import evaluate
 from associated_learning.layer import ALLayer
-from associated_learning.network import ALNetwork, Network, OutputReader
+from associated_learning.network import ALNetwork, Network
 from associated_learning.tensors.chain import encodings
+from associated_learning.tensors.outputs import OutputReader, as_it_is
 
 __all__ = ["ChosenEnsemble", "ExitEnsemble", "choose_ensemble"]
 
@@ -79,11 +80,10 @@ class ExitEnsemble(Network):
         yield from _means(self.net.exits(x), self.num_exits)
 
     def exits_of(
-        self, batches: Iterable[Any], read: OutputReader | None = None
+        self, batches: Iterable[Any], read: OutputReader = as_it_is
     ) -> Iterator[Iterable[Any]]:
         for number, outputs in enumerate(self.net.exits_of(batches)):
-            means = _means(outputs, self.num_exits)
-            yield means if read is None else map(partial(read, number), count(1), means)
+            yield map(partial(read, number), count(1), _means(outputs, self.num_exits))
 
     def forward(self, x: Any, depth: int | None = None) -> Tensor:
         """Return the mean of the outputs up to a depth, ``[B, *P, target.size]``."""

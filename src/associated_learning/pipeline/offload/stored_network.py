@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
-from associated_learning.network import ALNetwork, OutputReader
+from associated_learning.network import ALNetwork
 from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.layer_store import HostStore, Store
 from associated_learning.pipeline.offload.lazy_layers import LazyLayers
@@ -21,6 +21,7 @@ from associated_learning.pipeline.offload.storable import check_storable
 from associated_learning.pipeline.offload.streamed_inference import streamed_exits
 from associated_learning.targets import Target
 from associated_learning.tensors.hollow import fill, hollow, is_hollow, values_of, weights_of
+from associated_learning.tensors.outputs import OutputReader, as_it_is
 from associated_learning.tensors.strides import is_dense
 
 __all__ = ["StoredNetwork", "store_layers"]
@@ -52,7 +53,7 @@ class StoredNetwork(ALNetwork):
         self._read_numbers()
 
     def exits_of(
-        self, batches: Iterable[Any], read: OutputReader | None = None
+        self, batches: Iterable[Any], read: OutputReader = as_it_is
     ) -> Iterator[list[Any]]:
         return streamed_exits(self, self.calls, batches, read, window=WINDOW)
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from associated_learning.network import ALNetwork, Network, OutputReader
+from associated_learning.network import ALNetwork, Network
 from associated_learning.pipeline.offload.lazy_layers import LazyLayers
 from associated_learning.tensors.batch_checks import explained
+from associated_learning.tensors.outputs import OutputReader, as_it_is
 
 __all__ = ["StreamedNetwork", "streamed_exits"]
 
@@ -53,7 +54,7 @@ class StreamedNetwork(Network):
         return self.net.inference_modules(depth)
 
     def exits_of(
-        self, batches: Iterable[Any], read: OutputReader | None = None
+        self, batches: Iterable[Any], read: OutputReader = as_it_is
     ) -> Iterator[list[Any]]:
         return streamed_exits(self.net, self._calls, batches, read, window=self._window)
 
@@ -62,7 +63,7 @@ def streamed_exits(
     net: ALNetwork,
     calls: LazyLayers,
     batches: Iterable[Any],
-    read: OutputReader | None = None,
+    read: OutputReader = as_it_is,
     *,
     window: int,
 ) -> Iterator[list[Any]]:
@@ -82,7 +83,7 @@ def streamed_exits(
 
 
 def _exits(
-    net: ALNetwork, calls: LazyLayers, s: list[Any], first: int, read: OutputReader | None
+    net: ALNetwork, calls: LazyLayers, s: list[Any], first: int, read: OutputReader
 ) -> list[list[Any]]:
     """Return the outputs of every depth for each batch of a window, which begins at a number.
 
@@ -97,7 +98,7 @@ def _exits(
                 with explained(f"the network cannot take batch {first + k}", s[k]):
                     s[k] = layer.f(s[k])
                     output = net.decode(layer.bridge(s[k]), depth)
-                    outputs[k].append(output if read is None else read(first + k, depth, output))
+                    outputs[k].append(read(first + k, depth, output))
                     del output  # before the next one is made
     finally:
         calls.unpin()
