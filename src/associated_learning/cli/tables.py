@@ -92,6 +92,7 @@ def show_table(table: Table) -> None:
     """
     if not _fits(table):
         table.box = box.SIMPLE
+        table.pad_edge, table.collapse_padding = False, True
     if not _fits(table):
         for column in table.columns:
             column.header = str(column.header).replace(" ", "\n")
