@@ -25,7 +25,7 @@ __all__ = ["ProgressBar"]
 
 _MOST_LINES = 50
 _BAR = 24, 4  # columns of the bar: most, and least where the terminal is narrow
-_TIME_AND_GAPS = 8 + 4
+_TIME_AND_GAPS = 7 + 4  # 0:04:57, and a space between two columns
 
 
 class ProgressBar(Callback):

@@ -10,7 +10,6 @@ from associated_learning.data.image_preprocessor import ImagePreprocessor
 from associated_learning.data.label_sets import label_columns
 from associated_learning.data.masked_images import MaskPreprocessor
 from associated_learning.data.named import NAMED
-from associated_learning.data.reading import column_names
 from associated_learning.data.subword import SubwordPreprocessor
 from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.text import tokenization_rules
@@ -59,17 +58,15 @@ def export_description(
 
 
 def _text_columns(opened: OpenRun) -> dict[str, Any]:
-    """Return the columns of the texts in the user's own files, where they are known."""
+    """Return the columns of the texts in a file, where they are known."""
     config = opened.config
-    if opened.spec.kind != "text" or config.data in NAMED:
+    if opened.spec.kind != "text":
         return {}
-    if config.text_column is not None:
-        return {"columns": label_columns(config.text_column, [])}
-    if not Path(config.data).is_file():
+    if config.data in NAMED:
+        return {"columns": list(NAMED[config.data].columns)}
+    if config.text_column is None:  # only of a run that was trained before it was noted
         return {}
-    label = config.label_column or "label"
-    others = [one for one in column_names(Path(config.data)) if one != label]
-    return {"columns": others} if len(others) == 1 else {}
+    return {"columns": label_columns(config.text_column, [])}
 
 
 def _masks(preprocessor: object) -> dict[str, Any]:
