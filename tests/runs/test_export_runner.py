@@ -280,9 +280,11 @@ def test_temperature_of_the_run_goes_along(
     torch.testing.assert_close(found, calibrated, atol=1e-5, rtol=1e-4)
 
 
-@given(st.lists(st.text(alphabet="aZ<>/!-;&#39bqout \u0130\u00df_"), min_size=1, max_size=3))
+@given(
+    st.lists(st.text(alphabet="aZ<>/!-;&#39bqout \u0130\u00df_好👍e\u0301"), min_size=1, max_size=3)
+)
 def test_rules_of_tokenisation_are_those_of_training(lines: list[str]) -> None:
-    preprocessor = TextPreprocessor.fit(["a b aa ab z o q uot"], max_length=5)
+    preprocessor = TextPreprocessor.fit(["a b aa ab z o q uot 好 👍 e\u0301"], max_length=5)
     made, notes = text.prepare(lines, description._preprocessing(preprocessor))
     ids, lengths, *_ = preprocessor(lines, allow_unknown=True)
     assert (made["values"].tolist(), made["lengths"].tolist()) == (ids.tolist(), lengths.tolist())

@@ -14,6 +14,7 @@ from typing_extensions import Self
 from associated_learning.data.blocks import IGNORED
 from associated_learning.data.samples import TextSamples
 from associated_learning.data.subword import SubwordPreprocessor
+from associated_learning.data.text import ALPHANUMERIC
 from associated_learning.data.text_preprocessor import TextPreprocessor
 from associated_learning.data.vocabulary import Vocabulary
 from associated_learning.errors import InputError
@@ -93,7 +94,11 @@ class TagPreprocessor:
         """
         lower = ([word.lower() for word in text.words] for text in texts)
         vocabulary = Vocabulary.build(lower, vocabulary_size)
-        return cls(words=TextPreprocessor(vocabulary=vocabulary, max_length=max_length))
+        # words come as they are, so that no pattern cuts them
+        words = TextPreprocessor(
+            vocabulary=vocabulary, max_length=max_length, token_pattern=ALPHANUMERIC
+        )
+        return cls(words=words)
 
     @property
     def max_length(self) -> int | None:

@@ -110,7 +110,10 @@ def _preprocessing(preprocessor: object) -> dict[str, Any]:
 @_preprocessing.register
 def _(preprocessor: TextPreprocessor) -> dict[str, Any]:
     return {
-        **tokenization_rules(remove_stop_words=preprocessor.remove_stop_words),
+        **tokenization_rules(
+            remove_stop_words=preprocessor.remove_stop_words,
+            token_pattern=preprocessor.token_pattern,
+        ),
         "max_length": preprocessor.max_length,
         "words": list(preprocessor.vocabulary.words),
         "first_id": len(preprocessor.vocabulary) - len(preprocessor.vocabulary.words),
