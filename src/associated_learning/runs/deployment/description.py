@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import singledispatch
-from pathlib import Path
 from typing import Any
 
 from associated_learning.data.image_preprocessor import ImagePreprocessor
@@ -17,11 +16,10 @@ from associated_learning.data.text_preprocessor import TextPreprocessor
 from associated_learning.data.vocabulary import PAD, UNK
 from associated_learning.data.written_numbers import MISSING_MARKS
 from associated_learning.errors import InputError
-from associated_learning.runs.exits.early_exit import has_policy, read_policy
 from associated_learning.runs.folder.open_run import OpenRun
 from associated_learning.targets import Classes, MultiLabel, Regression
 
-__all__ = ["SCHEMA", "VERSION", "export_description", "temperature_of"]
+__all__ = ["SCHEMA", "VERSION", "export_description"]
 
 SCHEMA = "associated-learning-export"
 VERSION = 1  # of the form that schema.json states; one more whenever a runner would read it wrongly
@@ -92,11 +90,6 @@ def _output(opened: OpenRun) -> dict[str, Any]:
             "export_onnx takes any network."
         )
     return {"output": "logits" if target.loss_kind == "ce" else "values near one-hot labels"}
-
-
-def temperature_of(run: Path, depth: int) -> float:
-    """Return the temperature that `al evaluate --exits` found for a depth; 1 without it."""
-    return read_policy(run).temperatures[depth - 1] if has_policy(run) else 1.0
 
 
 @singledispatch

@@ -88,7 +88,8 @@ def lengthen(config: ResolvedConfig, folder: Path) -> None:
     The schedule of its learning rate is from here on that of the new length.
     """
     # first, so that after a kill no result stands for a run that is longer than it
-    (folder / "result.json").unlink(missing_ok=True)
+    for name in ("result.json", "temperatures.json", "exits.json"):  # of other weights
+        (folder / name).unlink(missing_ok=True)
     described = read_description(folder)._replace(config=config)
     write_json(folder / "config.json", description_to_json(described))
 

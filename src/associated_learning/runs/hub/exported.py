@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
-_FIELDS = {"described", "preprocessing", "depth", "figures"}
+_FIELDS = {"described", "preprocessing", "depth", "figures", "temperature"}
 _REMEDY = "Export the run again (al export RUN FOLDER), or download the folder again."
 
 
@@ -78,7 +78,7 @@ def read_exported(folder: Path) -> Exported:
     if not (folder / _CONFIG).exists():
         raise CheckpointError(f"{folder} holds no {_CONFIG}, so nothing tells its model. {_REMEDY}")
     values = read_json(folder / _CONFIG)
-    missing = _FIELDS - {"figures"} - set(values if isinstance(values, dict) else ())
+    missing = _FIELDS - {"figures", "temperature"} - set(values if isinstance(values, dict) else ())
     if missing or not isinstance(values["depth"], int):
         raise CheckpointError(
             f"{folder / _CONFIG} describes no model of this library (missing: "
