@@ -6,7 +6,6 @@ import csv
 import functools
 import importlib
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence

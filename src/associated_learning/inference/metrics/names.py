@@ -68,7 +68,8 @@ def as_metric(metric: MetricLike, target: Target) -> EvaluationMetric:
     """Return a metric of a network's answers, by its name or as it came.
 
     Args:
-        metric: A name of `metrics_by_name` (or "macro_f1", "roc_auc"), a metric of torchmetrics, or an `EvaluationMetric`.
+        metric: A name of `metrics_by_name` (or "macro_f1", "roc_auc"), a metric of torchmetrics,
+            or an `EvaluationMetric`.
         target: What y is.
 
     Raises:
