@@ -69,7 +69,8 @@ def check_same(config: ResolvedConfig, folder: Path) -> ResolvedConfig | None:
             "or give its folder to the new one (--overwrite)."
         )
     updates = -(-state.step // max(state.epoch, 1))  # of an epoch
-    return replace(config, min_updates=updates * (state.epoch + config.patience))
+    least = min(config.epochs, state.epoch + config.patience)  # no epoch more than asked for
+    return replace(config, min_updates=updates * least)
 
 
 def _differences(config: ResolvedConfig, other: ResolvedConfig) -> str:
