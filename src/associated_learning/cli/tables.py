@@ -30,7 +30,7 @@ __all__ = [
     "shown_score",
 ]
 
-console = Console(emoji=False)  # texts of users may hold :words: between colons
+console = Console(emoji=False, highlight=False)  # texts of users may hold :words: between colons
 
 
 def command() -> str:
