@@ -14,12 +14,12 @@ from associated_learning.cli.running import run_training, write_row
 from associated_learning.cli.tables import command, console, show_no_picture, show_table
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.runs.folder.open_run import open_run
-from associated_learning.runs.ledger.ledger import check_ledger
+from associated_learning.runs.ledger.rows import check_ledger
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import default_folder
 from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.runs.tasks.deciding import decided
 from associated_learning.state.training_state import EpochRecord
 from associated_learning.training.growth.view import GrowthView

@@ -28,7 +28,7 @@ from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.printable import escape
 from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
 from associated_learning.runs.settings.model import FAMILIES, HUB
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.targets import Classes
 from associated_learning.tensors.nested import tensors_in
 from associated_learning.training.loader import LoaderBatches

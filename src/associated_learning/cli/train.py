@@ -25,12 +25,12 @@ from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.advice import advice
 from associated_learning.runs.folder.going_on import LENGTH, overwritten
 from associated_learning.runs.folder.open_run import open_run
-from associated_learning.runs.ledger.ledger import check_ledger
+from associated_learning.runs.ledger.rows import check_ledger
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import default_folder, read_config
 from associated_learning.runs.settings.config import COMPUTING, ResolvedConfig, RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.runs.tasks.columns import result_columns
 from associated_learning.runs.tasks.deciding import decided
 from associated_learning.runs.tasks.metric import headline

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.data.samples import TextSamples
-from associated_learning.data.text import tokenize
+from associated_learning.data.tokenization import tokenize
 from associated_learning.data.vocabulary import UNK, Vocabulary
 from associated_learning.errors import InputError
 from associated_learning.tensors.padded_sequence import PaddedSequence
