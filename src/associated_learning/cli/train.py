@@ -14,10 +14,10 @@ import typer
 from associated_learning.cli.options import is_given, with_run_options
 from associated_learning.cli.running import run_training, write_row
 from associated_learning.cli.tables import (
-    command,
     console,
     say,
     scores_table,
+    show_next,
     show_no_picture,
     show_table,
 )
@@ -215,17 +215,13 @@ def _show(folder: Path, config: ResolvedConfig, result: RunResult) -> None:
     for line in advice(config, result):
         say(f"[yellow]{escape(line)}[/]")
     show_no_picture()
-    al, run = escape(command()), escape(str(folder))
-    console.print(f"The run is in {run}. Next:", soft_wrap=True)
-    for words in (
-        f"evaluate {run}",
-        f"predict {run} INPUT ... (or --file FILE)",
-        *_more(config, run),
-    ):
-        console.print(f"  {al} {words}", soft_wrap=True)
-
-
-def _more(config: ResolvedConfig, run: str) -> tuple[str, ...]:
-    """Return the commands that follow; some tasks have no graph (see `check_form`)."""
-    to = "FOLDER" if config.task in ("tokens", "lm") else "model.onnx"
-    return f"export {run} {to}", f"info {run}"
+    show_next(
+        folder,
+        (
+            "evaluate RUN",
+            "predict RUN INPUT ... (or --file FILE)",
+            # some tasks have no graph (see `check_form`)
+            f"export RUN {'FOLDER' if config.task in ('tokens', 'lm') else 'model.onnx'}",
+            "info RUN",
+        ),
+    )
