@@ -130,7 +130,7 @@ def evaluate(
         check_choice(opened.config.task, others)
     moved = {"data": data, "test_data": test_data, "data_root": data_root}
     config, loaded = _loaded(Path(run), opened, moved)
-    batches = evaluation_batches(config, loaded, split)
+    batches, here = evaluation_batches(config, loaded, split), opened._replace(config=config)
     if ensemble == "auto":
         validation = evaluation_batches(config, loaded, "validation")
         show_chosen_ensemble(opened, run, validation, batches, split, as_json=as_json)
@@ -142,11 +142,11 @@ def evaluate(
         at = opened.best_depth if chosen is None else chosen
         show_confusion(opened, loaded, batches, split, at, as_json=as_json)
     elif config.task == "regression":
-        _show_numbers(opened, loaded, batches, split, chosen, as_json=as_json)
+        _show_numbers(here, loaded, batches, split, chosen, as_json=as_json)
     else:
         metrics = list(dict.fromkeys([*task_metrics(config.task), *(metric or [])]))
         result = evaluate_network(opened.net, batches.epoch(0), metrics=metrics)
-        _show_scores(opened, split, result, chosen, as_json=as_json)
+        _show_scores(here, split, result, chosen, as_json=as_json)
 
 
 def _check_together(

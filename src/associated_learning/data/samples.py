@@ -190,6 +190,12 @@ class TextSamples(StoredSamples[PaddedSequence]):
             padding=padding,
         )
 
+    @classmethod
+    def batch(cls, texts: Sequence[Sequence[int]], *, padding: int = 0) -> PaddedSequence:
+        """Return texts that come as token ids, padded."""
+        labels = torch.zeros(len(texts), dtype=torch.int64)
+        return cls.of(texts, labels, padding=padding).take(torch.arange(len(texts)))
+
     @property
     def lengths(self) -> Tensor:
         """Tokens per text, ``[N]`` (int64)."""
