@@ -20,7 +20,7 @@ from associated_learning.runs.inputs import load_data
 from associated_learning.runs.result import RunResult
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.training.progress_bar import ProgressBar
 from associated_learning.verification.memory import keep_freed_memory
 
