@@ -16,7 +16,7 @@ import torch
 import associated_learning as al
 import bare_install
 from associated_learning.data import load, text, tokenize
-from associated_learning.data.images import decode
+from associated_learning.data.images.images import decode
 from associated_learning.errors import InputError, needs_extra
 from associated_learning.inference.exits.calibration import chance_of_being_right, fit_temperature
 from associated_learning.inference.metrics.names import as_metric

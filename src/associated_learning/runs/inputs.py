@@ -27,8 +27,8 @@ from associated_learning.data import (
     find_vectors,
     load,
 )
-from associated_learning.data.reading import LabelTask
-from associated_learning.data.table_preprocessor import TablePreprocessor
+from associated_learning.data.reading.by_name_or_path import LabelTask
+from associated_learning.data.tables.table_preprocessor import TablePreprocessor
 from associated_learning.errors import InputError
 from associated_learning.runs.folder.size_limits import check_sizes
 from associated_learning.runs.hub.model import find_model
