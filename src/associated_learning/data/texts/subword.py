@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from associated_learning.data.samples import TextSamples
-from associated_learning.data.texts.text_preprocessor import check_known, check_texts
+from associated_learning.data.texts.text_preprocessor import RecognisedTexts, check_texts
 from associated_learning.errors import InputError, needs_extra
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
@@ -24,7 +24,7 @@ _CHUNK = 4096  # texts at a time, so that their encodings never hold a whole set
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubwordPreprocessor:
+class SubwordPreprocessor(RecognisedTexts):
     """Tokenises as the model's own tokenizer does, special tokens added.
 
     Attributes:
@@ -43,6 +43,7 @@ class SubwordPreprocessor:
     """
 
     kind: ClassVar[str] = "subword"
+    unit: ClassVar[str] = "token"
     tokenizer: str = field(repr=False)  # half a million characters are nothing to show
     max_length: int | None = None
     padding: int = 0
@@ -142,22 +143,7 @@ class SubwordPreprocessor:
         text: str = self._own.decode(list(ids))
         return text
 
-    def __call__(self, inputs: Sequence[str]) -> PaddedSequence:
-        """Return texts as ids ``[B, T]`` with their lengths.
-
-        Raises:
-            InputError: No text, something that is no text, or a text without a known token.
-        """
-        batch, known = self.recognised(inputs)
-        check_known(inputs, known, "token")
-        return batch
-
     def recognised(self, inputs: Sequence[str]) -> tuple[PaddedSequence, list[bool]]:
-        """Return texts as ids ``[B, T]``, and whether any of the own tokens of each is known.
-
-        Raises:
-            InputError: No text, or something that is no text.
-        """
         check_texts(inputs)
         encodings = list(self.encodings(inputs))
         ids = [encoding.ids or [self.nothing] for encoding in encodings]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,13 +15,40 @@ from associated_learning.data.texts.vocabulary import UNK, Vocabulary
 from associated_learning.errors import InputError
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
-__all__ = ["TextPreprocessor", "check_known", "check_texts"]
+__all__ = ["RecognisedTexts", "TextPreprocessor", "check_texts"]
 
 _LONGEST = 2**15  # tokens of a text that is not cut: a batch of 64 with one fills gigabytes
 
 
+class RecognisedTexts(ABC):
+    """Makes numbers of texts, and refuses one of which it knows nothing."""
+
+    unit: ClassVar[str]  # what it knows: words or tokens
+
+    @abstractmethod
+    def recognised(self, inputs: Sequence[str]) -> tuple[PaddedSequence, list[bool]]:
+        """Return texts as ids ``[B, T]``, and whether something of each is known.
+
+        Raises:
+            InputError: No text, or something that is no text.
+        """
+
+    def __call__(self, inputs: Sequence[str]) -> PaddedSequence:
+        """Return texts as ids ``[B, T]`` with their lengths.
+
+        Raises:
+            InputError: No text, something that is no text, or one of which nothing is known.
+        """
+        batch, known = self.recognised(inputs)
+        for i, text in enumerate(inputs):
+            if not known[i]:
+                lacks = f"no known {self.unit}" if text.strip() else "no word at all"
+                raise InputError(f"text {i} has {lacks} ({text[:40]!r}): leave it out")
+        return batch
+
+
 @dataclass(frozen=True, kw_only=True)
-class TextPreprocessor:
+class TextPreprocessor(RecognisedTexts):
     """Tokenises, cuts after ``max_length`` words, and looks up ids.
 
     Attributes:
@@ -35,6 +63,7 @@ class TextPreprocessor:
     """
 
     kind: ClassVar[str] = "text"
+    unit: ClassVar[str] = "word"
     vocabulary: Vocabulary
     max_length: int | None = None
     remove_stop_words: bool = False
@@ -78,22 +107,7 @@ class TextPreprocessor:
         """
         return TextSamples.of((self._ids(text) or [UNK] for text in inputs), labels)
 
-    def __call__(self, inputs: Sequence[str]) -> PaddedSequence:
-        """Return texts as ids ``[B, T]`` with their lengths.
-
-        Raises:
-            InputError: No text, something that is no text, or a text without a known word.
-        """
-        batch, known = self.recognised(inputs)
-        check_known(inputs, known, "word")
-        return batch
-
     def recognised(self, inputs: Sequence[str]) -> tuple[PaddedSequence, list[bool]]:
-        """Return texts as ids ``[B, T]``, and whether each has a known word; others are ``[UNK]``.
-
-        Raises:
-            InputError: No text, or something that is no text.
-        """
         check_texts(inputs)
         ids = [self._ids(text) for text in inputs]
         known = [any(token != UNK for token in one) for one in ids]
@@ -135,17 +149,3 @@ def check_texts(inputs: Sequence[str]) -> None:
     for i, text in enumerate(inputs):
         if not isinstance(text, str):
             raise InputError(f"input {i} is {type(text).__name__}: expected a text")
-
-
-def check_known(inputs: Sequence[str], known: Sequence[bool], what: str) -> None:
-    """Raise InputError for the first text of which nothing is known.
-
-    Args:
-        inputs: The texts.
-        known: Whether something of each is.
-        what: "word" or "token".
-    """
-    for i, text in enumerate(inputs):
-        if not known[i]:
-            lacks = f"no known {what}" if text.strip() else "no word at all"
-            raise InputError(f"text {i} has {lacks} ({text[:40]!r}): leave it out")
