@@ -41,6 +41,8 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 _INTERVAL = re.compile(r"([-+]\d+\.\d+) to ([-+]\d+\.\d+)")
 
+_PAIR = re.compile(r"^(\d+); (\d+)$")
+
 default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
@@ -90,6 +92,7 @@ def keep_spreads_together(app: Sphinx, doctree: nodes.document) -> None:
     """Let no line end between a mean and its deviation, nor within an interval of a table."""
     for text in list(doctree.findall(nodes.Text)):
         kept = _INTERVAL.sub("\\1\u00a0to\u00a0\\2", text.replace(" ± ", "\u00a0±\u00a0"))
+        kept = _PAIR.sub("\\1;\u00a0\\2", kept)
         if kept != text:
             text.parent.replace(text, nodes.Text(kept))
 
