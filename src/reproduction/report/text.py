@@ -170,8 +170,10 @@ def _section(section: Section) -> str:
     if section.rows:
         rows = [(heading, *map(_place, places)) for heading, places in section.rows]
         parts.append(_grid(("", *section.columns), rows))
-    if section.charts and not section.rows:
-        parts.append("The curves stand on the HTML page that `al report` makes.")
+    parts += [
+        f"![{section.title}, tier {tier}](images/{section.name}-{tier}.svg)"
+        for tier, _ in section.charts
+    ]
     if section.note:
         parts.append(section.note)
     lacking = [f"{count} by the {tier} tier" for tier, count in section.missing if count]
