@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import sys
 from typing import Any
 
 from docutils import nodes
@@ -78,6 +80,14 @@ def find_by_last_name(
     return make_refnode(app.builder, page, entry.docname, entry.node_id, content, name)
 
 
+def module_with_source(app: Sphinx, module: str, name: str) -> str | None:
+    """Tell viewcode where a value of Python's own types stands: `builtins` has no source."""
+    value = functools.reduce(
+        lambda owner, part: getattr(owner, part, None), name.split("."), sys.modules.get(module)
+    )
+    return module if getattr(value, "__module__", None) == "builtins" else None
+
+
 def write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
     """Write a formula as MathML, which browsers show without a script from elsewhere."""
     block = isinstance(node, nodes.math_block)
@@ -103,3 +113,5 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-skip-member", skip_documented_twice)
     app.connect("doctree-read", keep_spreads_together)
     app.connect("missing-reference", find_by_last_name)
+    if "sphinx.ext.viewcode" in extensions:
+        app.connect("viewcode-follow-imported", module_with_source)
