@@ -18,7 +18,7 @@ from associated_learning.data import (
     load,
     preprocessor_from_dict,
 )
-from associated_learning.data.images import decode, default_size, image_size
+from associated_learning.data.images.images import decode, default_size, image_size
 from associated_learning.errors import InputError
 from associated_learning.runs.deployment.runner import image as runner
 
@@ -143,9 +143,7 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
         load(tmp_path / "empty", cache_dir=tmp_path / "cache")
     (tmp_path / "empty" / "good").mkdir()
     (tmp_path / "empty" / "good" / "1.txt").write_text("a fine film")
-    with pytest.raises(
-        InputError, match=r"holds texts, such as 1\.txt: write them into one CSV"
-    ):
+    with pytest.raises(InputError, match=r"holds texts, such as 1\.txt: write them into one CSV"):
         load(tmp_path / "empty", cache_dir=tmp_path / "cache")
     with pytest.raises(InputError, match="all training labels are 'cat'"):
         load(write_folder(tmp_path / "one", {"cat": 4}), cache_dir=tmp_path / "cache")

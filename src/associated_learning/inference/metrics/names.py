@@ -52,6 +52,13 @@ _ALSO = {"macro_f1": "f1", "f1_macro": "f1", "f1_score": "f1", "roc_auc": "auroc
 def metrics_by_name(target: Target) -> tuple[str, ...]:
     """Return the names of the metrics that suit a target.
 
+    Args:
+        target: What y is.
+
+    Returns:
+        What ``metrics=`` of `evaluate` and ``metric=`` of `Trainer` take beside metrics of
+        torchmetrics, which computes them (the extra ``metrics``).
+
     Example:
         >>> from associated_learning import Regression
         >>> metrics_by_name(Regression(2))

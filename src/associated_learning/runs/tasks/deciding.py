@@ -6,16 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from associated_learning.data.label_sets import are_sets, label_columns
-from associated_learning.data.mask_folder import has_masks
-from associated_learning.data.named import NAMED
-from associated_learning.data.reading import (
+from associated_learning.data.labels.label_sets import are_sets, label_columns
+from associated_learning.data.labels.target_numbers import are_numbers
+from associated_learning.data.reading.by_name_or_path import (
     LabelTask,
     column_names,
     label_values,
     only_text_column,
 )
-from associated_learning.data.target_numbers import are_numbers
+from associated_learning.data.reading.mask_folder import has_masks
+from associated_learning.data.reading.named import NAMED
 from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
 
 __all__ = ["decided"]
