@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from associated_learning.errors import InputError, needs_extra
+from associated_learning.errors import InputError
 
 __all__ = ["dense_rows"]
 
@@ -22,9 +22,7 @@ def dense_rows(table: Any) -> np.ndarray[Any, Any]:
     Raises:
         InputError: It is sparse and too large for that.
     """
-    with needs_extra("sklearn", "a sparse table"):
-        from scipy.sparse import issparse
-    if not issparse(table):
+    if not hasattr(table, "toarray"):  # as all sparse ones have it
         return np.asarray(table)
     rows, columns = table.shape
     if rows * columns > _MOST_CELLS:
