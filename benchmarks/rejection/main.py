@@ -28,7 +28,7 @@ from associated_learning.runs.inputs import evaluation_batches, load_data
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.training.progress_bar import ProgressBar
 
 STRANGERS = ("digits", "cifar10")

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from associated_learning.errors import NonFiniteLossError
 from associated_learning.layer import Branch, LayerOutput
-from associated_learning.models.following import follow_layers, open_windows
+from associated_learning.models.following import follow_layers, set_overlaps
 from associated_learning.tensors.batch_checks import explained
 from associated_learning.tensors.modes import autocast, evaluating
 from associated_learning.tensors.nested import detach, tensors_in
@@ -257,7 +257,7 @@ def update_blocks(
     """
     losses, blocks, optimizers = [], list(blocks), list(optimizers)
     trained = [optimizer is not None for optimizer in optimizers]
-    open_windows(blocks, trained, first)
+    set_overlaps(blocks, trained, first)
     for i, (block, optimizer) in enumerate(zip(blocks, optimizers, strict=True), start=first):
         number = block.number if isinstance(block, Branch) else i
         s, t, terms = update(block, optimizer, s, t, number=number, step=step, rule=rule)

@@ -22,7 +22,7 @@ from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.inputs import load_data
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 
 Row = tuple[float | None, str, float]  # area (or a gap), where it lies, rent
 NAMES = ("area", "place", "rent")

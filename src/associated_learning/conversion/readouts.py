@@ -136,7 +136,7 @@ def _by_shape(activation: ReadoutContext) -> Readout:
         module, reason = read_positions(s, axis, positions)
         return Readout(StreamReadout(module), reason)
     if s.dim() < 2:
-        return Readout(StreamReadout(Column()), "as it is: a number")
+        return Readout(StreamReadout(AsColumn()), "as it is: a number")
     if s.dim() == 3 and mask is not None:
         padded = "false" if keeps else "true"
         reason = f"mean over positions, without padding (where {mask} is {padded})"
@@ -191,7 +191,7 @@ class StreamReadout(nn.Module):
         return vector.float()
 
 
-class Column(nn.Module):
+class AsColumn(nn.Module):
     """Makes a vector of one number a sample: ``[B]`` to ``[B, 1]``."""
 
     def forward(self, s: Tensor) -> Tensor:

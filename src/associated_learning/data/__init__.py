@@ -21,8 +21,8 @@ from associated_learning.data.samples import (
 from associated_learning.data.subword import SubwordPreprocessor
 from associated_learning.data.table_preprocessor import TablePreprocessor
 from associated_learning.data.tags import TaggedText, TagPreprocessor, TagSamples
-from associated_learning.data.text import tokenize
 from associated_learning.data.text_preprocessor import TextPreprocessor
+from associated_learning.data.tokenization import tokenize
 from associated_learning.data.vectors import KnownVectors, Vectors, find_vectors, load_vectors
 from associated_learning.data.vocabulary import PAD, UNK, Vocabulary
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from associated_learning.data.samples import Input
+from associated_learning.data.samples import StoredSamples
 from associated_learning.data.subword import SubwordPreprocessor, load_tokenizer
 from associated_learning.errors import InputError
 
@@ -24,7 +24,7 @@ _NUMBERS = ("block_size", "width", "longest", "end")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class BlockSamples:
+class BlockSamples(StoredSamples[Tensor]):
     """Blocks of one long row of tokens, and the same row one token later.
 
     The last block is filled up; what stands there has the label `IGNORED`. So every token but the
@@ -41,8 +41,8 @@ class BlockSamples:
         ([[5, 6, 7], [8, 9, 9]], [[6, 7, 8], [9, 3, -100]])
     """
 
+    _stored: ClassVar = ("tokens",)
     tokens: Tensor
-    labels: Tensor
 
     @classmethod
     def of(cls, row: Tensor, block_size: int) -> Self:
@@ -57,38 +57,9 @@ class BlockSamples:
             tokens=here.int().view(count, block_size), labels=following.view(count, block_size)
         )
 
-    def __len__(self) -> int:
-        return len(self.tokens)
-
     def gather(self, indices: Tensor) -> Tensor:
         """Return ids ``[B, T]`` (int64)."""
         return self.tokens.index_select(0, indices.to(self.tokens.device)).long()
-
-    def standardise(self, x: Input) -> Tensor:
-        """Return ``x``: ids need no treatment."""
-        assert isinstance(x, Tensor)
-        return x
-
-    def take(self, indices: Tensor) -> Tensor:
-        """Return ids ``[B, T]`` (int64)."""
-        return self.gather(indices)
-
-    def targets(self, indices: Tensor) -> Tensor:
-        """Return the tokens that come next, ``[B, T]`` (int64)."""
-        return self.labels[indices]
-
-    def subset(self, indices: Tensor) -> Self:
-        """Return new samples: those at ``indices``, in that order."""
-        tokens = self.tokens[indices.to(self.tokens.device)]
-        return replace(self, tokens=tokens, labels=self.labels[indices])
-
-    def relabelled(self, labels: Tensor) -> Self:
-        """Return the same blocks with other labels ``[N, T]``."""
-        return replace(self, labels=labels)
-
-    def to(self, device: torch.device | str) -> Self:
-        """Return the same blocks with their tokens on a device."""
-        return replace(self, tokens=self.tokens.to(device))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from associated_learning.data.text_preprocessor import TextPreprocessor
 from associated_learning.data.unseen import told_unseen, unseen_categories
 from associated_learning.errors import InputError
 
-__all__ = ["load"]
+__all__ = ["data_set", "load"]
 
 
 def load(
@@ -127,13 +127,26 @@ def load(
     scale = TargetScale.of(raw.splits["train"].labels) if task == "regression" else None
     if preprocessor is None:
         preprocessor = _fitted(raw, vocabulary_size, max_length, remove_stop_words)
-    data = _data_set(str(name), raw, pool, preprocessor, scale)
+    data = data_set(str(name), raw, pool, preprocessor, scale)
     return data.with_label_noise(label_noise, seed=seed) if label_noise else data
 
 
-def _data_set(
-    name: str, raw: RawSet, pool: int, preprocessor: Preprocessor, scale: TargetScale | None
+def data_set(
+    name: str,
+    raw: RawSet,
+    pool: int,
+    preprocessor: Preprocessor,
+    scale: TargetScale | None = None,
 ) -> DataSet:
+    """Return a raw set as it is trained on.
+
+    Args:
+        name: As it was asked for.
+        raw: Its splits.
+        pool: Number of training samples before ``limit_train``.
+        preprocessor: Makes samples of inputs.
+        scale: Standardises the targets of a regression.
+    """
     samples = {
         key: _samples(
             key,

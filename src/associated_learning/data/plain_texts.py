@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from associated_learning.data.arrow import FILE_FORMATS, read_files
 from associated_learning.data.columns import check_columns, is_numeric, texts
+from associated_learning.data.file_formats import FILE_FORMATS, read_files
 from associated_learning.data.named import NAMED
 from associated_learning.data.raw import RawSet, RawSplit
 from associated_learning.data.reading import read_named

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from associated_learning.data.arrow import read_files, read_hub
 from associated_learning.data.columns import (
     check_columns,
     check_features,
@@ -17,6 +16,7 @@ from associated_learning.data.columns import (
 )
 from associated_learning.data.dataset import Kind
 from associated_learning.data.encoded import encoded_file, read_encoded
+from associated_learning.data.file_formats import read_files, read_hub
 from associated_learning.data.image_folder import read_image_folder
 from associated_learning.data.label_sets import label_columns
 from associated_learning.data.named import NAMED, data_set_names

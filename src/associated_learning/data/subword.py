@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from associated_learning.data.samples import TextSamples
+from associated_learning.data.text_preprocessor import check_known, check_texts
 from associated_learning.errors import InputError, needs_extra
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
@@ -148,16 +148,20 @@ class SubwordPreprocessor:
         Raises:
             InputError: No text, something that is no text, or a text without a known token.
         """
-        if isinstance(inputs, str) or not inputs:
-            raise InputError("expected a list of one or more texts")
-        for i, text in enumerate(inputs):
-            if not isinstance(text, str):
-                raise InputError(f"input {i} is {type(text).__name__}: expected a text")
-        encoded = zip(inputs, self.encodings(inputs), strict=True)
-        ids = [self._known(text, i, encoding) for i, (text, encoding) in enumerate(encoded)]
-        labels = torch.zeros(len(inputs), dtype=torch.int64)
-        samples = TextSamples.of(ids, labels, padding=self.padding)
-        return samples.take(torch.arange(len(inputs)))
+        batch, known = self.recognised(inputs)
+        check_known(inputs, known, "token")
+        return batch
+
+    def recognised(self, inputs: Sequence[str]) -> tuple[PaddedSequence, list[bool]]:
+        """Return texts as ids ``[B, T]``, and whether any of the own tokens of each is known.
+
+        Raises:
+            InputError: No text, or something that is no text.
+        """
+        check_texts(inputs)
+        encodings = list(self.encodings(inputs))
+        ids = [encoding.ids or [self.nothing] for encoding in encodings]
+        return TextSamples.batch(ids, padding=self.padding), list(map(self._is_known, encodings))
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything to rebuild this, as values that JSON can hold."""
@@ -199,14 +203,10 @@ class SubwordPreprocessor:
         found: int | None = model.get("unk_id") if token is None else self._own.token_to_id(token)
         return found
 
-    def _known(self, text: str, i: int, encoding: Any) -> list[int]:
-        """Return the ids of a text. Raises InputError if none of its own tokens is known."""
-        ids: list[int] = encoding.ids
+    def _is_known(self, encoding: Any) -> bool:
         added = encoding.special_tokens_mask  # such as [CLS], which every text has
-        if all(one or token == self._unknown for token, one in zip(ids, added, strict=True)):
-            what = "no known token" if text.strip() else "no word at all"
-            raise InputError(f"text {i} has {what} ({text[:40]!r}): leave it out")
-        return ids
+        own = (token for token, one in zip(encoding.ids, added, strict=True) if not one)
+        return any(token != self._unknown for token in own)
 
 
 def load_tokenizer(place: str | Path) -> Any:

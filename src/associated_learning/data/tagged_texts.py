@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from associated_learning.data.arrow import read_files
 from associated_learning.data.blocks import IGNORED
 from associated_learning.data.columns import check_columns, values
+from associated_learning.data.file_formats import read_files
 from associated_learning.data.labels import class_names
 from associated_learning.data.raw import RawSet, RawSplit
 from associated_learning.data.row_places import FileRows, row_of

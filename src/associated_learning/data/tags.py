@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -129,22 +129,18 @@ class TagPreprocessor:
             InputError: There is no text, or one without words.
         """
         _check_words(inputs)
-        ids = [tokens for tokens, _ in self._tokens(inputs)]
-        labels = torch.zeros(len(inputs), dtype=torch.int64)
-        return TextSamples.of(ids, labels, padding=self._padding).take(torch.arange(len(inputs)))
+        return self._batch(self._tokens(inputs))
 
-    def places(self, inputs: Sequence[Sequence[str]]) -> list[list[int]]:
-        """Return where the first token of each word stands, text by text.
+    def placed(self, inputs: Sequence[Sequence[str]]) -> tuple[PaddedSequence, list[list[int]]]:
+        """Return the words of texts as ids, and where the first token of each word stands.
 
         Raises:
             InputError: A word has no token, because the text is too long or the word is nothing
                 that the tokenizer knows; names it.
         """
         _check_words(inputs)
-        found = []
-        for number, (words, (_, owners)) in enumerate(
-            zip(inputs, self._tokens(inputs), strict=True)
-        ):
+        tokens, found = list(self._tokens(inputs)), []
+        for number, (words, (_, owners)) in enumerate(zip(inputs, tokens, strict=True)):
             place = {i: p for p, i in enumerate(_firsts(owners)) if i is not None}
             lost = [i for i in range(len(words)) if i not in place]
             if lost:
@@ -154,7 +150,7 @@ class TagPreprocessor:
                     "with letters or signs. Divide the text, or leave the word out"
                 )
             found.append([place[i] for i in range(len(words))])
-        return found
+        return self._batch(tokens), found
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything to rebuild this, as values that JSON can hold."""
@@ -167,6 +163,9 @@ class TagPreprocessor:
         kinds: tuple[type[Any], ...] = (TextPreprocessor, SubwordPreprocessor)
         kind = next(kind for kind in kinds if kind.kind == own["kind"])
         return cls(words=kind.from_dict(own))
+
+    def _batch(self, texts: Iterable[tuple[list[int], list[int | None]]]) -> PaddedSequence:
+        return TextSamples.batch([tokens for tokens, _ in texts], padding=self._padding)
 
     @property
     def _padding(self) -> int:

@@ -6,16 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from associated_learning.data.samples import TextSamples
-from associated_learning.data.text import tokenize
+from associated_learning.data.tokenization import tokenize
 from associated_learning.data.vocabulary import UNK, Vocabulary
 from associated_learning.errors import InputError
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
-__all__ = ["TextPreprocessor"]
+__all__ = ["TextPreprocessor", "check_known", "check_texts"]
 
 _LONGEST = 2**15  # tokens of a text that is not cut: a batch of 64 with one fills gigabytes
 
@@ -79,21 +78,26 @@ class TextPreprocessor:
         """
         return TextSamples.of((self._ids(text) or [UNK] for text in inputs), labels)
 
-    def __call__(self, inputs: Sequence[str], *, allow_unknown: bool = False) -> PaddedSequence:
+    def __call__(self, inputs: Sequence[str]) -> PaddedSequence:
         """Return texts as ids ``[B, T]`` with their lengths.
-
-        Args:
-            inputs: The texts to predict.
-            allow_unknown: Let texts without a known word through, as ``[UNK]``.
 
         Raises:
             InputError: No text, something that is no text, or a text without a known word.
         """
-        if isinstance(inputs, str) or not inputs:
-            raise InputError("expected a list of one or more texts")
-        ids = [self._known(text, i, allow_unknown) for i, text in enumerate(inputs)]
-        samples = TextSamples.of(ids, torch.zeros(len(inputs), dtype=torch.int64))
-        return samples.take(torch.arange(len(inputs)))
+        batch, known = self.recognised(inputs)
+        check_known(inputs, known, "word")
+        return batch
+
+    def recognised(self, inputs: Sequence[str]) -> tuple[PaddedSequence, list[bool]]:
+        """Return texts as ids ``[B, T]``, and whether each has a known word; others are ``[UNK]``.
+
+        Raises:
+            InputError: No text, or something that is no text.
+        """
+        check_texts(inputs)
+        ids = [self._ids(text) for text in inputs]
+        known = [any(token != UNK for token in one) for one in ids]
+        return TextSamples.batch([one or [UNK] for one in ids]), known
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything to rebuild this, as values that JSON can hold."""
@@ -123,15 +127,25 @@ class TextPreprocessor:
             )
         return self.vocabulary.encode(tokens[: self.max_length])
 
-    def _known(self, text: object, i: int, allow_unknown: bool) -> list[int]:
-        """Return the ids of a text to predict. Raises InputError if there is none to know."""
+
+def check_texts(inputs: Sequence[str]) -> None:
+    """Raise InputError unless inputs are a list of one or more texts."""
+    if isinstance(inputs, str) or not inputs:
+        raise InputError("expected a list of one or more texts")
+    for i, text in enumerate(inputs):
         if not isinstance(text, str):
             raise InputError(f"input {i} is {type(text).__name__}: expected a text")
-        ids = self._ids(text)
-        if not allow_unknown and all(token == UNK for token in ids):
-            what = "no known word" if text.strip() else "no word at all"
-            raise InputError(
-                f"text {i} has {what} ({text[:40]!r}): leave it out, or allow unknown texts"
-                " to predict it as [UNK]"
-            )
-        return ids or [UNK]
+
+
+def check_known(inputs: Sequence[str], known: Sequence[bool], what: str) -> None:
+    """Raise InputError for the first text of which nothing is known.
+
+    Args:
+        inputs: The texts.
+        known: Whether something of each is.
+        what: "word" or "token".
+    """
+    for i, text in enumerate(inputs):
+        if not known[i]:
+            lacks = f"no known {what}" if text.strip() else "no word at all"
+            raise InputError(f"text {i} has {lacks} ({text[:40]!r}): leave it out")

@@ -13,8 +13,8 @@ from associated_learning.data.named import NAMED
 from associated_learning.data.reading import column_names
 from associated_learning.data.subword import SubwordPreprocessor
 from associated_learning.data.table_preprocessor import TablePreprocessor
-from associated_learning.data.text import tokenization_rules
 from associated_learning.data.text_preprocessor import TextPreprocessor
+from associated_learning.data.tokenization import tokenization_rules
 from associated_learning.data.vocabulary import PAD, UNK
 from associated_learning.data.written_numbers import MISSING_MARKS
 from associated_learning.errors import InputError

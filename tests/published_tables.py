@@ -1,11 +1,11 @@
-"""Rows of the ledger as a table in Markdown, so that no published figure is typed by hand."""
+"""Rows of the ledger as tables of the docs, so that no figure there is typed by hand."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
 
-from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.ledger.rows import LedgerRow
 from associated_learning.runs.printable import markdown
 
 __all__ = ["depths_table", "growth_table", "scores_table", "variants_table"]
@@ -22,7 +22,7 @@ def scores_table(rows: Sequence[LedgerRow]) -> str:
     heading = ["data", "model", "method", *exits, "full", "validation", "best epoch"]
     lines = [heading, ["---"] * 3 + ["---:"] * (depths + 2)]
     lines += [_cells(row, depths) for row in rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    return _table(lines)
 
 
 def variants_table(rows: Sequence[LedgerRow], parameters: Mapping[str, int]) -> str:
@@ -38,7 +38,7 @@ def variants_table(rows: Sequence[LedgerRow], parameters: Mapping[str, int]) -> 
     for variant, count in parameters.items():
         seeds = [row.result.test_scores for row in rows if row.variant == variant]
         lines.append([markdown(variant), f"{count:,}", *map(_spread, zip(*seeds, strict=True))])
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    return _table(lines)
 
 
 def depths_table(rows: Sequence[LedgerRow], variants: Sequence[str]) -> str:
@@ -58,7 +58,7 @@ def depths_table(rows: Sequence[LedgerRow], variants: Sequence[str]) -> str:
             *inner, full = map(_spread, zip(*seeds, strict=True))
             blank = [""] * (depths - 1 - len(inner))
             lines.append([markdown(data), markdown(variant), str(len(seeds)), *inner, *blank, full])
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    return _table(lines)
 
 
 def growth_table(rows: Sequence[LedgerRow]) -> str:
@@ -76,6 +76,10 @@ def growth_table(rows: Sequence[LedgerRow]) -> str:
         test = _spread([row.result.test_scores[-1] for row in seeds])
         named = [markdown(f"{data}, {model}"), markdown(variant.replace("-", " "))]
         lines.append([*named, kept, test, f"{cost:.0f}"])
+    return _table(lines)
+
+
+def _table(lines: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 

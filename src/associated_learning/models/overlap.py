@@ -11,12 +11,12 @@ from associated_learning.losses.table import PairLoss
 from associated_learning.models.bridge_loss import bridge_loss
 from associated_learning.tensors.nested import detach
 
-__all__ = ["PARTS", "Window"]
+__all__ = ["PARTS", "OverlapLoss"]
 
 PARTS = ("f", "readout", "b", "g")  # of a layer, on which its associated loss depends
 
 
-class Window(nn.Module):
+class OverlapLoss(nn.Module):
     r"""The associated loss of the layer above, as a function of this layer's activation.
 
     With copies :math:`f', b', g'` of the next layer, which are set to its weights before each

@@ -1,16 +1,15 @@
-"""The defaults that depend on preset, network family and method (Tables 7 and 8, section 6.6)."""
+"""The defaults of a run's settings, by preset, family and method (Tables 7 and 8, section 6.6)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from associated_learning.errors import CheckpointError, InputError
-from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
+from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.model import FAMILIES
-from associated_learning.runs.settings.unused import AL_ONLY, check_unused
+from associated_learning.runs.settings.unused import AL_ONLY
 
-__all__ = ["family_default", "resolved", "restored"]
+__all__ = ["defaults_of", "family_default"]
 
 _SHARED: dict[str, Any] = {
     "task": "classification",  # unless the column of the labels decides: tasks/deciding.py
@@ -56,7 +55,6 @@ _AL: dict[str, dict[str, Any]] = {
     "hf": {"encoder_lr": 2e-4, "target_warmup": 500},
 }
 _ENCODERS = ("hidden", "readout")  # what of the above decides about encoders and readouts
-_RETIRED: dict[str, tuple[Any, ...]] = {"normalize": (None, False)}  # and what meant "without"
 # What takes the place of the above by the preset "any", for AL and BP alike: chosen on half of the
 # sets of benchmarks/first_run, judged on the other half.
 _ANY: dict[str, Any] = {
@@ -85,56 +83,13 @@ _PIXELS: dict[str, Any] = {"batch_size": 8}
 _PIXELS_CNN: dict[str, Any] = {**_PIXELS, "bridge": "block"}
 
 
-def resolved(config: RunConfig) -> ResolvedConfig:
-    """Return the settings with every None that has a default of the model filled in.
-
-    Raises:
-        InputError: A setting came that the model or the method would not read.
+def defaults_of(config: RunConfig) -> Mapping[str, Any]:
+    """Return the defaults of the settings that were not given, for the ones that were.
 
     Example:
-        >>> resolved(RunConfig(model="bilstm")).hidden, resolved(RunConfig(model="cnn")).lr
-        (300, 0.001)
-        >>> resolved(RunConfig(model="cnn", preset="paper")).lr
+        >>> defaults_of(RunConfig(model="bilstm", preset="paper"))["lr"]
         0.0001
     """
-    if isinstance(config, ResolvedConfig):
-        return config
-    check_unused(config)
-    return _filled(config)
-
-
-def restored(values: Mapping[str, Any]) -> ResolvedConfig:
-    """Return the settings of an older run, from what `RunConfig.to_json` gave.
-
-    What was not decided then, or had no name, is what it meant.
-
-    Raises:
-        CheckpointError: They are foreign.
-
-    Example:
-        >>> restored({"model": "cnn"}).association, resolved(RunConfig(model="cnn")).association
-        ('squared', 'contrast')
-    """
-    before: dict[str, Any] = {"association": "squared", "preset": "paper", "patience_updates": 0}
-    if values.get("method") == "bp" and values.get("model") in FAMILIES:
-        before["encoders"] = "paper"
-    values = {name: value for name, value in values.items() if not _is_off(name, value)}
-    if values.get("model") == "vgg":
-        before["batch_norm"] = values.get("method") == "bp"
-    try:
-        return _filled(RunConfig(**{**before, **values}))
-    except (TypeError, InputError) as error:
-        raise CheckpointError(
-            f"the settings of the run are of another version of this library ({error})."
-        ) from error
-
-
-def _is_off(name: str, value: Any) -> bool:
-    """Return whether this is a setting that no longer exists, of a run that did without."""
-    return name in _RETIRED and value in _RETIRED[name]
-
-
-def _filled(config: RunConfig) -> ResolvedConfig:
     defaults = dict(_defaults(config.family, config.method, config.preset, config.encoders))
     if config.epochs is not None:
         defaults["min_updates"] = 0  # as many epochs as were asked for
@@ -150,9 +105,7 @@ def _filled(config: RunConfig) -> ResolvedConfig:
             defaults |= _ANY_GROWING
     if config.vectors is not None:
         defaults["embedding_dim"] = None  # that of the vectors
-    given = config.to_json()
-    filled = {name: value for name, value in defaults.items() if given[name] is None}
-    return ResolvedConfig(**{**given, **filled})
+    return defaults
 
 
 def _of_positions(config: RunConfig) -> dict[str, Any]:

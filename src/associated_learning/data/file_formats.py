@@ -1,4 +1,7 @@
-"""Reading by Hugging Face `datasets`, whose many errors become one of ours."""
+"""The formats of data files, and how Hugging Face `datasets` reads them.
+
+A new one is a line in `FILE_FORMATS`. The many errors of the reader become one of ours.
+"""
 
 from __future__ import annotations
 

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from associated_learning.conversion.copying import copied
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
-from associated_learning.models.window import PARTS, Window
+from associated_learning.models.overlap import PARTS, OverlapLoss
 from associated_learning.tensors.hollow import is_hollow
 
-__all__ = ["add_windows"]
+__all__ = ["add_overlaps"]
 
 
-def add_windows(layers: Sequence[ALLayer]) -> None:
-    """Give every layer below the last a `Window` of the layer above it.
+def add_overlaps(layers: Sequence[ALLayer]) -> None:
+    """Give every layer below the last an `OverlapLoss` of the layer above it.
 
     Args:
         layers: From the input up.
@@ -37,4 +37,4 @@ def add_windows(layers: Sequence[ALLayer]) -> None:
             raise InputError(f"overlap=True came for {what}; leave it out.")
     for layer, above in itertools.pairwise(layers):
         parts = {name: copied(above.get_submodule(name)) for name in PARTS}
-        layer.window = Window(parts, above.association)
+        layer.window = OverlapLoss(parts, above.association)

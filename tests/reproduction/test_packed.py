@@ -19,9 +19,9 @@ from associated_learning.data import (
     noisy_labels,
 )
 from associated_learning.data.dataset import SPLITS
-from associated_learning.data.packed import read_packed, write_packed
 from associated_learning.data.target_numbers import TargetScale
 from associated_learning.tensors.nested import tensors_in
+from reproduction.campaign.packed import read_packed, write_packed
 
 TEXTS = ["a good film", "bad", "a bad film again", "good"]
 LABELS = torch.tensor([1, 0, 0, 1])
