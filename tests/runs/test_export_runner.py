@@ -377,7 +377,7 @@ def run_here(
     monkeypatch.setattr(sys, "argv", [str(runner), *asked])
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which the runner replaces
     capsys.readouterr()
-    with pytest.raises((ValueError, OSError), match=".") as error:
+    with pytest.raises((ValueError, OSError), match=r"\w") as error:
         runpy.run_path(str(runner), run_name="__main__")
     sys.excepthook(error.type, error.value, error.tb)
     return capsys.readouterr()
