@@ -90,11 +90,12 @@ def test_any_window_ends_with_the_sequential_bits(window: int, store: Any, tmp_p
     ],
     ids=lambda options: next(iter(options)),
 )
-def test_what_the_trainer_can_do_it_can_do_offloaded(
-    options: dict[str, Any], store: Any, tmp_path: Path
+def test_what_the_trainer_can_do_it_can_do_offloaded_to_disk(
+    options: dict[str, Any], tmp_path: Path
 ) -> None:
+    """To memory: the table of all executors."""
     options = {"epochs": 2, "batches": 7, **options}
-    stages = options.pop("stages", None)
+    stages, store = options.pop("stages", None), tmp_path / "store"
     expected, weights = sequential(**options)
     net, _ = trained("offload", tmp_path / "many", window=3, store=store, stages=stages, **options)
     assert digests(tmp_path / "many") == expected
