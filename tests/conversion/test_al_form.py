@@ -9,7 +9,7 @@ from torch import nn
 import associated_learning as al
 from associated_learning.models import CNN, BiLSTM, Flatten, MaskedMean, PooledFlatten, Transformer
 from associated_learning.tensors.modes import evaluating
-from conftest import batches_of, dense_network
+from small_networks import batches_of, dense_network
 
 
 def widths(net: al.ALNetwork) -> list[int]:

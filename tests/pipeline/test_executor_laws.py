@@ -17,10 +17,10 @@ import associated_learning as al
 from associated_learning.losses import contrastive_loss
 from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback
-from conftest import batches_of
 from executors import SEQUENTIAL, End, ExecutorCase, Fit, parameters
 from growing import after, layer
 from pipeline_runs import NoisyBatches, digests
+from small_networks import batches_of
 
 every_executor = pytest.mark.parametrize("case", parameters())
 

@@ -35,9 +35,9 @@ from associated_learning.state.tensor_file import (
 from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.tensors.hollow import hollow, is_hollow, weights_of
 from associated_learning.training.callbacks import Callback
-from conftest import batches_of, dense_network
 from growing import after, fit, layer
 from pipeline_runs import all_kinds_of_layers, digests, sequential, trained
+from small_networks import batches_of, dense_network
 
 CPU = torch.device("cpu")
 plateau = torch.optim.lr_scheduler.ReduceLROnPlateau

@@ -21,7 +21,7 @@ from associated_learning.state.files import replaced_folder
 from associated_learning.state.training_state import TrainingState
 from associated_learning.training.callbacks import Callback
 from commands import Program
-from conftest import batches_of, dense_network, noisy_network, without_digests
+from small_networks import batches_of, dense_network, noisy_network, without_digests
 
 
 class KilledError(Exception):

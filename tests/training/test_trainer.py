@@ -16,7 +16,7 @@ from associated_learning.state.optimizers import make_optimizers
 from associated_learning.state.sealed import unsealed
 from associated_learning.state.training_state import Candidates, EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback, JsonLines, TensorBoard
-from conftest import batches_of, dense_network
+from small_networks import batches_of, dense_network
 
 
 def bp_network() -> al.BPNetwork:
