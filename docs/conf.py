@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import re
+import sys
 from typing import Any
 
 from docutils import nodes
@@ -46,6 +48,8 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 _INTERVAL = re.compile(r"([-+]\d+\.\d+) to ([-+]\d+\.\d+)")
 
+_PAIR = re.compile(r"^(\d+); (\d+)$")
+
 default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
@@ -81,6 +85,14 @@ def find_by_last_name(
     return make_refnode(app.builder, page, entry.docname, entry.node_id, content, name)
 
 
+def module_with_source(app: Sphinx, module: str, name: str) -> str | None:
+    """Tell viewcode where a value of Python's own types stands: `builtins` has no source."""
+    value = functools.reduce(
+        lambda owner, part: getattr(owner, part, None), name.split("."), sys.modules.get(module)
+    )
+    return module if getattr(value, "__module__", None) == "builtins" else None
+
+
 def write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
     """Write a formula as MathML, which browsers show without a script from elsewhere."""
     block = isinstance(node, nodes.math_block)
@@ -95,6 +107,7 @@ def keep_spreads_together(app: Sphinx, doctree: nodes.document) -> None:
     """Let no line end between a mean and its deviation, nor within an interval of a table."""
     for text in list(doctree.findall(nodes.Text)):
         kept = _INTERVAL.sub("\\1\u00a0to\u00a0\\2", text.replace(" ± ", "\u00a0±\u00a0"))
+        kept = _PAIR.sub("\\1;\u00a0\\2", kept)
         if kept != text:
             text.parent.replace(text, nodes.Text(kept))
 
@@ -105,3 +118,5 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-skip-member", skip_documented_twice)
     app.connect("doctree-read", keep_spreads_together)
     app.connect("missing-reference", find_by_last_name)
+    if "sphinx.ext.viewcode" in extensions:
+        app.connect("viewcode-follow-imported", module_with_source)

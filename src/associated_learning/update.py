@@ -205,13 +205,18 @@ def update_network(
     Args:
         blocks: `Network.blocks`.
         optimizers: One for each block, None for a frozen one.
-        x: ``s_0``, a batch of inputs.
-        t0: ``t_0``, the batch of targets as `Target.encode` made them.
+        x: ``s_0``, a batch of inputs, ``[B, ...]`` as the first encoder takes them.
+        t0: ``t_0``, ``[B, D_0]``: the batch of targets as `Target.encode` made them.
         step: Number of this update, from 0.
         rule: How to update the layers.
 
     Returns:
         The losses of every block by name.
+
+    Raises:
+        InputError: A layer cannot take what comes from below.
+        NonFiniteLossError: A loss is NaN or infinite; the weights of that layer and of those above
+            are left untouched.
 
     Example:
         >>> import torch

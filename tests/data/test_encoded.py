@@ -10,7 +10,7 @@ import torch
 
 import associated_learning as al
 from associated_learning.data import load
-from associated_learning.data.encoded import encoded_file
+from associated_learning.data.reading.encoded import encoded_file
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.resolved import resolved
 from reproduction.campaign.portable import write_portable

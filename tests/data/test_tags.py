@@ -16,7 +16,7 @@ from associated_learning.data import (
     TagPreprocessor,
     preprocessor_from_dict,
 )
-from associated_learning.data.tagged_texts import read_tagged
+from associated_learning.data.reading.tagged_texts import read_tagged
 from associated_learning.errors import InputError
 from hub_folders import write_tokenizer
 

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from associated_learning.data import TextPreprocessor, Vocabulary, text_preprocessor, tokenize
+from associated_learning.data import TextPreprocessor, Vocabulary, tokenize
+from associated_learning.data.texts import text_preprocessor
 from associated_learning.errors import InputError
 
 

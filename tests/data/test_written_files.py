@@ -13,8 +13,8 @@ import torch
 
 from associated_learning.cli.questions import questions
 from associated_learning.data import DataSet, load
-from associated_learning.data.table_preprocessor import TablePreprocessor
-from associated_learning.data.written_numbers import number_of
+from associated_learning.data.tables.table_preprocessor import TablePreprocessor
+from associated_learning.data.tables.written_numbers import number_of
 from associated_learning.errors import InputError
 from associated_learning.runs.deployment.description import export_description
 from associated_learning.runs.deployment.runner import table

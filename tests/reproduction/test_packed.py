@@ -19,7 +19,7 @@ from associated_learning.data import (
     noisy_labels,
 )
 from associated_learning.data.dataset import SPLITS
-from associated_learning.data.target_numbers import TargetScale
+from associated_learning.data.labels.target_numbers import TargetScale
 from associated_learning.tensors.nested import tensors_in
 from reproduction.campaign.packed import read_packed, write_packed
 

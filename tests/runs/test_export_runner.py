@@ -25,8 +25,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from associated_learning.cli.main import main
-from associated_learning.data.table_preprocessor import TablePreprocessor
-from associated_learning.data.text_preprocessor import TextPreprocessor
+from associated_learning.data.tables.table_preprocessor import TablePreprocessor
+from associated_learning.data.texts.text_preprocessor import TextPreprocessor
 from associated_learning.errors import InputError
 from associated_learning.runs.deployment import description
 from associated_learning.runs.deployment.runner import image, text

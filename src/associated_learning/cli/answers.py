@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.cli.questions import Question
-from associated_learning.data import SubwordPreprocessor, TextPreprocessor
+from associated_learning.data.texts.text_preprocessor import RecognisedTexts
 from associated_learning.errors import InputError
 from associated_learning.inference.evaluation import predict_batches
 from associated_learning.inference.exits.adaptive import AdaptiveInference, AdaptivePrediction
@@ -115,7 +115,7 @@ def _batch(opened: OpenRun, inputs: list[Question]) -> tuple[Any, list[str | Non
     """Return the inputs as a batch, and what is to be noted of each."""
     rows = [question.features for question in inputs if question.features is not None]
     asked, read = [question.asked for question in inputs], opened.preprocessor
-    if isinstance(read, (TextPreprocessor, SubwordPreprocessor)):
+    if isinstance(read, RecognisedTexts):
         batch, known = read.recognised(asked)
         return batch, [None if one else UNKNOWN for one in known]
     unseen = ([f"unknown {name} {value!r}" for name, value in one.unseen] for one in inputs)

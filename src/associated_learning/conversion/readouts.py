@@ -67,9 +67,15 @@ _registered: dict[type[nn.Module], Callable[[ReadoutContext], nn.Module]] = {}
 def register_readout(*kinds: type[nn.Module]) -> Callable[[T], T]:
     """Choose your own readout after modules of your own type.
 
-    The decorated function gets an `ReadoutContext` and returns a module that maps the activation,
+    The decorated function gets a `ReadoutContext` and returns a module that maps the activation,
     a tensor, to a vector ``[B, W]`` a sample. It is used wherever a layer's activation was made
     by a module of one of ``kinds``; the latest registration counts.
+
+    Args:
+        kinds: Types of modules, with the types derived from them.
+
+    Returns:
+        A decorator that gives the function back.
 
     Example:
         >>> import torch

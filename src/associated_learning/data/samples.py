@@ -15,8 +15,17 @@ from typing_extensions import Self
 
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
-__all__ = ["ImageSamples", "Input", "Samples", "StoredSamples", "TableSamples", "TextSamples"]
+__all__ = [
+    "IGNORED",
+    "ImageSamples",
+    "Input",
+    "Samples",
+    "StoredSamples",
+    "TableSamples",
+    "TextSamples",
+]
 
+IGNORED = -100  # the label of what does not count
 Input: TypeAlias = Tensor | PaddedSequence
 X = TypeVar("X", Tensor, PaddedSequence)
 

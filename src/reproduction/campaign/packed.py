@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from associated_learning.data.dataset import SPLITS, DataSet
+from associated_learning.data.labels.target_numbers import TargetScale
 from associated_learning.data.preprocessing import preprocessor_from_dict
 from associated_learning.data.samples import ImageSamples, Samples, TableSamples, TextSamples
-from associated_learning.data.target_numbers import TargetScale
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.state.files import replaced_file
 

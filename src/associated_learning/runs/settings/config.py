@@ -40,6 +40,11 @@ class RunConfig(  # the fields of the last base come first
 
     Raises:
         InputError: A setting is not among its choices, or out of its range.
+
+    Example:
+        >>> config = RunConfig(data="wine.csv", label_column="grape", model="mlp")
+        >>> config.method, config.seed
+        ('al', 0)
     """
 
     def __post_init__(self) -> None:

@@ -17,11 +17,11 @@ from associated_learning.data import (
     TextPreprocessor,
 )
 from associated_learning.data.loading import data_set
-from associated_learning.data.mask_folder import read_masked
-from associated_learning.data.plain_texts import read_texts
-from associated_learning.data.raw import RawSet
+from associated_learning.data.reading.mask_folder import read_masked
+from associated_learning.data.reading.plain_texts import read_texts
+from associated_learning.data.reading.raw import RawSet
+from associated_learning.data.reading.tagged_texts import read_tagged
 from associated_learning.data.splits import final_splits
-from associated_learning.data.tagged_texts import read_tagged
 from associated_learning.errors import InputError
 from associated_learning.runs.hub.model import HubModel, find_model
 from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
