@@ -117,7 +117,7 @@ def _accuracies(
     mixed = answers.any(0) & ~right
     open_ones = answers[:, mixed].astype(np.float64)  # in which a product counts exactly, and fast
     shares = np.array([right.sum(), mixed.sum(), count - right.sum() - mixed.sum()]) / count
-    found = np.empty((resamples, runs))
+    found: npt.NDArray[np.float64] = np.empty((resamples, runs))
     for row, (sure, drawn, _) in zip(found, rng.multinomial(count, shares, resamples), strict=True):
         row[:] = sure
         if drawn:
