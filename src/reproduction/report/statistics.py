@@ -123,7 +123,8 @@ def _accuracies(
         if drawn:
             which = rng.integers(open_ones.shape[1], size=drawn)
             row += open_ones @ np.bincount(which, minlength=open_ones.shape[1])
-    return found / count
+    found /= count
+    return found
 
 
 def _drawn(rng: np.random.Generator, count: int, resamples: int) -> npt.NDArray[np.float64]:
