@@ -103,17 +103,30 @@ class Trial:
             clip=config.clip or None,
         )
         state = trainer.fit(net, training_batches(config, data), validation)
-        found = {
-            "validation": al.evaluate(net, validation.epoch(0)).scores,
-            "test": al.evaluate(net, test.epoch(0)).scores,
-            "epochs": len(state.records),
-            "best_epoch": state.best_epoch,
-        }
-        if not isinstance(net, al.ALNetwork):
-            return found | {"operations": [full_flops(net, self.x)]}
-        costs = depth_flops(net, self.x)
-        known, asked = (record_exits(net, part.epoch(0)) for part in (validation, test))
-        early = asked.outcome(tune(known, AccuracyGoal(LOST), costs).policy, costs)
-        operations = early.cost * costs.prefixes[-1]
-        early_exit = {"accuracy": early.accuracy, "operations": operations}
-        return found | {"operations": costs.prefixes, "early exit": early_exit}
+        splits = validation.epoch(0), test.epoch(0)
+        if isinstance(net, al.ALNetwork):
+            found = _exits_judged(net, self.x, *splits)
+        else:
+            found = _judged(net, self.x, *splits)
+        return found | {"epochs": len(state.records), "best_epoch": state.best_epoch}
+
+
+def _judged(net: al.Network, x: Any, validation: Any, test: Any) -> dict[str, Any]:
+    return {
+        "validation": al.evaluate(net, validation).scores,
+        "test": al.evaluate(net, test).scores,
+        "operations": [full_flops(net, x)],
+    }
+
+
+def _exits_judged(net: al.ALNetwork, x: Any, validation: Any, test: Any) -> dict[str, Any]:
+    costs = depth_flops(net, x)
+    known, asked = record_exits(net, validation), record_exits(net, test)
+    early = asked.outcome(tune(known, AccuracyGoal(LOST), costs).policy, costs)
+    operations = early.cost * costs.prefixes[-1]
+    return {
+        "validation": known.correct().double().mean(1).tolist(),
+        "test": asked.correct().double().mean(1).tolist(),
+        "operations": costs.prefixes,
+        "early exit": {"accuracy": early.accuracy, "operations": operations},
+    }
