@@ -29,20 +29,24 @@ from rates import best_rate
 
 RATES = (5e-4, 1e-3, 2e-3, 4e-3)  # tried by all alike, on seed 0 and the validation data
 MORE = 2  # beyond them at most, while the best is at an edge
-WITH_EXITS = {"al": "AL", "deep supervision": "deep supervision"}
+WITH_EXITS = {"al", "deep supervision"}
 Figures = dict[str, Any]  # of a training: see `Trial.figures`
 Found = dict[str, list[Figures]]  # those of each seed by contestant
 
 
-def run(name: str, seeds: int, places: dict[str, Any], runs: Path) -> dict[str, Any]:
+def run(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the figures of every contestant and seed, each with the rate chosen on seed 0."""
+    places = {"data_root": arguments.data_root, "vectors": arguments.vectors}
     found: Found = {}
     tried: dict[str, dict[float, float]] = {}
     rates: dict[str, float] = {}
-    for seed in range(seeds):
+    for seed in range(arguments.seeds):
         trial = Trial(name, seed, places)
         for method, make in trial.contestants().items():
-            trained = partial(_trained, trial, make, runs / f"{name}-{method.replace(' ', '_')}")
+            if method not in (arguments.contestants or [method]):
+                continue
+            stem = arguments.runs / f"{name}-{method.replace(' ', '_')}"
+            trained = partial(_trained, trial, make, stem)
             if seed == 0:
                 judged = partial(_judged, trained)
                 rates[method], tried[method] = best_rate(RATES, judged, more=MORE)
@@ -70,35 +74,32 @@ def table_of(name: str, found: Found) -> Table:
     table = Table(title=f"{name}: test accuracy in percent, operations as a share of AL's")
     for heading in ("answer", "accuracy", "operations"):
         table.add_column(heading, justify="left" if heading == "answer" else "right")
-    seeds = range(len(found["al"]))
-    whole = found["al"][0]["operations"][-1]
 
     def add(what: str, accuracies: list[float], operations: list[float]) -> None:
         spread = statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
         accuracy = f"{100 * statistics.mean(accuracies):.2f} ± {100 * spread:.2f}"
-        table.add_row(what, accuracy, f"{statistics.mean(operations) / whole:.2f}")
+        table.add_row(what, accuracy, f"{statistics.mean(operations):.2f}")
 
     def add_depths(what: str, of_seeds: list[Figures], depths: Sequence[int]) -> None:
         both = list(zip(of_seeds, depths, strict=True))
         add(what, *([one[key][k] for one, k in both] for key in ("test", "operations")))
 
-    small = [found[method] for method in found if method not in WITH_EXITS]
-    for k, networks in enumerate(small):
-        add_depths(f"BP, network of {k + 1} layers", networks, [0 for _ in seeds])
-        for method, title in WITH_EXITS.items():
-            add_depths(f"{title}, exit {k + 1}", found[method], [k for _ in seeds])
-    for method, title in WITH_EXITS.items():
+    for method, of_seeds in found.items():
+        for k in range(len(of_seeds[0]["test"])):
+            exit_ = f", exit {k + 1}" if method in WITH_EXITS else ""
+            add_depths(f"{method}{exit_}", of_seeds, [k for _ in of_seeds])
+    for method in WITH_EXITS & found.keys():
         early = [one["early exit"] for one in found[method]]
-        add(
-            f"{title}, early exit", *([e[key] for e in early] for key in ("accuracy", "operations"))
-        )
+        what = f"{method}, early exit"
+        add(what, *([one[key] for one in early] for key in ("accuracy", "operations")))
         chosen = [smallest(one["validation"]) for one in found[method]]
-        add_depths(f"{title}, the first exit within 0.2 points", found[method], chosen)
-    picked = [
-        small[smallest([networks[seed]["validation"][0] for networks in small])][seed]
-        for seed in seeds
-    ]
-    add_depths("BP, the smallest network within 0.2 points", picked, [0 for _ in seeds])
+        add_depths(f"{method}, the first exit within 0.2 points", found[method], chosen)
+    networks = list(
+        zip(*(found[method] for method in found if method not in WITH_EXITS), strict=True)
+    )
+    picked = [of_seed[smallest([one["validation"][0] for one in of_seed])] for of_seed in networks]
+    if picked:
+        add_depths("bp, the smallest network within 0.2 points", picked, [0 for _ in picked])
     return table
 
 
@@ -110,10 +111,10 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/smaller"), help="finished")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--contestants", nargs="+", help="such as al 'bp 1'; all by default")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    places = {"data_root": arguments.data_root, "vectors": arguments.vectors}
-    found = {name: run(name, arguments.seeds, places, arguments.runs) for name in arguments.only}
+    found = {name: run(name, arguments) for name in arguments.only}
     for name, figures in found.items():
         Console(width=100).print(table_of(name, figures["found"]))
     print(json.dumps(found))

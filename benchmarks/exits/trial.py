@@ -54,12 +54,13 @@ class Trial:
         )  # fmt: skip
         self.inputs: RunInputs = read_inputs(self.config)
         self.x = self.inputs.data.test.take(torch.arange(256))
+        self.whole = depth_flops(self._exits(), self.x).prefixes[-1]
 
     def contestants(self) -> dict[str, Callable[[], al.Network]]:
         """Return what makes each network that competes, by its name."""
         depth = self._exits().num_layers
         smaller = {f"bp {k}": partial(self._smaller, k) for k in range(1, depth + 1)}
-        return {"al": self._exits, "deep supervision": self._supervised, **smaller}
+        return {"deep supervision": self._supervised, **smaller, "al": self._exits}
 
     def _exits(self) -> al.ALNetwork:
         """Return an AL network that learned nothing yet."""
@@ -87,8 +88,8 @@ class Trial:
         """Train a fresh network with patience, and return what it comes to.
 
         ``validation`` and ``test`` are accuracies at every depth, ``operations`` those of a sample
-        through each, ``early exit`` accuracy and operations on the test data by validation's
-        thresholds.
+        through each as a share of AL's full depth, ``early exit`` accuracy and operations on the
+        test data by validation's thresholds.
         """
         net = make()
         data, config = self.inputs.data, self.config
@@ -105,28 +106,23 @@ class Trial:
         state = trainer.fit(net, training_batches(config, data), validation)
         splits = validation.epoch(0), test.epoch(0)
         if isinstance(net, al.ALNetwork):
-            found = _exits_judged(net, self.x, *splits)
+            found = self._exits_judged(net, *splits)
         else:
-            found = _judged(net, self.x, *splits)
+            found = {
+                "validation": al.evaluate(net, splits[0]).scores,
+                "test": al.evaluate(net, splits[1]).scores,
+                "operations": [full_flops(net, self.x) / self.whole],
+            }
         return found | {"epochs": len(state.records), "best_epoch": state.best_epoch}
 
-
-def _judged(net: al.Network, x: Any, validation: Any, test: Any) -> dict[str, Any]:
-    return {
-        "validation": al.evaluate(net, validation).scores,
-        "test": al.evaluate(net, test).scores,
-        "operations": [full_flops(net, x)],
-    }
-
-
-def _exits_judged(net: al.ALNetwork, x: Any, validation: Any, test: Any) -> dict[str, Any]:
-    costs = depth_flops(net, x)
-    known, asked = record_exits(net, validation), record_exits(net, test)
-    early = asked.outcome(tune(known, AccuracyGoal(LOST), costs).policy, costs)
-    operations = early.cost * costs.prefixes[-1]
-    return {
-        "validation": known.correct().double().mean(1).tolist(),
-        "test": asked.correct().double().mean(1).tolist(),
-        "operations": costs.prefixes,
-        "early exit": {"accuracy": early.accuracy, "operations": operations},
-    }
+    def _exits_judged(self, net: al.ALNetwork, validation: Any, test: Any) -> dict[str, Any]:
+        costs = depth_flops(net, self.x)
+        known, asked = record_exits(net, validation), record_exits(net, test)
+        early = asked.outcome(tune(known, AccuracyGoal(LOST), costs).policy, costs)
+        share = costs.prefixes[-1] / self.whole
+        return {
+            "validation": known.correct().double().mean(1).tolist(),
+            "test": asked.correct().double().mean(1).tolist(),
+            "operations": [one / self.whole for one in costs.prefixes],
+            "early exit": {"accuracy": early.accuracy, "operations": early.cost * share},
+        }
