@@ -29,7 +29,7 @@ from rates import best_rate
 
 RATES = (5e-4, 1e-3, 2e-3, 4e-3)  # tried by all alike, on seed 0 and the validation data
 MORE = 2  # beyond them at most, while the best is at an edge
-WITH_EXITS = {"al", "deep supervision"}
+WITH_EXITS = ("al", "deep supervision")
 Figures = dict[str, Any]  # of a training: see `Trial.figures`
 Found = dict[str, list[Figures]]  # those of each seed by contestant
 
@@ -88,16 +88,17 @@ def table_of(name: str, found: Found) -> Table:
         for k in range(len(of_seeds[0]["test"])):
             exit_ = f", exit {k + 1}" if method in WITH_EXITS else ""
             add_depths(f"{method}{exit_}", of_seeds, [k for _ in of_seeds])
-    for method in WITH_EXITS & found.keys():
+    for method in (one for one in WITH_EXITS if one in found):
         early = [one["early exit"] for one in found[method]]
         what = f"{method}, early exit"
         add(what, *([one[key] for one in early] for key in ("accuracy", "operations")))
         chosen = [smallest(one["validation"]) for one in found[method]]
         add_depths(f"{method}, the first exit within 0.2 points", found[method], chosen)
-    networks = list(
-        zip(*(found[method] for method in found if method not in WITH_EXITS), strict=True)
-    )
-    picked = [of_seed[smallest([one["validation"][0] for one in of_seed])] for of_seed in networks]
+    networks = [of_seeds for method, of_seeds in found.items() if method not in WITH_EXITS]
+    picked = [
+        of_seed[smallest([one["validation"][0] for one in of_seed])]
+        for of_seed in zip(*networks, strict=True)
+    ]
     if picked:
         add_depths("bp, the smallest network within 0.2 points", picked, [0 for _ in picked])
     return table
