@@ -25,6 +25,7 @@ from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.model_defaults import resolved
 
 STRANGERS = ("digits", "cifar10")
+ASKED = 3000  # test images of a set at most
 MEASURES = ("prototype", "probability")  # of every exit of an AL network
 Pairs = list[tuple[Any, Tensor]]
 
@@ -32,7 +33,7 @@ Pairs = list[tuple[Any, Tensor]]
 def strange_inputs(opened: OpenRun, data_root: str | None) -> dict[str, float]:
     """Return the AUROC of telling other images from the test images, by set and score."""
     data = load_data(replace(opened.config, data_root=data_root))
-    test = _in_order(data.test)
+    test = _in_order(_first(data.test))
     known, own = answers(opened.net, _in_order(data.train)), answers(opened.net, test)
     found = {}
     for name in STRANGERS:
@@ -64,6 +65,10 @@ def wrong_labels(opened: OpenRun, data_root: str | None) -> dict[str, float]:
     return found
 
 
+def _first(samples: Samples) -> Samples:
+    return samples.subset(torch.arange(min(ASKED, len(samples))))
+
+
 def _in_order(samples: Samples) -> Pairs:
     return list(Batches(samples=samples, batch_size=256, shuffle=False).epoch(0))
 
@@ -73,7 +78,7 @@ def _stranger(name: str, opened: OpenRun, data_root: str | None) -> Iterator[tup
     data = load_data(resolved(RunConfig(data=name, data_root=data_root)))
     size = opened.spec.shape[1:]
     theirs, ours = (one.to_dict() for one in (data.preprocessor, opened.preprocessor))
-    for x, y in _in_order(data.test):
+    for x, y in _in_order(_first(data.test)):
         grey = (x * _channels(theirs["std"]) + _channels(theirs["mean"])).mean(dim=1, keepdim=True)
         grey = F.interpolate(grey, size, mode="bilinear", antialias=True)
         yield (grey - _channels(ours["mean"])) / _channels(ours["std"]), torch.zeros_like(y)

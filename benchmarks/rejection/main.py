@@ -32,8 +32,8 @@ from associated_learning.training.progress_bar import ProgressBar
 RATES = (5e-4, 1e-3, 2e-3)  # of both methods, on seed 0 and the validation data
 MORE = 2  # beyond them at most, while the best is at an edge
 SETTINGS: dict[str, Any] = {
-    "data": "fashion_mnist", "model": "cnn", "limit_train": 5000, "validation_fraction": 0.02,
-    "batch_size": 64, "epochs": 5, "schedule": "constant", "patience": 0, "threads": 1,
+    "data": "fashion_mnist", "model": "cnn", "limit_train": 3000, "validation_fraction": 0.02,
+    "batch_size": 32, "epochs": 5, "schedule": "constant", "patience": 0, "threads": 1,
 }  # fmt: skip
 # the same encoders: only training differs
 METHODS: dict[str, dict[str, Any]] = {
