@@ -26,12 +26,15 @@ from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
 from associated_learning.runs.settings.model_defaults import resolved
 
 LOST = 0.002  # of accuracy on the validation data, which a cheaper answer may cost
-EPOCHS = 10  # at most
 PATIENCE = 3
 SETTINGS: dict[str, dict[str, Any]] = {
-    "fashion_mnist-cnn": {"limit_train": 3000, "batch_size": 128, "validation_fraction": 0.04},
-    "ag_news-transformer": {"limit_train": 3000, "batch_size": 64, "validation_fraction": 0.03},
-}
+    "fashion_mnist-mlp": {"limit_train": 10_000, "batch_size": 64, "validation_fraction": 0.04,
+                          "hidden": 256, "num_layers": 6, "epochs": 60},
+    "fashion_mnist-cnn": {"limit_train": 3000, "batch_size": 128, "validation_fraction": 0.04,
+                          "epochs": 10},
+    "ag_news-transformer": {"limit_train": 3000, "batch_size": 64, "validation_fraction": 0.03,
+                            "epochs": 10},
+}  # fmt: skip
 
 
 class Trial:
@@ -48,7 +51,7 @@ class Trial:
         vectors = places["vectors"] if model == "transformer" else None
         self.config: ResolvedConfig = resolved(
             RunConfig(
-                data=data, model=model, method="al", seed=seed, threads=1, epochs=EPOCHS,
+                data=data, model=model, method="al", seed=seed, threads=1,
                 data_root=places["data_root"], vectors=vectors, **SETTINGS[name],
             )
         )  # fmt: skip
@@ -97,7 +100,7 @@ class Trial:
             evaluation_batches(config, data, part) for part in ("validation", "test")
         )
         trainer = al.Trainer(
-            epochs=EPOCHS,
+            epochs=config.epochs,
             lr=rate,
             patience=PATIENCE,
             seed=config.seed,

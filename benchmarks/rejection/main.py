@@ -30,10 +30,14 @@ from associated_learning.runs.settings.config import RunConfig
 from associated_learning.training.progress_bar import ProgressBar
 
 RATES = (5e-4, 1e-3, 2e-3)  # of both methods, on seed 0 and the validation data
-MORE = 2  # beyond them at most, while the best is at an edge
-SETTINGS: dict[str, Any] = {
-    "data": "fashion_mnist", "model": "cnn", "limit_train": 3000, "validation_fraction": 0.02,
-    "batch_size": 32, "epochs": 5, "schedule": "constant", "patience": 0, "threads": 1,
+MORE = 3  # beyond them at most, while the best is at an edge
+SETTINGS: dict[str, dict[str, Any]] = {
+    "mlp": {"limit_train": 10_000, "batch_size": 64, "epochs": 10},
+    "cnn": {"limit_train": 3000, "batch_size": 32, "epochs": 5, "precision": "bf16"},
+}
+SHARED: dict[str, Any] = {
+    "data": "fashion_mnist", "validation_fraction": 0.02, "schedule": "constant", "patience": 0,
+    "threads": 1,
 }  # fmt: skip
 # the same encoders: only training differs
 METHODS: dict[str, dict[str, Any]] = {
@@ -49,6 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-root", help="folder with NAME/SPLIT.parquet; else the hub")
     parser.add_argument("--runs", type=Path, default=Path("runs/rejection"))
+    parser.add_argument("--model", choices=SETTINGS, default="cnn")
     parser.add_argument("--noise", type=float, default=0.2, help="share of labels drawn anew")
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
@@ -97,7 +102,9 @@ class Run(NamedTuple):
     def folder(self, arguments: argparse.Namespace) -> Path:
         """Return the folder of the run."""
         runs: Path = arguments.runs
-        return runs / f"{self.method}-{self.rate:g}-noise-{self.noise:g}-{self.seed}"
+        return (
+            runs / f"{arguments.model}-{self.method}-{self.rate:g}-noise-{self.noise:g}-{self.seed}"
+        )
 
     def train(self, arguments: argparse.Namespace) -> RunResult:
         """Train, unless that was done; return what came out."""
@@ -107,7 +114,9 @@ class Run(NamedTuple):
             seed=self.seed,
             label_noise=self.noise,
             preset="paper",
-            **SETTINGS,
+            model=arguments.model,
+            **SHARED,
+            **SETTINGS[arguments.model],
             **METHODS[self.method],
         )
         folder = self.folder(arguments)
