@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import re
+import sys
 from typing import Any
 
 from docutils import nodes
@@ -38,6 +41,10 @@ myst_enable_extensions = ["deflist", "dollarmath"]
 myst_heading_anchors = 3
 copybutton_exclude = ".linenos, .gp, .go"
 
+_INTERVAL = re.compile(r"([-+]\d+\.\d+) to ([-+]\d+\.\d+)")
+
+_PAIR = re.compile(r"^(\d+); (\d+)$")
+
 default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
@@ -57,11 +64,15 @@ def skip_documented_twice(
 def find_by_last_name(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.TextElement
 ) -> nodes.reference | None:
-    """Resolve `ALLayer` in a docstring of another module, if only one symbol ends so."""
+    """Resolve `ALLayer` in a docstring of another module, if only one symbol ends so.
+
+    `convert` is the function: a module of the same last name counts only where nothing else does.
+    """
     if node.get("refdomain") != "py":
         return None
     domain = env.domains["py"]
     found = domain.find_obj(env, None, None, node["reftarget"], None, searchmode=1)
+    found = [match for match in found if match[1].objtype != "module"] or found
     if len(found) != 1:
         return None
     name, entry = found[0]
@@ -69,19 +80,31 @@ def find_by_last_name(
     return make_refnode(app.builder, page, entry.docname, entry.node_id, content, name)
 
 
+def module_with_source(app: Sphinx, module: str, name: str) -> str | None:
+    """Tell viewcode where a value of Python's own types stands: `builtins` has no source."""
+    value = functools.reduce(
+        lambda owner, part: getattr(owner, part, None), name.split("."), sys.modules.get(module)
+    )
+    return module if getattr(value, "__module__", None) == "builtins" else None
+
+
 def write_formula(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
     """Write a formula as MathML, which browsers show without a script from elsewhere."""
     block = isinstance(node, nodes.math_block)
     formula = tex2mathml(node.astext(), as_block=block)
+    # bars of a norm keep the size and height of a letter, also where a font has no tall ones
+    formula = formula.replace("<mo>‖</mo>", '<mo stretchy="false">‖</mo>')
     translator.body.append(f'<div class="math">{formula}</div>' if block else formula)
     raise nodes.SkipNode
 
 
 def keep_spreads_together(app: Sphinx, doctree: nodes.document) -> None:
-    """Let no line end between a mean and its deviation."""
+    """Let no line end between a mean and its deviation, nor within an interval of a table."""
     for text in list(doctree.findall(nodes.Text)):
-        if " ± " in text:
-            text.parent.replace(text, nodes.Text(text.replace(" ± ", "\u00a0±\u00a0")))
+        kept = _INTERVAL.sub("\\1\u00a0to\u00a0\\2", text.replace(" ± ", "\u00a0±\u00a0"))
+        kept = _PAIR.sub("\\1;\u00a0\\2", kept)
+        if kept != text:
+            text.parent.replace(text, nodes.Text(kept))
 
 
 def setup(app: Sphinx) -> None:
@@ -90,3 +113,5 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-skip-member", skip_documented_twice)
     app.connect("doctree-read", keep_spreads_together)
     app.connect("missing-reference", find_by_last_name)
+    if "sphinx.ext.viewcode" in extensions:
+        app.connect("viewcode-follow-imported", module_with_source)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.ledger.rows import LedgerRow
 
 PLAIN: dict[str, Any] = {
     "experiment": "x", "data": "d", "model": "m", "method": "al", "variant": "v", "seed": 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import functools
 import inspect
 import io
@@ -12,7 +13,7 @@ import re
 import runpy
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ PAGES = [
     "docs/larger_than_memory.md", "docs/integrations.md", "docs/tokens.md",
     "docs/language_models.md",
 ]  # fmt: skip
-COMMAND_PAGES = [*PAGES, "docs/production.md", "docs/results.md", "docs/reproduce.md"]
+COMMAND_PAGES = [
+    *PAGES, "docs/tutorial.md", "docs/production.md", "docs/results.md", "docs/reproduce.md",
+]  # fmt: skip
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ROLE = re.compile(r"\{py:obj\}`(?:[^`<]*<|~)?([\w.]+)>?`")
 
@@ -81,8 +84,8 @@ def symbol(path: str) -> Any:
 
 
 def map_rows() -> list[tuple[str, str, str]]:
-    """Return the rows (paper item, symbol, file) of the map in the index."""
-    lines = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").splitlines()
+    """Return the rows (paper item, symbol, file) of the map from the paper to the code."""
+    lines = (ROOT / "docs" / "paper_to_code.md").read_text(encoding="utf-8").splitlines()
     cells = [tuple(c.strip() for c in line.strip("|").split("|")) for line in lines if "|" in line]
     return [row for row in cells if len(row) == 3][2:]  # type: ignore[misc]
 
@@ -106,29 +109,52 @@ def test_code_of_a_page_runs(page: str, folder: Path) -> None:
         assert shown is None or printed.getvalue() == shown
 
 
-def test_the_way_to_production_runs(
+@pytest.fixture
+def walked(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its commands and blocks, in their order; the runner and `al predict` say the same."""
+) -> Callable[[str], dict[str, str]]:
+    """Run a page's commands and blocks in their order; give what each command printed."""
     monkeypatch.setattr(sys, "path", [*sys.path])
-    namespace: dict[str, Any] = {"__name__": "page"}
-    told: dict[str, str] = {}
-    text = (ROOT / "docs" / "production.md").read_text(encoding="utf-8")
-    for language, block in FENCE.findall(text):
-        if language == "python":
-            exec(compile(block, "docs/production.md", "exec"), namespace)
-            continue
-        for line in block.splitlines():
-            words = shlex.split(line)
-            if words[0] == "python":
-                monkeypatch.setattr(sys, "argv", words[1:])
-                runpy.run_path(words[1], run_name="__main__")
-            else:
-                typer.main.get_command(app).main(words[1:], standalone_mode=False)
-            told[line] = capsys.readouterr().out
+    monkeypatch.delitem(sys.path_importer_cache, ".", raising=False)  # of another folder
+
+    def walk(page: str) -> dict[str, str]:
+        namespace: dict[str, Any] = {"__name__": "page"}
+        told: dict[str, str] = {}
+        for language, block in FENCE.findall((ROOT / page).read_text(encoding="utf-8")):
+            if language == "python":
+                exec(compile(block, page, "exec"), namespace)
+                continue
+            for line in block.splitlines() if language == "bash" else ():
+                words = shlex.split(line)
+                if words[0] == "python":
+                    monkeypatch.setattr(sys, "argv", words[1:])
+                    runpy.run_path(words[1], run_name="__main__")
+                else:
+                    typer.main.get_command(app).main(words[1:], standalone_mode=False)
+                told[line] = capsys.readouterr().out
+        return told
+
+    return walk
+
+
+def test_the_way_to_production_runs(walked: Callable[[str], dict[str, str]]) -> None:
+    """The runner and `al predict` say the same."""
+    told = walked("docs/production.md")
     by_runner = json.loads(told["python digits_runner.py seven.png"])
     by_run = json.loads(told["al predict digits-run seven.png --depth 2 --json"])
     assert by_runner["label"] == by_run["label"] == "7"
+
+
+# the runner is a script that reads its file and ends
+@pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
+def test_the_tutorial_runs(walked: Callable[[str], dict[str, str]]) -> None:
+    """The runner and `al predict` find the grapes of three wines."""
+    told = walked("docs/tutorial.md")
+    by_runner = map(json.loads, told["python wine_runner.py new.csv"].splitlines())
+    with Path("answers.csv").open(encoding="utf-8") as file:
+        by_run = [row["prediction"] for row in csv.DictReader(file)]
+    assert [answer["label"] for answer in by_runner] == by_run
+    assert by_run == ["Nebbiolo", "Grignolino", "Barbera"]
 
 
 def test_pages_have_code_and_show_what_it_prints() -> None:

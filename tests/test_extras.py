@@ -15,8 +15,9 @@ import torch
 
 import associated_learning as al
 import bare_install
-from associated_learning.data import load, text, tokenize
-from associated_learning.data.images import decode
+from associated_learning.data import load, tokenize
+from associated_learning.data.images.images import decode
+from associated_learning.data.texts import tokenization
 from associated_learning.errors import InputError, needs_extra
 from associated_learning.inference.exits.calibration import chance_of_being_right, fit_temperature
 from associated_learning.inference.metrics.names import as_metric
@@ -90,7 +91,7 @@ def test_each_import_beyond_a_plain_install_names_the_extra_that_brings_it() -> 
 
 
 def stop_words() -> None:
-    text._stop_words.cache_clear()
+    tokenization._stop_words.cache_clear()
     tokenize("a", remove_stop_words=True)
 
 

@@ -17,7 +17,7 @@ from associated_learning.losses.table import LOCAL_LOSSES, LocalLoss
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 
 X = torch.randn(12, 6, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(12) % 3

@@ -8,19 +8,14 @@ from pathlib import Path
 import pytest
 
 import associated_learning as al
-from associated_learning.runs.ledger.ledger import LedgerRow, read_rows
+from associated_learning.runs.ledger.rows import LedgerRow, read_rows
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import restored
+from associated_learning.runs.settings.resolved import restored
 from ledger_rows import made_row
+from published_tables import depths_table, growth_table, scores_table, variants_table
 from reproduction.report.content import Content, make_content
-from reproduction.report.markdown import (
-    depths_table,
-    growth_table,
-    scores_table,
-    variants_table,
-)
 from reproduction.report.pages import PAGES, parts_of, refreshed
 from reproduction.report.text import counted, render_markdown
 

@@ -13,7 +13,7 @@ from tally import Tally
 
 from associated_learning.errors import AssociatedLearningError
 from associated_learning.runs.hub.pretrained import PretrainedModel
-from associated_learning.runs.ledger.ledger import read_rows
+from associated_learning.runs.ledger.rows import read_rows
 from commands import Ended, run_command
 from runs import outcome, train
 

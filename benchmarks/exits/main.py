@@ -20,7 +20,7 @@ from associated_learning.runs.exits.plot import plot_exits
 from associated_learning.runs.exits.report import BATCH_SIZES, ExitReport, exit_report
 from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.inputs import load_data
-from associated_learning.runs.ledger.ledger import append_row, make_row
+from associated_learning.runs.ledger.rows import append_row, make_row
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import read_config, train_run
 from associated_learning.runs.settings.config import RunConfig

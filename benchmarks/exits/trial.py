@@ -23,7 +23,7 @@ from associated_learning.runs.inputs import (
 )
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 
 LOST = 0.002  # of accuracy on the validation data, which a cheaper answer may cost
 PATIENCE = 3

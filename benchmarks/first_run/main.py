@@ -20,7 +20,7 @@ from associated_learning.runs.inputs import load_data
 from associated_learning.runs.result import RunResult
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.training.progress_bar import ProgressBar
 from associated_learning.verification.memory import keep_freed_memory
 
@@ -40,6 +40,7 @@ def main() -> None:
     keep_freed_memory()
     found: Accuracies = {name: {method: [] for method in METHODS} for name in arguments.only}
     largest: dict[str, float] = {}
+    commits: set[str] = set()
     for seed in range(arguments.seeds):  # so that a part of them says something of all sets
         for name in arguments.only:
             for method in METHODS:
@@ -47,9 +48,10 @@ def main() -> None:
                 folder = arguments.runs / f"{_slug(name)}-{method}-{seed}"
                 result = train_run(config, folder, callbacks=[ProgressBar(f"{name} {method}")])
                 found[name][method].append(_accuracy(result))
+                commits.add(result.commit)  # of the training, which a finished run does not repeat
             largest.setdefault(name, _largest_class(_config(name, "al", 0, arguments)))
     Console(width=100).print(_table(found, largest))
-    print(json.dumps(_summary(found, largest, arguments.seeds)))
+    print(json.dumps({**_summary(found, largest, arguments.seeds), "trained": sorted(commits)}))
 
 
 def _config(name: str, method: str, seed: int, arguments: argparse.Namespace) -> RunConfig:
@@ -123,6 +125,10 @@ def _summary(found: Accuracies, largest: Mapping[str, float], seeds: int) -> dic
         "above_majority": sum(above) / len(above),
         "behind_bp": {"mean": round(statistics.mean(behind), 2), "worst": round(max(behind), 2)},
         "seeds": seeds,
+        "accuracies": {
+            name: {method: [round(value, 4) for value in values] for method, values in both.items()}
+            for name, both in found.items()
+        },
     }
 
 

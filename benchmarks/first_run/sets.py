@@ -17,7 +17,7 @@ import numpy as np
 from sklearn import datasets
 from sklearn.model_selection import train_test_split
 
-from associated_learning.data.reading import read_named
+from associated_learning.data.reading.by_name_or_path import read_named
 
 __all__ = ["SETS", "TUNED", "FirstRun"]
 

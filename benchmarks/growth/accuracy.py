@@ -20,11 +20,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from associated_learning.runs.ledger.ledger import append_row, make_row
+from associated_learning.runs.ledger.rows import append_row, make_row
 from associated_learning.runs.result import RunResult
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 
 EPOCHS, PATIENCE = 40, 3
 # num_layers: above the embedding of texts, all for the MLP; the CNN has four, no fewer

@@ -28,7 +28,7 @@ from associated_learning.data.batches import Batches
 from associated_learning.runs.inputs import input_spec, load_data, training_batches
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.training.growth.activation_cache.making import cache_activations
 from associated_learning.training.growth.activation_cache.upper_layers import UpperLayers

@@ -12,7 +12,7 @@ import associated_learning as al
 from associated_learning.conversion.list_readouts import readouts_for
 from associated_learning.data import load
 from associated_learning.data.dataset import DataSet
-from associated_learning.data.vectors import load_vectors
+from associated_learning.data.texts.vectors import load_vectors
 from associated_learning.models import CNN, BiLSTM, LayeredModel
 
 __all__ = ["TASKS", "Task", "network"]

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from associated_learning.data.images import ImageFormat, decode
-from associated_learning.data.reading import read_named
+from associated_learning.data.images.images import ImageFormat, decode
+from associated_learning.data.reading.by_name_or_path import read_named
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["Batches", "Split", "characters", "garments", "words"]

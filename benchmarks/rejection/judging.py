@@ -22,7 +22,7 @@ from associated_learning.inference.exits.rejection import label_doubt, novelty
 from associated_learning.runs.folder.open_run import OpenRun
 from associated_learning.runs.inputs import load_data
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 
 STRANGERS = ("digits", "cifar10")
 ASKED = 3000  # test images of a set at most

@@ -69,7 +69,7 @@ class ALLayer(nn.Module):
         stop_gradients: False lets this layer's loss train the layer below (Table 6, row 1).
         input_decoder: Maps ``(s_i, s_{i-1})`` to a further loss, of how much of its input the
             layer lost (`InputDecoder`); no prefix holds it. None for no such loss.
-        window: Maps ``(s_i, t_i)`` to the loss of the layer above (`Window`); likewise.
+        window: Maps ``(s_i, t_i)`` to the loss of the layer above (`OverlapLoss`); likewise.
 
     Example:
         >>> import torch

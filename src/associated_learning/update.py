@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from associated_learning.errors import NonFiniteLossError
 from associated_learning.layer import Branch, LayerOutput
-from associated_learning.models.following import follow_layers, open_windows
+from associated_learning.models.following import follow_layers, set_overlaps
 from associated_learning.tensors.batch_checks import explained
 from associated_learning.tensors.modes import autocast, evaluating
 from associated_learning.tensors.nested import detach, tensors_in
@@ -205,13 +205,18 @@ def update_network(
     Args:
         blocks: `Network.blocks`.
         optimizers: One for each block, None for a frozen one.
-        x: ``s_0``, a batch of inputs.
-        t0: ``t_0``, the batch of targets as `Target.encode` made them.
+        x: ``s_0``, a batch of inputs, ``[B, ...]`` as the first encoder takes them.
+        t0: ``t_0``, ``[B, D_0]``: the batch of targets as `Target.encode` made them.
         step: Number of this update, from 0.
         rule: How to update the layers.
 
     Returns:
         The losses of every block by name.
+
+    Raises:
+        InputError: A layer cannot take what comes from below.
+        NonFiniteLossError: A loss is NaN or infinite; the weights of that layer and of those above
+            are left untouched.
 
     Example:
         >>> import torch
@@ -257,7 +262,7 @@ def update_blocks(
     """
     losses, blocks, optimizers = [], list(blocks), list(optimizers)
     trained = [optimizer is not None for optimizer in optimizers]
-    open_windows(blocks, trained, first)
+    set_overlaps(blocks, trained, first)
     for i, (block, optimizer) in enumerate(zip(blocks, optimizers, strict=True), start=first):
         number = block.number if isinstance(block, Branch) else i
         s, t, terms = update(block, optimizer, s, t, number=number, step=step, rule=rule)

@@ -33,7 +33,7 @@ from associated_learning.runs import run as runs
 from associated_learning.runs.exits import early_exit
 from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.hub.pretrained import PretrainedModel
-from associated_learning.runs.ledger.ledger import read_rows
+from associated_learning.runs.ledger.rows import read_rows
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.training.loader import LoaderBatches
 from associated_learning.training.progress_bar import ProgressBar

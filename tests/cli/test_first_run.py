@@ -17,7 +17,7 @@ from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import read_config
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.runs.trainer import make_trainer
 from associated_learning.state.files import read_json, write_json
 from conftest import dense_network

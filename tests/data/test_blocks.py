@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from associated_learning.data import BlockPreprocessor, BlockSamples, preprocessor_from_dict
-from associated_learning.data.plain_texts import read_texts
+from associated_learning.data.reading.plain_texts import read_texts
 from associated_learning.errors import InputError
 from hub_folders import STORY, write_causal, write_tokenizer
 

@@ -10,9 +10,9 @@ import torch
 
 import associated_learning as al
 from associated_learning.data import load
-from associated_learning.data.encoded import encoded_file
+from associated_learning.data.reading.encoded import encoded_file
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from reproduction.campaign.portable import write_portable
 from reproduction.paper.data_paths import DataPaths
 

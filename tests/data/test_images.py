@@ -18,7 +18,7 @@ from associated_learning.data import (
     load,
     preprocessor_from_dict,
 )
-from associated_learning.data.images import decode, default_size, image_size
+from associated_learning.data.images.images import decode, default_size, image_size
 from associated_learning.errors import InputError
 from associated_learning.runs.deployment.runner import image as runner
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from associated_learning.data import MaskPreprocessor, preprocessor_from_dict
-from associated_learning.data.mask_folder import has_masks, read_masked
-from associated_learning.data.mask_format import mask_keys
+from associated_learning.data.images.mask_format import mask_keys
+from associated_learning.data.reading.mask_folder import has_masks, read_masked
 from associated_learning.errors import InputError
 
 NUMBERS = np.array([[0, 1, 2, 2], [1, 1, 0, 2]], np.uint8)  # class numbers of every mask here

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from associated_learning.data import load
-from associated_learning.data.row_places import FileRows
+from associated_learning.data.tables.row_places import FileRows
 from associated_learning.errors import InputError
 
 FIELDS = st.text(alphabet='a",\n', max_size=4)

@@ -16,7 +16,7 @@ from associated_learning.data import (
     TagPreprocessor,
     preprocessor_from_dict,
 )
-from associated_learning.data.tagged_texts import read_tagged
+from associated_learning.data.reading.tagged_texts import read_tagged
 from associated_learning.errors import InputError
 from hub_folders import write_tokenizer
 
@@ -50,7 +50,7 @@ def test_labels_stand_at_the_first_piece_of_a_word(tmp_path: Path) -> None:
         assert x.values[i, :count].tolist() == encoding["input_ids"]
         assert y[i, :count].tolist() == expected
         assert set(y[i, count:].tolist()) <= {-100}
-    assert preprocessor.places([TEXTS[0].words]) == [[1, 2, 4]]
+    assert preprocessor.placed([TEXTS[0].words])[1] == [[1, 2, 4]]
     assert preprocessor_from_dict(preprocessor.to_dict()) == preprocessor
 
 
@@ -87,7 +87,7 @@ def test_texts_that_are_too_long_are_told_at_prediction(tmp_path: Path) -> None:
     write_tokenizer(tmp_path)
     cut = TagPreprocessor(words=SubwordPreprocessor.load(tmp_path, max_length=4))
     with pytest.raises(InputError, match=r"word 2 of text 1 \('a'\) has no token"):
-        cut.places([["a"], ["good", "film", "a"]])
+        cut.placed([["a"], ["good", "film", "a"]])
     assert samples_of(cut).tags.tolist().count(-100) > 0
     for wrong in ("a film", [], [[]], ["a film"], [["a", 3]]):
         with pytest.raises(InputError, match="expected a list of one or more"):

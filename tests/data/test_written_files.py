@@ -13,8 +13,8 @@ import torch
 
 from associated_learning.cli.questions import questions
 from associated_learning.data import DataSet, load
-from associated_learning.data.table_preprocessor import TablePreprocessor
-from associated_learning.data.written_numbers import number_of
+from associated_learning.data.tables.table_preprocessor import TablePreprocessor
+from associated_learning.data.tables.written_numbers import number_of
 from associated_learning.errors import InputError
 from associated_learning.runs.deployment.description import export_description
 from associated_learning.runs.deployment.runner import table
@@ -22,7 +22,7 @@ from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.inputs import load_data
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 
 Row = tuple[float | None, str, float]  # area (or a gap), where it lies, rent
 NAMES = ("area", "place", "rent")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from associated_learning.errors import InputError
 from associated_learning.pipeline.planning.schedule import ClockTable
-from associated_learning.pipeline.planning.simulation import constant_makespan, simulate
+from associated_learning.pipeline.planning.simulation import simulate
 
 
 @dataclass
@@ -128,9 +128,11 @@ def test_the_recurrence_is_the_queue_of_events(events: Events) -> None:
 def test_constant_times_have_a_closed_form(
     times: list[float], n: int, transfer: float, capacity: int | None
 ) -> None:
-    """Whatever the capacity, also where a link is slower than every stage."""
+    """One batch through all, then a step of the slowest stage, or link, for each of the others."""
     run = simulate(times, n, transfer=transfer, capacity=capacity)
-    assert run.makespan == pytest.approx(constant_makespan(times, n, transfer=transfer))
+    links = [transfer] * (len(times) - 1)
+    slowest = max([*times, *links])
+    assert run.makespan == pytest.approx(sum(times) + sum(links) + (n - 1) * slowest)
     assert run.bound == pytest.approx(sum(times) / max(times))
     assert run.speed_up == pytest.approx(n * sum(times) / run.makespan)
     assert run.share_of_bound == pytest.approx(n * max(times) / run.makespan)

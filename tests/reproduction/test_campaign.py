@@ -16,11 +16,11 @@ import torch
 import associated_learning as al
 from associated_learning.cli.main import app
 from associated_learning.runs.folder.provenance import describe_hardware
-from associated_learning.runs.ledger.ledger import LedgerRow, append_row, make_row, read_rows
+from associated_learning.runs.ledger.rows import LedgerRow, append_row, make_row, read_rows
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.runs.training_scores import TrainingScores, read_training_scores
 from associated_learning.state.files import write_json
 from associated_learning.state.lock import held_lock

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.ledger.rows import LedgerRow
 from ledger_rows import made_row
 from reproduction.campaign.rates import GRID as TUNED_GRID
 from reproduction.campaign.rates import with_rate

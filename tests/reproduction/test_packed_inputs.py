@@ -13,7 +13,7 @@ import associated_learning as al
 from associated_learning.data import load
 from associated_learning.runs.inputs import load_data, load_word_vectors
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from reproduction.campaign import packed_inputs as packing
 from reproduction.campaign.packed_inputs import pack, packed_inputs
 

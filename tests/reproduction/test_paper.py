@@ -9,11 +9,11 @@ import torch
 
 import associated_learning as al
 from associated_learning.losses.similarity import predsim_loss, similarity_loss
-from associated_learning.runs.ledger.ledger import read_rows
+from associated_learning.runs.ledger.rows import read_rows
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.runs.trainer import make_trainer
 from associated_learning.state.training_state import TrainingState
 from associated_learning.training.callbacks import Callback

@@ -15,7 +15,7 @@ from scipy import stats
 
 import associated_learning as al
 from associated_learning.runs.ledger.answers import pack_answers, unpack_answers
-from associated_learning.runs.ledger.ledger import LedgerRow, append_row
+from associated_learning.runs.ledger.rows import LedgerRow, append_row
 from ledger_rows import made_row
 from reproduction.campaign.jobs import make_jobs
 from reproduction.commands.report import report

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.ledger.rows import LedgerRow
 from ledger_rows import made_row
 from reproduction.campaign.jobs import Job, JobMaker
 from reproduction.campaign.rates import GRID, RateScores, is_inside, switches

@@ -25,8 +25,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from associated_learning.cli.main import main
-from associated_learning.data.table_preprocessor import TablePreprocessor
-from associated_learning.data.text_preprocessor import TextPreprocessor
+from associated_learning.data.tables.table_preprocessor import TablePreprocessor
+from associated_learning.data.texts.text_preprocessor import TextPreprocessor
 from associated_learning.errors import InputError
 from associated_learning.runs.deployment import description
 from associated_learning.runs.deployment.runner import image, text
@@ -184,7 +184,7 @@ def expected(case: Case, depth: int | None) -> tuple[list[str], torch.Tensor]:
     opened = open_run(case.run)
     made: Any = opened.preprocessor
     if isinstance(made, TextPreprocessor):
-        x = made(case.inputs, allow_unknown=True)
+        x, _ = made.recognised(case.inputs)
     elif isinstance(made, TablePreprocessor):
         x = made([[float(value) for value in line.split(",")] for line in case.inputs])
     else:
@@ -284,7 +284,7 @@ def test_temperature_of_the_run_goes_along(
 def test_rules_of_tokenisation_are_those_of_training(lines: list[str]) -> None:
     preprocessor = TextPreprocessor.fit(["a b aa ab z o q uot"], max_length=5)
     made, notes = text.prepare(lines, description._preprocessing(preprocessor))
-    ids, lengths, *_ = preprocessor(lines, allow_unknown=True)
+    (ids, lengths, *_), _ = preprocessor.recognised(lines)
     assert (made["values"].tolist(), made["lengths"].tolist()) == (ids.tolist(), lengths.tolist())
     for line, note in zip(lines, notes, strict=True):
         refused = pytest.raises(InputError, match=r"no known word|no word at all")

@@ -16,7 +16,7 @@ from associated_learning.runs.folder.going_on import lengthen, overwritten
 from associated_learning.runs.folder.watch import sole_training
 from associated_learning.runs.run import read_config, train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from test_runs import Kill
 
 SHORT = RunConfig(

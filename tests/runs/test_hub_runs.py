@@ -20,12 +20,12 @@ from associated_learning.runs.folder.description import read_description
 from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.hub.network import find_backbone
 from associated_learning.runs.inputs import input_spec, load_data
-from associated_learning.runs.ledger.ledger import make_row
+from associated_learning.runs.ledger.rows import make_row
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import default_folder, train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.runs.trainer import make_trainer
 from associated_learning.state.freezing import encoders_in
 from conftest import dense_network

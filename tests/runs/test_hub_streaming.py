@@ -17,7 +17,7 @@ from associated_learning.runs.hub.hollow_model import hollow_model
 from associated_learning.runs.hub.streaming import StoredModel, store_converted
 from associated_learning.runs.inputs import evaluation_batches, load_data
 from associated_learning.runs.run import train_run
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.tensors.hollow import is_hollow
 from hub_folders import write_model
 from pipeline_runs import digests

@@ -27,7 +27,7 @@ from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.result import read_result
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from hub_folders import write_causal, write_config, write_stories, write_tokenizer
 from test_runs import Kill, same_weights
 

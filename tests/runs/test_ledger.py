@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import associated_learning as al
-from associated_learning.runs.ledger import ledger
-from associated_learning.runs.ledger.ledger import append_row, read_rows
+import associated_learning.runs.ledger.rows as ledger_file
+from associated_learning.runs.ledger.rows import append_row, read_rows
 from associated_learning.state.lock import held_lock
 from conftest import full_disk
 from ledger_rows import made_row
@@ -45,7 +45,7 @@ def test_rows_are_read_and_appended_under_a_lock(
         return call
 
     for name in ("_parsed", "append_line"):
-        monkeypatch.setattr(ledger, name, watched(getattr(ledger, name)))
+        monkeypatch.setattr(ledger_file, name, watched(getattr(ledger_file, name)))
     assert append_row(path, OTHER)
     assert free == [("_parsed", False), ("append_line", False)]
 

@@ -22,7 +22,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 import associated_learning as al
 from associated_learning.cli.main import app
 from associated_learning.data import load
-from associated_learning.data.label_sets import label_matrix, set_names
+from associated_learning.data.labels.label_sets import label_matrix, set_names
 from associated_learning.runs.deployment import description
 from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.run import train_run

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from associated_learning.runs import run
-from associated_learning.runs.ledger.ledger import append_row
+from associated_learning.runs.ledger.rows import append_row
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.state.training_state import EpochRecord, TrainingState

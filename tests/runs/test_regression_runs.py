@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 import associated_learning as al
 from associated_learning.cli.main import app
 from associated_learning.data import load
-from associated_learning.data.target_numbers import are_numbers, target_numbers
+from associated_learning.data.labels.target_numbers import are_numbers, target_numbers
 from associated_learning.runs.deployment import description
 from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.run import train_run

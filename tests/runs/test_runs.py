@@ -14,13 +14,13 @@ import associated_learning as al
 from associated_learning.data import DataSet
 from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.inputs import load_data, training_batches
-from associated_learning.runs.ledger.ledger import append_row, make_row, read_rows
+from associated_learning.runs.ledger.rows import append_row, make_row, read_rows
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved, restored
+from associated_learning.runs.settings.resolved import resolved, restored
 from associated_learning.state.files import read_json, write_json
 from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback, Callbacks, JsonLines

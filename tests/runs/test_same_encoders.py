@@ -12,7 +12,7 @@ from associated_learning.network import Network
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved, restored
+from associated_learning.runs.settings.resolved import resolved, restored
 from associated_learning.tensors.chain import encode
 from associated_learning.tensors.padded_sequence import PaddedSequence
 

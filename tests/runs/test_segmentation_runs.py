@@ -23,7 +23,7 @@ from associated_learning.runs.inputs import load_data, read_inputs
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.runs.tasks.deciding import decided
 from test_runs import Kill, same_weights
 

@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 import associated_learning as al
 from associated_learning.cli.main import app
-from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.ledger.rows import LedgerRow
 from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
+from associated_learning.runs.settings.defaults import family_default
 from associated_learning.runs.settings.model import FAMILIES
-from associated_learning.runs.settings.model_defaults import family_default, resolved, restored
+from associated_learning.runs.settings.resolved import resolved, restored
 from associated_learning.runs.settings.unused import AL_ONLY
 from associated_learning.state.sealed import unsealed
 from ledger_rows import PLAIN, made_row

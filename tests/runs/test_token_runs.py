@@ -22,7 +22,7 @@ from associated_learning.runs.inputs import evaluation_batches, load_data, read_
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from hub_folders import BERT, write_model, write_tagged, write_tokenizer
 from test_runs import Kill, same_weights
 

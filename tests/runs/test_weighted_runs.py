@@ -14,7 +14,7 @@ from associated_learning.cli.main import app
 from associated_learning.data import load
 from associated_learning.runs.inputs import load_data, training_batches
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 
 
 def said(*words: object) -> str:

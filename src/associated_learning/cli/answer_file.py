@@ -10,7 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from associated_learning.data.dialect import SEPARATED
+from associated_learning.data.tables.dialect import SEPARATED
 from associated_learning.errors import InputError
 from associated_learning.state.digests import command_key
 from associated_learning.state.files import replaced_file

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.cli.questions import Question
+from associated_learning.data.texts.text_preprocessor import RecognisedTexts
 from associated_learning.errors import InputError
 from associated_learning.inference.evaluation import predict_batches
 from associated_learning.inference.exits.adaptive import AdaptiveInference, AdaptivePrediction
@@ -67,16 +68,16 @@ def _found(
 ) -> list[dict[str, Any]]:
     if opened.config.task == "regression":
         return _numbers(opened, inputs, depth)
-    names, batch = opened.label_names, _batch(opened, inputs)
-    rows = zip(*_predicted(opened, batch, depth, adaptive), inputs, strict=True)
+    names, (batch, notes) = opened.label_names, _batch(opened, inputs)
+    rows = zip(*_predicted(opened, batch, depth, adaptive), notes, strict=True)
     return [
         {
             "label": _label(names, label),
             "probabilities": dict(zip(names, map(float, row), strict=True)),
             "depth": int(at),
-            "note": _note(opened, asked),
+            "note": note,
         }
-        for label, row, at, asked in rows
+        for label, row, at, note in rows
     ]
 
 
@@ -89,11 +90,12 @@ def _label(names: Sequence[str], label: Tensor) -> str | list[str]:
 
 def _numbers(opened: OpenRun, inputs: list[Question], depth: int) -> list[dict[str, Any]]:
     """Return a number for each input, in the user's units."""
-    found = predict_batches(opened.net, [_batch(opened, inputs)], depth).labels.flatten()
+    batch, notes = _batch(opened, inputs)
+    found = predict_batches(opened.net, [batch], depth).labels.flatten()
     values = opened.spec.target_scale.in_units(found.cpu()).tolist()
     return [
-        {"label": value, "probabilities": None, "depth": depth, "note": _note(opened, asked)}
-        for value, asked in zip(values, inputs, strict=True)
+        {"label": value, "probabilities": None, "depth": depth, "note": note}
+        for value, note in zip(values, notes, strict=True)
     ]
 
 
@@ -109,23 +111,13 @@ def _predicted(
     return AdaptivePrediction(prediction.labels, prediction.probabilities, depths)
 
 
-def _batch(opened: OpenRun, inputs: list[Question]) -> Any:
-    """Return the inputs as a batch, texts without a known word by the unknown token."""
+def _batch(opened: OpenRun, inputs: list[Question]) -> tuple[Any, list[str | None]]:
+    """Return the inputs as a batch, and what is to be noted of each."""
     rows = [question.features for question in inputs if question.features is not None]
-    if rows:
-        return torch.stack(rows)
-    asked = [question.asked for question in inputs]
-    if opened.spec.kind != "text":
-        return opened.preprocessor(asked)
-    samples = opened.preprocessor.samples(asked, torch.zeros(len(asked), dtype=torch.int64))
-    return samples.take(torch.arange(len(asked)))
-
-
-def _note(opened: OpenRun, question: Question) -> str | None:
-    if opened.spec.kind != "text":
-        return "; ".join(f"unknown {name} {value!r}" for name, value in question.unseen) or None
-    try:
-        opened.preprocessor([question.asked])
-    except InputError:  # its batch could be made, so that this is all there is to refuse
-        return UNKNOWN
-    return None
+    asked, read = [question.asked for question in inputs], opened.preprocessor
+    if isinstance(read, RecognisedTexts):
+        batch, known = read.recognised(asked)
+        return batch, [None if one else UNKNOWN for one in known]
+    unseen = ([f"unknown {name} {value!r}" for name, value in one.unseen] for one in inputs)
+    notes = ["; ".join(told) or None for told in unseen]
+    return (torch.stack(rows) if rows else read(asked)), notes

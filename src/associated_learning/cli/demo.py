@@ -21,7 +21,7 @@ from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.training.progress_bar import ProgressBar
 from associated_learning.update import update_network

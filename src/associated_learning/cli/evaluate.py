@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +26,7 @@ from associated_learning.runs.folder.sources import check_sources
 from associated_learning.runs.inputs import evaluation_batches, load_data
 from associated_learning.runs.printable import escape
 from associated_learning.runs.settings.config import ResolvedConfig
-from associated_learning.runs.tasks.columns import evaluation_columns, task_metrics
+from associated_learning.runs.tasks.columns import Columns, evaluation_columns, task_metrics
 from associated_learning.runs.tasks.refusals import check_early_exit
 from associated_learning.runs.tasks.regression import number_columns
 
@@ -129,7 +130,7 @@ def evaluate(
         check_choice(opened.config.task, others)
     moved = {"data": data, "test_data": test_data, "data_root": data_root}
     config, loaded = _loaded(Path(run), opened, moved)
-    batches = evaluation_batches(config, loaded, split)
+    batches, here = evaluation_batches(config, loaded, split), opened._replace(config=config)
     if ensemble == "auto":
         validation = evaluation_batches(config, loaded, "validation")
         show_chosen_ensemble(opened, run, validation, batches, split, as_json=as_json)
@@ -141,14 +142,11 @@ def evaluate(
         at = opened.best_depth if chosen is None else chosen
         show_confusion(opened, loaded, batches, split, at, as_json=as_json)
     elif config.task == "regression":
-        _show_numbers(opened, loaded, batches, split, chosen, as_json=as_json)
+        _show_numbers(here, loaded, batches, split, chosen, as_json=as_json)
     else:
         metrics = list(dict.fromkeys([*task_metrics(config.task), *(metric or [])]))
         result = evaluate_network(opened.net, batches.epoch(0), metrics=metrics)
-        if as_json:
-            print(json.dumps(_as_json(opened, split, result, chosen)))
-        else:
-            _show(opened, f"{escape(config.data)}, {split}", result, chosen)
+        _show_scores(here, split, result, chosen, as_json=as_json)
 
 
 def _check_together(
@@ -203,52 +201,54 @@ def _show_numbers(
     scores = score_samples(opened.net, batches.epoch(0))
     targets = getattr(data, split).labels
     columns = number_columns(scores, targets, opened.spec.target_scale)
-    depths = range(1, opened.net.num_layers + 1) if chosen is None else [chosen]
     if as_json:
-        shown = {
-            name.lower().replace("²", "2"): {str(k): of[k - 1] for k in depths}
-            for name, of in columns.items()
-        }
-        print(json.dumps({"split": split, "samples": len(targets), **shown}))
+        named = {name.lower().replace("²", "2"): of for name, of in columns.items()}
+        print(json.dumps(_plain(opened, split, len(targets), named, chosen)))
         return
     title = f"{escape(opened.config.data)}, {split}: {len(targets)} samples"
-    if chosen is not None:
-        values = ", ".join(
-            f"{name} {shown_score(name, of[chosen - 1])}" for name, of in columns.items()
-        )
-        console.print(f"{title}, depth {chosen}: {values}")
-        return
-    console.print(title)
-    show_table(scores_table(opened.net, columns))
+    _show(opened, title, columns, columns, chosen)
 
 
-def _as_json(
-    opened: OpenRun, split: str, result: Evaluation, chosen: int | None
+def _plain(
+    opened: OpenRun, split: str, count: int, columns: Columns, chosen: int | None
 ) -> dict[str, object]:
-    columns = evaluation_columns(opened.config.task, result)
     depths = range(1, opened.net.num_layers + 1) if chosen is None else [chosen]
-    shown = {
-        name: {str(k): values[k - 1] for k in depths}
-        for name, values in columns.items()
-        if name.endswith("accuracy") or name in result.metrics or opened.spec.positions
-    }
-    return {"split": split, "samples": result.num_samples, **shown}
+    shown = {name: {str(k): of[k - 1] for k in depths} for name, of in columns.items()}
+    return {"split": split, "samples": count, **shown}
 
 
-def _show(opened: OpenRun, title: str, result: Evaluation, chosen: int | None) -> None:
-    task = opened.config.task
-    columns = evaluation_columns(task, result)
-    what = "blocks" if opened.spec.block_size else "samples"
-    title = f"{title}: {result.num_samples} {what}"
-    if chosen is not None:
-        told = "perplexity" if "perplexity" in columns else next(iter(columns))
-        names = dict.fromkeys([told, *result.metrics])
-        scores = {name: shown_score(name, columns[name][chosen - 1]) for name in names}
-        values = ", ".join(f"{name} {score}" for name, score in scores.items())
-        console.print(f"{title}, depth {chosen}: {values}")
+def _show_scores(
+    opened: OpenRun, split: str, result: Evaluation, chosen: int | None, *, as_json: bool
+) -> None:
+    columns = evaluation_columns(opened.config.task, result)
+    if as_json:
+        told = {
+            name: of
+            for name, of in columns.items()
+            if name.endswith("accuracy") or name in result.metrics or opened.spec.positions
+        }
+        print(json.dumps(_plain(opened, split, result.num_samples, told, chosen)))
         return
-    console.print(title)
-    show_table(scores_table(opened.net, columns))
+    what = "blocks" if opened.spec.block_size else "samples"
+    title = f"{escape(opened.config.data)}, {split}: {result.num_samples} {what}"
+    first = "perplexity" if "perplexity" in columns else next(iter(columns))
+    _show(opened, title, columns, dict.fromkeys([first, *result.metrics]), chosen)
+
+
+def _show(
+    opened: OpenRun,
+    title: str,
+    columns: Columns,
+    named: Iterable[str],
+    chosen: int | None,
+) -> None:
+    """Show a table of every depth, or in a line what is ``named`` at one."""
+    if chosen is None:
+        console.print(title)
+        show_table(scores_table(opened.net, columns))
+        return
+    values = ", ".join(f"{name} {shown_score(name, columns[name][chosen - 1])}" for name in named)
+    console.print(f"{title}, depth {chosen}: {values}")
 
 
 def _number(depth: str) -> int:

@@ -11,15 +11,15 @@ from rich.table import Table
 
 from associated_learning.cli.options import with_run_options
 from associated_learning.cli.running import run_training, write_row
-from associated_learning.cli.tables import command, console, show_no_picture, show_table
+from associated_learning.cli.tables import console, show_next, show_no_picture, show_table
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.runs.folder.open_run import open_run
-from associated_learning.runs.ledger.ledger import check_ledger
+from associated_learning.runs.ledger.rows import check_ledger
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_history
 from associated_learning.runs.run import default_folder
 from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.runs.tasks.deciding import decided
 from associated_learning.state.training_state import EpochRecord
 from associated_learning.training.growth.view import GrowthView
@@ -92,10 +92,7 @@ def _show(folder: Path, config: ResolvedConfig, result: RunResult) -> None:
     )
     show_table(_depths_table(folder, result))
     show_no_picture()
-    al, run = escape(command()), escape(str(folder))
-    console.print(f"The run is in {run}. Next:", soft_wrap=True)
-    for words in (f"evaluate {run} --depth all", f"export {run} model.onnx", f"info {run}"):
-        console.print(f"  {al} {words}", soft_wrap=True)
+    show_next(folder, ("evaluate RUN --depth all", "export RUN model.onnx", "info RUN"))
 
 
 def _depths_table(folder: Path, result: RunResult) -> Table:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import family_default
+from associated_learning.runs.settings.defaults import family_default
 from associated_learning.runs.settings.setting import option as spelt
 
 __all__ = ["RunFolder", "is_given", "with_run_options"]

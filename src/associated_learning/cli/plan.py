@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Any
 
 import torch
@@ -28,7 +29,7 @@ from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.printable import escape
 from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
 from associated_learning.runs.settings.model import FAMILIES, HUB
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.targets import Classes
 from associated_learning.tensors.nested import tensors_in
 from associated_learning.training.loader import LoaderBatches
@@ -39,6 +40,7 @@ __all__ = ["plan"]
 _EXAMPLE = "Example"
 _LEARNS = "What layers learn by"
 _MEMORY = "Larger than memory"
+_as_in_training = functools.partial(typer.Option, help="As for al train.")
 _SHAPES = {"mlp": (1, 28, 28), "cnn": (3, 32, 32), "vgg": (3, 32, 32)}
 
 
@@ -90,26 +92,16 @@ def plan(
             rich_help_panel=_EXAMPLE,
         ),
     ] = None,
-    data_root: Annotated[
-        str | None, typer.Option(help="As for al train.", rich_help_panel=_EXAMPLE)
-    ] = None,
-    text_column: Annotated[
-        str | None, typer.Option(help="As for al train.", rich_help_panel=_EXAMPLE)
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="As for al train.", rich_help_panel=_EXAMPLE)
-    ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="As for al train.", rich_help_panel=_EXAMPLE)
-    ] = None,
-    bridge: Annotated[
-        str | None, typer.Option(help="As for al train.", rich_help_panel=_LEARNS)
-    ] = None,
+    data_root: Annotated[str | None, _as_in_training(rich_help_panel=_EXAMPLE)] = None,
+    text_column: Annotated[str | None, _as_in_training(rich_help_panel=_EXAMPLE)] = None,
+    label_column: Annotated[str | None, _as_in_training(rich_help_panel=_EXAMPLE)] = None,
+    image_size: Annotated[int | None, _as_in_training(rich_help_panel=_EXAMPLE)] = None,
+    bridge: Annotated[str | None, _as_in_training(rich_help_panel=_LEARNS)] = None,
     bridge_blocks: Annotated[
-        int, typer.Option(help="As for al train.", min=1, rich_help_panel=_LEARNS)
+        int, _as_in_training(rich_help_panel=_LEARNS, min=1)
     ] = ALOptions.bridge_blocks,
     input_loss: Annotated[
-        float, typer.Option(help="As for al train.", min=0, rich_help_panel=_LEARNS)
+        float, _as_in_training(rich_help_panel=_LEARNS, min=0)
     ] = ALOptions.input_loss,
     memory: Annotated[
         str | None,
@@ -127,13 +119,8 @@ def plan(
             rich_help_panel=_MEMORY,
         ),
     ] = "host",
-    window: Annotated[
-        int | None,
-        typer.Option(help="As for al train.", min=1, rich_help_panel=_MEMORY),
-    ] = None,
-    recompute: Annotated[
-        bool, typer.Option(help="As for al train.", rich_help_panel=_MEMORY)
-    ] = False,
+    window: Annotated[int | None, _as_in_training(rich_help_panel=_MEMORY, min=1)] = None,
+    recompute: Annotated[bool, _as_in_training(rich_help_panel=_MEMORY)] = False,
     stages: Annotated[
         str | None,
         typer.Option(

@@ -19,7 +19,7 @@ from associated_learning.cli.options import RunFolder
 from associated_learning.cli.positions import check_options, show_positions, write_masks
 from associated_learning.cli.questions import Question, lines, questions
 from associated_learning.cli.tables import console
-from associated_learning.data.dialect import SEPARATED
+from associated_learning.data.tables.dialect import SEPARATED
 from associated_learning.errors import InputError, nearest
 from associated_learning.runs.exits.early_exit import read_policy
 from associated_learning.runs.folder.open_run import OpenRun, open_run

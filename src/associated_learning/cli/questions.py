@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from associated_learning.data import TablePreprocessor
-from associated_learning.data.dialect import SEPARATED, Dialect, encoding_of
-from associated_learning.data.header import check_header
-from associated_learning.data.label_sets import label_columns
-from associated_learning.data.named import NAMED
-from associated_learning.data.row_places import RowError
-from associated_learning.data.unseen import told_unseen, unseen_categories
+from associated_learning.data.labels.label_sets import label_columns
+from associated_learning.data.reading.header import check_header
+from associated_learning.data.reading.named import NAMED
+from associated_learning.data.tables.dialect import SEPARATED, Dialect, encoding_of
+from associated_learning.data.tables.row_places import RowError
+from associated_learning.data.tables.unseen import told_unseen, unseen_categories
 from associated_learning.errors import InputError
 from associated_learning.runs.folder.open_run import OpenRun
 from associated_learning.state.files import check_depth

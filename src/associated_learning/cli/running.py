@@ -11,7 +11,7 @@ import typer
 from associated_learning.cli.tables import command, console
 from associated_learning.pipeline.interrupt import ending_the_process
 from associated_learning.runs.distributed import follow_run, ranks_of
-from associated_learning.runs.ledger.ledger import append_row, make_row
+from associated_learning.runs.ledger.rows import append_row, make_row
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult
 from associated_learning.runs.run import read_config, train_run

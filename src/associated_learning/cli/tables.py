@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich import box
@@ -18,6 +18,7 @@ from rich.text import Text
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import Network
 from associated_learning.runs.plots import can_plot
+from associated_learning.runs.printable import escape
 
 __all__ = [
     "command",
@@ -25,6 +26,7 @@ __all__ = [
     "exit_names",
     "say",
     "scores_table",
+    "show_next",
     "show_no_picture",
     "show_table",
     "shown_score",
@@ -63,6 +65,14 @@ def show_no_picture() -> None:
             markup=False,
             soft_wrap=True,
         )
+
+
+def show_next(folder: Path, commands: Iterable[str]) -> None:
+    """Say where a run is and what can be done with it; ``RUN`` in a command is its folder."""
+    run = escape(str(folder))
+    console.print(f"The run is in {run}. Next:", soft_wrap=True)
+    for words in commands:
+        console.print(f"  {escape(command())} {words.replace('RUN', run)}", soft_wrap=True)
 
 
 _IN_UNITS = ("MAE", "RMSE", "perplexity")  # of any size, unlike shares

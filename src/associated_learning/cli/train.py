@@ -14,10 +14,10 @@ import typer
 from associated_learning.cli.options import is_given, with_run_options
 from associated_learning.cli.running import run_training, write_row
 from associated_learning.cli.tables import (
-    command,
     console,
     say,
     scores_table,
+    show_next,
     show_no_picture,
     show_table,
 )
@@ -25,12 +25,12 @@ from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.advice import advice
 from associated_learning.runs.folder.going_on import LENGTH, overwritten
 from associated_learning.runs.folder.open_run import open_run
-from associated_learning.runs.ledger.ledger import check_ledger
+from associated_learning.runs.ledger.rows import check_ledger
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import default_folder, read_config
 from associated_learning.runs.settings.config import COMPUTING, ResolvedConfig, RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.runs.tasks.columns import result_columns
 from associated_learning.runs.tasks.deciding import decided
 from associated_learning.runs.tasks.metric import headline
@@ -215,17 +215,13 @@ def _show(folder: Path, config: ResolvedConfig, result: RunResult) -> None:
     for line in advice(config, result):
         say(f"[yellow]{escape(line)}[/]")
     show_no_picture()
-    al, run = escape(command()), escape(str(folder))
-    console.print(f"The run is in {run}. Next:", soft_wrap=True)
-    for words in (
-        f"evaluate {run}",
-        f"predict {run} INPUT ... (or --file FILE)",
-        *_more(config, run),
-    ):
-        console.print(f"  {al} {words}", soft_wrap=True)
-
-
-def _more(config: ResolvedConfig, run: str) -> tuple[str, ...]:
-    """Return the commands that follow; some tasks have no graph (see `check_form`)."""
-    to = "FOLDER" if config.task in ("tokens", "lm") else "model.onnx"
-    return f"export {run} {to}", f"info {run}"
+    show_next(
+        folder,
+        (
+            "evaluate RUN",
+            "predict RUN INPUT ... (or --file FILE)",
+            # some tasks have no graph (see `check_form`)
+            f"export RUN {'FOLDER' if config.task in ('tokens', 'lm') else 'model.onnx'}",
+            "info RUN",
+        ),
+    )

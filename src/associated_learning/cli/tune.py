@@ -22,7 +22,7 @@ from associated_learning.runs.printable import escape
 from associated_learning.runs.result import told_scores
 from associated_learning.runs.run import default_folder
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.runs.settings.setting import option
 from associated_learning.runs.tasks.deciding import decided
 from associated_learning.runs.tasks.metric import headline, shown_scores

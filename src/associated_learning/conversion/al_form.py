@@ -25,6 +25,7 @@ from associated_learning.conversion.options import (
     flat,
     with_keywords,
 )
+from associated_learning.conversion.overlap import add_overlaps
 from associated_learning.conversion.partners import (
     MakePartners,
     Partners,
@@ -36,7 +37,6 @@ from associated_learning.conversion.position_coders import (
     coded_by_rows,
     reconstruction_of_rows,
 )
-from associated_learning.conversion.windows import add_windows
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer, Answer, one_for_each
 from associated_learning.losses.equation3 import autoencoder_loss
@@ -92,7 +92,7 @@ def al_form(
     layers = al_layers(encoders, target, readouts, widths, options, resizes=resizes)
     add_input_decoders(layers, example, options.input_loss)
     if options.overlap:
-        add_windows(layers)
+        add_overlaps(layers)
     return ALNetwork(layers, target)
 
 

@@ -20,6 +20,7 @@ from associated_learning.conversion.example import Example
 from associated_learning.conversion.input_decoders import add_input_decoders
 from associated_learning.conversion.kept_head import head_bridges
 from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
+from associated_learning.conversion.overlap import add_overlaps
 from associated_learning.conversion.plan import Plan
 from associated_learning.conversion.planner import Source, make_encoders
 from associated_learning.conversion.sampling import Samples
@@ -29,7 +30,6 @@ from associated_learning.conversion.trained_model import (
     with_bridge_as_head,
     with_trained_head,
 )
-from associated_learning.conversion.windows import add_windows
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
 from associated_learning.losses.table import LOCAL_LOSSES
@@ -234,6 +234,6 @@ def convert(
         for layer, bridge in zip(layers, head_bridges(model, plan, target), strict=True):
             layer.b = layer.b if bridge is None else bridge
     if options.overlap:
-        add_windows(layers)
+        add_overlaps(layers)
     source = Source(model, subject.arguments, subject.head)
     return ConvertedNetwork(layers, target, plan, source)

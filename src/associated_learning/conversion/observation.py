@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from associated_learning.conversion.cutting.balance import Balance
 from associated_learning.conversion.cutting.body import Body, find_body
@@ -25,7 +23,7 @@ from associated_learning.conversion.tracing.resizing import (
 )
 from associated_learning.conversion.tracing.rows import Rows, other_order
 from associated_learning.errors import InputError
-from associated_learning.tensors.modes import evaluating
+from associated_learning.tensors.modes import evaluating, unfused_attention
 
 __all__ = ["Observation", "RunError", "body_below", "observe"]
 
@@ -136,13 +134,8 @@ def _measure_again(recording: Recording, again: Callable[[], Recording]) -> None
 
 def _count_flops(recording: Recording, again: Callable[[], Recording]) -> None:
     """Note every call's floating-point operations, without fused kernels: those are not counted."""
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            counted = again()
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
+    with unfused_attention():
+        counted = again()
     for call, other in zip(recording.root.walk(), counted.root.walk(), strict=False):
         call.flops = other.flops
 

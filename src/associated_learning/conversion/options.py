@@ -87,8 +87,8 @@ class ALOptions:
             convolutions, takes time and memory in training and is in no prefix and no export. 0
             for none.
         overlap: Whether every layer below the last also learns by the associated loss of the layer
-            above it, through that layer's weights as they are (`Window`): windows of two layers
-            that overlap. An update then holds two layers' activations and takes a forward and a
+            above it, through that layer's weights as they are (`OverlapLoss`): two layers
+            overlap. An update then holds two layers' activations and takes a forward and a
             backward pass more; weights travel down, so that layers train in one stage only. No
             prefix and no export holds the copies.
         detach_target: See `associated_loss`: False lets g learn from the associated loss.

@@ -58,6 +58,12 @@ def register_partners(*kinds: type[nn.Module]) -> Callable[[T], T]:
     `Partners`. `convert` calls it for every layer whose activation was made by a module of one of
     ``kinds``; the latest registration counts.
 
+    Args:
+        kinds: Types of modules, with the types derived from them.
+
+    Returns:
+        A decorator that gives the function back.
+
     Example:
         >>> import torch
         >>> from torch import nn

@@ -67,9 +67,15 @@ _registered: dict[type[nn.Module], Callable[[ReadoutContext], nn.Module]] = {}
 def register_readout(*kinds: type[nn.Module]) -> Callable[[T], T]:
     """Choose your own readout after modules of your own type.
 
-    The decorated function gets an `ReadoutContext` and returns a module that maps the activation,
+    The decorated function gets a `ReadoutContext` and returns a module that maps the activation,
     a tensor, to a vector ``[B, W]`` a sample. It is used wherever a layer's activation was made
     by a module of one of ``kinds``; the latest registration counts.
+
+    Args:
+        kinds: Types of modules, with the types derived from them.
+
+    Returns:
+        A decorator that gives the function back.
 
     Example:
         >>> import torch
@@ -136,7 +142,7 @@ def _by_shape(activation: ReadoutContext) -> Readout:
         module, reason = read_positions(s, axis, positions)
         return Readout(StreamReadout(module), reason)
     if s.dim() < 2:
-        return Readout(StreamReadout(Column()), "as it is: a number")
+        return Readout(StreamReadout(AsColumn()), "as it is: a number")
     if s.dim() == 3 and mask is not None:
         padded = "false" if keeps else "true"
         reason = f"mean over positions, without padding (where {mask} is {padded})"
@@ -191,7 +197,7 @@ class StreamReadout(nn.Module):
         return vector.float()
 
 
-class Column(nn.Module):
+class AsColumn(nn.Module):
     """Makes a vector of one number a sample: ``[B]`` to ``[B, 1]``."""
 
     def forward(self, s: Tensor) -> Tensor:

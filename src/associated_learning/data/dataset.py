@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from associated_learning.data.keys import mix
-from associated_learning.data.noise import noisy_labels
+from associated_learning.data.labels.noise import noisy_labels
+from associated_learning.data.labels.target_numbers import TargetScale
 from associated_learning.data.preprocessing import Preprocessor
 from associated_learning.data.samples import Samples
-from associated_learning.data.target_numbers import TargetScale
 
 __all__ = ["SPLITS", "DataSet", "Kind"]
 

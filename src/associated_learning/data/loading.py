@@ -9,23 +9,28 @@ from pathlib import Path
 from torch import Tensor
 
 from associated_learning.data.dataset import DataSet
-from associated_learning.data.digits import read_digits
-from associated_learning.data.image_preprocessor import ImagePreprocessor
-from associated_learning.data.images import ImageFormat, decode, default_size
-from associated_learning.data.named import DIGITS, NAMED
+from associated_learning.data.images.image_preprocessor import ImagePreprocessor
+from associated_learning.data.images.images import ImageFormat, decode, default_size
+from associated_learning.data.labels.target_numbers import TargetScale
 from associated_learning.data.preprocessing import Preprocessor
-from associated_learning.data.raw import RawSet, RawSplit
-from associated_learning.data.reading import LabelTask, read_file, read_folder, read_named
-from associated_learning.data.row_places import RowError, row_of
+from associated_learning.data.reading.by_name_or_path import (
+    LabelTask,
+    read_file,
+    read_folder,
+    read_named,
+)
+from associated_learning.data.reading.digits import read_digits
+from associated_learning.data.reading.named import DIGITS, NAMED
+from associated_learning.data.reading.raw import RawSet, RawSplit
 from associated_learning.data.samples import Samples
 from associated_learning.data.splits import final_splits, without_validation
-from associated_learning.data.table_preprocessor import TablePreprocessor
-from associated_learning.data.target_numbers import TargetScale
-from associated_learning.data.text_preprocessor import TextPreprocessor
-from associated_learning.data.unseen import told_unseen, unseen_categories
+from associated_learning.data.tables.row_places import RowError, row_of
+from associated_learning.data.tables.table_preprocessor import TablePreprocessor
+from associated_learning.data.tables.unseen import told_unseen, unseen_categories
+from associated_learning.data.texts.text_preprocessor import TextPreprocessor
 from associated_learning.errors import InputError
 
-__all__ = ["load"]
+__all__ = ["data_set", "load"]
 
 
 def load(
@@ -127,13 +132,26 @@ def load(
     scale = TargetScale.of(raw.splits["train"].labels) if task == "regression" else None
     if preprocessor is None:
         preprocessor = _fitted(raw, vocabulary_size, max_length, remove_stop_words)
-    data = _data_set(str(name), raw, pool, preprocessor, scale)
+    data = data_set(str(name), raw, pool, preprocessor, scale)
     return data.with_label_noise(label_noise, seed=seed) if label_noise else data
 
 
-def _data_set(
-    name: str, raw: RawSet, pool: int, preprocessor: Preprocessor, scale: TargetScale | None
+def data_set(
+    name: str,
+    raw: RawSet,
+    pool: int,
+    preprocessor: Preprocessor,
+    scale: TargetScale | None = None,
 ) -> DataSet:
+    """Return a raw set as it is trained on.
+
+    Args:
+        name: As it was asked for.
+        raw: Its splits.
+        pool: Number of training samples before ``limit_train``.
+        preprocessor: Makes samples of inputs.
+        scale: Standardises the targets of a regression.
+    """
     samples = {
         key: _samples(
             key,

@@ -7,14 +7,14 @@ from typing import Any, ClassVar, Protocol
 from torch import Tensor
 from typing_extensions import Self
 
-from associated_learning.data.blocks import BlockPreprocessor
-from associated_learning.data.image_preprocessor import ImagePreprocessor
-from associated_learning.data.masked_images import MaskPreprocessor
+from associated_learning.data.images.image_preprocessor import ImagePreprocessor
+from associated_learning.data.images.masked_images import MaskPreprocessor
 from associated_learning.data.samples import Input, Samples
-from associated_learning.data.subword import SubwordPreprocessor
-from associated_learning.data.table_preprocessor import TablePreprocessor
-from associated_learning.data.tags import TagPreprocessor
-from associated_learning.data.text_preprocessor import TextPreprocessor
+from associated_learning.data.tables.table_preprocessor import TablePreprocessor
+from associated_learning.data.texts.blocks import BlockPreprocessor
+from associated_learning.data.texts.subword import SubwordPreprocessor
+from associated_learning.data.texts.tags import TagPreprocessor
+from associated_learning.data.texts.text_preprocessor import TextPreprocessor
 from associated_learning.errors import InputError
 
 __all__ = ["Preprocessor", "preprocessor_from_dict"]

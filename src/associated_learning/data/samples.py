@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -14,9 +15,19 @@ from typing_extensions import Self
 
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
-__all__ = ["ImageSamples", "Input", "Samples", "TableSamples", "TextSamples"]
+__all__ = [
+    "IGNORED",
+    "ImageSamples",
+    "Input",
+    "Samples",
+    "StoredSamples",
+    "TableSamples",
+    "TextSamples",
+]
 
+IGNORED = -100  # the label of what does not count
 Input: TypeAlias = Tensor | PaddedSequence
+X = TypeVar("X", Tensor, PaddedSequence)
 
 
 class Samples(Protocol):
@@ -68,7 +79,53 @@ class Samples(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ImageSamples:
+class StoredSamples(ABC, Generic[X]):
+    """What all samples in memory share: `Samples`, but for how inputs are gathered.
+
+    Attributes:
+        labels: y of each.
+    """
+
+    _stored: ClassVar[tuple[str, ...]]  # tensors that go to a device; of the first a row a sample
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def gather(self, indices: Tensor) -> X:
+        """Return the inputs at ``indices`` ``[B]`` in their natural range."""
+
+    def standardise(self, x: Any) -> X:
+        """Return ``x``: only images are not stored as a network reads them."""
+        found: X = x
+        return found
+
+    def take(self, indices: Tensor) -> X:
+        """Return the inputs at ``indices`` ``[B]`` as a network reads them."""
+        return self.standardise(self.gather(indices))
+
+    def targets(self, indices: Tensor) -> Tensor:
+        """Return y of the samples at ``indices``."""
+        return self.labels[indices]
+
+    def subset(self, indices: Tensor) -> Self:
+        """Return new samples: those at ``indices``, in that order."""
+        rows: Tensor = getattr(self, self._stored[0])
+        changed = {self._stored[0]: rows[indices.to(rows.device)], "labels": self.labels[indices]}
+        return replace(self, **changed)
+
+    def relabelled(self, labels: Tensor) -> Self:
+        """Return the same inputs with other labels."""
+        return replace(self, labels=labels)
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same samples with their inputs on a device."""
+        return replace(self, **{name: getattr(self, name).to(device) for name in self._stored})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageSamples(StoredSamples[Tensor]):
     """Images as bytes, normalised when a batch is taken.
 
     Attributes:
@@ -87,48 +144,23 @@ class ImageSamples:
         [[[[-1.0, 1.0]]]]
     """
 
+    _stored: ClassVar = ("pixels", "mean", "std")
     pixels: Tensor
-    labels: Tensor
     mean: Tensor
     std: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
     def gather(self, indices: Tensor) -> Tensor:
         """Return ``[B, C, H, W]`` (float32) in the range [0, 1]."""
         return self.pixels.index_select(0, indices.to(self.pixels.device)).float().div_(255)
 
-    def standardise(self, x: Input) -> Tensor:
+    def standardise(self, x: Any) -> Tensor:
         """Return ``(x - mean) / std`` per channel."""
-        assert isinstance(x, Tensor)
-        return (x - self.mean.view(-1, 1, 1)).div_(self.std.view(-1, 1, 1))
-
-    def take(self, indices: Tensor) -> Tensor:
-        """Return normalised images ``[B, C, H, W]`` (float32)."""
-        return self.standardise(self.gather(indices))
-
-    def targets(self, indices: Tensor) -> Tensor:
-        """Return the class numbers at ``indices``, ``[B]`` (int64)."""
-        return self.labels[indices]
-
-    def subset(self, indices: Tensor) -> Self:
-        """Return new samples: those at ``indices``, in that order."""
-        pixels = self.pixels[indices.to(self.pixels.device)]
-        return replace(self, pixels=pixels, labels=self.labels[indices])
-
-    def relabelled(self, labels: Tensor) -> Self:
-        """Return the same images with other labels ``[N]``."""
-        return replace(self, labels=labels)
-
-    def to(self, device: torch.device | str) -> Self:
-        """Return the same images with their bytes on a device."""
-        moved = {name: getattr(self, name).to(device) for name in ("pixels", "mean", "std")}
-        return replace(self, **moved)
+        found: Tensor = (x - self.mean.view(-1, 1, 1)).div_(self.std.view(-1, 1, 1))
+        return found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TextSamples:
+class TextSamples(StoredSamples[PaddedSequence]):
     """Token ids of all texts in one flat array, padded only when a batch is taken.
 
     Attributes:
@@ -147,9 +179,9 @@ class TextSamples:
         [[8, 0, 0], [5, 6, 7]]
     """
 
+    _stored: ClassVar = ("tokens",)
     tokens: Tensor
     offsets: Tensor
-    labels: Tensor
     padding: int = 0
 
     @classmethod
@@ -167,8 +199,11 @@ class TextSamples:
             padding=padding,
         )
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    @classmethod
+    def batch(cls, texts: Sequence[Sequence[int]], *, padding: int = 0) -> PaddedSequence:
+        """Return texts that come as token ids, padded."""
+        labels = torch.zeros(len(texts), dtype=torch.int64)
+        return cls.of(texts, labels, padding=padding).take(torch.arange(len(texts)))
 
     @property
     def lengths(self) -> Tensor:
@@ -185,19 +220,6 @@ class TextSamples:
         tokens = self.tokens[places.to(self.tokens.device)].long()
         return PaddedSequence(tokens.masked_fill_(beyond, self.padding), lengths)
 
-    def standardise(self, x: Input) -> PaddedSequence:
-        """Return ``x``: ids need no treatment."""
-        assert isinstance(x, PaddedSequence)
-        return x
-
-    def take(self, indices: Tensor) -> PaddedSequence:
-        """Return right-padded ids; see `gather`."""
-        return self.gather(indices)
-
-    def targets(self, indices: Tensor) -> Tensor:
-        """Return the class numbers at ``indices``, ``[B]`` (int64)."""
-        return self.labels[indices]
-
     def subset(self, indices: Tensor) -> Self:
         """Return new samples: those at ``indices``, in that order."""
         lengths = self.lengths[indices]
@@ -207,17 +229,9 @@ class TextSamples:
         offsets = torch.cat([torch.zeros(1, dtype=torch.int64), ends])
         return replace(self, tokens=tokens, offsets=offsets, labels=self.labels[indices])
 
-    def relabelled(self, labels: Tensor) -> Self:
-        """Return the same texts with other labels ``[N]``."""
-        return replace(self, labels=labels)
-
-    def to(self, device: torch.device | str) -> Self:
-        """Return the same texts with their tokens on a device."""
-        return replace(self, tokens=self.tokens.to(device))
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TableSamples:
+class TableSamples(StoredSamples[Tensor]):
     """Rows of numbers, already standardised with the statistics of the training split.
 
     Attributes:
@@ -231,38 +245,9 @@ class TableSamples:
         [[0.0, 1.0]]
     """
 
+    _stored: ClassVar = ("features",)
     features: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
     def gather(self, indices: Tensor) -> Tensor:
         """Return rows ``[B, F]`` (float32)."""
         return self.features.index_select(0, indices.to(self.features.device))
-
-    def standardise(self, x: Input) -> Tensor:
-        """Return ``x``: the rows are standardised when they are stored."""
-        assert isinstance(x, Tensor)
-        return x
-
-    def take(self, indices: Tensor) -> Tensor:
-        """Return standardised rows ``[B, F]`` (float32)."""
-        return self.gather(indices)
-
-    def targets(self, indices: Tensor) -> Tensor:
-        """Return the class numbers at ``indices``, ``[B]`` (int64)."""
-        return self.labels[indices]
-
-    def subset(self, indices: Tensor) -> Self:
-        """Return new samples: those at ``indices``, in that order."""
-        features = self.features[indices.to(self.features.device)]
-        return replace(self, features=features, labels=self.labels[indices])
-
-    def relabelled(self, labels: Tensor) -> Self:
-        """Return the same rows with other labels ``[N]``."""
-        return replace(self, labels=labels)
-
-    def to(self, device: torch.device | str) -> Self:
-        """Return the same rows on a device."""
-        return replace(self, features=self.features.to(device))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from associated_learning.data.keys import mix
-from associated_learning.data.raw import RawSet
+from associated_learning.data.reading.raw import RawSet
 from associated_learning.data.split import cut, limit
 
 __all__ = ["final_splits", "without_validation"]

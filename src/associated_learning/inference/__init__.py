@@ -1,1 +1,1 @@
-"""Algorithm 3: over data sets, leaving early, and as files for other programs."""
+"""What Algorithm 3 is used for: data sets, leaving early, files. Itself: `ALNetwork.forward`."""

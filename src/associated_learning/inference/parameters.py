@@ -27,6 +27,13 @@ class ParameterCount(NamedTuple):
 def count_parameters(net: Network) -> ParameterCount:
     """Count the parameters for training and for inference at every depth (section 6.1).
 
+    Args:
+        net: Shared parameters count once.
+
+    Returns:
+        For training all of f, b, g and h; for inference at depth k the ``f_1 .. f_k``, ``b_k`` and
+        ``h_k .. h_1`` that answer there.
+
     Example:
         >>> from torch import nn
         >>> import associated_learning as al

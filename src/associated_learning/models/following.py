@@ -8,9 +8,9 @@ from torch import nn
 
 from associated_learning.errors import InputError
 from associated_learning.models.lookahead import Lookahead
-from associated_learning.models.window import Window
+from associated_learning.models.overlap import OverlapLoss
 
-__all__ = ["follow_layers", "is_following", "open_windows"]
+__all__ = ["follow_layers", "is_following", "set_overlaps"]
 
 
 def is_following(block: nn.Module) -> bool:
@@ -18,7 +18,7 @@ def is_following(block: nn.Module) -> bool:
     return _bridge(block) is not None or _window(block) is not None
 
 
-def open_windows(blocks: Sequence[nn.Module], trained: Sequence[bool], first: int = 1) -> None:
+def set_overlaps(blocks: Sequence[nn.Module], trained: Sequence[bool], first: int = 1) -> None:
     """Set the copies in windows to the layers above, before these and they are updated.
 
     Args:
@@ -60,9 +60,9 @@ def _bridge(block: nn.Module) -> Lookahead | None:
     return readout if follows else None
 
 
-def _window(block: nn.Module) -> Window | None:
+def _window(block: nn.Module) -> OverlapLoss | None:
     window = getattr(block, "window", None)
-    return window if isinstance(window, Window) else None
+    return window if isinstance(window, OverlapLoss) else None
 
 
 def _check(i: int, top: int, count: int, first: int, part: str, option: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from torch import Tensor
 
@@ -18,20 +19,28 @@ __all__ = ["LastWeights", "SnapshotWeights", "copied_network"]
 Weights: TypeAlias = Mapping[str, Mapping[str, Tensor]]
 
 
-class SnapshotWeights(Protocol):
+class SnapshotWeights(ABC):
     """What a pipeline evaluates, and ends with, while its layers go on."""
+
+    _last: Weights | None = None  # of a snapshot; its optimizers need not live on
 
     def of(self, reports: Reports) -> Reports:
         """Yield the reports and keep the last snapshot among them."""
+        for report in reports:
+            if isinstance(report, SnapshotReport):
+                self._last = report.snapshot.weights
+            yield report
 
+    @abstractmethod
     def network(self, snapshot: Snapshot) -> Network:
         """Return a network with the weights of a snapshot."""
 
+    @abstractmethod
     def load_last_snapshot(self) -> None:
         """Give the network itself the weights of the last snapshot."""
 
 
-class LastWeights:
+class LastWeights(SnapshotWeights):
     """Evaluates snapshots on a copy of a network, and sets the network back to the last one.
 
     Args:
@@ -44,22 +53,12 @@ class LastWeights:
     def __init__(self, net: Network) -> None:
         self._net = net
         self._copy = copied_network(net)
-        self._last: Weights | None = None
-
-    def of(self, reports: Reports) -> Reports:
-        """Yield the reports and keep the last snapshot among them."""
-        for report in reports:
-            if isinstance(report, SnapshotReport):
-                self._last = report.snapshot.weights
-            yield report
 
     def network(self, snapshot: Snapshot) -> Network:
-        """Return the copy with the weights of a snapshot."""
         _load(self._copy, snapshot.weights)
         return self._copy
 
     def load_last_snapshot(self) -> None:
-        """Give the network itself the weights of the last snapshot."""
         if self._last is not None:
             _load(self._net, self._last)
 

@@ -8,7 +8,7 @@ from associated_learning.errors import InputError
 from associated_learning.runs.inputs import read_inputs, training_batches
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.runs.trainer import choose_device, make_trainer
 from associated_learning.verification.equivalence import Equivalence, verify_pipeline
 

@@ -27,8 +27,8 @@ from associated_learning.data import (
     find_vectors,
     load,
 )
-from associated_learning.data.reading import LabelTask
-from associated_learning.data.table_preprocessor import TablePreprocessor
+from associated_learning.data.reading.by_name_or_path import LabelTask
+from associated_learning.data.tables.table_preprocessor import TablePreprocessor
 from associated_learning.errors import InputError
 from associated_learning.runs.folder.size_limits import check_sizes
 from associated_learning.runs.hub.model import find_model
@@ -247,17 +247,17 @@ def load_word_vectors(
     if config.vectors is None:
         return None
     known = find_known_vectors(config, data) if known is None else known
-    vectors = known.aligned(_vocabulary(config, data), seed=config.seed)
+    vectors = known.aligned(_vocabulary(data), seed=config.seed)
     return vectors._replace(weights=vectors.weights.roll(-config.vector_shift, 0))
 
 
 def find_known_vectors(config: ResolvedConfig, data: DataSet) -> KnownVectors:
     """Return what the file of word vectors knows of the vocabulary, whatever the seed."""
     assert config.vectors is not None
-    return find_vectors(config.vectors, _vocabulary(config, data))
+    return find_vectors(config.vectors, _vocabulary(data))
 
 
-def _vocabulary(config: ResolvedConfig, data: DataSet) -> Vocabulary:
+def _vocabulary(data: DataSet) -> Vocabulary:
     found = data.preprocessor
     found = found.words if isinstance(found, TagPreprocessor) else found
     if not isinstance(found, TextPreprocessor):

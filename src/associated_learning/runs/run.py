@@ -49,7 +49,7 @@ from associated_learning.runs.result import (
     write_result,
 )
 from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.runs.tasks.deciding import decided
 from associated_learning.runs.tasks.metric import epoch_metric_name, headline
 from associated_learning.runs.trainer import (

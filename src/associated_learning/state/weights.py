@@ -21,6 +21,10 @@ __all__ = ["load_weights", "packed_tensor", "read_tensors", "save_weights", "wri
 def save_weights(net: Network, folder: Path) -> None:
     """Write every part of a network to ``folder/NAME.safetensors``; the folder is made.
 
+    Args:
+        net: Of its layers each is a file, such as ``layer-1.safetensors``.
+        folder: Files of the same names in it are replaced.
+
     Example:
         >>> import pathlib, tempfile
         >>> from torch import nn
@@ -55,6 +59,10 @@ def write_weights(
 
 def load_weights(net: Network, folder: Path) -> None:
     """Read what `save_weights` wrote, in place; nothing is changed unless all of it fits.
+
+    Args:
+        net: Built as the one that was saved.
+        folder: That of `save_weights`.
 
     Raises:
         CheckpointError: A file is missing, truncated, or of another network.

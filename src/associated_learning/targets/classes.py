@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -60,7 +59,6 @@ class Classes(Target):
     ignore_index: int = field(default=-100, kw_only=True)
     weight: tuple[float, ...] | None = field(default=None, kw_only=True)
     label_smoothing: float = field(default=0.0, kw_only=True)
-    metric_name: ClassVar[str] = "accuracy"
 
     def __post_init__(self) -> None:
         if not isinstance(self.k, int) or self.k < 2:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +54,6 @@ class MultiLabel(Target):
     positions: int = field(default=0, kw_only=True)
     ignore_index: int = field(default=-100, kw_only=True)
     weight: tuple[float, ...] | None = field(default=None, kw_only=True)
-    metric_name: ClassVar[str] = "label accuracy"
 
     def __post_init__(self) -> None:
         name = f"MultiLabel({self.k})"

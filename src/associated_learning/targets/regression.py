@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +48,6 @@ class Regression(Target):
     d: int
     positions: int = field(default=0, kw_only=True)
     ignore_nan: bool = field(default=False, kw_only=True)
-    metric_name: ClassVar[str] = "negative squared error"
 
     def __post_init__(self) -> None:
         if self.d < 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,10 +38,8 @@ class Target(ABC):
             token ``[B, T]``, 2 for one at every pixel ``[B, H, W]``.
         bounded_output: Whether the first decoder should end in the activation of the others
             (``t_0`` lies in a bounded range and is reached by a squared error).
-        metric_name: Name of what `score` measures.
     """
 
-    metric_name: ClassVar[str]
     positions: int
 
     @property

@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from associated_learning.tensors.hollow import is_hollow
 
-__all__ = ["autocast", "evaluating", "training"]
+__all__ = ["autocast", "evaluating", "training", "unfused_attention"]
 
 
 def autocast(
@@ -57,3 +58,15 @@ def training(module: nn.Module) -> Iterator[None]:
             part.training = mode
         for buffer, value in buffers:
             buffer.data.copy_(value)
+
+
+@contextmanager
+def unfused_attention() -> Iterator[None]:
+    """Let attention run as single products: counters do not see into fused kernels."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)

@@ -27,7 +27,20 @@ Losses = list[dict[str, float]]
 
 
 class Callback:
-    """Base of all callbacks: every event does nothing until it is overridden."""
+    """Base of all callbacks: every event does nothing until it is overridden.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> class Epochs(Callback):
+        ...     def epoch_done(self, state, record):
+        ...         print(f"epoch {record.epoch}: {len(record.losses)} layers")
+        >>> x, y = torch.randn(8, 4), torch.arange(8) % 2
+        >>> net = al.al_form([nn.Linear(4, 8)], x, al.Classes(2), latent=4)
+        >>> history = al.Trainer(epochs=1).fit(net, (x, y), callbacks=[Epochs()])
+        epoch 1: 1 layers
+    """
 
     def started(self, state: TrainingState, *, epochs: int, batches: int) -> None:
         """Training starts or is resumed: ``epochs`` in all, ``batches`` in each."""

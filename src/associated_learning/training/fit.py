@@ -24,7 +24,7 @@ from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.targets import Classes
 from associated_learning.training.batch_stream import BatchSource, BatchStream, set_modes
 from associated_learning.training.callbacks import Callback
-from associated_learning.training.epoch_judge import EpochJudge, Judge
+from associated_learning.training.epoch_judge import EpochJudge
 from associated_learning.training.growth.rules import Decision, Growth
 from associated_learning.training.length import updates_of
 from associated_learning.training.segment import Segment
@@ -45,14 +45,11 @@ class TrainingRun:
         net: The network.
         builder: Makes of it what is trained: blocks, optimizers, learning rates.
         epochs: Largest number of epochs.
-        patience: Number of epochs without a better score after which to stop, if any.
-        min_updates: Number of updates before which patience stops nothing.
-        judge: By what depth an epoch is judged.
+        judge: Tells what the finished epochs ask for.
         metric: By what else than the target's score.
         save_every: Number of updates between two checkpoints inside an epoch, if any.
         accumulation: Number of minibatches that make an update.
         target_warmup: Number of updates of g and h ahead of all others.
-        growth: When the network grows; None if never.
         frozen_modules: Modules that are left as they are.
         checkpoints: Where to save and to resume from, if anywhere.
         state: Where training stands.
@@ -61,14 +58,11 @@ class TrainingRun:
     net: Network
     builder: StageBuilder
     epochs: int
-    patience: int | None
-    min_updates: int
-    judge: Judge
+    judge: EpochJudge
     metric: EpochMetric
     save_every: int | None
     accumulation: int
     target_warmup: int
-    growth: Growth | None
     frozen_modules: Sequence[nn.Module]
     checkpoints: Checkpoints | None
     state: TrainingState = field(default_factory=TrainingState)
@@ -76,19 +70,16 @@ class TrainingRun:
     _reached: Snapshot | None = field(default=None, init=False)  # the last one
     _wanted: Decision | None = field(default=None, init=False)  # by the last epoch
     _checkpointer: Checkpointer = field(init=False)
-    _judge: EpochJudge = field(init=False)
 
     def __post_init__(self) -> None:
         self.state.depth = self.net.num_layers
         self._checkpointer = Checkpointer(self.net, self.checkpoints)
-        self._judge = EpochJudge(
-            net=self.net,
-            patience=self.patience,
-            min_updates=self.min_updates,
-            judge=self.judge,
-            growth=self.growth,
-        )
         self._stage = self.reshaped(self.state.depth, frozen=0)
+
+    @property
+    def growth(self) -> Growth | None:
+        """When the network grows; None if never."""
+        return self.judge.growth
 
     def run(
         self,
@@ -248,7 +239,7 @@ class TrainingRun:
     ) -> EpochRecord:
         state, net = self.state, functools.partial(executor.network, report.snapshot)
         record = epoch_record(state, report.rates, net, validation, listener, self.metric)
-        if state.finish_epoch(record, self._judge.candidates(record.scores)):
+        if state.finish_epoch(record, self.judge.candidates(record.scores)):
             # parts of a network that grows are layers, and those above the best depth are not kept
             depth = None if self.growth is None else state.best_depth
             self._checkpointer.save_best(report.snapshot, state.step, depth)
@@ -258,7 +249,7 @@ class TrainingRun:
 
     def _decide(self) -> None:
         """Find out what the finished epochs ask for: an end, or another network."""
-        found = self._judge.decide(self.state)
+        found = self.judge.decide(self.state)
         if found is not None:
             self._wanted, self.state.stopped = found, found.over or self.state.stop_requested
 

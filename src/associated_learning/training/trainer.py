@@ -27,7 +27,7 @@ from associated_learning.state.training_state import TrainingState
 from associated_learning.tensors.devices import device_of
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.callbacks import Callback, Callbacks
-from associated_learning.training.epoch_judge import Judge
+from associated_learning.training.epoch_judge import EpochJudge, Judge
 from associated_learning.training.fit import TrainingRun
 from associated_learning.training.growth.rules import Growth
 from associated_learning.training.length import enough_epochs, updates_of, warm_cosine
@@ -284,14 +284,17 @@ class Trainer:
             net=net,
             builder=builder,
             epochs=epochs,
-            patience=self.patience,
-            min_updates=self.min_updates,
-            judge=self.judge,
+            judge=EpochJudge(
+                net=net,
+                patience=self.patience,
+                min_updates=self.min_updates,
+                judge=self.judge,
+                growth=self.growth,
+            ),
             metric=metric,
             save_every=self.save_every,
             accumulation=self.gradient_accumulation_steps,
             target_warmup=self.target_warmup,
-            growth=self.growth,
             frozen_modules=frozen_modules,
             checkpoints=checkpoints,
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from associated_learning.errors import CheckpointError
 from associated_learning.runs.settings.config import COMPUTING
-from associated_learning.runs.settings.model_defaults import restored
+from associated_learning.runs.settings.resolved import restored
 
 __all__ = ["Identity", "identity", "same_but_vectors"]
 

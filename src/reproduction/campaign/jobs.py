@@ -10,7 +10,7 @@ from pathlib import Path
 
 from associated_learning.errors import InputError, nearest
 from associated_learning.runs.folder.provenance import describe_hardware
-from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.ledger.rows import LedgerRow
 from associated_learning.runs.networks.families import IMAGE_MODELS
 from associated_learning.runs.settings.config import ResolvedConfig
 from reproduction.campaign.identity import Identity, identity

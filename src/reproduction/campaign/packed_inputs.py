@@ -12,13 +12,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from associated_learning.data import DataSet, KnownVectors
-from associated_learning.data.packed import read_packed, write_packed
 from associated_learning.errors import CheckpointError
 from associated_learning.runs.inputs import find_known_vectors, load_data
 from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.state.digests import check_files, file_digest
 from associated_learning.state.files import read_json, replaced_file, write_json
 from associated_learning.state.lock import FOREVER, held_lock
+from reproduction.campaign.packed import read_packed, write_packed
 
 __all__ = ["PackedInputs", "pack", "packed_inputs"]
 

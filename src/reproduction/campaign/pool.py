@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from associated_learning.runs.ledger.ledger import (
+from associated_learning.runs.ledger.rows import (
     LedgerRow,
     append_row,
     check_ledger,

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from associated_learning.data.encoded import encoded_file, write_encoded
-from associated_learning.data.named import NAMED
-from associated_learning.data.raw import RawSet, RawSplit
-from associated_learning.data.reading import read_named
+from associated_learning.data.reading.by_name_or_path import read_named
+from associated_learning.data.reading.encoded import encoded_file, write_encoded
+from associated_learning.data.reading.named import NAMED
+from associated_learning.data.reading.raw import RawSet, RawSplit
 from associated_learning.data.splits import final_splits
 from associated_learning.errors import InputError
 from associated_learning.runs.settings.config import ResolvedConfig

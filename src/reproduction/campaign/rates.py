@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.ledger.rows import LedgerRow
 from reproduction.campaign.identity import Identity, same_but_vectors
 from reproduction.paper.data_paths import DataPaths
 from reproduction.paper.rates import COMPARED

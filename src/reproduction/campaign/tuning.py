@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.ledger.rows import LedgerRow
 from reproduction.campaign.identity import Identity, identity
 from reproduction.campaign.jobs import Job, JobMaker
 from reproduction.campaign.rates import (

@@ -17,7 +17,7 @@ import torch
 
 from associated_learning.errors import AssociatedLearningError
 from associated_learning.runs.run import train_run
-from associated_learning.runs.settings.model_defaults import restored
+from associated_learning.runs.settings.resolved import restored
 from associated_learning.state.files import read_json
 from associated_learning.state.lock import held_lock
 from associated_learning.verification.memory import keep_freed_memory

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from associated_learning.errors import InputError
-from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.ledger.rows import LedgerRow
 from associated_learning.runs.settings.config import ResolvedConfig
 from reproduction.campaign.jobs import Job, JobMaker, Selection, make_jobs, missing_jobs
 from reproduction.campaign.pool import Ended

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from associated_learning.cli.tables import console
-from associated_learning.runs.ledger.ledger import read_rows
+from associated_learning.runs.ledger.rows import read_rows
 from associated_learning.runs.printable import escape
 from associated_learning.state.files import replaced_file
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from associated_learning.cli.tables import command, console
 from associated_learning.errors import CheckpointError, InputError
-from associated_learning.runs.ledger.ledger import read_rows
+from associated_learning.runs.ledger.rows import read_rows
 from associated_learning.runs.printable import escape
 from associated_learning.runs.result import read_history
 from associated_learning.runs.trainer import choose_device

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from associated_learning.data.encoded import encoded_file, encoded_sizes
+from associated_learning.data.reading.encoded import encoded_file, encoded_sizes
 from associated_learning.errors import needs_extra
 from reproduction.paper.tiers import PAPER_SIZES, Sizes
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from associated_learning.runs.networks.families import TEXT_MODELS
 from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from reproduction.paper.arms import ARMS
 from reproduction.paper.data_paths import DataPaths
 from reproduction.paper.tiers import data_seed, protocol

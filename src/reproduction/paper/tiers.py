@@ -63,7 +63,7 @@ PAPER_SIZES = {
 # rates, which are tuned for both methods alike, and how long is trained: the paper gives 50 epochs
 # for texts, none for images ("scheduled decay until converging"), and stops at no epoch before the
 # last. A patience of five epochs changes the best one only where it comes after so long a pause;
-# images get as many epochs as a lent GPU had minutes for, in which the rate falls to nothing.
+# images get as many epochs as the GPU had minutes for, in which the rate falls to nothing.
 _DECAY: dict[str, Any] = {"schedule": "cosine", "patience": 0}
 _FULL: dict[str, dict[str, Any]] = {
     "imdb": {"max_length": 500, "patience": 5},

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.ledger.rows import LedgerRow
 from reproduction.campaign.identity import Identity, same_but_vectors
 from reproduction.campaign.rates import RateScores, subset_of_seed
 from reproduction.paper.cell import TIERS, Cell, Line

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.ledger.rows import LedgerRow
 from reproduction.paper.cell import Cell, Table, accuracy
 from reproduction.report.cells import ENOUGH, RowIndex
 from reproduction.report.statistics import Spread, spread

@@ -9,7 +9,7 @@ import numpy as np
 
 from associated_learning.errors import CheckpointError, needs_extra
 from associated_learning.runs.ledger.answers import unpack_answers
-from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.ledger.rows import LedgerRow
 from reproduction.paper import table1, table4
 from reproduction.paper.runs import Run
 from reproduction.paper.tiers import RESAMPLED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.ledger.rows import LedgerRow
 from associated_learning.runs.networks.families import IMAGE_MODELS, TEXT_MODELS
 from reproduction.campaign.rates import tunes
 from reproduction.paper import variants

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from associated_learning.runs.ledger.ledger import LedgerRow
+from associated_learning.runs.ledger.rows import LedgerRow
 from reproduction.paper import rates, variants
 from reproduction.paper.arms import ARMS
 from reproduction.paper.runs import Run

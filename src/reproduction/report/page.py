@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from associated_learning.errors import needs_extra
 from reproduction.report.content import Content
-from reproduction.report.text import COMPARISON, INTRODUCTION, STATISTICS
+from reproduction.report.text import COMPARISON, INTRODUCTION, STATISTICS, TIERS, verdict_second
 from reproduction.report.tuned import TUNED, TUNING
 
 __all__ = ["render_html"]
@@ -23,11 +23,12 @@ def render_html(content: Content) -> str:
         lstrip_blocks=True,
     )
     template = environment.get_template("report.html.j2")
-    introduction = INTRODUCTION.replace("*", "")
     return template.render(
         content=content,
-        headings=COMPARISON,
-        introduction=introduction,
+        headings=verdict_second(COMPARISON),
+        introduction=INTRODUCTION,
+        tiers=TIERS,
+        verdict_second=verdict_second,
         statistics=STATISTICS,
         tuned_title=TUNED,
         tuning=TUNING,

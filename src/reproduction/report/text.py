@@ -11,12 +11,14 @@ __all__ = [
     "COMPARISON",
     "INTRODUCTION",
     "STATISTICS",
+    "TIERS",
     "choice_table",
     "counted",
     "render_markdown",
     "section_table",
     "standing_table",
     "tuned_table",
+    "verdict_second",
 ]
 
 COMPARISON = (
@@ -25,13 +27,15 @@ COMPARISON = (
 )  # fmt: skip
 INTRODUCTION = (
     "Accuracy on the test data in percent, mean ± standard deviation over seeds, of the epoch that "
-    "was best on validation data; the test data are read once. The tier *full* has the paper's "
-    "data and networks, with learning rates tuned for both methods alike; *cpu* is a declared "
-    "smaller one: fixed subsets of the training data, the same test sets, fewer epochs, the same "
-    "early stopping for all arms; *resampled*: each seed draws a subset of its own, each arm has "
-    "the rate of its own grid that is best on seed 0's validation data, patience or 100 epochs end "
-    "a run. Tiers never share a figure."
+    "was best on validation data; the test data are read once. Tiers never share a figure:"
 )
+TIERS = {  # name of a tier, what it is
+    "full": "the paper's data and networks, with learning rates tuned for both methods alike",
+    "cpu": "a declared smaller one: fixed subsets of the training data, the same test sets, fewer "
+    "epochs, the same early stopping for all arms",
+    "resampled": "each seed draws a subset of its own, each arm has the rate of its own grid that "
+    "is best on seed 0's validation data, patience or 100 epochs end a run",
+}
 STATISTICS = (
     "The better BP, of those with three seeds, has the higher validation accuracy: the paper's "
     "network, or AL's encoders under a linear head. Intervals over seeds and p-values: Welch's "
@@ -52,8 +56,12 @@ def render_markdown(content: Content) -> str:
     parts = [
         "# The paper's tables",
         "<!-- made by `al report`; do not edit -->",
-        INTRODUCTION + " How to make them: [Reproduce the paper](reproduce.md).",
+        INTRODUCTION,
+        "\n".join(f"- **{name}**: {what}." for name, what in TIERS.items()),
+        "How to make them: [Reproduce the paper](reproduce.md).",
+        "## In short",
         counted(content),
+        f"**How AL and BP are compared.** {STATISTICS}",
         *map(_standing, content.standings),
         *([f"## {TUNED}\n\n{tuned_table(content)}"] if content.tuned else []),
         *map(_section, content.sections),
@@ -66,6 +74,11 @@ def standing_table(standing: Standing) -> str:
     return _grid(
         [COMPARISON[i] for i in _SHORT], [[line[i] for i in _SHORT] for line in standing.lines]
     )
+
+
+def verdict_second(line: Sequence[str]) -> tuple[str, ...]:
+    """Return the cells of a comparison with the verdict beside its name, where it is seen first."""
+    return (line[0], line[-1], *line[1:-1])
 
 
 def choice_table(content: Content) -> str:
@@ -145,8 +158,9 @@ def _standing(standing: Standing) -> str:
     broken = "\n".join(f"- {name}: {'; '.join(why)}." for name, why in standing.broken if why)
     return (
         f"## {standing.title} against the better BP, tier {standing.tier}\n\n"
-        f"{_verdicts(standing).capitalize()}. {STATISTICS} Wilcoxon's signed-rank test: "
-        f"{standing.signed_rank}.\n\n{_grid(COMPARISON, standing.lines)}"
+        f"{_verdicts(standing).capitalize()}. Wilcoxon's signed-rank test: "
+        f"{standing.signed_rank}.\n\n"
+        f"{_grid(verdict_second(COMPARISON), [verdict_second(line) for line in standing.lines])}"
         + (f"\n\nRules that are broken:\n\n{broken}" if broken else "")
     )
 
@@ -156,8 +170,10 @@ def _section(section: Section) -> str:
     if section.rows:
         rows = [(heading, *map(_place, places)) for heading, places in section.rows]
         parts.append(_grid(("", *section.columns), rows))
-    if section.charts and not section.rows:
-        parts.append("The curves stand on the HTML page that `al report` makes.")
+    parts += [
+        f"![{section.title}, tier {tier}](images/{section.name}-{tier}.svg)"
+        for tier, _ in section.charts
+    ]
     if section.note:
         parts.append(section.note)
     lacking = [f"{count} by the {tier} tier" for tier, count in section.missing if count]

@@ -38,6 +38,12 @@ def opaque(function: Callable[..., Any]) -> Callable[..., Any]:
     between the blocks of a model, by their name in the file where the model's class stands. What
     they return counts as a side input, not as an activation: no gradient is asked of it.
 
+    Args:
+        function: Called by a model's forward.
+
+    Returns:
+        The same function.
+
     Example:
         >>> import associated_learning as al
         >>> @al.opaque

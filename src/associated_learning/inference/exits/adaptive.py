@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.errors import InputError
-from associated_learning.inference.exits.confidence import Answer, measure_named, prototypes
+from associated_learning.inference.exits.confidence import ExitAnswer, measure_named, prototypes
 from associated_learning.inference.exits.policy import ExitPolicy
 from associated_learning.network import ALNetwork
 from associated_learning.tensors.batch_checks import check_finite, explained
@@ -105,7 +105,7 @@ class AdaptiveInference:
     def _run(self, x: Any) -> AdaptivePrediction:
         count, device = num_samples(x), device_of(self.net)
         rows = torch.arange(count, device=device)
-        before: Answer | None = None
+        before: ExitAnswer | None = None
         s, left = x, []
         for depth, layer in enumerate(self.net.al_layers(), start=1):
             s = layer.f(s)
@@ -122,9 +122,9 @@ class AdaptiveInference:
                 s = take_rows(s, stays, self._axes_at(depth, s, x))
         return _together(left, count)
 
-    def _answer(self, depth: int, s: Any, before: Answer | None) -> Answer:
+    def _answer(self, depth: int, s: Any, before: ExitAnswer | None) -> ExitAnswer:
         latent = self.net.al_layers()[depth - 1].bridge(s)
-        return Answer.of(
+        return ExitAnswer.of(
             self.net.target,
             self.net.decode(latent, depth),
             latent,
@@ -133,7 +133,7 @@ class AdaptiveInference:
             before=before,
         )
 
-    def _parted(self, depth: int, answer: Answer) -> tuple[Tensor, Tensor]:
+    def _parted(self, depth: int, answer: ExitAnswer) -> tuple[Tensor, Tensor]:
         """Return the numbers of the samples that leave, and of those that stay."""
         everyone = torch.arange(len(answer.labels), device=answer.labels.device)
         if depth == self.net.num_layers:
@@ -165,7 +165,7 @@ class _Left(NamedTuple):
 
     rows: Tensor
     depth: int
-    answer: Answer
+    answer: ExitAnswer
 
 
 def _together(left: list[_Left], count: int) -> AdaptivePrediction:

@@ -14,10 +14,10 @@ from associated_learning.network import ALNetwork
 from associated_learning.targets import Classes, Target
 from associated_learning.tensors.devices import device_of
 
-__all__ = ["MEASURES", "Answer", "Measure", "measure_named", "prototypes"]
+__all__ = ["MEASURES", "ExitAnswer", "Measure", "measure_named", "prototypes"]
 
 
-class Answer(NamedTuple):
+class ExitAnswer(NamedTuple):
     """What an exit says of N samples.
 
     Attributes:
@@ -43,8 +43,8 @@ class Answer(NamedTuple):
         prototypes: Tensor,
         *,
         temperature: float = 1.0,
-        before: Answer | None = None,
-    ) -> Answer:
+        before: ExitAnswer | None = None,
+    ) -> ExitAnswer:
         """Read what an exit gives.
 
         Args:
@@ -62,9 +62,9 @@ class Answer(NamedTuple):
             streak += torch.where(labels == before.labels, before.streak, 0)
         return cls(probabilities, labels, streak, latent, prototypes)
 
-    def rows(self, numbers: Tensor) -> Answer:
+    def rows(self, numbers: Tensor) -> ExitAnswer:
         """Return what it says of some of the samples."""
-        return Answer(
+        return ExitAnswer(
             self.probabilities[numbers],
             self.labels[numbers],
             self.streak[numbers],
@@ -73,31 +73,31 @@ class Answer(NamedTuple):
         )
 
 
-Measure = Callable[[Answer], Tensor]
+Measure = Callable[[ExitAnswer], Tensor]
 
 
-def _probability(answer: Answer) -> Tensor:
+def _probability(answer: ExitAnswer) -> Tensor:
     return answer.probabilities.amax(dim=1)
 
 
-def _margin(answer: Answer) -> Tensor:
+def _margin(answer: ExitAnswer) -> Tensor:
     two = answer.probabilities.topk(2, dim=1).values
     return two.diff(dim=1).neg().squeeze(1)
 
 
-def _entropy(answer: Answer) -> Tensor:
+def _entropy(answer: ExitAnswer) -> Tensor:
     """1 for a certain answer, 0 for all classes alike."""
     p = answer.probabilities
     entropy: Tensor = torch.special.entr(p).sum(dim=1)
     return 1 - entropy / math.log(p.shape[1])
 
 
-def _patience(answer: Answer) -> Tensor:
+def _patience(answer: ExitAnswer) -> Tensor:
     """Agreement of successive exits (PABEE: Zhou et al., 2020)."""
     return answer.streak.float()
 
 
-def _prototype(answer: Answer) -> Tensor:
+def _prototype(answer: ExitAnswer) -> Tensor:
     r"""Minus the distance to the nearest label: ``-min_c \|b_k(s_k) - t_k(c)\|``."""
     return -torch.cdist(answer.latent.float(), answer.prototypes.float()).amin(dim=1)
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from associated_learning.inference.exits.policy import ExitPolicy
 from associated_learning.network import ALNetwork, Network
 from associated_learning.tensors.batch_rows import num_samples
 from associated_learning.tensors.devices import device_of
-from associated_learning.tensors.modes import evaluating
+from associated_learning.tensors.modes import evaluating, unfused_attention
 from associated_learning.tensors.nested import to_device
 
 __all__ = ["DepthCosts", "depth_flops", "full_flops"]
@@ -67,7 +65,7 @@ def depth_flops(net: ALNetwork, x: Any) -> DepthCosts:
         DepthCosts(encoders=(64.0,), exits=(110.0,))
     """
     count, encoders, exits = num_samples(x), [], []
-    with evaluating(net), _all_products_seen():
+    with evaluating(net), unfused_attention():
         s = to_device(x, device_of(net))
         for depth, layer in enumerate(net.al_layers(), start=1):
             s, flops = _counted(partial(layer.f, s))
@@ -85,7 +83,7 @@ def full_flops(net: Network, x: Any) -> float:
         net: The network; its mode is restored.
         x: A batch of inputs, padding and all.
     """
-    with evaluating(net), _all_products_seen():
+    with evaluating(net), unfused_attention():
         _, flops = _counted(partial(net, to_device(x, device_of(net))))
     return flops / num_samples(x)
 
@@ -99,15 +97,3 @@ def _counted(function: Callable[[], Any]) -> tuple[Any, int]:
 
 def _product_flops(total: torch.Size, a: torch.Size, b: torch.Size, **_: Any) -> int:
     return 2 * a[0] * a[1] * b[1]
-
-
-@contextmanager
-def _all_products_seen() -> Iterator[None]:
-    """Let attention run as single products: the counter does not see into fused kernels."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.errors import InputError
-from associated_learning.inference.exits.confidence import Answer, measure_named, prototypes
+from associated_learning.inference.exits.confidence import ExitAnswer, measure_named, prototypes
 from associated_learning.inference.exits.costs import DepthCosts
 from associated_learning.inference.exits.policy import ExitPolicy
 from associated_learning.inference.exits.policy_evaluation import PolicyEvaluation, ScoredExits
@@ -45,13 +45,13 @@ class ExitRecord(NamedTuple):
         """Number of exits."""
         return len(self.outputs)
 
-    def answers(self, temperatures: Iterable[float]) -> list[Answer]:
+    def answers(self, temperatures: Iterable[float]) -> list[ExitAnswer]:
         """Return what each exit says of all samples."""
-        found: list[Answer] = []
+        found: list[ExitAnswer] = []
         exits = zip(self.outputs, self.latents, self.prototypes, temperatures, strict=True)
         for output, latent, known, temperature in exits:
             before = found[-1] if found else None
-            answer = Answer.of(
+            answer = ExitAnswer.of(
                 self.target, output, latent, known, temperature=temperature, before=before
             )
             found.append(answer)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.errors import InputError
-from associated_learning.inference.exits.confidence import Answer, measure_named
+from associated_learning.inference.exits.confidence import ExitAnswer, measure_named
 from associated_learning.inference.exits.record import ExitRecord
 
 __all__ = ["label_doubt", "novelty"]
@@ -64,7 +64,7 @@ def label_doubt(
     raise InputError(f"measure {measure!r} came; expected prototype or probability.")
 
 
-def _answer(record: ExitRecord, depth: int | None) -> Answer:
+def _answer(record: ExitRecord, depth: int | None) -> ExitAnswer:
     if depth is not None and not 1 <= depth <= record.depth:
         raise InputError(f"depth {depth} came; expected 1 to {record.depth}.")
     return record.answers((1.0,) * record.depth)[(depth or record.depth) - 1]

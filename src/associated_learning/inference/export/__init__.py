@@ -1,1 +1,4 @@
-"""Prefixes of a network for other programs: ``torch.export`` and ONNX."""
+"""Prefixes of a network for other programs: ``torch.export`` and ONNX.
+
+A new target is a file here, and a line in ``cli/export.py``.
+"""

@@ -50,6 +50,13 @@ _OF_VALUES: dict[str, tuple[str, dict[str, Any]]] = {
 def metrics_by_name(target: Target) -> tuple[str, ...]:
     """Return the names of the metrics that suit a target.
 
+    Args:
+        target: What y is.
+
+    Returns:
+        What ``metrics=`` of `evaluate` and ``metric=`` of `Trainer` take beside metrics of
+        torchmetrics, which computes them (the extra ``metrics``).
+
     Example:
         >>> from associated_learning import Regression
         >>> metrics_by_name(Regression(2))

@@ -45,8 +45,7 @@ class LazyLayers:
             saving = part.register_state_dict_pre_hook(_BeforeSaving(self, name))  # type: ignore[no-untyped-call]
             self._hooks.append(saving)
             for module in (part, *part.children()):
-                hook = _Fetcher(self, name, module)
-                self._hooks.append(module.register_forward_pre_hook(hook))
+                self._hooks.append(module.register_forward_pre_hook(_Fetcher(self, name)))
 
     def fetch(self, name: str) -> None:
         """Give a layer its weights, unless it has them."""
@@ -96,7 +95,7 @@ class LazyLayers:
 class _Fetcher:
     """A hook before a module that fetches its layer; copies of the module have none."""
 
-    def __init__(self, calls: LazyLayers, name: str, module: nn.Module) -> None:
+    def __init__(self, calls: LazyLayers, name: str) -> None:
         self._calls = calls
         self._name = name
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from associated_learning.network import ALNetwork, Network
-from associated_learning.pipeline.items import Reports, SnapshotReport
-from associated_learning.pipeline.last_weights import copied_network
+from associated_learning.pipeline.last_weights import SnapshotWeights, copied_network
 from associated_learning.pipeline.offload.layer_store import Store
 from associated_learning.pipeline.offload.lazy_layers import LazyLayers
 from associated_learning.pipeline.offload.streamed_inference import StreamedNetwork
@@ -22,7 +21,7 @@ from associated_learning.tensors.strides import Strides
 __all__ = ["LazyLastWeights"]
 
 
-class LazyLastWeights:
+class LazyLastWeights(SnapshotWeights):
     """As `LastWeights`, but the network that is evaluated has one layer at a time in memory.
 
     Args:
@@ -38,14 +37,6 @@ class LazyLastWeights:
         for name, part in net.parts().items():
             self._store.strides.note(name, weights_of(part))
         self._calls = LazyLayers(self._copy.parts(), self._store)
-        self._last: Snapshot | None = None
-
-    def of(self, reports: Reports) -> Reports:
-        """Yield the reports and keep the last snapshot among them."""
-        for report in reports:
-            if isinstance(report, SnapshotReport):
-                self._last = report.snapshot
-            yield report
 
     def network(self, snapshot: Snapshot) -> Network:
         """Return a network with the weights of a snapshot, each layer read when it is called."""
@@ -61,14 +52,13 @@ class LazyLastWeights:
         return StreamedNetwork(self._copy, self._calls, window=self._window)
 
     def load_last_snapshot(self) -> None:
-        """Give the network itself the weights of the last snapshot."""
         if self._last is None:
             return
         give_memory(_tensors(self._net))
         for name, part in self._net.parts().items():
             live = weights_of(part)
             fill(live, self._store.strides.restored(name, values_of(live)))
-            part.load_state_dict(self._last.weights[name])
+            part.load_state_dict(self._last[name])
 
 
 class _SnapshotStore(Store):

@@ -42,6 +42,20 @@ class StoredNetwork(ALNetwork):
 
     Attributes:
         store: Likewise.
+
+    Raises:
+        CheckpointError: The store is of another network.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from torch import nn
+        >>> import associated_learning as al
+        >>> layer = al.ALLayer(
+        ...     f=nn.Linear(4, 8), b=nn.Linear(8, 5), g=nn.Linear(3, 5), h=nn.Linear(5, 3)
+        ... )
+        >>> net = al.store_layers([layer], al.Classes(3), tempfile.mkdtemp())
+        >>> net.eval()(torch.ones(2, 4)).shape  # the layer is fetched, and let go
+        torch.Size([2, 3])
     """
 
     def __init__(self, layers: Iterable[ALLayer], target: Target, store: Store) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from associated_learning.errors import InputError
 from associated_learning.pipeline.timeline.trace import Span, Trace
 
-__all__ = ["Simulation", "StageTime", "constant_makespan", "simulate"]
+__all__ = ["Simulation", "StageTime", "simulate"]
 
 Floats: TypeAlias = NDArray[np.float64]
 StageTime: TypeAlias = float | Sequence[float] | Floats
@@ -148,26 +148,6 @@ def simulate(
         blocked=blocked,
         trace=Trace(names=names, spans=tuple(sorted(spans, key=lambda span: span[:2]))),
     )
-
-
-def constant_makespan(times: Sequence[float], num_batches: int, *, transfer: float = 0.0) -> float:
-    """Return the makespan for stages whose times do not vary, in closed form.
-
-    sum(t) + (S - 1) x + (n - 1) max(t, x): one batch through all stages, and each of the others
-    a step of the slowest stage, or link, behind it. Bounded channels, whatever their capacity,
-    cost nothing as long as times do not vary.
-
-    Args:
-        times: Seconds per batch, one a stage.
-        num_batches: n.
-        transfer: Seconds that a batch takes from one stage to the next.
-
-    Example:
-        >>> round(constant_makespan([0.02, 0.03, 0.01], 100, transfer=0.001), 3)
-        3.032
-    """
-    crossings = (len(times) - 1) * [transfer]
-    return sum(times) + sum(crossings) + (num_batches - 1) * max([*times, *crossings])
 
 
 class _Rooms:

@@ -6,17 +6,17 @@ from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
-from associated_learning.data.image_preprocessor import ImagePreprocessor
-from associated_learning.data.label_sets import label_columns
-from associated_learning.data.masked_images import MaskPreprocessor
-from associated_learning.data.named import NAMED
-from associated_learning.data.reading import column_names
-from associated_learning.data.subword import SubwordPreprocessor
-from associated_learning.data.table_preprocessor import TablePreprocessor
-from associated_learning.data.text import tokenization_rules
-from associated_learning.data.text_preprocessor import TextPreprocessor
-from associated_learning.data.vocabulary import PAD, UNK
-from associated_learning.data.written_numbers import MISSING_MARKS
+from associated_learning.data.images.image_preprocessor import ImagePreprocessor
+from associated_learning.data.images.masked_images import MaskPreprocessor
+from associated_learning.data.labels.label_sets import label_columns
+from associated_learning.data.reading.by_name_or_path import column_names
+from associated_learning.data.reading.named import NAMED
+from associated_learning.data.tables.table_preprocessor import TablePreprocessor
+from associated_learning.data.tables.written_numbers import MISSING_MARKS
+from associated_learning.data.texts.subword import SubwordPreprocessor
+from associated_learning.data.texts.text_preprocessor import TextPreprocessor
+from associated_learning.data.texts.tokenization import tokenization_rules
+from associated_learning.data.texts.vocabulary import PAD, UNK
 from associated_learning.errors import InputError
 from associated_learning.runs.exits.early_exit import has_policy, read_policy
 from associated_learning.runs.folder.open_run import OpenRun

@@ -14,7 +14,7 @@ from associated_learning.runs.folder.size_limits import check_backbone_sizes, ch
 from associated_learning.runs.hub.network import Backbone
 from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.settings.config import ResolvedConfig
-from associated_learning.runs.settings.model_defaults import restored
+from associated_learning.runs.settings.resolved import restored
 from associated_learning.state.files import read_json, write_json
 
 __all__ = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from associated_learning.data.content import content_digest
-from associated_learning.data.named import DIGITS, NAMED
+from associated_learning.data.reading.content import content_digest
+from associated_learning.data.reading.named import DIGITS, NAMED
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.runs.settings.config import ResolvedConfig
 from associated_learning.state.files import read_json, write_json

@@ -11,7 +11,7 @@ from associated_learning.errors import InputError
 from associated_learning.runs.printable import markdown
 from associated_learning.runs.result import RunResult
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import restored
+from associated_learning.runs.settings.resolved import restored
 from associated_learning.runs.tasks.metric import headline, shown_scores
 
 __all__ = ["card_text", "figures_of"]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from associated_learning.data.target_numbers import TargetScale
+from associated_learning.data.labels.target_numbers import TargetScale
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["InputSpec"]

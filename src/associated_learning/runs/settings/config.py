@@ -36,11 +36,15 @@ class RunConfig(  # the fields of the last base come first
 ):
     """All settings of a training run as a user gives them.
 
-    None means that nothing was given: where `defaults` has a value for the model and the method,
-    `resolved` fills it in.
+    None means that nothing was given: where `defaults_of` has a value, `resolved` fills it in.
 
     Raises:
         InputError: A setting is not among its choices, or out of its range.
+
+    Example:
+        >>> config = RunConfig(data="wine.csv", label_column="grape", model="mlp")
+        >>> config.method, config.seed
+        ('al', 0)
     """
 
     def __post_init__(self) -> None:

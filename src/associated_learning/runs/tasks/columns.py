@@ -10,7 +10,7 @@ from associated_learning.runs.result import RunResult
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.tasks.metric import headline, perplexities, shown_scores
 
-__all__ = ["evaluation_columns", "result_columns", "task_metrics"]
+__all__ = ["Columns", "evaluation_columns", "result_columns", "task_metrics"]
 
 Columns = Mapping[str, Sequence[float]]
 

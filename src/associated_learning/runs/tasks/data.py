@@ -16,11 +16,12 @@ from associated_learning.data import (
     TagPreprocessor,
     TextPreprocessor,
 )
-from associated_learning.data.mask_folder import read_masked
-from associated_learning.data.plain_texts import read_texts
-from associated_learning.data.raw import RawSet
+from associated_learning.data.loading import data_set
+from associated_learning.data.reading.mask_folder import read_masked
+from associated_learning.data.reading.plain_texts import read_texts
+from associated_learning.data.reading.raw import RawSet
+from associated_learning.data.reading.tagged_texts import read_tagged
 from associated_learning.data.splits import final_splits
-from associated_learning.data.tagged_texts import read_tagged
 from associated_learning.errors import InputError
 from associated_learning.runs.hub.model import HubModel, find_model
 from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
@@ -55,7 +56,7 @@ def _language(config: ResolvedConfig, preprocessor: Preprocessor | None) -> Data
         test_data=config.test_data,
         text_column=config.text_column,
     )
-    data = _data_set(config, *_splits(config, raw), preprocessor)
+    data = data_set(config.data, *_splits(config, raw), preprocessor)
     full = int((data.train.labels[0] >= 0).sum())
     if full < preprocessor.block_size:
         raise InputError(
@@ -80,7 +81,7 @@ def _tokens(config: ResolvedConfig, preprocessor: Preprocessor | None) -> DataSe
         length = config.max_length if given is None else given.max_length
         preprocessor = _of_words(config, raw.splits["train"].inputs, length, known=given)
     assert preprocessor is not None
-    return _data_set(config, raw, pool, preprocessor)
+    return data_set(config.data, raw, pool, preprocessor)
 
 
 def _masked(config: ResolvedConfig) -> DataSet:
@@ -90,7 +91,7 @@ def _masked(config: ResolvedConfig) -> DataSet:
     # of all splits: none is resized unasked
     ImageFormat.of([pair.image for split in raw.splits.values() for pair in split.inputs], size)
     preprocessor = MaskPreprocessor.fit(raw.splits["train"].inputs, masks, size=size)
-    data = _data_set(config, raw, pool, preprocessor)
+    data = data_set(config.data, raw, pool, preprocessor)
     for key in ("train", "validation", "test"):
         samples = getattr(data, key)
         assert isinstance(samples, MaskedSamples)
@@ -125,24 +126,6 @@ def _splits(config: ResolvedConfig, raw: RawSet) -> tuple[RawSet, int]:
         validation_fraction=config.validation_fraction,
         limit_train=config.limit_train,
         seed=config.data_seed,
-    )
-
-
-def _data_set(
-    config: ResolvedConfig, raw: RawSet, pool: int, preprocessor: Preprocessor
-) -> DataSet:
-    samples = {
-        key: preprocessor.samples(split.inputs, split.labels) for key, split in raw.splits.items()
-    }
-    return DataSet(
-        name=config.data,
-        kind=raw.kind,
-        label_names=raw.label_names,
-        train=samples["train"],
-        validation=samples["validation"],
-        test=samples["test"],
-        preprocessor=preprocessor,
-        train_pool=pool,
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from associated_learning.data.label_sets import are_sets, label_columns
-from associated_learning.data.mask_folder import has_masks
-from associated_learning.data.named import NAMED
-from associated_learning.data.reading import column_names, label_values
-from associated_learning.data.target_numbers import are_numbers
+from associated_learning.data.labels.label_sets import are_sets, label_columns
+from associated_learning.data.labels.target_numbers import are_numbers
+from associated_learning.data.reading.by_name_or_path import column_names, label_values
+from associated_learning.data.reading.mask_folder import has_masks
+from associated_learning.data.reading.named import NAMED
 from associated_learning.runs.settings.config import RunConfig
 
 __all__ = ["decided"]

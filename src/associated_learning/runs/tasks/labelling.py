@@ -50,10 +50,9 @@ def labelled(opened: OpenRun, texts: list[list[str]], depth: int) -> list[list[s
     """
     preprocessor, net = opened.preprocessor, opened.net
     assert isinstance(preprocessor, TagPreprocessor)
-    places = preprocessor.places(texts)
+    batch, places = preprocessor.placed(texts)
     with evaluating(net):
-        x = to_device(preprocessor(texts), device_of(net))
-        numbers = net.predict(x, depth).labels.tolist()
+        numbers = net.predict(to_device(batch, device_of(net)), depth).labels.tolist()
     return [
         [opened.label_names[row[place]] for place in own]
         for row, own in zip(numbers, places, strict=True)

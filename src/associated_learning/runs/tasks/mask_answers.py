@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from associated_learning.data import MaskPreprocessor
-from associated_learning.data.images import image_size
+from associated_learning.data.images.images import image_size
 from associated_learning.errors import InputError
 from associated_learning.runs.folder.open_run import OpenRun
 from associated_learning.state.digests import command_key

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from associated_learning.data.target_numbers import TargetScale
+from associated_learning.data.labels.target_numbers import TargetScale
 
 __all__ = ["explained_variances", "number_columns"]
 

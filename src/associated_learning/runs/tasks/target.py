@@ -19,7 +19,7 @@ def task_target(config: ResolvedConfig, spec: InputSpec) -> Classes | MultiLabel
 
     Example:
         >>> from associated_learning.runs.settings.config import RunConfig
-        >>> from associated_learning.runs.settings.model_defaults import resolved
+        >>> from associated_learning.runs.settings.resolved import resolved
         >>> task_target(resolved(RunConfig()), InputSpec(kind="image", num_classes=3)).k
         3
     """

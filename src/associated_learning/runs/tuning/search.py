@@ -12,7 +12,7 @@ from associated_learning.errors import InputError, NonFiniteLossError, needs_ext
 from associated_learning.runs.inputs import evaluation_batches, read_inputs, training_batches
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.runs.settings.model_defaults import resolved
+from associated_learning.runs.settings.resolved import resolved
 from associated_learning.runs.trainer import choose_device, make_trainer, placed
 from associated_learning.runs.tuning.space import Choices, Range, SearchSpace
 from associated_learning.state.training_state import EpochRecord, TrainingState

@@ -1,0 +1,1 @@
+"""Images and masks: decoded, in one format, augmented."""

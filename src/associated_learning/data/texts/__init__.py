@@ -1,0 +1,1 @@
+"""Texts to tokens, tokens to numbers, and word vectors."""
