@@ -1,20 +1,17 @@
+"""What holds for all tests. The process that only divides them imports no torch for it."""
+
 from __future__ import annotations
 
 import gc
 import os
-import resource
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from torch import nn
 
 # Rich asks for the width where it is imported, and processes that pytest starts inherit one from
 # GNU readline: what a test prints must depend neither on that nor on the user's terminal.
@@ -24,10 +21,6 @@ for _name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "
 # before torch is imported, and for every process that a test starts: beside other tests, a second
 # thread waits for a processor at the end of each operation
 os.environ["OMP_NUM_THREADS"] = "1"
-
-import associated_learning as al  # noqa: E402
-from associated_learning.state.files import read_json, write_json  # noqa: E402
-from associated_learning.tensors.randomness.generators import seed_all  # noqa: E402
 
 _MEMORY = Path("/dev/shm")  # a disk waits for every checkpoint to reach it, memory does not
 _ROOM = 4 * 1024**3
@@ -39,7 +32,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Fixtures of a module are made before those of its first test, and sums depend on the threads.
     """
-    torch.set_num_threads(1)
+    if not getattr(config.option, "numprocesses", None):
+        import torch
+
+        torch.set_num_threads(1)
     # where workers share it, one that reads a file waits five seconds for another one that does
     own = tempfile.mkdtemp(prefix="datasets-")
     os.environ["HF_DATASETS_CACHE"] = own
@@ -65,6 +61,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = longest_first(items)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for no garbage while modules are imported, which would take a fifth of that time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish() -> None:
     """Leave what was imported out of collecting garbage, and collect it rarely.
 
@@ -83,6 +89,10 @@ def _wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _one_thread_and_seed() -> Iterator[None]:
+    import torch
+
+    from associated_learning.tensors.randomness.generators import seed_all
+
     seed_all(0)
     yield
     torch.set_num_threads(1)  # whatever the test had need of
@@ -105,50 +115,3 @@ def data_root() -> Path:
     if not folder.is_dir():
         pytest.skip("no folder with the real data sets")
     return folder
-
-
-def dense_network(num_layers: int = 3, **options: object) -> al.ALNetwork:
-    """Return a small AL network of ``Linear, tanh`` layers, 6 inputs and 4 classes."""
-    widths = [6] + [8] * num_layers
-    encoders = [
-        nn.Sequential(nn.Linear(widths[i], widths[i + 1]), nn.Tanh()) for i in range(num_layers)
-    ]
-    target = options.pop("target", al.Classes(4))
-    return al.al_form(encoders, torch.randn(2, 6), target, latent=5, **options)
-
-
-def noisy_network(num_layers: int = 3) -> al.ALNetwork:
-    """Return an AL network with all that depends on mode and randomness: BatchNorm, dropout."""
-    encoders = [
-        nn.Sequential(
-            nn.Linear(6 if i == 0 else 8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3)
-        )
-        for i in range(num_layers)
-    ]
-    return al.al_form(encoders, torch.randn(4, 6), al.Classes(4), latent=5)
-
-
-def batches_of(count: int, size: int = 8) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Return minibatches of a learnable task: the class is the largest of four inputs."""
-    generator = torch.Generator().manual_seed(1)
-    xs = [torch.randn(size, 6, generator=generator) for _ in range(count)]
-    return [(x, x[:, :4].argmax(dim=1)) for x in xs]
-
-
-@contextmanager
-def full_disk(free: int) -> Iterator[None]:
-    """Let no file grow beyond ``free`` bytes, which fails a write as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (free, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
-
-
-def without_digests(folder: Path) -> None:
-    """Make an index as it was before there were digests."""
-    index = read_json(folder / "index.json")
-    write_json(folder / "index.json", {which: entry["folder"] for which, entry in index.items()})

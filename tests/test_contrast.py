@@ -53,7 +53,7 @@ def test_layers_with_it_learn() -> None:
     encoders = [torch.nn.Sequential(torch.nn.Linear(6, 32), torch.nn.ReLU())]
     net = al.al_form(encoders, x, al.Classes(3), latent=16, association=contrastive_loss)
     batches = al.LoaderBatches([(x[i::4], y[i::4]) for i in range(4)])
-    al.Trainer(epochs=40, lr=0.01).fit(net, batches)
+    al.Trainer(epochs=16, lr=0.03).fit(net, batches)
     assert float((net.eval()(x).argmax(1) == y).float().mean()) > 0.9
 
 

@@ -95,7 +95,7 @@ def test_it_changes_no_other_beginning_and_no_prefix() -> None:
 
 def test_a_decoder_learns_to_tell_what_its_layer_keeps() -> None:
     net = network("vectors", association="squared")
-    trainer = al.Trainer(epochs=200, lr=0.02)
+    trainer = al.Trainer(epochs=100, lr=0.04)
     trainer.fit(net, al.LoaderBatches([(VECTORS, Y)]))
     lost = net.eval().associate(VECTORS, Y)[0].losses["input"] / 0.5
     assert lost < 0.05  # eight numbers can keep five

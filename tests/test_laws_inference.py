@@ -7,7 +7,7 @@ import torch
 
 import associated_learning as al
 from associated_learning.tensors.modes import evaluating
-from conftest import batches_of, dense_network, noisy_network
+from small_networks import batches_of, dense_network, noisy_network
 
 
 def test_shortcut_at_full_depth_is_full_inference() -> None:

@@ -12,8 +12,8 @@ import torch
 import associated_learning as al
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.tensors.nested import tensors_in
-from conftest import batches_of, dense_network, noisy_network
 from reference import NAMES, ReferenceAL
+from small_networks import batches_of, dense_network, noisy_network
 
 
 def gradients_by_layer(net: al.ALNetwork, loss: torch.Tensor) -> list[int]:

@@ -185,7 +185,7 @@ def test_values_at_positions_are_learned_too(target: al.Target) -> None:
     for association in ("auto", None):
         net = network(target=target, association=association)
         before = al.evaluate(net, [(x, y)]).losses
-        al.Trainer(epochs=200, lr=1e-2).fit(net, [(x, y)])
+        al.Trainer(epochs=60, lr=3e-2).fit(net, [(x, y)])
         after = al.evaluate(net, [(x, y)]).losses
         assert all(a < 0.6 * b for a, b in zip(after, before, strict=True))
 

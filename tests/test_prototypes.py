@@ -59,7 +59,7 @@ def test_it_learns_and_every_executor_ends_with_the_same_bits(
     for executor in ("sequential", "threads"):
         net = formed(al.Classes(3, loss), association=association)
         al.verify(net, (X, Y))
-        trainer = al.Trainer(epochs=60, lr=0.02, executor=executor)
+        trainer = al.Trainer(epochs=30, lr=0.05, executor=executor)
         trainer.fit(net, al.LoaderBatches([(X, Y)]))
         assert al.evaluate(net, [(X, Y)]).scores == (1.0, 1.0, 1.0)
         found.append(net.state_dict())

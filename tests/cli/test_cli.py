@@ -22,7 +22,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 import associated_learning
-import conftest
+import small_networks
 from associated_learning.cli.main import app, main
 from associated_learning.cli.predict import _show
 from associated_learning.errors import CheckpointError
@@ -393,8 +393,8 @@ def test_errors_lose_no_brackets(
 def test_the_progress_label_is_shown_as_it_is() -> None:
     out = io.StringIO()
     bar = ProgressBar("[/b][red]:fire:", console=Console(file=out, width=100))
-    network = conftest.dense_network()
-    batches = LoaderBatches(conftest.batches_of(1))
+    network = small_networks.dense_network()
+    batches = LoaderBatches(small_networks.batches_of(1))
     Trainer(epochs=1).fit(network, batches, callbacks=[bar])
     assert "[/b][red]:fire: epoch 1/1" in out.getvalue()
 

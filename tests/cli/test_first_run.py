@@ -20,7 +20,7 @@ from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.resolved import resolved
 from associated_learning.runs.trainer import make_trainer
 from associated_learning.state.files import read_json, write_json
-from conftest import dense_network
+from small_networks import dense_network
 from test_cli import QUICK, al
 
 GOOD = RunResult(

@@ -9,7 +9,7 @@ from torch import nn
 import associated_learning as al
 from associated_learning.models import CNN, BiLSTM, Flatten, MaskedMean, PooledFlatten, Transformer
 from associated_learning.tensors.modes import evaluating
-from conftest import batches_of, dense_network
+from small_networks import batches_of, dense_network
 
 
 def widths(net: al.ALNetwork) -> list[int]:
@@ -123,7 +123,7 @@ def test_layers_without_associated_loss_need_a_layer_above_that_trains_them() ->
 def test_ablated_networks_train_through_the_trainer() -> None:
     net = dense_network(3, stop_gradients=[True, False, False], use_associated=[False, False, True])
     train = al.LoaderBatches(batches_of(20))
-    state = al.Trainer(epochs=30, lr=0.01).fit(net, train, al.LoaderBatches(batches_of(20)))
+    state = al.Trainer(epochs=8, lr=0.03).fit(net, train, al.LoaderBatches(batches_of(20)))
     assert len(state.records[0].losses) == 1
     assert state.best_score > 0.5
 

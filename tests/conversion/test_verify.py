@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import associated_learning as al
-from conftest import dense_network, noisy_network
 from conversion.modules import dense, residual_cnn
+from small_networks import dense_network, noisy_network
 
 X, Y = torch.randn(8, 6), torch.arange(8) % 4
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas
 import pytest
-from datasets import load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,8 +30,7 @@ def test_lines_are_where_pandas_rows_begin(
         text += "\n" * blank + f"row {number},{quoted}\n"
     path.write_text(text, newline="")
     places = FileRows(path, "the train split")
-    read = load_dataset("csv", data_files=str(path), cache_dir=str(path.parent / "cache"))["train"]
-    for number, name in enumerate(read["number"]):
+    for number, name in enumerate(pandas.read_csv(path)["number"]):
         line = int(places.row(number).split()[1])
         assert text.split("\n")[line - 1].startswith(f"{name},")
 

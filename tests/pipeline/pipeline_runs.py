@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import associated_learning as al
 from associated_learning.state.files import read_json
-from conftest import batches_of
+from small_networks import batches_of
 
 __all__ = [
     "NoisyBatches",

@@ -19,8 +19,8 @@ from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.state.training_state import TrainingState
 from associated_learning.training.callbacks import Callback
-from conftest import batches_of, dense_network
 from pipeline_runs import digests
+from small_networks import batches_of, dense_network
 
 
 def texts(count: int) -> al.LoaderBatches:

@@ -17,14 +17,14 @@ import associated_learning as al
 from associated_learning.losses import contrastive_loss
 from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback
-from conftest import batches_of
 from executors import SEQUENTIAL, End, ExecutorCase, Fit, parameters
 from growing import after, layer
 from pipeline_runs import NoisyBatches, digests
+from small_networks import batches_of
 
 every_executor = pytest.mark.parametrize("case", parameters())
 
-LONG = {"batches": 20, "source": NoisyBatches}  # three epochs of them: 60 updates
+LONG = {"epochs": 2, "batches": 20, "source": NoisyBatches}  # 40 updates
 
 
 class KilledError(Exception):
@@ -190,14 +190,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 @every_executor
 def test_equal_bits(case: ExecutorCase, tmp_path: Path) -> None:
-    """Weights, BatchNorm, Adam and schedules after 60 updates with dropout and clipping."""
+    """Weights, BatchNorm, Adam and schedules after 40 updates with dropout and clipping."""
     end = trained(case, tmp_path, heard=Listener(), **LONG)
     found, (expected, sequential) = digests(tmp_path), _oracle(case.device, "bits")
     assert found == expected
     assert len(found) == 4 + 4 + 1  # layers, optimizers, and all the rest
     assert end.records == sequential.records  # losses, scores of validation, rates
     assert end.heard == sequential.heard
-    assert [step for step, _ in end.heard] == list(range(1, 61))
+    assert [step for step, _ in end.heard] == list(range(1, 41))
 
 
 @every_executor

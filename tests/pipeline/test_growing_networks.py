@@ -17,9 +17,9 @@ from associated_learning.state.files import read_json
 from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.tensors.randomness.keyed import seeded
 from associated_learning.training.callbacks import Callback
-from conftest import batches_of, dense_network
 from growing import after, first_layer, fit, layer
 from pipeline_runs import digests
+from small_networks import batches_of, dense_network
 
 BATCHES = 12  # of an epoch
 TWICE = {"make": layer, "max_layers": 3, "when": after(2, 4)}

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 import associated_learning as al
 from associated_learning.state.training_state import StageTime, TrainingState
 from associated_learning.training.callbacks import Callback
-from conftest import batches_of
 from executors import as_torchrun_does
 from growing import after, first_layer, fit, layer
 from pipeline_runs import digests
 from rank_processes import Place, Ranks
+from small_networks import batches_of
 from test_processes import InterruptedAt, errors_of
 
 

@@ -27,9 +27,9 @@ from associated_learning.pipeline.processes.failure_detector import FailureDetec
 from associated_learning.pipeline.threads import executor as threads
 from associated_learning.state.training_state import TrainingState
 from associated_learning.training.callbacks import Callback
-from conftest import batches_of
 from executors import as_torchrun_does
 from rank_processes import Place, RankError, Ranks
+from small_networks import batches_of
 
 END = 15.0  # seconds after which nothing is left
 PATIENCE = 1.0  # seconds of silence; in training it is 5

@@ -20,8 +20,8 @@ from associated_learning.pipeline.offload.store_speed import StoreSpeed, measure
 from associated_learning.pipeline.stage import Stage, UpdateRule
 from associated_learning.pipeline.stage_builder import StageBuilder
 from associated_learning.verification.memory import peak_memory
-from conftest import batches_of, dense_network
 from pipeline_runs import digests, sequential, trained
+from small_networks import batches_of, dense_network
 
 DISK = StoreSpeed(write=0.02, read=0.01, processor=0.001)
 

@@ -35,9 +35,9 @@ from associated_learning.state.tensor_file import (
 from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.tensors.hollow import hollow, is_hollow, weights_of
 from associated_learning.training.callbacks import Callback
-from conftest import batches_of, dense_network
 from growing import after, fit, layer
 from pipeline_runs import all_kinds_of_layers, digests, sequential, trained
+from small_networks import batches_of, dense_network
 
 CPU = torch.device("cpu")
 plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
@@ -90,11 +90,12 @@ def test_any_window_ends_with_the_sequential_bits(window: int, store: Any, tmp_p
     ],
     ids=lambda options: next(iter(options)),
 )
-def test_what_the_trainer_can_do_it_can_do_offloaded(
-    options: dict[str, Any], store: Any, tmp_path: Path
+def test_what_the_trainer_can_do_it_can_do_offloaded_to_disk(
+    options: dict[str, Any], tmp_path: Path
 ) -> None:
+    """To memory: the table of all executors."""
     options = {"epochs": 2, "batches": 7, **options}
-    stages = options.pop("stages", None)
+    stages, store = options.pop("stages", None), tmp_path / "store"
     expected, weights = sequential(**options)
     net, _ = trained("offload", tmp_path / "many", window=3, store=store, stages=stages, **options)
     assert digests(tmp_path / "many") == expected

@@ -18,10 +18,10 @@ from associated_learning.pipeline.processes import rendezvous
 from associated_learning.pipeline.processes.failure_detector import FailureDetector
 from associated_learning.state.training_state import StageTime, TrainingState
 from associated_learning.training.callbacks import Callback
-from conftest import batches_of, dense_network
 from executors import as_torchrun_does
 from pipeline_runs import all_kinds_of_layers, digests, sequential, trained
 from rank_processes import DEADLINE, Place, RankError, Ranks
+from small_networks import batches_of, dense_network
 
 pytestmark = pytest.mark.distributed
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import associated_learning as al
-from conftest import batches_of
+from small_networks import batches_of
 
 
 def test_spans_are_those_of_the_stages_in_order(tmp_path: Path) -> None:

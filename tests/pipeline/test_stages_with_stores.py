@@ -22,10 +22,10 @@ from associated_learning.state.tensor_file import write_tensors
 from associated_learning.state.training_state import TrainingState
 from associated_learning.tensors.hollow import is_hollow
 from associated_learning.training.callbacks import Callback
-from conftest import batches_of, dense_network
 from executors import as_torchrun_does
 from pipeline_runs import all_kinds_of_layers, digests, sequential, trained
 from rank_processes import Place, RankError, Ranks
+from small_networks import batches_of, dense_network
 
 CPU = torch.device("cpu")
 

@@ -12,8 +12,8 @@ from torch import nn
 import associated_learning as al
 from associated_learning.pipeline.threads.graphs import Graphed
 from associated_learning.tensors.modes import autocast
-from conftest import batches_of, dense_network
 from pipeline_runs import digests, trained
+from small_networks import batches_of, dense_network
 
 pytestmark = [
     pytest.mark.gpu,

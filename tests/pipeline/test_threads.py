@@ -13,8 +13,8 @@ from torch import Tensor, nn
 import associated_learning as al
 from associated_learning.state.training_state import StageTime, TrainingState
 from associated_learning.training.callbacks import Callback
-from conftest import batches_of, dense_network
 from pipeline_runs import digests, sequential, trained
+from small_networks import batches_of, dense_network
 
 
 @pytest.mark.parametrize("stages", [1, 3, 4, (1, 3)])

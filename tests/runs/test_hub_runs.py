@@ -28,8 +28,8 @@ from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.resolved import resolved
 from associated_learning.runs.trainer import make_trainer
 from associated_learning.state.freezing import encoders_in
-from conftest import dense_network
 from hub_folders import write_config, write_films, write_model, write_tokenizer
+from small_networks import dense_network
 from test_runs import Kill
 
 OWN: dict[str, dict[str, Any]] = {"al": {}, "bp": {"latent": None, "target_warmup": None}}

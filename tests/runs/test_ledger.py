@@ -14,8 +14,8 @@ import associated_learning as al
 import associated_learning.runs.ledger.rows as ledger_file
 from associated_learning.runs.ledger.rows import append_row, read_rows
 from associated_learning.state.lock import held_lock
-from conftest import full_disk
 from ledger_rows import made_row
+from small_networks import full_disk
 
 ROW, OTHER = made_row(), made_row(seed=1)
 

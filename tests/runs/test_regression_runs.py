@@ -233,3 +233,18 @@ def test_categories_and_gaps_reach_predictions_and_exports(
     with pytest.warns(UserWarning, match="1 row holds a 'district' that training did not see"):
         by_run += [json.loads(said(capsys, "predict", run, "nowhere,3", "--json"))["label"]]
     assert by_runner == pytest.approx(by_run, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("command", ["verify", "plan"])
+def test_other_commands_decide_a_task_as_training_does(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Thirty different numbers, each once, are no thirty classes of one sample."""
+    file = tmp_path / "prices.csv"
+    file.write_text("size,price\n" + "".join(f"{i},{i}.5\n" for i in range(30)), encoding="utf-8")
+    of_data = ["--data", str(file), "--label-column", "price"]
+    if command == "plan":
+        assert "33,793" in said(capsys, "plan", "mlp", *of_data)
+    else:
+        two = ["--model", "mlp", "--executor", "threads", "--stages", "2", "--steps", "2"]
+        assert "the same bits" in said(capsys, "verify", "pipeline", *of_data, *two)

@@ -18,7 +18,7 @@ from associated_learning.state.files import read_json, replaced_folder, write_js
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.state.snapshot import Snapshot
 from associated_learning.state.training_state import Candidates, EpochRecord, TrainingState
-from conftest import batches_of, dense_network, full_disk, noisy_network, without_digests
+from small_networks import batches_of, dense_network, full_disk, noisy_network, without_digests
 
 
 def trained(folder: Path) -> al.ALNetwork:

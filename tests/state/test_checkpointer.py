@@ -10,7 +10,7 @@ import torch
 import associated_learning as al
 from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback
-from conftest import batches_of, dense_network
+from small_networks import batches_of, dense_network
 
 
 class KilledError(Exception):

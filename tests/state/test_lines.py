@@ -8,7 +8,7 @@ import pytest
 
 import associated_learning as al
 from associated_learning.state.lines import append_line, read_lines
-from conftest import full_disk
+from small_networks import full_disk
 
 
 def test_a_full_disk_leaves_no_half_of_a_line(tmp_path: Path) -> None:

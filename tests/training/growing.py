@@ -11,7 +11,7 @@ from torch import nn
 
 import associated_learning as al
 from associated_learning.state.training_state import EpochRecord
-from conftest import batches_of, noisy_network
+from small_networks import batches_of, noisy_network
 
 __all__ = ["after", "first_layer", "fit", "layer"]
 

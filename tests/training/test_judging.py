@@ -14,7 +14,7 @@ from associated_learning.state.training_state import Candidates, EpochRecord, Tr
 from associated_learning.training.epoch_judge import stalled_epochs
 from associated_learning.training.length import enough_epochs
 from associated_learning.training.progress_bar import ProgressBar
-from conftest import dense_network
+from small_networks import dense_network
 
 Scores = list[list[float]]
 

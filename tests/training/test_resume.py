@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from associated_learning.state.files import replaced_folder
 from associated_learning.state.training_state import TrainingState
 from associated_learning.training.callbacks import Callback
 from commands import Program
-from conftest import batches_of, dense_network, noisy_network, without_digests
+from small_networks import batches_of, dense_network, noisy_network, without_digests
 
 
 class KilledError(Exception):
@@ -61,7 +62,10 @@ def trainer(**options: Any) -> al.Trainer:
     )
 
 
-def finished(method: str, folder: Path, **options: Any) -> tuple[al.Network, TrainingState, Path]:
+Run = tuple[al.Network, TrainingState, Path]
+
+
+def finished(method: str, folder: Path, **options: Any) -> Run:
     net, train, validation = make(method)
     checkpoints = al.Checkpoints(folder)
     state = trainer(**options).fit(net, train, validation, checkpoints=checkpoints)
@@ -74,19 +78,18 @@ def same_files(one: Path, two: Path) -> bool:
     return all((one / name).read_bytes() == (two / name).read_bytes() for name in names)
 
 
-@pytest.fixture(scope="module", params=["al", "bp"])
-def undisturbed(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[str, tuple[al.Network, TrainingState, Path]]:
-    """A method, and a run of it that nothing killed; no test changes it."""
-    return request.param, finished(request.param, tmp_path_factory.mktemp("whole"))
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Run]:
+    """Return what makes a run of a method that nothing kills, once; no test changes it."""
+    return functools.cache(lambda method: finished(method, tmp_path_factory.mktemp("whole")))
 
 
 @pytest.mark.parametrize("step", [1, 2, 5, 6, 7, 17, 24])
+@pytest.mark.parametrize("method", ["al", "bp"])
 def test_a_killed_run_ends_like_one_that_was_not(
-    undisturbed: tuple[str, tuple[al.Network, TrainingState, Path]], step: int, tmp_path: Path
+    method: str, step: int, undisturbed: Callable[[str], Run], tmp_path: Path
 ) -> None:
-    method, (whole, whole_state, whole_last) = undisturbed
+    whole, whole_state, whole_last = undisturbed(method)
     checkpoints = al.Checkpoints(tmp_path / "killed")
     net, train, validation = make(method)
     with pytest.raises(KilledError, match="killed at"):
@@ -99,9 +102,11 @@ def test_a_killed_run_ends_like_one_that_was_not(
     assert [r.scores for r in state.records] == [r.scores for r in whole_state.records]
 
 
-def test_resuming_without_the_optimizer_would_differ(tmp_path: Path) -> None:
+def test_resuming_without_the_optimizer_would_differ(
+    undisturbed: Callable[[str], Run], tmp_path: Path
+) -> None:
     """The test above can fail: weights alone are not enough."""
-    _, _, whole = finished("al", tmp_path / "whole")
+    _, _, whole = undisturbed("al")
     checkpoints = al.Checkpoints(tmp_path / "killed")
     net, train, validation = make("al")
     with pytest.raises(KilledError, match="killed at"):
@@ -118,8 +123,10 @@ def test_resuming_without_the_optimizer_would_differ(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_saves_after_the_batch_and_resumes(number: int, tmp_path: Path) -> None:
-    whole, _, _ = finished("al", tmp_path / "whole")
+def test_ctrl_c_saves_after_the_batch_and_resumes(
+    number: int, undisturbed: Callable[[str], Run], tmp_path: Path
+) -> None:
+    whole, _, _ = undisturbed("al")
 
     class Signal(Callback):
         def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:

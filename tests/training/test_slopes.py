@@ -15,7 +15,7 @@ from torch import nn
 import associated_learning as al
 from associated_learning.state.training_state import TrainingState
 from associated_learning.training.callbacks import Callback
-from conftest import batches_of, dense_network
+from small_networks import batches_of, dense_network
 
 pytestmark = pytest.mark.long
 

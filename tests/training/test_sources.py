@@ -126,7 +126,7 @@ def test_batches_of_a_collator_of_transformers_train_and_are_scored() -> None:
     example = {key: value for key, value in next(iter(loader)).items() if key != "labels"}
     model = BertForSequenceClassification(config)
     net = al.convert(model, example, target=al.Classes(2), at=2, latent=8)
-    al.Trainer(epochs=30, lr=0.01).fit(net, loader)
+    al.Trainer(epochs=15, lr=0.02).fit(net, loader)
     assert al.evaluate(net, loader).scores[-1] == 1.0
 
 

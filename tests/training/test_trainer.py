@@ -16,7 +16,7 @@ from associated_learning.state.optimizers import make_optimizers
 from associated_learning.state.sealed import unsealed
 from associated_learning.state.training_state import Candidates, EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback, JsonLines, TensorBoard
-from conftest import batches_of, dense_network
+from small_networks import batches_of, dense_network
 
 
 def bp_network() -> al.BPNetwork:
@@ -27,7 +27,7 @@ def bp_network() -> al.BPNetwork:
 def test_both_methods_learn(method: str) -> None:
     net: al.Network = dense_network(2) if method == "al" else bp_network()
     before = al.evaluate(net, batches_of(20)).scores
-    al.Trainer(epochs=30, lr=0.01).fit(net, al.LoaderBatches(batches_of(20)))
+    al.Trainer(epochs=8, lr=0.03).fit(net, al.LoaderBatches(batches_of(20)))
     after = al.evaluate(net, batches_of(20)).scores
     assert min(after) > 0.8 > max(before)
 

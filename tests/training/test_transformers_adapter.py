@@ -96,7 +96,7 @@ def test_a_converted_model_reads_its_columns_learns_and_is_scored(tmp_path: Path
     def accuracy(result: Any) -> dict[str, float]:
         return {"accuracy": float((result.predictions.argmax(1) == result.label_ids).mean())}
 
-    args = arguments(tmp_path, num_train_epochs=30)
+    args = arguments(tmp_path, num_train_epochs=12)
     trainer = ALTrainer(net, args, train_dataset=data, eval_dataset=data, compute_metrics=accuracy)
     trainer.train()
     found = trainer.evaluate()

@@ -30,6 +30,7 @@ from associated_learning.runs.printable import escape
 from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
 from associated_learning.runs.settings.model import FAMILIES, HUB
 from associated_learning.runs.settings.resolved import resolved
+from associated_learning.runs.tasks.deciding import decided
 from associated_learning.targets import Classes
 from associated_learning.tensors.nested import tensors_in
 from associated_learning.training.loader import LoaderBatches
@@ -149,20 +150,19 @@ def plan(
         al plan hf:bert --at 12 --batch-size 32 --memory 1GiB --stages 3
     """
     family = _is_family(model)
-    config = resolved(
-        RunConfig(
-            model=model if family else RunConfig.model,
-            data=data or RunConfig.data,
-            data_root=data_root,
-            text_column=text_column,
-            label_column=label_column,
-            image_size=image_size,
-            stages=stages,
-            bridge=bridge,
-            bridge_blocks=bridge_blocks,
-            input_loss=input_loss,
-        )
+    asked = RunConfig(
+        model=model if family else RunConfig.model,
+        data=data or RunConfig.data,
+        data_root=data_root,
+        text_column=text_column,
+        label_column=label_column,
+        image_size=image_size,
+        stages=stages,
+        bridge=bridge,
+        bridge_blocks=bridge_blocks,
+        input_loss=input_loss,
     )
+    config = resolved(decided(asked)[0])
     source = ExampleSource(
         data=None if data is None else load_data(config),
         shape=None if input_shape is None else parse_shape(input_shape),

@@ -9,6 +9,7 @@ from associated_learning.runs.inputs import read_inputs, training_batches
 from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.resolved import resolved
+from associated_learning.runs.tasks.deciding import decided
 from associated_learning.runs.trainer import choose_device, make_trainer
 from associated_learning.verification.equivalence import Equivalence, verify_pipeline
 
@@ -31,7 +32,7 @@ def verify_run(config: RunConfig, *, steps: int) -> Equivalence | None:
     """
     if config.grow_from is not None:
         raise InputError("--grow-from came; layers are compared as a whole network. Leave it out.")
-    chosen = resolved(config)
+    chosen = resolved(decided(config)[0])
     inputs = read_inputs(chosen)
     net = build_network(chosen, inputs.spec, inputs.weights, backbone=inputs.backbone)
     net = net.to(choose_device(chosen.device))

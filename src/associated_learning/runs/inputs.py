@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -92,9 +93,6 @@ def read_inputs(
     data = load_data(config) if data is None else data
     vectors = load_word_vectors(config, data, known)
     spec = input_spec(config, data, vectors)
-    if data.target_scale is not None:
-        mean, std = data.target_scale
-        spec = replace(spec, num_classes=1, target_mean=mean, target_std=std)
     if config.class_weight == "balanced":
         spec = replace(spec, class_weights=_balanced(data))
     check_sizes(config.to_json(), asdict(spec))
@@ -197,9 +195,17 @@ def evaluation_batches(config: ResolvedConfig, data: DataSet, split: str) -> Bat
 
 def input_spec(config: ResolvedConfig, data: DataSet, vectors: Vectors | None) -> InputSpec:
     """Return what a network must know of the data."""
+    spec = _of_inputs(config, data, vectors)
+    if data.target_scale is None:
+        return spec
+    mean, std = data.target_scale
+    return replace(spec, num_classes=1, target_mean=mean, target_std=std)
+
+
+def _of_inputs(config: ResolvedConfig, data: DataSet, vectors: Vectors | None) -> InputSpec:
+    of_text = functools.partial(InputSpec, kind="text", num_classes=data.num_classes)
     if isinstance(data.preprocessor, BlockPreprocessor):
-        return InputSpec(
-            kind="text",
+        return of_text(
             num_classes=data.preprocessor.width,
             vocabulary_size=data.preprocessor.vocabulary_size,
             positions=1,
@@ -207,20 +213,15 @@ def input_spec(config: ResolvedConfig, data: DataSet, vectors: Vectors | None) -
         )
     own = config.family != "hf"
     if isinstance(data.preprocessor, TagPreprocessor):
-        return InputSpec(
-            kind="text",
-            num_classes=data.num_classes,
+        return of_text(
             vocabulary_size=data.preprocessor.vocabulary_size,
             embedding_dim=_embedding_dim(config, vectors) if own else 0,
             positions=1,
         )
     if isinstance(data.preprocessor, SubwordPreprocessor):
-        size = data.preprocessor.vocabulary_size
-        return InputSpec(kind="text", num_classes=data.num_classes, vocabulary_size=size)
+        return of_text(vocabulary_size=data.preprocessor.vocabulary_size)
     if isinstance(data.preprocessor, TextPreprocessor):
-        return InputSpec(
-            kind="text",
-            num_classes=data.num_classes,
+        return of_text(
             vocabulary_size=len(data.preprocessor.vocabulary),
             embedding_dim=_embedding_dim(config, vectors) if own else 0,
         )
@@ -294,7 +295,6 @@ def _embedding_dim(config: ResolvedConfig, vectors: Vectors | None) -> int:
     width = vectors.weights.shape[1]
     if config.embedding_dim not in (None, width):
         raise InputError(
-            f"--embedding-dim {config.embedding_dim} came with vectors of width {width}; leave "
-            "it out, it follows the file."
+            f"--embedding-dim {config.embedding_dim} came; vectors have {width}. Leave it out."
         )
     return width

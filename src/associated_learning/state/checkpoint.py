@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -23,13 +22,8 @@ from associated_learning.state.checkpoint_index import CheckpointIndex
 from associated_learning.state.files import linked, read_json, replaced_folder, write_json
 from associated_learning.state.optimizers import align_states
 from associated_learning.state.snapshot import Snapshot, StoredFile
-from associated_learning.state.tensor_file import read_header, read_tensor
-from associated_learning.state.weights import (
-    load_weights,
-    packed_tensor,
-    read_tensors,
-    write_weights,
-)
+from associated_learning.state.tensor_file import read_header, read_tensor, write_tensors
+from associated_learning.state.weights import load_weights, on_cpu, read_tensors, write_weights
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.hollow import hollow_tensor
 
@@ -82,9 +76,9 @@ class Checkpoints:
         """
         path = self._index.free_name("last", progress["step"])
         with replaced_folder(path) as new:
-            write_weights(snapshot.weights, new, snapshot.files)
+            digests = write_weights(snapshot.weights, new, snapshot.files)
             scalars = [
-                _save_optimizer(state, new / f"optimizer-{i}.safetensors", snapshot.files)
+                _save_optimizer(state, new / f"optimizer-{i}.safetensors", snapshot.files, digests)
                 for i, state in enumerate(snapshot.optimizers, start=1)
             ]
             state = {
@@ -95,7 +89,7 @@ class Checkpoints:
                 "progress": progress,
             }
             write_json(new / "state.json", state)
-        self._index.point("last", path, _digests(snapshot.files))
+        self._index.point("last", path, digests)
         return path
 
     def progress(self) -> dict[str, Any]:
@@ -152,8 +146,8 @@ class Checkpoints:
         """
         path = self._index.free_name("best", step)
         with replaced_folder(path) as new:
-            write_weights(weights, new, files or {})
-        self._index.point("best", path, _digests(files or {}))
+            digests = write_weights(weights, new, files or {})
+        self._index.point("best", path, digests)
         return path
 
     def best_parts(self) -> int:
@@ -205,22 +199,29 @@ def _from_json(value: Any) -> Any:
 
 
 def _save_optimizer(
-    state: dict[str, Any] | None, path: Path, files: Mapping[str, StoredFile]
+    state: dict[str, Any] | None,
+    path: Path,
+    files: Mapping[str, StoredFile],
+    digests: dict[str, str],
 ) -> dict[str, Any] | None:
-    """Write the tensors of an optimizer's state; return the rest, which is JSON-able."""
+    """Write the tensors of an optimizer's state; return the rest, which is JSON-able.
+
+    The digest of the file is put to the others.
+    """
     if state is None:
         return None
     tensors, scalars = {}, {}
     for index, values in state["state"].items():
         for name, value in values.items():
             if isinstance(value, Tensor):
-                tensors[f"{index}.{name}"] = packed_tensor(value)
+                tensors[f"{index}.{name}"] = value
             else:
                 scalars[f"{index}.{name}"] = value
     if path.stem in files:
         linked(files[path.stem].path, path)
+        digests[path.name] = files[path.stem].digest
     else:
-        save_file(tensors, path)
+        digests[path.name] = write_tensors(path, on_cpu(tensors))
     groups = [
         {
             name: value.item() if isinstance(value, Tensor) else value
@@ -229,11 +230,6 @@ def _save_optimizer(
         for group in state["param_groups"]
     ]
     return {"scalars": scalars, "groups": groups}
-
-
-def _digests(files: Mapping[str, StoredFile]) -> dict[str, str]:
-    """Return what is known of files that were linked, not written, by their names in a folder."""
-    return {f"{name}.safetensors": file.digest for name, file in files.items()}
 
 
 def _outline(path: Path, device: torch.device) -> dict[str, Tensor]:

@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.network import Network
 from associated_learning.state.files import linked, open_regular
 from associated_learning.state.snapshot import StoredFile
+from associated_learning.state.tensor_file import write_tensors
 from associated_learning.tensors.hollow import is_hollow
 
-__all__ = ["load_weights", "packed_tensor", "read_tensors", "save_weights", "write_weights"]
+__all__ = ["load_weights", "on_cpu", "read_tensors", "save_weights", "write_weights"]
 
 
 def save_weights(net: Network, folder: Path) -> None:
@@ -40,21 +41,28 @@ def save_weights(net: Network, folder: Path) -> None:
 
 def write_weights(
     weights: Mapping[str, Mapping[str, Tensor]], folder: Path, files: Mapping[str, StoredFile]
-) -> None:
+) -> dict[str, str]:
     """Write the tensors of every part to ``folder/NAME.safetensors``.
 
     Args:
         weights: By part.
         folder: Made if it does not exist.
         files: Those that hold some of them already, by part, which are linked; see `Snapshot`.
+
+    Returns:
+        The digest of each file by its name.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    digests = {}
     for name, tensors in weights.items():
+        path = folder / f"{name}.safetensors"
         if name in files:
-            linked(files[name].path, folder / f"{name}.safetensors")
-            continue
-        tensors_now = {key: packed_tensor(tensor) for key, tensor in tensors.items()}
-        save_file(tensors_now, folder / f"{name}.safetensors")
+            linked(files[name].path, path)
+            digests[path.name] = files[name].digest
+        else:
+            path.unlink(missing_ok=True)
+            digests[path.name] = write_tensors(path, on_cpu(tensors))
+    return digests
 
 
 def load_weights(net: Network, folder: Path) -> None:
@@ -91,10 +99,9 @@ def load_weights(net: Network, folder: Path) -> None:
         part.load_state_dict(found[name])
 
 
-def packed_tensor(tensor: Tensor) -> Tensor:
-    """Return a tensor as a file can hold it."""
-    # A copy, because safetensors refuses tensors that share memory (tied weights do).
-    return tensor.detach().cpu().contiguous().clone()
+def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors where `write_tensors` takes them: those of the CPU themselves, no copies."""
+    return {key: tensor.detach().cpu() for key, tensor in tensors.items()}
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -97,13 +97,8 @@ def bootstrap(ours: Answers, theirs: Answers, *, resamples: int = 4_000, seed: i
         >>> bootstrap(ours, theirs).low
         1.0
     """
-    count = ours.shape[1]
-    both = np.concatenate([ours, theirs])
-    patterns, times = np.unique(both, axis=1, return_counts=True)  # [S + T, P], [P]
     rng = np.random.default_rng(seed)
-    samples = rng.multinomial(count, times / count, size=resamples)  # [R, P]
-    # in floating point, which counts as exactly and much faster
-    accuracies = samples.astype(np.float64) @ patterns.T.astype(np.float64) / count  # [R, S + T]
+    accuracies = _accuracies(rng, np.concatenate([ours, theirs]), resamples)
     weights = np.concatenate(
         [_drawn(rng, len(ours), resamples), -_drawn(rng, len(theirs), resamples)], 1
     )
@@ -111,6 +106,25 @@ def bootstrap(ours: Answers, theirs: Answers, *, resamples: int = 4_000, seed: i
     low, high = np.quantile(drawn, [0.025, 0.975])
     tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
     return Interval(float(low), float(high), float(min(2 * (tail + 1) / (resamples + 1), 1.0)))
+
+
+def _accuracies(
+    rng: np.random.Generator, answers: Answers, resamples: int
+) -> npt.NDArray[np.float64]:
+    """Return the accuracy of each run ``[S + T, N]`` on samples drawn anew: ``[R, S + T]``."""
+    runs, count = answers.shape
+    right = answers.all(0)
+    mixed = answers.any(0) & ~right
+    open_ones = answers[:, mixed].astype(np.float64)  # in which a product counts exactly, and fast
+    shares = np.array([right.sum(), mixed.sum(), count - right.sum() - mixed.sum()]) / count
+    found: npt.NDArray[np.float64] = np.empty((resamples, runs))
+    for row, (sure, drawn, _) in zip(found, rng.multinomial(count, shares, resamples), strict=True):
+        row[:] = sure
+        if drawn:
+            which = rng.integers(open_ones.shape[1], size=drawn)
+            row += open_ones @ np.bincount(which, minlength=open_ones.shape[1])
+    found /= count
+    return found
 
 
 def _drawn(rng: np.random.Generator, count: int, resamples: int) -> npt.NDArray[np.float64]:

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class LedgerRow:
 
     def to_json(self) -> dict[str, Any]:
         """Return its columns, as they stand in a line of the ledger."""
-        result = {_COLUMNS.get(name, name): value for name, value in asdict(self.result).items()}
+        result = {_COLUMNS.get(name, name): value for name, value in vars(self.result).items()}
         named = {name: self.config.get(name) for name in _NAMED}
         own = {name: getattr(self, name) for name in _OWN}
         return {**own, **named, "config": dict(self.config), **result}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -74,7 +74,7 @@ class RunConfig(  # the fields of the last base come first
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON-able values."""
-        return asdict(self)
+        return dict(vars(self))  # none of them can be changed, so none is copied
 
 
 @dataclass(frozen=True, kw_only=True)

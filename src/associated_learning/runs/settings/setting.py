@@ -54,22 +54,25 @@ def check_value(checked: Field[Any], value: Any) -> None:
     if value is None:
         return
     limits = checked.metadata
-    _check_choice(option(checked.name), value, limits)
+    if limits["choices"]:
+        _check_choice(option(checked.name), value, limits)
     least, most = limits["least"], limits["most"]
-    came = f"{option(checked.name)} {value} came; expected"
     # "not at least" instead of "less than", because NaN is neither
     if least is not None and not value >= least:
-        raise InputError(f"{came} at least {least}.")
-    if most is not None and not value <= most:
-        raise InputError(f"{came} at most {most}.")
-    if isinstance(value, float) and math.isinf(value):
-        raise InputError(f"{came} a finite number.")
+        expected = f"at least {least}"
+    elif most is not None and not value <= most:
+        expected = f"at most {most}"
+    elif isinstance(value, float) and math.isinf(value):
+        expected = "a finite number"
+    else:
+        return
+    raise InputError(f"{option(checked.name)} {value} came; expected {expected}.")
 
 
 def _check_choice(name: str, value: Any, limits: Mapping[str, Any]) -> None:
     known, prefix = limits["choices"], limits["prefix"]
     named = prefix and str(value).startswith(prefix) and value != prefix
-    if known and value not in known and not named:
+    if value not in known and not named:
         more = f", or {prefix}NAME" if prefix else ""
         raise InputError(
             f"{name} {value} came; expected one of {', '.join(known)}{more}.{nearest(value, known)}"
