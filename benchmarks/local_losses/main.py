@@ -9,8 +9,10 @@ import argparse
 import itertools
 import json
 import statistics
+import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,21 +21,25 @@ from rich.console import Console
 from rich.table import Table
 from tasks import TASKS, Task, network
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # kept.py and rates.py serve several
+
+from kept import once
+from rates import best_rate
+
 import associated_learning as al
 from associated_learning.data.batches import Batches
 from associated_learning.inference.ensemble import choose_ensemble
 from associated_learning.runs.folder.provenance import describe_hardware, find_provenance
-from associated_learning.state.files import write_json
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.training.length import warm_cosine
 from associated_learning.verification.memory import peak_memory
 
-# as many for every method; one more is tried while the best is at an edge
+# as many for every method
 RATES = {"texts": (1e-3, 2e-3, 4e-3, 8e-3, 16e-3), "images": (5e-4, 1e-3, 2e-3, 4e-3)}
 SAMPLES = {"texts": 3000, "images": 2000}
 EPOCHS = {"texts": 3, "images": 5}
 TESTED = 4000  # samples at most
-MORE = 3  # most trials beyond the grid
+MORE = 3  # beyond the grid at most, while the best is at an edge
 UNIFORM = {"bridge": "block", "bridge_select": "uniform", "bridge_blocks": 2}
 METHODS: dict[str, dict[str, Any]] = {
     "bp": {"bp": True},
@@ -98,16 +104,12 @@ def main() -> None:
 
 def results(method: str, sets: dict[int, Task], arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what a method reaches: its rate chosen by validation on the first seed."""
-    rates, tried = list(RATES[arguments.task]), dict[float, dict[str, Any]]()
-    for _ in range(1 + MORE):
-        for rate in rates:
-            if rate not in tried:
-                tried[rate] = trained(Trial(method, rate, 0), sets[0], arguments)
-        best = max(rates, key=lambda rate: tried[rate]["validation"][-1])
-        if best not in (min(rates), max(rates)):
-            break
-        rates.append(2 * best if best == max(rates) else best / 2)
-    # what the loop added last may not be tried
+
+    def score(rate: float) -> float:
+        validation: float = trained(Trial(method, rate, 0), sets[0], arguments)["validation"][-1]
+        return validation
+
+    best, tried = best_rate(RATES[arguments.task], score, more=MORE)
     trials = [trained(Trial(method, best, seed), sets[seed], arguments) for seed in sets]
     exits = zip(*(trial["test"] for trial in trials), strict=True)
     return {
@@ -139,9 +141,10 @@ def trained(trial: Trial, task: Task, arguments: argparse.Namespace) -> dict[str
     size = f"{arguments.task}-{arguments.samples}-{arguments.epochs}"
     name = trial.method.replace(", ", "-").replace(" ", "")
     file = arguments.runs / f"{name}-{trial.rate:g}-{trial.seed}-{size}.json"
-    if file.exists():
-        done: dict[str, Any] = json.loads(file.read_text())
-        return done
+    return once(file, partial(_figures, trial, task, arguments.epochs))
+
+
+def _figures(trial: Trial, task: Task, epochs: int) -> dict[str, Any]:
     data = task.data
     batches = Batches(samples=data.train, batch_size=32, seed=trial.seed)
     x, y = next(batches.epoch(0))
@@ -152,24 +155,20 @@ def trained(trial: Trial, task: Task, arguments: argparse.Namespace) -> dict[str
     net = network(task, x, **METHODS[trial.method])
     begin = time.process_time()
     trainer = al.Trainer(
-        epochs=arguments.epochs,
+        epochs=epochs,
         lr=trial.rate,
         clip=1.0,
         seed=trial.seed,
-        **warm_cosine(arguments.epochs, len(batches)),
+        **warm_cosine(epochs, len(batches)),
     )
     trainer.fit(net, batches)
     seconds = time.process_time() - begin
-    result = {
+    return {
         **_judged(net, data),
-        "updates": arguments.epochs * len(batches),
+        "updates": epochs * len(batches),
         "seconds": round(seconds, 1),
         "bytes": held,
     }
-    arguments.runs.mkdir(parents=True, exist_ok=True)
-    write_json(file, result)
-    print(file.name, result, flush=True)
-    return result
 
 
 def _memory(net: al.Network, x: Any, y: torch.Tensor) -> int:

@@ -10,6 +10,7 @@ import json
 import statistics
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,16 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.torch import load_file, save_file
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py and update.py serve several
+sys.path.insert(0, str(Path(__file__).parents[1]))  # kept.py, timing.py, update.py serve several
 
+from kept import once
 from networks import LENGTH, Logits, language_model, network
 from timing import alternate, ratios
 from update import training_step
 
 import associated_learning as al
 from associated_learning.runs.folder.provenance import describe_hardware, find_provenance
-from associated_learning.state.files import replaced_file, write_json
+from associated_learning.state.files import replaced_file
 from associated_learning.training.length import warm_cosine
 from associated_learning.verification.memory import peak_memory
 from data import Split, characters, garments, words
@@ -112,12 +114,14 @@ def trial(
     task: str, method: str, rate: float, seed: int, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """Train one network, unless it was done before; return what every exit reaches."""
-    blocks = task in ("lm", "finetune")
     length = {"lm": arguments.steps, "finetune": arguments.finetuning}.get(task, arguments.epochs)
     file = arguments.runs / f"{task}-{method}-{rate:g}-{seed}-{length}.json"
-    if file.exists():
-        done: dict[str, Any] = json.loads(file.read_text())
-        return done
+    return once(file, partial(_trained, task, method, rate, seed, arguments))
+
+
+def _trained(
+    task: str, method: str, rate: float, seed: int, arguments: argparse.Namespace
+) -> dict[str, Any]:
     split = split_of(task, arguments, seed)
     x, _ = next(split.train.epoch(0))
     target = al.Classes(
@@ -126,7 +130,7 @@ def trial(
     known = pretrained(arguments) if task == "finetune" else None
     net = network(task, method, x, target, split.known, seed, known)
     begun = al.evaluate(net, split.validation.epoch(0)).losses[-1] if known else None
-    epochs = 1 if blocks else arguments.epochs
+    epochs = 1 if task in ("lm", "finetune") else arguments.epochs
     schedule = warm_cosine(epochs, len(split.train))
     begin = time.perf_counter()
     al.Trainer(epochs=epochs, lr=rate, clip=1.0, seed=seed, **schedule).fit(net, split.train)
@@ -134,17 +138,13 @@ def trial(
     metric = TASKS[task][0]
     named = [] if metric == "loss" else [metric]
     judged = al.evaluate(net, split.validation.epoch(0), metrics=named)
-    result = {
+    return {
         "before": begun,
         "losses": judged.losses,
         "exits": judged.metrics[metric] if named else judged.losses,
         "updates": epochs * len(split.train),
         "seconds": round(seconds, 1),
     }
-    arguments.runs.mkdir(parents=True, exist_ok=True)
-    write_json(file, result)
-    print(file.name, result, flush=True)
-    return result
 
 
 def pretrained(arguments: argparse.Namespace) -> dict[str, torch.Tensor]:
