@@ -7,6 +7,7 @@ import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from statistics import mean, stdev
 
 import pytest
 
@@ -73,3 +74,25 @@ def test_rows_of_the_repository_name_no_machine() -> None:
         assert not any(Path(argument).is_absolute() for argument in row["arguments"])
         assert row["commit"] != "unknown"
         assert not row["commit"].endswith("+")
+
+
+@pytest.mark.parametrize("seeds", [3, 10])
+def test_the_tables_of_first_runs_are_the_benchmarks(seeds: int) -> None:
+    """Mean, deviation and difference of every set stand in the results as they were measured."""
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    path = ROOT / "results" / "benchmarks.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    found = {
+        name: values
+        for row in rows
+        if row["benchmark"] == "first_run/main.py" and row["result"]["seeds"] == seeds
+        for name, values in row["result"]["accuracies"].items()
+    }
+    assert len(found) == {3: 16, 10: 7}[seeds]
+    for name, of_methods in found.items():
+        al, bp = of_methods["al"], of_methods["bp"]
+        spreads = [f"{mean(values):.1f} ± {stdev(values):.1f}" for values in (al, bp)]
+        end = f"| {' | '.join(spreads)} | {mean(al) - mean(bp):+.1f} |"
+        assert any(
+            line.startswith(f"| {name} |") and line.endswith(end) for line in page.splitlines()
+        ), f"{name}: {end}"
