@@ -19,7 +19,7 @@ from associated_learning.data import load, tokenize
 from associated_learning.data.images.images import decode
 from associated_learning.data.texts import tokenization
 from associated_learning.errors import InputError, needs_extra
-from associated_learning.inference.exits.calibration import chance_of_being_right, fit_temperature
+from associated_learning.inference.exits.calibration import chance_of_being_right
 from associated_learning.inference.metrics.names import as_metric
 from associated_learning.runs.plots import plot_curves
 from associated_learning.runs.settings.config import RunConfig
@@ -134,7 +134,6 @@ CALLS: list[tuple[str, str, Callable[[], object]]] = [
     ("datasets", "data", lambda: load("films.csv", text_column="text", label_column="label")),
     ("PIL", "data", lambda: decode([b""], (1, 2, 2))),  # type: ignore[arg-type]
     ("matplotlib", "plots", lambda: plot_curves({}, Path("curves.png"))),
-    ("scipy", "exits", lambda: fit_temperature(LOGITS, torch.arange(2))),
     ("scipy", "exits", risk),
     ("scipy", "reproduction", signed_rank),
     ("jinja2", "reproduction", page),

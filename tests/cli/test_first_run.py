@@ -7,13 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from sklearn.datasets import load_digits
+from torch.nn import functional as F
 
 from associated_learning.cli.exits import _beside_one_depth
 from associated_learning.runs.advice import advice
 from associated_learning.runs.exits.report import ExitReport, OperatingPoint
 from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.hub.pretrained import PretrainedModel
+from associated_learning.runs.inputs import evaluation_batches, load_data
 from associated_learning.runs.result import RunResult, read_result
 from associated_learning.runs.run import read_config
 from associated_learning.runs.settings.config import RunConfig
@@ -103,6 +107,39 @@ def test_the_depth_that_validation_ranked_first_answers(
     assert PretrainedModel.from_run(lower).depth == 2
     al("export", lower, str(tmp_path / "model.onnx"), capsys=capsys)
     assert json.loads((tmp_path / "model.json").read_text())["depth"] == 2
+
+
+def test_probabilities_are_calibrated_on_the_validation_data(
+    lower: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = read_json(Path(lower) / "temperatures.json")
+    opened = open_run(Path(lower))
+    batches = evaluation_batches(opened.config, load_data(opened.config), "validation")
+    x, y = map(torch.cat, zip(*batches.epoch(0), strict=True))
+    picture = tmp_path / "seven.png"
+    pixels = load_digits().images[7]
+    Image.fromarray((pixels * 255 / 16).round().astype("uint8")).save(picture)
+    one = opened.preprocessor([str(picture)])
+    for depth, temperature in enumerate(kept, start=1):
+        with torch.no_grad():
+            logits, output = opened.net(x, depth), opened.net(one, depth)
+        plain, best = (F.cross_entropy(logits / t, y) for t in (1.0, temperature))
+        assert best < plain
+        asked = ["predict", lower, str(picture), "--depth", str(depth), "--json"]
+        told = json.loads(al(*asked, capsys=capsys)[1])["probabilities"]
+        expected = (output / temperature).softmax(1)[0].tolist()
+        assert list(told.values()) == pytest.approx(expected, abs=1e-5)
+        model = PretrainedModel.from_run(lower, depth)
+        assert model.predict([str(picture)]).probabilities[0].tolist() == pytest.approx(
+            expected, abs=1e-5
+        )
+        model.save_pretrained(tmp_path / f"at-{depth}")
+        again = PretrainedModel.from_pretrained(tmp_path / f"at-{depth}")
+        assert again.temperature == temperature
+    write_json(Path(lower) / "temperatures.json", [0])
+    code, _, err = al(*asked, capsys=capsys)
+    assert code == 2
+    assert "temperatures.json holds no temperature for depth 3" in err
 
 
 def test_an_unfinished_run_answers_at_its_best_depth_so_far(lower: str) -> None:

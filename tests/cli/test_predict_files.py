@@ -45,7 +45,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("texts")
     rows = [f"a {WORDS[y][i % 3]} film,{y}\n" for i in range(30) for y in WORDS]
     (folder / "reviews.csv").write_text("review,stars\n" + "".join(rows))
-    columns = ("--text-column", "review", "--label-column", "stars", "--embedding-dim", "8")
+    columns = ("--label-column", "stars", "--embedding-dim", "8")  # the one of texts is found
     return train(folder, folder / "reviews.csv", "--model", "bilstm", *columns)
 
 

@@ -141,6 +141,10 @@ def test_bad_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no images: expected FOLDER/CLASS/IMAGE"):
         load(tmp_path / "empty", cache_dir=tmp_path / "cache")
+    (tmp_path / "empty" / "good").mkdir()
+    (tmp_path / "empty" / "good" / "1.txt").write_text("a fine film")
+    with pytest.raises(InputError, match=r"holds texts, such as 1\.txt: write them into one CSV"):
+        load(tmp_path / "empty", cache_dir=tmp_path / "cache")
     with pytest.raises(InputError, match="all training labels are 'cat'"):
         load(write_folder(tmp_path / "one", {"cat": 4}), cache_dir=tmp_path / "cache")
     broken = write_folder(tmp_path / "broken", {"cat": 4, "dog": 4})

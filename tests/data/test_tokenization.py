@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import re
 import time
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 
 from associated_learning.data import TextPreprocessor, Vocabulary, tokenize
 from associated_learning.data.texts import text_preprocessor
+from associated_learning.data.texts.tokenization import ALPHANUMERIC, TOKENS
+from associated_learning.data.texts.vocabulary import UNK
 from associated_learning.errors import InputError
 
 
@@ -27,7 +31,13 @@ from associated_learning.errors import InputError
         ("does n't", "does n t"),
         ("1 < 2 and 3 > 2", "1 2 and 3 2"),
         ("snake_case", "snake case"),
-        ("Cliché ÀÉ 映画", "cliché àé 映画"),
+        ("Cliché ÀÉ e\u0301", "cliché àé e\u0301"),
+        ("映画。とてもGood", "映 画 と て も good"),
+        ("รักเธอ", "ร ั ก เ ธ อ"),
+        ("यह फिल्म अच्छी है।", "यह फिल्म अच्छी है"),
+        ("مُحَمَّد رائع، جدا!", "مُحَمَّد رائع جدا"),
+        ("שָׁלוֹם 한국어 می\u200cخواهم", "שָׁלוֹם 한국어 می\u200cخواهم"),  # noqa: RUF001
+        ("fine👍👍❤️ 👩\u200d💻", "fine 👍 👍 ❤ 👩 💻"),
         ("well; it; is", "well it is"),
         ("", ""),
         (" ... !?", ""),
@@ -38,6 +48,17 @@ def test_words_of_a_text(text: str, words: str | None) -> None:
     if words is None:
         expected = "wall st bears claw back reuters short sellers"
     assert tokenize(text) == expected.split()
+
+
+@pytest.mark.parametrize("pattern", [ALPHANUMERIC, TOKENS])
+def test_texts_are_cut_as_the_run_cut_them(pattern: str) -> None:
+    made = TextPreprocessor.fit(["好看 fine"], token_pattern=pattern)
+    again = TextPreprocessor.from_dict(json.loads(json.dumps(made.to_dict())))
+    assert again == made
+    assert again.recognised(["好"])[0].values.tolist() == (
+        [[UNK]] if pattern == ALPHANUMERIC else [[made.vocabulary.encode(["好"])[0]]]
+    )
+    assert ("token_pattern" in made.to_dict()) == (pattern == TOKENS)  # older runs tell none
 
 
 @given(st.text())
@@ -85,9 +106,9 @@ def test_a_text_to_predict_is_tokenised_once(monkeypatch: pytest.MonkeyPatch) ->
     preprocessor = TextPreprocessor.fit(["a good film", "a bad film"])
     seen: list[str] = []
 
-    def counted(text: str, *, remove_stop_words: bool) -> list[str]:
+    def counted(text: str, **how: Any) -> list[str]:
         seen.append(text)
-        return tokenize(text, remove_stop_words=remove_stop_words)
+        return tokenize(text, **how)
 
     monkeypatch.setattr(text_preprocessor, "tokenize", counted)
     batch = preprocessor(["Bad film!", "Good?"])

@@ -72,6 +72,8 @@ def test_metrics_of_classes_are_those_of_the_positions_that_count(positions: int
     assert set(found) == {*ORACLES, "calibration_error"}
     for name, expected in ORACLES.items():
         assert found[name] == (pytest.approx(expected(*flat(batches)), abs=1e-5),), name
+    again = evaluated(target, batches, ["macro_f1", "f1_macro", "roc_auc"]).metrics
+    assert list(again.values()) == [found["f1"], found["f1"], found["auroc"]]
 
 
 def test_perplexity_is_that_of_the_loss_of_all_positions() -> None:

@@ -91,6 +91,12 @@ def test_patience_counts_anew_where_a_run_goes_on(tmp_path: Path) -> None:
     assert train_run(replace(longer, epochs=90, patience=3), tmp_path).epochs >= result.epochs + 3
 
 
+def test_a_run_goes_on_for_no_more_epochs_than_asked_for(tmp_path: Path) -> None:
+    patient = replace(SHORT, patience=6, min_updates=0)
+    assert train_run(replace(patient, epochs=1), tmp_path).epochs == 1
+    assert train_run(replace(patient, epochs=3), tmp_path).epochs == 3
+
+
 def test_resume_takes_more_epochs(long: dict[str, bytes], tmp_path: Path) -> None:
     train_run(SHORT, tmp_path)
     said("train", "--resume", str(tmp_path), "--epochs", "4", "--quiet")

@@ -112,6 +112,10 @@ def corrupted(run: Path, folder: Path, what: str) -> None:
         described["described"]["config"]["num_layers"] = 10**7
     elif what == "width":
         described["described"]["config"]["hidden"] = 2**62
+    elif what == "pattern":
+        described["preprocessing"]["token_pattern"] = "(a+)+$"
+    elif what == "temperature":
+        described["temperature"] = 0
     elif what == "foreign":
         described = {"model_type": "bert"}
     save_file(tensors, weights)
@@ -138,6 +142,8 @@ def corrupted(run: Path, folder: Path, what: str) -> None:
         ("shape", r"of another shape: model\."),
         ("layers", "num_layers is 10000000; expected 10000 at most"),
         ("width", "hidden is 4611686018427387904; expected"),
+        ("pattern", r"cuts texts by a pattern of its own \('\(a\+\)\+\$'\)"),
+        ("temperature", "the temperature 0 came; expected a number above 0"),
         ("foreign", "describes no model of this library"),
         ("no config", "holds no config.json"),
         ("truncated", "model.safetensors cannot be read"),

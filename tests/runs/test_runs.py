@@ -62,7 +62,8 @@ def test_a_run_is_a_folder_that_can_be_opened_again(tmp_path: Path) -> None:
     result = train_run(SMALL, tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert names - {".lock", ".lock.holder"} == {
-        "config.json", "preprocessing.json", "metrics.jsonl", "checkpoints", "plots", "result.json"
+        "config.json", "preprocessing.json", "metrics.jsonl", "checkpoints", "plots", "result.json",
+        "temperatures.json",
     }  # fmt: skip
     assert len(read_history(tmp_path)) == 3
     opened = open_run(tmp_path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import math
+import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -136,3 +138,26 @@ def test_with_a_number_of_epochs_rates_are_constant_unless_told_otherwise() -> N
 def test_settings_that_judge_are_checked(options: dict[str, object], message: str) -> None:
     with pytest.raises(al.InputError, match=message):
         al.Trainer(**options)  # type: ignore[arg-type]from associated_learning.training.progress_bar import ProgressBar
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 120])
+def test_on_a_narrow_screen_no_number_is_cut_and_no_line_wraps(width: int) -> None:
+    shown = io.StringIO()
+    screen = Console(file=shown, width=width, force_terminal=True, color_system=None)
+    bar, state = ProgressBar("AL", console=screen), TrainingState(epoch=16)
+    bar.started(state, epochs=20, batches=57)
+    state.add_batch([{"associated": 1.25}, {"associated": 0.5}, {"associated": 0.125}], 1.0)
+    bar.batch_done(state, [])
+    bar.ended(state)  # which shows the last of it
+    bar.started(state, epochs=20, batches=57)
+    record = replace(records([[0.5, 0.625, 0.75]])[0], losses=[{"associated": 12.5}] * 3)
+    bar.epoch_done(state, record)
+    bar.ended(state)
+    lines = [line.strip() for line in re.split(r"[\r\n]|\x1b\[[0-9;?]*[A-Za-z]", shown.getvalue())]
+    assert max(map(len, lines)) <= width
+    live = next(line for line in lines if "913/1140" in line and "loss" in line)
+    assert re.match(r"AL epoch 17/20 \S+ +913/1140 [-\d]:[-\d]{2}:[-\d]{2} loss ", live)
+    told = live.partition("loss ")[2].removesuffix("…").split()
+    assert told == ["1.250", "0.500", "0.125"][: len(told)]
+    assert width < 60 or len(told) == 3
+    assert any("validation 50.0 62.5 75.0" in line for line in lines)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_wine
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -18,12 +19,14 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from torch import nn
 
 import associated_learning as al
+from associated_learning.training.adapters import dense_rows
 from associated_learning.training.adapters.sklearn import ALClassifier, ALRegressor
 
 QUICK: dict[str, Any] = {"hidden": (16,), "epochs": 5, "lr": 0.05, "random_state": 0}
 EXPECTED_FAILURES = {
-    "check_sample_weight_equivalence_on_dense_data": "rows are drawn by their weights, so that a "
-    "weight of 2 is a row twice on the mean, not in the same minibatches",
+    f"check_sample_weight_equivalence_on_{kind}_data": "rows are drawn by their weights, so that a "
+    "weight of 2 is a row twice on the mean, not in the same minibatches"
+    for kind in ("dense", "sparse")
 }
 CHECKS = [
     check
@@ -61,6 +64,20 @@ def test_a_grid_search_over_a_pipeline_chooses_the_rate_that_learns() -> None:
     assert search.predict(X[:3]).tolist() == names[:3].tolist()
     again = pickle.loads(pickle.dumps(search))
     assert np.array_equal(again.predict_proba(X), search.predict_proba(X))
+
+
+def test_texts_by_their_words_in_a_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"a {word} film" for word in ("lovely", "great", "awful", "dull")] * 10
+    moods = ["good", "good", "bad", "bad"] * 10
+    words, classifier = TfidfVectorizer(), ALClassifier(**QUICK)
+    pipeline = make_pipeline(words, classifier).fit(texts, moods)
+    assert pipeline.predict(["dull film", "a great one"]).tolist() == ["bad", "good"]
+    rows = words.transform(texts)
+    dense = clone(classifier).fit(rows.toarray(), moods)
+    assert np.array_equal(dense.predict_proba(rows), pipeline.predict_proba(texts))
+    monkeypatch.setattr(dense_rows, "_MOST_CELLS", 100)
+    with pytest.raises(al.InputError, match=r"table of 40 x 5 came.*max_features=5000"):
+        pipeline.fit(texts, moods)
 
 
 def test_a_regression_answers_in_the_units_of_y() -> None:

@@ -12,9 +12,11 @@ from torch import Tensor
 from associated_learning.cli.questions import Question
 from associated_learning.data.texts.text_preprocessor import RecognisedTexts
 from associated_learning.errors import InputError
+from associated_learning.inference.ensemble import ExitEnsemble
 from associated_learning.inference.evaluation import predict_batches
 from associated_learning.inference.exits.adaptive import AdaptiveInference, AdaptivePrediction
 from associated_learning.runs.exits.early_exit import al_network, read_policy
+from associated_learning.runs.exits.temperatures import calibrated, temperature_of
 from associated_learning.runs.folder.open_run import OpenRun
 
 __all__ = ["CHUNK", "EMPTY", "UNKNOWN", "answers"]
@@ -47,15 +49,20 @@ def answers(
         )
     adaptive = None if exit_ is None else AdaptiveInference(al_network(opened), read_policy(run))
     chosen = opened.depth(depth)
+    temperature = 1.0 if isinstance(opened.net, ExitEnsemble) else temperature_of(run, chosen)
     for first in range(start * CHUNK, len(asked), CHUNK):
-        yield _chunk(opened, asked[first : first + CHUNK], chosen, adaptive)
+        yield _chunk(opened, asked[first : first + CHUNK], chosen, temperature, adaptive)
 
 
 def _chunk(
-    opened: OpenRun, asked: Sequence[Question], depth: int, adaptive: AdaptiveInference | None
+    opened: OpenRun,
+    asked: Sequence[Question],
+    depth: int,
+    temperature: float,
+    adaptive: AdaptiveInference | None,
 ) -> list[dict[str, Any]]:
     inputs = [question for question in asked if question.asked is not None]
-    found = iter(_found(opened, inputs, depth, adaptive) if inputs else [])
+    found = iter(_found(opened, inputs, depth, temperature, adaptive) if inputs else [])
     nothing = {"label": None, "probabilities": None, "depth": None, "note": EMPTY}
     return [
         {"input": question.shown, **(nothing if question.asked is None else next(found))}
@@ -64,12 +71,16 @@ def _chunk(
 
 
 def _found(
-    opened: OpenRun, inputs: list[Question], depth: int, adaptive: AdaptiveInference | None
+    opened: OpenRun,
+    inputs: list[Question],
+    depth: int,
+    temperature: float,
+    adaptive: AdaptiveInference | None,
 ) -> list[dict[str, Any]]:
     if opened.config.task == "regression":
         return _numbers(opened, inputs, depth)
     names, (batch, notes) = opened.label_names, _batch(opened, inputs)
-    rows = zip(*_predicted(opened, batch, depth, adaptive), notes, strict=True)
+    rows = zip(*_predicted(opened, batch, depth, temperature, adaptive), notes, strict=True)
     return [
         {
             "label": _label(names, label),
@@ -100,12 +111,16 @@ def _numbers(opened: OpenRun, inputs: list[Question], depth: int) -> list[dict[s
 
 
 def _predicted(
-    opened: OpenRun, batch: Any, depth: int, adaptive: AdaptiveInference | None
+    opened: OpenRun,
+    batch: Any,
+    depth: int,
+    temperature: float,
+    adaptive: AdaptiveInference | None,
 ) -> AdaptivePrediction:
     """Answer at one depth, or let each input leave where its exit is sure enough."""
     if adaptive is not None:
         return adaptive.predict_batches([batch])
-    prediction = predict_batches(opened.net, [batch], depth)
+    prediction = calibrated(predict_batches(opened.net, [batch], depth), temperature)
     assert prediction.probabilities is not None  # these runs tell classes or labels
     depths = torch.full((len(prediction.labels),), depth)
     return AdaptivePrediction(prediction.labels, prediction.probabilities, depths)

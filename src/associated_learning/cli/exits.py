@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from associated_learning.cli.tables import console, exit_names
+from associated_learning.cli.tables import exit_names, say, show_table
 from associated_learning.data import DataSet
 from associated_learning.runs.exits.early_exit import parsed_goal, recorded, write_policy
 from associated_learning.runs.exits.plot import plot_exits
@@ -39,18 +39,17 @@ def show_exits(
     if as_json:
         print(json.dumps(_plain(report, opened.best_depth)))
         return
-    console.print(_table(opened, report))
+    show_table(_table(opened, report))
     drop = 100 * (report.depths[-1].accuracy - report.adaptive.accuracy)
     run = escape(str(folder))
-    console.print(_beside_one_depth(opened, report), soft_wrap=True)
-    console.print(
+    say(_beside_one_depth(opened, report))
+    say(
         f"Goal {goal}, by {measure}: {'met' if tuned.met else 'NOT met'} on the validation data, "
         f"where accuracy is {tuned.outcome.accuracy:.4f} at {100 * tuned.outcome.cost:.0f} % of "
         f"the operations.\nOn the test data {drop:+.2f} points are lost at "
         f"{100 * report.outcome.cost:.0f} % of the operations.\n"
         f"The picture is {escape(str(picture))}. The thresholds are in {run}/exits.json: "
-        f"al predict {run} --exit auto ...",
-        soft_wrap=True,
+        f"al predict {run} --exit auto ..."
     )
 
 

@@ -14,8 +14,9 @@ from associated_learning.cli.options import RunFolder
 from associated_learning.cli.tables import console
 from associated_learning.errors import InputError
 from associated_learning.inference.export.beside import beside, describe_export
-from associated_learning.runs.deployment.description import export_description, temperature_of
+from associated_learning.runs.deployment.description import export_description
 from associated_learning.runs.deployment.write_runner import runner_beside, write_runner
+from associated_learning.runs.exits.temperatures import temperature_of
 from associated_learning.runs.folder.open_run import OpenRun, open_run
 from associated_learning.runs.printable import escape
 from associated_learning.runs.run import read_config

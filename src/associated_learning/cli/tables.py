@@ -32,7 +32,7 @@ __all__ = [
     "shown_score",
 ]
 
-console = Console(emoji=False)  # texts of users may hold :words: between colons
+console = Console(emoji=False, highlight=False)  # texts of users may hold :words: between colons
 
 
 def command() -> str:
@@ -102,6 +102,7 @@ def show_table(table: Table) -> None:
     """
     if not _fits(table):
         table.box = box.SIMPLE
+        table.pad_edge, table.collapse_padding = False, True
     if not _fits(table):
         for column in table.columns:
             column.header = str(column.header).replace(" ", "\n")

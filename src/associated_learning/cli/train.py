@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from associated_learning.cli.options import is_given, with_run_options
 from associated_learning.cli.running import run_training, write_row
@@ -149,10 +150,10 @@ def _train(
     callbacks: list[Callback] = [TensorBoard(folder / "tensorboard")] if tensorboard else []
     if not quiet:  # last, so that no bar is left on the screen if another cannot start
         lines = [] if line is None else [line]
-        callbacks += [
-            _Begin([*lines, _what_begins(folder, config)]),
-            ProgressBar(config.method.upper()),
-        ]
+        bar = ProgressBar(config.method.upper())
+        # on one screen they share it, so that the line does not stand in the middle of the bar
+        to = bar.console if console.is_terminal and bar.console.is_terminal else console
+        callbacks += [_Begin([*lines, _what_begins(folder, config)], to), bar]
         console.print(f"Reading {escape(config.data)} ...", soft_wrap=True)
     return run_training(config, folder, callbacks)
 
@@ -188,12 +189,13 @@ def _options(names: Iterable[str]) -> str:
 class _Begin(Callback):
     """Says what begins once it does: nothing is said of a run that is refused."""
 
-    def __init__(self, lines: Sequence[str]) -> None:
+    def __init__(self, lines: Sequence[str], to: Console) -> None:
         self._lines = tuple(lines)
+        self._to = to
 
     def batch_done(self, state: TrainingState, losses: Losses) -> None:
         for line in self._lines:
-            console.print(escape(line), soft_wrap=True)
+            say(escape(line), to=self._to)
         self._lines = ()
 
 

@@ -28,6 +28,7 @@ from associated_learning.data.tables.row_places import RowError, row_of
 from associated_learning.data.tables.table_preprocessor import TablePreprocessor
 from associated_learning.data.tables.unseen import told_unseen, unseen_categories
 from associated_learning.data.texts.text_preprocessor import TextPreprocessor
+from associated_learning.data.texts.tokenization import ALPHANUMERIC, TOKENS
 from associated_learning.errors import InputError
 
 __all__ = ["data_set", "load"]
@@ -51,6 +52,7 @@ def load(
     vocabulary_size: int = 30_000,
     max_length: int | None = None,
     remove_stop_words: bool = False,
+    token_pattern: str | None = None,
     image_size: tuple[int, int] | None = None,
     label_noise: float = 0.0,
     preprocessor: Preprocessor | None = None,
@@ -82,6 +84,8 @@ def load(
         vocabulary_size: Most frequent training words that get an id of their own.
         max_length: Most tokens a text keeps, from its start.
         remove_stop_words: Leave out scikit-learn's English stop words.
+        token_pattern: What a token of a text is, for Python's re; None means `TOKENS`, and of a
+            named set runs of letters and digits, by which its published figures were made.
         image_size: (height, width) to resize to; where sizes differ a square of their median
             shorter side, at most 64, which is said.
         label_noise: Share of training labels drawn anew (`noisy_labels`); validation and test
@@ -131,7 +135,8 @@ def load(
         raw = raw._replace(splits=_decoded(raw.splits, image_size))
     scale = TargetScale.of(raw.splits["train"].labels) if task == "regression" else None
     if preprocessor is None:
-        preprocessor = _fitted(raw, vocabulary_size, max_length, remove_stop_words)
+        pattern = token_pattern or (ALPHANUMERIC if name in NAMED else TOKENS)
+        preprocessor = _fitted(raw, vocabulary_size, max_length, remove_stop_words, pattern)
     data = data_set(str(name), raw, pool, preprocessor, scale)
     return data.with_label_noise(label_noise, seed=seed) if label_noise else data
 
@@ -254,7 +259,11 @@ def _decoded(
 
 
 def _fitted(
-    raw: RawSet, vocabulary_size: int, max_length: int | None, remove_stop_words: bool
+    raw: RawSet,
+    vocabulary_size: int,
+    max_length: int | None,
+    remove_stop_words: bool,
+    token_pattern: str,
 ) -> Preprocessor:
     inputs = raw.splits["train"].inputs
     if raw.kind == "image":
@@ -268,6 +277,7 @@ def _fitted(
         vocabulary_size=vocabulary_size,
         max_length=max_length,
         remove_stop_words=remove_stop_words,
+        token_pattern=token_pattern,
     )
 
 

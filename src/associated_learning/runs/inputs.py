@@ -114,8 +114,8 @@ def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) 
 
     Args:
         config: The settings.
-        preprocessor: That of the run, where there is one: a tokenizer is taken from it, the
-            most tokens of a text, and a table's columns. All else is fitted again, which shows
+        preprocessor: That of the run, where there is one: its tokenizer is taken, or what a token
+            is and how many a text has, and its columns. All else is fitted again, which shows
             changed data. Without it a model of transformers brings its own tokenizer.
 
     Raises:
@@ -144,6 +144,7 @@ def load_data(config: ResolvedConfig, preprocessor: Preprocessor | None = None) 
         vocabulary_size=config.vocabulary_size,
         max_length=length,
         remove_stop_words=config.remove_stop_words,
+        token_pattern=getattr(preprocessor, "token_pattern", None),
         image_size=None if config.image_size is None else (config.image_size,) * 2,
         label_noise=config.label_noise,
         preprocessor=tokenizer,

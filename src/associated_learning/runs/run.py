@@ -19,6 +19,7 @@ from associated_learning.inference.evaluation import score_samples
 from associated_learning.inference.parameters import count_parameters
 from associated_learning.network import Network
 from associated_learning.runs.distributed import tell_run
+from associated_learning.runs.exits.temperatures import fitted_temperatures, keep_temperatures
 from associated_learning.runs.folder.description import (
     Description,
     keep_description,
@@ -175,6 +176,8 @@ def _train(
     )
     if plots:
         _plot(chosen, folder, state)
+    validation = evaluation_batches(chosen, data, "validation")
+    keep_temperatures(folder, fitted_temperatures(net, validation.epoch(0)))
     write_result(folder, result)
     return result
 

@@ -16,6 +16,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback, Losses
@@ -23,6 +24,8 @@ from associated_learning.training.callbacks import Callback, Losses
 __all__ = ["ProgressBar"]
 
 _MOST_LINES = 50
+_BAR = 24, 4  # columns of the bar: most, and least where the terminal is narrow
+_TIME_AND_GAPS = 7 + 4  # 0:04:57, and a space between two columns
 
 
 class ProgressBar(Callback):
@@ -45,9 +48,10 @@ class ProgressBar(Callback):
     ) -> None:
         self.label = label
         self.only_best = only_best
-        self.console = console or Console(stderr=True)
+        self.console = console or Console(stderr=True, emoji=False)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
+        self._bar = BarColumn(bar_width=_BAR[0])
         self._epochs = 0
         self._batches = 0
 
@@ -55,7 +59,7 @@ class ProgressBar(Callback):
         self._epochs, self._batches = epochs, batches
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            self._bar,
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("[dim]{task.fields[losses]}"),
@@ -70,16 +74,14 @@ class ProgressBar(Callback):
 
     def batch_done(self, state: TrainingState, losses: Losses) -> None:
         if self._progress is not None and self._task is not None:
-            losses_text = "loss " + _layer_losses(state.mean_losses())
+            losses_text = self._fitted("loss " + _layer_losses(state.mean_losses()), state)
             self._progress.update(self._task, completed=self._done(state), losses=losses_text)
 
     def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
         if self._progress is None or self._task is None:
             return
         if self._shows(state, record):
-            self.console.print(
-                self._line(state, record), highlight=False, soft_wrap=True, emoji=False
-            )
+            self._print_line(state, record)
         self._progress.update(self._task, description=self._title(state), losses="")
 
     def ended(self, state: TrainingState) -> None:
@@ -95,15 +97,39 @@ class ProgressBar(Callback):
         )
         return record.epoch % every == 0 or record.epoch == self._epochs or state.stopped
 
-    def _line(self, state: TrainingState, record: EpochRecord) -> str:
+    def _print_line(self, state: TrainingState, record: EpochRecord) -> None:
+        """Print what an epoch came to; on a narrow screen without the losses, if it has scores."""
+        screen = self.console.is_terminal
+        line = self._line(state, record)
+        if screen and record.scores and Text.from_markup(line).cell_len > self.console.width:
+            line = self._line(state, record, with_losses=False)
+        self.console.print(line, highlight=False, soft_wrap=not screen, emoji=False)
+
+    def _line(self, state: TrainingState, record: EpochRecord, *, with_losses: bool = True) -> str:
         line = f"{escape(self.label)} epoch {record.epoch:>{len(str(self._epochs))}}/{self._epochs}"
-        line += f"  loss {_layer_losses(record.losses)}"
+        if with_losses:
+            line += f"  loss {_layer_losses(record.losses)}"
         if record.scores:
             line += "  validation " + _scores(record.scores)
         line += f"  [dim]{record.seconds:.1f} s[/]"
         if state.best_epoch != record.epoch:
             return line
         return line + (" [green]best by loss[/]" if state.best_by_loss else " [green]best[/]")
+
+    def _fitted(self, losses: str, state: TrainingState) -> str:
+        """Return losses as there is room: first the bar gives way, then they do; no number is cut.
+
+        Args:
+            losses: Those of all layers, with spaces between them.
+            state: Of the run.
+        """
+        counts = 2 * len(str(self._epochs * self._batches)) + 1
+        room = self.console.width - len(self._title(state)) - counts - _TIME_AND_GAPS
+        most, least = _BAR
+        self._bar.bar_width = min(most, max(least, room - len(losses)))
+        if len(losses) <= room - self._bar.bar_width:
+            return losses
+        return losses[: max(0, room - self._bar.bar_width - 1)].rpartition(" ")[0] + " …"
 
     def _done(self, state: TrainingState) -> int:
         return state.epoch * self._batches + state.batch

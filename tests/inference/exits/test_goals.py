@@ -6,7 +6,9 @@ import math
 
 import pytest
 import torch
+from scipy.optimize import minimize_scalar
 from torch import Tensor
+from torch.nn import functional as F
 
 import associated_learning as al
 from associated_learning.errors import InputError
@@ -116,6 +118,26 @@ def test_risk_goal_with_too_few_samples_lets_nobody_leave() -> None:
     tuned = tune(_record(20, 2), RiskGoal(risk=0.01, confidence=0.95), COSTS)
     assert not tuned.met  # even without any loss, 10 samples say little: 0.99 ** 10 is 0.9
     assert tuned.outcome.cost == 1.0
+
+
+@pytest.mark.parametrize("spread", [math.inf, 1.0, 0.3])
+@pytest.mark.parametrize("scale", [0.2, 1.0, 8.0])
+def test_the_temperature_is_that_of_the_least_loss(spread: float, scale: float) -> None:
+    generator = torch.Generator().manual_seed(3)
+    logits = scale * torch.randn(50, 4, generator=generator).double()
+    y = (logits / scale + torch.randn(50, 4, generator=generator)).argmax(1)
+
+    def loss(log_temperature: float) -> float:
+        fit = F.cross_entropy(logits / math.exp(log_temperature), y, reduction="sum")
+        return float(fit) + log_temperature**2 / 2 / spread**2
+
+    found = minimize_scalar(loss, bounds=(-5, 5), method="bounded", options={"xatol": 1e-9})
+    assert math.log(fit_temperature(logits, y, spread=spread)) == pytest.approx(found.x, abs=1e-4)
+
+
+def test_of_few_samples_that_are_all_right_it_makes_no_certainty() -> None:
+    logits = 4 * torch.eye(3)
+    assert fit_temperature(logits, torch.arange(3), spread=1.0) > 0.5
 
 
 def test_temperature_undoes_a_scale() -> None:

@@ -34,7 +34,15 @@ from associated_learning.errors import InputError, nearest
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["LabelTask", "column_names", "label_values", "read_file", "read_folder", "read_named"]
+__all__ = [
+    "LabelTask",
+    "column_names",
+    "label_values",
+    "only_text_column",
+    "read_file",
+    "read_folder",
+    "read_named",
+]
 
 LabelTask: TypeAlias = Literal["classification", "regression", "multilabel"]
 _HIDDEN = -1  # the hub's label where a benchmark keeps its test labels to itself
@@ -157,6 +165,26 @@ def column_names(path: Path) -> list[str]:
         InputError: The file cannot be read.
     """
     return list(read_files({"train": [path]}, None)["train"].column_names)
+
+
+def only_text_column(
+    path: Path,
+    *,
+    label_column: str | None = None,
+    weight_column: str | None = None,
+    task: LabelTask = "classification",
+) -> str | None:
+    """Return the column of texts that `read_file` takes by itself; None if it makes a table.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    split = read_files({"train": [path]}, None)["train"]
+    beside = (*_label_columns(split, label_column, task), weight_column)
+    others = [column for column in split.column_names if column not in beside]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as `read_file` says it
+        return _only_text_column(split, without_names(split, others))
 
 
 def read_folder(path: Path, *, test: Path | None = None) -> RawSet:

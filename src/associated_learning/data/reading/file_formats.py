@@ -65,6 +65,7 @@ def _read_files(paths: list[Path], cache_dir: str | Path | None) -> Dataset:
         if path.suffix.lower() not in FILE_FORMATS:
             raise InputError(
                 f"the file {path} is none of {', '.join(FILE_FORMATS)}: convert it to one"
+                " (spreadsheets save as CSV UTF-8; what is packed, as .gz, has to be unpacked)"
             )
     builder, options = FILE_FORMATS[paths[0].suffix.lower()]
     dialect = None

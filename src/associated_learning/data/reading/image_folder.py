@@ -23,6 +23,10 @@ _SPLITS = {
     for name in names
 }
 _FORM = "expected FOLDER/CLASS/IMAGE, or FOLDER/SPLIT/CLASS/IMAGE with a split train"
+_TEXTS = (
+    ". It holds texts, such as {}: write them into one CSV or JSONL file with a column of the texts"
+    " and one of their labels"
+)
 
 
 def read_image_folder(folder: Path) -> Mapping[str, Dataset]:
@@ -59,7 +63,9 @@ def _read(root: Path) -> Dataset:
             f" class: {_FORM}, one folder per class"
         )
     if not names:
-        raise InputError(f"{root} holds no images: {_FORM}, one folder per class")
+        texts = next(root.rglob("*.txt"), None)
+        instead = "" if texts is None else _TEXTS.format(texts.relative_to(root))
+        raise InputError(f"{root} holds no images: {_FORM}, one folder per class{instead}")
     paths = [str(path) for name in names for path in found[name]]
     labels = [i for i, name in enumerate(names) for _ in found[name]]
     features = Features({"image": Image(), "label": ClassLabel(names=names)})

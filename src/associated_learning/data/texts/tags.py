@@ -14,6 +14,7 @@ from typing_extensions import Self
 from associated_learning.data.samples import IGNORED, TextSamples
 from associated_learning.data.texts.subword import SubwordPreprocessor
 from associated_learning.data.texts.text_preprocessor import TextPreprocessor
+from associated_learning.data.texts.tokenization import ALPHANUMERIC
 from associated_learning.data.texts.vocabulary import Vocabulary
 from associated_learning.errors import InputError
 from associated_learning.tensors.padded_sequence import PaddedSequence
@@ -92,7 +93,11 @@ class TagPreprocessor:
         """
         lower = ([word.lower() for word in text.words] for text in texts)
         vocabulary = Vocabulary.build(lower, vocabulary_size)
-        return cls(words=TextPreprocessor(vocabulary=vocabulary, max_length=max_length))
+        # words come as they are, so that no pattern cuts them
+        words = TextPreprocessor(
+            vocabulary=vocabulary, max_length=max_length, token_pattern=ALPHANUMERIC
+        )
+        return cls(words=words)
 
     @property
     def max_length(self) -> int | None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from associated_learning.data.samples import TextSamples
-from associated_learning.data.texts.tokenization import tokenize
+from associated_learning.data.texts.tokenization import ALPHANUMERIC, TOKENS, tokenize
 from associated_learning.data.texts.vocabulary import UNK, Vocabulary
 from associated_learning.errors import InputError
 from associated_learning.tensors.padded_sequence import PaddedSequence
@@ -55,6 +55,7 @@ class TextPreprocessor(RecognisedTexts):
         vocabulary: Of the training split.
         max_length: Most tokens a text keeps, from its start; None keeps all.
         remove_stop_words: See `tokenize`; the same for training and prediction.
+        token_pattern: Likewise.
 
     Example:
         >>> preprocessor = TextPreprocessor.fit(["a good film", "a bad film"])
@@ -67,6 +68,7 @@ class TextPreprocessor(RecognisedTexts):
     vocabulary: Vocabulary
     max_length: int | None = None
     remove_stop_words: bool = False
+    token_pattern: str = TOKENS
 
     def __post_init__(self) -> None:
         if self.max_length is not None and self.max_length < 1:
@@ -80,6 +82,7 @@ class TextPreprocessor(RecognisedTexts):
         vocabulary_size: int = 30_000,
         max_length: int | None = None,
         remove_stop_words: bool = False,
+        token_pattern: str = TOKENS,
     ) -> TextPreprocessor:
         """Return a preprocessor whose vocabulary is that of ``texts``, the training split.
 
@@ -88,13 +91,15 @@ class TextPreprocessor(RecognisedTexts):
         Raises:
             InputError: No text has a word, or a setting is out of range.
         """
-        tokens = (tokenize(text, remove_stop_words=remove_stop_words) for text in texts)
+        how: dict[str, Any] = {
+            "remove_stop_words": remove_stop_words,
+            "token_pattern": token_pattern,
+        }
+        tokens = (tokenize(text, **how) for text in texts)
         vocabulary = Vocabulary.build(tokens, vocabulary_size)
         if not vocabulary.words:
             raise InputError("no training text has a word: is the text column the right one?")
-        return cls(
-            vocabulary=vocabulary, max_length=max_length, remove_stop_words=remove_stop_words
-        )
+        return cls(vocabulary=vocabulary, max_length=max_length, **how)
 
     def samples(self, inputs: Iterable[str], labels: Tensor) -> TextSamples:
         """Return texts and labels in memory.
@@ -115,10 +120,14 @@ class TextPreprocessor(RecognisedTexts):
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything to rebuild this, as values that JSON can hold."""
+        pattern = (
+            {} if self.token_pattern == ALPHANUMERIC else {"token_pattern": self.token_pattern}
+        )
         return {
             "kind": self.kind,
             "max_length": self.max_length,
             "remove_stop_words": self.remove_stop_words,
+            **pattern,  # which those of older runs did not tell
             "words": list(self.vocabulary.words),
         }
 
@@ -129,10 +138,13 @@ class TextPreprocessor(RecognisedTexts):
             vocabulary=Vocabulary(values["words"]),
             max_length=values["max_length"],
             remove_stop_words=values["remove_stop_words"],
+            token_pattern=values.get("token_pattern", ALPHANUMERIC),
         )
 
     def _ids(self, text: str) -> list[int]:
-        tokens = tokenize(text, remove_stop_words=self.remove_stop_words)
+        tokens = tokenize(
+            text, remove_stop_words=self.remove_stop_words, token_pattern=self.token_pattern
+        )
         if self.max_length is None and len(tokens) > _LONGEST:
             raise InputError(
                 f"a text of {len(tokens)} tokens came ({text[:40]!r}...): expected {_LONGEST} at "

@@ -9,33 +9,54 @@ from typing import Any
 
 from associated_learning.errors import needs_extra
 
-__all__ = ["tokenization_rules", "tokenize"]
+__all__ = ["ALPHANUMERIC", "TOKENS", "tokenization_rules", "tokenize"]
 
 # AG News lost the ampersand of its entities (`it#39;s`, `quot;`) when it was made.
 _BARE_ENTITY = re.compile(r"(?<!&)(#\d{2,5}|\b(?:quot|amp|lt|gt|nbsp|hellip|[lr]s?d?quo));")
 _TAG = re.compile(r"</?[a-z][^<>]*>")
-_WORD = re.compile(r"[^\W_]+")
+ALPHANUMERIC = r"[^\W_]+"
+"""Runs of letters and digits: a whole sentence where no spaces are written, and no emoji."""
+
+# Thai to Myanmar, Khmer, kana, ideographs: no spaces between words, so that each sign is a token
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
+_UNSPACED += r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U000323af"
+_PICTURES = r"\u2600-\u27bf\u2b05-\u2b55\U0001f000-\U0001faff"
+# accents, points and vowel signs, which are no letters by themselves; joiners between letters
+_MARKS = (
+    r"\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1-\u05c2\u05c4-\u05c5\u05c7\u0610-\u061a"
+)
+_MARKS += r"\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e8\u06ea-\u06ed\u0900-\u0963\u0966-\u0dff"
+_MARKS += r"\u200c-\u200d"
+_LETTER = rf"[^\W_{_UNSPACED}]"
+TOKENS = rf"{_LETTER}+(?:[{_MARKS}]+{_LETTER}*)*|[{_UNSPACED}{_PICTURES}]"
+"""Words with their marks; each sign of a script without spaces; each emoji. For Python's re."""
 
 
-def tokenize(text: str, *, remove_stop_words: bool = False) -> list[str]:
-    r"""Return the words of ``text``: runs of letters and digits, lower case.
+def tokenize(
+    text: str, *, remove_stop_words: bool = False, token_pattern: str = TOKENS
+) -> list[str]:
+    r"""Return the tokens of ``text``, lower case: words of letters and digits.
 
-    HTML tags and entities are markup and go; every other sign, apostrophes included, only
-    parts words (``movie's`` is ``movie``, ``s``). Of the ways to treat apostrophes this one
-    covers most of the training words of IMDB, AG News and DBpedia by GloVe.
+    Where no spaces stand between words, as in Chinese, Japanese and Thai, each sign is a token,
+    and so is each emoji. HTML tags and entities are markup and go; every other sign, apostrophes
+    included, only parts words (``movie's`` is ``movie``, ``s``). Of the ways to treat apostrophes
+    this one covers most of the training words of IMDB, AG News and DBpedia by GloVe.
 
     Args:
         text: Any text.
         remove_stop_words: Leave out scikit-learn's English stop words. The list holds
             ``not``, ``no`` and ``never``, so think twice where sentiment is asked.
+        token_pattern: What a token is, for Python's re.
 
     Example:
         >>> tokenize('<b>Don\'t</b> &amp; it#39;s 2 GOOD!<br />')
         ['don', 't', 'it', 's', '2', 'good']
         >>> tokenize("The plot is not clever", remove_stop_words=True)
         ['plot', 'clever']
+        >>> tokenize("Café 好看 👍👍")
+        ['café', '好', '看', '👍', '👍']
     """
-    words = _WORD.findall(_without_markup(text.lower()))
+    words = re.findall(token_pattern, _without_markup(text.lower()))
     if remove_stop_words:
         stop_words = _stop_words()
         return [word for word in words if word not in stop_words]
@@ -71,7 +92,9 @@ def _stop_words() -> frozenset[str]:
     return frozenset(ENGLISH_STOP_WORDS)
 
 
-def tokenization_rules(*, remove_stop_words: bool = False) -> dict[str, Any]:
+def tokenization_rules(
+    *, remove_stop_words: bool = False, token_pattern: str = TOKENS
+) -> dict[str, Any]:
     """Return the rules of `tokenize` as values that JSON can hold, for programs without it.
 
     In this order: lower case; where there is a ``;``, each ``entity`` gets the ampersand it lost,
@@ -82,6 +105,6 @@ def tokenization_rules(*, remove_stop_words: bool = False) -> dict[str, Any]:
         "entity": _BARE_ENTITY.pattern,
         "comment": "(?s:<!--.*?-->)",
         "tag": "</?[a-z][^<>]*>",
-        "word": _WORD.pattern,
+        "word": token_pattern,
         "stop_words": sorted(_stop_words()) if remove_stop_words else [],
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
-import torch.nn.functional as F
 from torch import Tensor
 
 from associated_learning.errors import needs_extra
@@ -13,6 +13,7 @@ from associated_learning.errors import needs_extra
 __all__ = ["Curve", "chance_of_being_right", "fit_temperature"]
 
 _WIDEST = 5.0  # temperatures lie between exp(-5) and exp(5)
+_HALVINGS = 50
 _FLAT = 1e-9  # a slope by which all samples leave, or none, whatever their score
 
 
@@ -32,12 +33,14 @@ class Curve(NamedTuple):
         return (log_odds - self.offset) / self.slope
 
 
-def fit_temperature(logits: Tensor, y: Tensor) -> float:
+def fit_temperature(logits: Tensor, y: Tensor, *, spread: float = math.inf) -> float:
     """Return the temperature with the best likelihood (Guo et al., 2017).
 
     Args:
         logits: ``[N, C]``.
         y: Right classes ``[N]``.
+        spread: Deviation of the logarithm from 0 that is likely beforehand, so that few samples
+            which are all right do not make an exit sure of everything; by default any is.
 
     Example:
         >>> import torch
@@ -46,16 +49,16 @@ def fit_temperature(logits: Tensor, y: Tensor) -> float:
         >>> round(9 / fit_temperature(logits, y), 3), round(float(np.log(3)), 3)
         (1.099, 1.099)
     """
-    with needs_extra("exits", "a calibrated exit"):
-        from scipy.optimize import minimize_scalar  # here, because it takes a while to import
-
     values = logits.double()
-
-    def loss(log_temperature: float) -> float:
-        return float(F.cross_entropy(values / np.exp(log_temperature), y))
-
-    found = minimize_scalar(loss, bounds=(-_WIDEST, _WIDEST), method="bounded")
-    return float(np.exp(found.x))
+    right = values.gather(1, y[:, None]).mean()
+    low, high = -_WIDEST, _WIDEST  # of the logarithm
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        share = math.exp(-middle)  # of the logits, in which the loss is convex
+        excess = ((values * share).softmax(1) * values).sum(1).mean() - right  # its slope
+        rising = middle / spread**2 / len(y) > share * float(excess)
+        low, high = (low, middle) if rising else (middle, high)
+    return math.exp((low + high) / 2)
 
 
 def chance_of_being_right(scores: Tensor, correct: Tensor) -> Curve:

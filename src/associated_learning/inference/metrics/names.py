@@ -45,6 +45,8 @@ _OF_VALUES: dict[str, tuple[str, dict[str, Any]]] = {
     "explained_variance": ("ExplainedVariance", {}),
     "pearson": ("PearsonCorrCoef", {}),
 }
+# as scikit-learn spells them, and people
+_ALSO = {"macro_f1": "f1", "f1_macro": "f1", "f1_score": "f1", "roc_auc": "auroc"}
 
 
 def metrics_by_name(target: Target) -> tuple[str, ...]:
@@ -73,7 +75,8 @@ def as_metric(metric: MetricLike, target: Target) -> EvaluationMetric:
     """Return a metric of a network's answers, by its name or as it came.
 
     Args:
-        metric: A name of `metrics_by_name`, a metric of torchmetrics, or an `EvaluationMetric`.
+        metric: A name of `metrics_by_name` (or "macro_f1", "roc_auc"), a metric of torchmetrics,
+            or an `EvaluationMetric`.
         target: What y is.
 
     Raises:
@@ -91,14 +94,15 @@ def as_metric(metric: MetricLike, target: Target) -> EvaluationMetric:
     if isinstance(metric, Metric):
         return EvaluationMetric(metric)
     known = metrics_by_name(target)
-    if metric not in known:
+    standing = _ALSO.get(metric, metric)
+    if standing not in known:
         raise InputError(
             f"metric {metric!r} came for {type(target).__name__}({target.size}); expected one of "
             f"{', '.join(known)}, or a metric of torchmetrics.{nearest(str(metric), known)}"
         )
     if metric == "perplexity":
         return EvaluationMetric(_perplexity(), metric, _rows_of_logits(target))
-    return EvaluationMetric(_named(metric, target), metric)
+    return EvaluationMetric(_named(standing, target), metric)
 
 
 def chosen_metrics(metrics: Iterable[MetricLike], target: Target) -> list[EvaluationMetric]:

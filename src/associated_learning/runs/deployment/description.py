@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from functools import singledispatch
-from pathlib import Path
 from typing import Any
 
 from associated_learning.data.images.image_preprocessor import ImagePreprocessor
 from associated_learning.data.images.masked_images import MaskPreprocessor
 from associated_learning.data.labels.label_sets import label_columns
-from associated_learning.data.reading.by_name_or_path import column_names
 from associated_learning.data.reading.named import NAMED
 from associated_learning.data.tables.table_preprocessor import TablePreprocessor
 from associated_learning.data.tables.written_numbers import MISSING_MARKS
@@ -18,11 +16,10 @@ from associated_learning.data.texts.text_preprocessor import TextPreprocessor
 from associated_learning.data.texts.tokenization import tokenization_rules
 from associated_learning.data.texts.vocabulary import PAD, UNK
 from associated_learning.errors import InputError
-from associated_learning.runs.exits.early_exit import has_policy, read_policy
 from associated_learning.runs.folder.open_run import OpenRun
 from associated_learning.targets import Classes, MultiLabel, Regression
 
-__all__ = ["SCHEMA", "VERSION", "export_description", "temperature_of"]
+__all__ = ["SCHEMA", "VERSION", "export_description"]
 
 SCHEMA = "associated-learning-export"
 VERSION = 1  # of the form that schema.json states; one more whenever a runner would read it wrongly
@@ -59,17 +56,15 @@ def export_description(
 
 
 def _text_columns(opened: OpenRun) -> dict[str, Any]:
-    """Return the columns of the texts in the user's own files, where they are known."""
+    """Return the columns of the texts in a file, where they are known."""
     config = opened.config
-    if opened.spec.kind != "text" or config.data in NAMED:
+    if opened.spec.kind != "text":
         return {}
-    if config.text_column is not None:
-        return {"columns": label_columns(config.text_column, [])}
-    if not Path(config.data).is_file():
+    if config.data in NAMED:
+        return {"columns": list(NAMED[config.data].columns)}
+    if config.text_column is None:  # only of a run that was trained before it was noted
         return {}
-    label = config.label_column or "label"
-    others = [one for one in column_names(Path(config.data)) if one != label]
-    return {"columns": others} if len(others) == 1 else {}
+    return {"columns": label_columns(config.text_column, [])}
 
 
 def _masks(preprocessor: object) -> dict[str, Any]:
@@ -97,11 +92,6 @@ def _output(opened: OpenRun) -> dict[str, Any]:
     return {"output": "logits" if target.loss_kind == "ce" else "values near one-hot labels"}
 
 
-def temperature_of(run: Path, depth: int) -> float:
-    """Return the temperature that `al evaluate --exits` found for a depth; 1 without it."""
-    return read_policy(run).temperatures[depth - 1] if has_policy(run) else 1.0
-
-
 @singledispatch
 def _preprocessing(preprocessor: object) -> dict[str, Any]:
     raise InputError(
@@ -113,7 +103,10 @@ def _preprocessing(preprocessor: object) -> dict[str, Any]:
 @_preprocessing.register
 def _(preprocessor: TextPreprocessor) -> dict[str, Any]:
     return {
-        **tokenization_rules(remove_stop_words=preprocessor.remove_stop_words),
+        **tokenization_rules(
+            remove_stop_words=preprocessor.remove_stop_words,
+            token_pattern=preprocessor.token_pattern,
+        ),
         "max_length": preprocessor.max_length,
         "words": list(preprocessor.vocabulary.words),
         "first_id": len(preprocessor.vocabulary) - len(preprocessor.vocabulary.words),

@@ -69,7 +69,8 @@ def check_same(config: ResolvedConfig, folder: Path) -> ResolvedConfig | None:
             "or give its folder to the new one (--overwrite)."
         )
     updates = -(-state.step // max(state.epoch, 1))  # of an epoch
-    return replace(config, min_updates=updates * (state.epoch + config.patience))
+    least = min(config.epochs, state.epoch + config.patience)  # no epoch more than asked for
+    return replace(config, min_updates=updates * least)
 
 
 def _differences(config: ResolvedConfig, other: ResolvedConfig) -> str:
@@ -88,7 +89,8 @@ def lengthen(config: ResolvedConfig, folder: Path) -> None:
     The schedule of its learning rate is from here on that of the new length.
     """
     # first, so that after a kill no result stands for a run that is longer than it
-    (folder / "result.json").unlink(missing_ok=True)
+    for name in ("result.json", "temperatures.json", "exits.json"):  # of other weights
+        (folder / name).unlink(missing_ok=True)
     described = read_description(folder)._replace(config=config)
     write_json(folder / "config.json", description_to_json(described))
 

@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from associated_learning.data.texts.tokenization import ALPHANUMERIC, TOKENS
 from associated_learning.errors import AssociatedLearningError, CheckpointError, needs_extra
 from associated_learning.state.digests import check_files, file_digest
 from associated_learning.state.files import open_regular, read_json, write_json
@@ -23,7 +24,7 @@ __all__ = [
 ]
 
 _CONFIG, _WEIGHTS = "config.json", "model.safetensors"
-_FIELDS = {"described", "preprocessing", "depth", "figures"}
+_FIELDS = {"described", "preprocessing", "depth", "figures", "temperature"}
 _REMEDY = "Export the run again (al export RUN FOLDER), or download the folder again."
 
 
@@ -78,11 +79,18 @@ def read_exported(folder: Path) -> Exported:
     if not (folder / _CONFIG).exists():
         raise CheckpointError(f"{folder} holds no {_CONFIG}, so nothing tells its model. {_REMEDY}")
     values = read_json(folder / _CONFIG)
-    missing = _FIELDS - {"figures"} - set(values if isinstance(values, dict) else ())
+    missing = _FIELDS - {"figures", "temperature"} - set(values if isinstance(values, dict) else ())
     if missing or not isinstance(values["depth"], int):
         raise CheckpointError(
             f"{folder / _CONFIG} describes no model of this library (missing: "
             f"{', '.join(sorted(missing)) or 'a whole number as depth'}). {_REMEDY}"
+        )
+    prepared = values["preprocessing"]
+    pattern = prepared.get("token_pattern", TOKENS) if isinstance(prepared, dict) else TOKENS
+    if pattern not in (TOKENS, ALPHANUMERIC):
+        raise CheckpointError(
+            f"{folder / _CONFIG} cuts texts by a pattern of its own ({str(pattern)[:40]!r}), which"
+            f" may take for ever on some of them. {_REMEDY}"
         )
     digest = values.get("files", {}).get(_WEIGHTS)
     if digest is not None:  # older folders have none

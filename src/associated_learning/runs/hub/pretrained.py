@@ -11,6 +11,11 @@ from torch import Tensor, nn
 from associated_learning.data import preprocessor_from_dict
 from associated_learning.errors import needs_extra
 from associated_learning.network import Network
+from associated_learning.runs.exits.temperatures import (
+    calibrated,
+    check_temperature,
+    temperature_of,
+)
 from associated_learning.runs.folder.description import (
     Description,
     description_from_json,
@@ -52,6 +57,7 @@ class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unu
         preprocessing: Of its inputs, as JSON-able values.
         depth: Number of layers.
         figures: What the card says of the result.
+        temperature: What logits are divided by before they are read as probabilities.
 
     Attributes:
         label_names: Name of each class or label.
@@ -69,11 +75,13 @@ class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unu
         preprocessing: dict[str, Any],
         depth: int,
         figures: dict[str, Any] | None = None,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
         description = description_from_json(described)
         net = _fresh(description)
         self.described, self.depth, self.figures = described, depth, figures or {}
+        self.temperature = check_temperature(temperature)
         self.label_names = description.label_names
         self.target_scale = description.spec.target_scale
         self.target = net.target
@@ -100,6 +108,7 @@ class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unu
             read_json(folder / "preprocessing.json"),
             depth,
             figures_of(opened.config, read_result(folder), depth),
+            temperature_of(folder, depth),
         )
         made.model.load_state_dict(net.prefix(depth).state_dict())
         return made.eval()
@@ -146,6 +155,7 @@ class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unu
             "preprocessing": self.preprocessor.to_dict(),
         }
         values |= {"depth": self.depth, "figures": self.figures}
+        values["temperature"] = self.temperature
         write_exported_config(save_directory, values)
 
     def forward(self, x: Any) -> Tensor:
@@ -161,7 +171,7 @@ class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unu
         """
         with evaluating(self):
             x = to_device(self.preprocessor(inputs), device_of(self))
-            found = self.target.predict(self(x))
+            found = calibrated(self.target.predict(self(x)), self.temperature)
         if isinstance(self.target, Regression):
             return found._replace(labels=self.target_scale.in_units(found.labels))
         return found

@@ -26,6 +26,7 @@ from associated_learning.state.training_state import TrainingState
 from associated_learning.targets import Classes, Prediction, Regression, Target
 from associated_learning.tensors.nested import to_device
 from associated_learning.tensors.randomness.keyed import seeded
+from associated_learning.training.adapters.dense_rows import dense_rows
 from associated_learning.training.length import enough_epochs
 from associated_learning.training.trainer import Trainer
 from associated_learning.update import update_network
@@ -152,10 +153,14 @@ class _ALEstimator(BaseEstimator, ABC):  # type: ignore[misc]
         return self
 
     def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Array, Array]:
-        found: tuple[Array, Array] = validate_data(
-            self, X, y, reset=reset, multi_output=True, y_numeric=isinstance(self, RegressorMixin)
-        )
-        return found
+        numeric = {"multi_output": True, "y_numeric": isinstance(self, RegressorMixin)}
+        X, y = validate_data(self, X, y, reset=reset, accept_sparse="csr", **numeric)
+        return dense_rows(X), y
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     def _begin(self, X: Array, target: Target) -> None:
         """Make the network and all that is learned before it is trained."""
@@ -191,7 +196,7 @@ class _ALEstimator(BaseEstimator, ABC):  # type: ignore[misc]
 
     def _predicted(self, X: Any) -> Prediction:
         check_is_fitted(self)
-        rows = self._rows(validate_data(self, X, reset=False))
+        rows = self._rows(dense_rows(validate_data(self, X, reset=False, accept_sparse="csr")))
         # filled up, so that kernels, which round rows in groups, treat a row as any other
         filled = F.pad(rows, (0, 0, 0, -len(rows) % GROUP))
         found = predict_batches(self.net_, torch.split(filled, PREDICTED), self.depth)

@@ -12,5 +12,5 @@ def given(asked: list[str], how: dict[str, Any]) -> list[Any]:
         lines = [*open(asked[0], encoding="utf-8-sig", newline="")]  # noqa: PTH123, SIM115
         rows = csv.DictReader(lines, delimiter=max(",;\t|", key=lines[0].count))
         listed = map(json.loads, lines) if asked[0].endswith(".jsonl") else rows
-        texts = [" ".join(row[name] for name in how["columns"]) for row in listed]
+        texts = [" ".join(row[name] or "" for name in how["columns"]) for row in listed]
     return [texts[i : i + 64] for i in range(0, len(texts), 64)]
