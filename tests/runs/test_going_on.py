@@ -110,6 +110,10 @@ def test_overwrite_removes_a_run_and_nothing_else(
     words = ("train", "--model", "mlp", "--hidden", "8", "--limit-train", "160", "--epochs", "1")
     said(*words, "--run-folder", str(folder))
     assert f"digits, mlp by AL: begins in {folder}" in capsys.readouterr().out
+    said(*words, "--run-folder", str(folder))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Nothing was left to train" in shown
+    assert "begins" not in shown
     new = (*words, "--seed", "1", "--quiet", "--overwrite", "--run-folder")
     said(*new, str(folder))
     assert read_config(folder).seed == 1

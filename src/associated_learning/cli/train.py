@@ -148,14 +148,22 @@ def _train(
 ) -> RunResult | None:
     """Train, and say what begins; ``line`` says what the labels decided."""
     callbacks: list[Callback] = [TensorBoard(folder / "tensorboard")] if tensorboard else []
+    begin = None
     if not quiet:  # last, so that no bar is left on the screen if another cannot start
         lines = [] if line is None else [line]
         bar = ProgressBar(config.method.upper())
         # on one screen they share it, so that the line does not stand in the middle of the bar
         to = bar.console if console.is_terminal and bar.console.is_terminal else console
-        callbacks += [_Begin([*lines, _what_begins(folder, config)], to), bar]
+        begin = _Begin([*lines, _what_begins(folder, config)], to)
+        callbacks += [begin, bar]
         console.print(f"Reading {escape(config.data)} ...", soft_wrap=True)
-    return run_training(config, folder, callbacks)
+    result = run_training(config, folder, callbacks)
+    if result is not None and begin is not None and not begin.told:
+        say(
+            f"Nothing was left to train: the run in {escape(str(folder))} had ended. More --epochs "
+            "go on with it; --overwrite starts anew."
+        )
+    return result
 
 
 def _resumed(ctx: typer.Context, folder: Path) -> ResolvedConfig:
@@ -192,6 +200,11 @@ class _Begin(Callback):
     def __init__(self, lines: Sequence[str], to: Console) -> None:
         self._lines = tuple(lines)
         self._to = to
+
+    @property
+    def told(self) -> bool:
+        """Whether anything was trained."""
+        return not self._lines
 
     def batch_done(self, state: TrainingState, losses: Losses) -> None:
         for line in self._lines:

@@ -295,7 +295,6 @@ def _embedding_dim(config: ResolvedConfig, vectors: Vectors | None) -> int:
         return config.embedding_dim
     width = vectors.weights.shape[1]
     if config.embedding_dim not in (None, width):
-        raise InputError(
-            f"--embedding-dim {config.embedding_dim} came; vectors have {width}. Leave it out."
-        )
+        came = f"--embedding-dim {config.embedding_dim} came"
+        raise InputError(f"{came}; expected the vectors' width, {width}: leave it out.")
     return width
