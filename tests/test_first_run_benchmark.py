@@ -34,6 +34,7 @@ def test_the_last_line_counts_sets_and_points(benchmark: Any) -> None:
         "above_majority": 0.5,
         "behind_bp": {"mean": -0.25, "worst": 1.5},
         "seeds": 2,
+        "accuracies": found,
     }
 
 
