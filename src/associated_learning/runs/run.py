@@ -138,8 +138,7 @@ def _train(
     plots: bool,
 ) -> RunResult:
     """Train the run of a folder that is this process's alone."""
-    finished = read_result(folder)
-    if finished is not None:
+    if (finished := read_result(folder)) is not None:
         check_sources(folder, chosen)
         tell_run(ranks, None)
         return finished
@@ -176,10 +175,14 @@ def _train(
     )
     if plots:
         _plot(chosen, folder, state)
-    validation = evaluation_batches(chosen, data, "validation")
-    keep_temperatures(folder, fitted_temperatures(net, validation.epoch(0)))
+    _calibrate(chosen, folder, net, data)
     write_result(folder, result)
     return result
+
+
+def _calibrate(config: ResolvedConfig, folder: Path, net: Network, data: DataSet) -> None:
+    validation = evaluation_batches(config, data, "validation")
+    keep_temperatures(folder, fitted_temperatures(net, validation.epoch(0)))
 
 
 def _described(folder: Path, description: Description, data: DataSet) -> FolderWatch:
