@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from statistics import mean, stdev
 
 import pytest
 
@@ -103,6 +104,25 @@ def test_the_table_of_fine_tuning_is_the_ledgers() -> None:
     rows = ledger("minilm")
     assert depths_table(rows, ["bp", "al-3", "al-6"]) in page
     assert all(row.result.commit[:7] in page for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "chosen"),
+    [("ag_news", "AG News", "weight-decay=0.01"), ("dbpedia_14", "DBpedia", "dropout=0.3")],
+)
+def test_the_table_of_regularised_texts_is_the_ledgers(data: str, name: str, chosen: str) -> None:
+    """What was chosen is best on validation data, and its test scores stand."""
+    page = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+    rows = [row for row in ledger("regularised-texts") if row.data == data]
+    tried = {row.variant: row.result.validation_scores[-1] for row in rows if row.seed == 0}
+    assert len(tried) == 4
+    assert max(tried, key=lambda variant: tried[variant]) == f"bp-encoders, {chosen}"
+    scores = [100 * row.result.test_scores[-1] for row in rows if row.variant.endswith(chosen)]
+    told = f"{chosen.replace('=', ' ')} | {mean(scores):.2f} ± {stdev(scores):.2f} |"
+    assert any(
+        line.startswith(f"| {name} |") and told in line and line.endswith(f"| {len(scores)} |")
+        for line in page.splitlines()
+    )
 
 
 def test_the_table_of_growth_is_the_ledgers() -> None:
