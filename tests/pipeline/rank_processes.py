@@ -97,6 +97,10 @@ class Ranks:
     def results(self) -> list[Any]:
         return [self.result(rank) for rank in range(len(self.processes))]
 
+    def says(self, rank: int, *, within: float) -> bool:
+        """Return whether a rank says something, or ends, in so many seconds."""
+        return self._pipes[rank].poll(within)
+
     def signal(self, rank: int, number: signal.Signals) -> None:
         os.kill(self.processes[rank].pid, number)
 
