@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from associated_learning.errors import InputError
 from associated_learning.inference.ensemble import ExitEnsemble
 from associated_learning.inference.evaluation import predict_batches
 from associated_learning.inference.exits.adaptive import AdaptiveInference, AdaptivePrediction
+from associated_learning.network import Network
 from associated_learning.runs.exits.early_exit import al_network, read_policy
 from associated_learning.runs.exits.temperatures import calibrated, temperature_of
 from associated_learning.runs.folder.open_run import OpenRun
@@ -50,19 +52,21 @@ def answers(
     adaptive = None if exit_ is None else AdaptiveInference(al_network(opened), read_policy(run))
     chosen = opened.depth(depth)
     temperature = 1.0 if isinstance(opened.net, ExitEnsemble) else temperature_of(run, chosen)
+    if opened.config.task == "regression":
+        answer = partial(_numbers, opened, chosen)
+    elif adaptive is not None:
+        answer = partial(_names, opened, adaptive.predict_batches)
+    else:
+        answer = partial(_names, opened, partial(_predicted, opened.net, chosen, temperature))
     for first in range(start * CHUNK, len(asked), CHUNK):
-        yield _chunk(opened, asked[first : first + CHUNK], chosen, temperature, adaptive)
+        yield _chunk(asked[first : first + CHUNK], answer)
 
 
 def _chunk(
-    opened: OpenRun,
-    asked: Sequence[Question],
-    depth: int,
-    temperature: float,
-    adaptive: AdaptiveInference | None,
+    asked: Sequence[Question], answer: Callable[[list[Question]], list[dict[str, Any]]]
 ) -> list[dict[str, Any]]:
     inputs = [question for question in asked if question.asked is not None]
-    found = iter(_found(opened, inputs, depth, temperature, adaptive) if inputs else [])
+    found = iter(answer(inputs) if inputs else [])
     nothing = {"label": None, "probabilities": None, "depth": None, "note": EMPTY}
     return [
         {"input": question.shown, **(nothing if question.asked is None else next(found))}
@@ -70,17 +74,12 @@ def _chunk(
     ]
 
 
-def _found(
-    opened: OpenRun,
-    inputs: list[Question],
-    depth: int,
-    temperature: float,
-    adaptive: AdaptiveInference | None,
+def _names(
+    opened: OpenRun, predict: Callable[[list[Any]], AdaptivePrediction], inputs: list[Question]
 ) -> list[dict[str, Any]]:
-    if opened.config.task == "regression":
-        return _numbers(opened, inputs, depth)
+    """Return a class, or labels, for each input."""
     names, (batch, notes) = opened.label_names, _batch(opened, inputs)
-    rows = zip(*_predicted(opened, batch, depth, temperature, adaptive), notes, strict=True)
+    rows = zip(*predict([batch]), notes, strict=True)
     return [
         {
             "label": _label(names, label),
@@ -99,7 +98,7 @@ def _label(names: Sequence[str], label: Tensor) -> str | list[str]:
     return [name for name, holds in zip(names, label.tolist(), strict=True) if holds]
 
 
-def _numbers(opened: OpenRun, inputs: list[Question], depth: int) -> list[dict[str, Any]]:
+def _numbers(opened: OpenRun, depth: int, inputs: list[Question]) -> list[dict[str, Any]]:
     """Return a number for each input, in the user's units."""
     batch, notes = _batch(opened, inputs)
     found = predict_batches(opened.net, [batch], depth).labels.flatten()
@@ -111,16 +110,10 @@ def _numbers(opened: OpenRun, inputs: list[Question], depth: int) -> list[dict[s
 
 
 def _predicted(
-    opened: OpenRun,
-    batch: Any,
-    depth: int,
-    temperature: float,
-    adaptive: AdaptiveInference | None,
+    net: Network, depth: int, temperature: float, batches: list[Any]
 ) -> AdaptivePrediction:
-    """Answer at one depth, or let each input leave where its exit is sure enough."""
-    if adaptive is not None:
-        return adaptive.predict_batches([batch])
-    prediction = calibrated(predict_batches(opened.net, [batch], depth), temperature)
+    """Answer at one depth, in the form of answers that left at several."""
+    prediction = calibrated(predict_batches(net, batches, depth), temperature)
     assert prediction.probabilities is not None  # these runs tell classes or labels
     depths = torch.full((len(prediction.labels),), depth)
     return AdaptivePrediction(prediction.labels, prediction.probabilities, depths)
