@@ -47,9 +47,12 @@ def test_a_finished_run_goes_on_to_the_bits_of_a_longer_one(
 ) -> None:
     """At a constant rate; also where it was killed as it went on."""
     train_run(SHORT, tmp_path)
+    (tmp_path / "exits.json").write_text("{}")
+    of_other_weights = [tmp_path / f"{name}.json" for name in ("result", "temperatures", "exits")]
+    assert all(file.exists() for file in of_other_weights)
     with pytest.raises(KeyboardInterrupt):
         train_run(LONG, tmp_path, callbacks=[Kill(13)])
-    assert not (tmp_path / "result.json").exists()
+    assert not any(file.exists() for file in of_other_weights)
     train_run(LONG, tmp_path)
     assert bits(tmp_path) == long
     assert read_config(tmp_path).epochs == 4
