@@ -169,5 +169,20 @@ class Deadly(Dataset[tuple[Tensor, int]]):
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_worker_that_dies_is_named() -> None:
     batches = al.LoaderBatches(DataLoader(Deadly(), batch_size=2, num_workers=1))
-    with pytest.raises(al.InputError, match="a worker of the loader died before batch"):
+    with pytest.raises(al.InputError, match="a worker of the loader died"):
+        list(batches.epoch(0))
+
+
+class Unreachable(Deadly):
+    """Its storage cannot be reached: an error that a broken pipe to a worker has too."""
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        raise ConnectionResetError("no route to the storage")
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_the_code_of_a_data_set_raises_comes_as_it_is(workers: int) -> None:
+    batches = al.LoaderBatches(DataLoader(Unreachable(), batch_size=2, num_workers=workers))
+    with pytest.raises(ConnectionResetError, match="no route to the storage"):
         list(batches.epoch(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
@@ -81,13 +82,16 @@ class LoaderBatches:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[Any, Tensor]]:
         """Yield the pairs of an epoch, from batch number ``start`` on."""
         iterator = self._iterator(epoch)
-        for i in range(len(self)):
-            with seeded(self.seed, "batch", epoch, i):
-                batch = _next(iterator, i)
-            if batch is None:
-                raise InputError(f"the loader ends before batch {i}; expected {len(self)} batches.")
-            if i >= start:
-                yield as_pair(batch, i)
+        with _deaths_named(iterator):
+            for i in range(len(self)):
+                with seeded(self.seed, "batch", epoch, i):
+                    batch = next(iterator, None)
+                if batch is None:
+                    raise InputError(
+                        f"the loader ends before batch {i}; expected {len(self)} batches."
+                    )
+                if i >= start:
+                    yield as_pair(batch, i)
 
     def _iterator(self, epoch: int) -> Iterator[Any]:
         self._seed_own_generators(epoch)
@@ -107,15 +111,25 @@ class LoaderBatches:
                 tell(epoch)
 
 
-def _next(iterator: Iterator[Any], number: int) -> Any:
-    """Return the next batch, None at the end; what the code of a worker raised comes as it is."""
+@contextmanager
+def _deaths_named(iterator: Any) -> Iterator[None]:
+    """Raise an InputError where a worker died; what its code raised comes as it is."""
     try:
-        return next(iterator, None)
+        yield
     except (ConnectionError, EOFError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "DataLoader worker (pid" not in str(error):
+        if not _tells_of_a_death(error) or not hasattr(iterator, "_shutdown_workers"):
             raise
+        with suppress(RuntimeError):  # the same death may be told again: a destructor prints it
+            iterator._shutdown_workers()
         raise InputError(
-            f"a worker of the loader died before batch {number} was there ({error}): it was killed,"
-            " as for lack of memory, or its code ended the process. Use fewer workers or smaller "
-            "batches; num_workers=0 shows what happens."
+            f"a worker of the loader died ({error}): it was killed, as for lack of memory, or its "
+            "code ended the process. Use fewer workers or smaller batches; num_workers=0 shows "
+            "what happens."
         ) from error
+
+
+def _tells_of_a_death(error: Exception) -> bool:
+    """Whether torch found that a worker is gone: it says so, or the pipe to it broke."""
+    if isinstance(error, RuntimeError):
+        return "DataLoader worker (pid" in str(error)
+    return "Caught " not in str(error)
