@@ -10,7 +10,7 @@ import pytest
 
 import associated_learning as al
 from associated_learning.runs.ledger.rows import LedgerRow, read_rows
-from associated_learning.runs.networks.families import build_network
+from associated_learning.runs.networks.families import IMAGE_MODELS, build_network
 from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.resolved import restored
@@ -90,6 +90,27 @@ def test_the_summary_tells_every_verdict(content: Content) -> None:
         assert told or (part is others and one.verdict == "not yet fair")
     left = sum(one.verdict == "not yet fair" for one in found if one.tier != "resampled")
     assert f"{spelled(left)} more break a rule" in others
+
+
+def test_what_leads_on_images_take_is_the_ledgers(content: Content) -> None:
+    titles = {one.arm: one.title for one in content.standings}
+    leads = {
+        (name_of(one.data, one.model), titles[one.arm])
+        for standing in content.standings
+        for one in standing.comparisons
+        if one.verdict == "ahead" and one.model in IMAGE_MODELS
+    }
+    runs = [float(line[3]) for line in content.costs if line[:2] in leads]
+    epochs = [
+        float(line[4])
+        for line in content.costs
+        if line[1] in titles.values() and line[0].endswith(("CNN", "VGG"))
+    ]
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"of images at {min(runs):.1f} to {max(runs):.1f} times BP's training time" in readme
+    told = f"{min(epochs):.1f} to {max(epochs):.1f} times BP's"
+    assert f"an epoch of the image networks took {told}" in readme
+    assert f"takes {told}" in (ROOT / "docs/results.md").read_text(encoding="utf-8")
 
 
 def test_no_lead_is_claimed_that_breaks_a_rule(content: Content) -> None:
