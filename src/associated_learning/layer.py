@@ -158,9 +158,6 @@ class Answer(nn.Module):
 
     Those behind them are features, which the layer's loss alone reads (`LocalLoss`).
 
-    Args:
-        count: Number of columns to keep.
-
     Example:
         >>> import torch
         >>> Answer(3)(torch.zeros(2, 5)).shape
@@ -249,12 +246,6 @@ def _check_shape(name: str, found: Tensor, expected: Tensor) -> None:
 
 def one_for_each(what: str, value: PerLayer[T], count: int, of: str = "layers") -> list[T]:
     """Return ``count`` values: those of a list, or one value for all.
-
-    Args:
-        what: What they are, for the error's message.
-        value: The value, or a list or tuple of them.
-        count: How many are expected.
-        of: What there are so many of.
 
     Raises:
         InputError: The list holds more or fewer.

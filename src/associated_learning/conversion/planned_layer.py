@@ -184,14 +184,7 @@ def _named(layers: list[int]) -> str:
 def positions_of_y(
     script: Script, last: Cut, streams: Streams, target: Target | None
 ) -> tuple[int, ...]:
-    """Return the sizes that y's positions have on the example; none where it has none.
-
-    Args:
-        script: The recorded run.
-        last: The cut at the head.
-        streams: What the encoders give.
-        target: What y is, where that is known.
-    """
+    """Return the sizes that y's positions have on the example; none where it has none."""
     if target is None or not target.positions:
         return ()
     s = last.s.tensor

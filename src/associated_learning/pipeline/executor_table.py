@@ -51,11 +51,7 @@ class Work:
     offload: Offloading = _HOST
 
     def split(self, default: int) -> list[Stage]:
-        """Return the stages, balanced by measured time.
-
-        Args:
-            default: Their number, where none was given.
-        """
+        """Return the stages, balanced by measured time; ``default`` where no number was given."""
         stages = default if self.stages is None else self.stages
 
         def measured() -> tuple[list[float], list[float] | None]:

@@ -137,11 +137,7 @@ def read_tensor(path: Path, spec: TensorSpec, *, pinned: bool = False) -> Tensor
 
 
 class StoredTensors(Mapping[str, Tensor]):
-    """The tensors of a file, each read when it is looked at.
-
-    Args:
-        path: The file.
-    """
+    """The tensors of a file, each read when it is looked at."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -25,11 +25,6 @@ EpochMetric: TypeAlias = "EvaluationMetric | Literal['loss'] | None"
 def epoch_metric(metric: MetricLike | None, target: Target, *, validated: bool) -> EpochMetric:
     """Return by what the epochs of a training are compared; None for the target's own score.
 
-    Args:
-        metric: What the user asks for.
-        target: What y is.
-        validated: Whether there are validation data.
-
     Raises:
         InputError: There is no such metric, it does not say which way is better, or there are no
             data to measure it on.
@@ -93,14 +88,7 @@ def scored(
     metric: EpochMetric,
     observe: Observer | None = None,
 ) -> tuple[list[float], Evaluation]:
-    """Return a score for each depth, the larger the better, and what else was measured.
-
-    Args:
-        net: The network.
-        batches: See `evaluate`.
-        metric: What takes the place of the target's score.
-        observe: See `evaluate`.
-    """
+    """Return a score for each depth, the larger the better, and what else was measured."""
     metrics = [metric] if isinstance(metric, EvaluationMetric) else []
     found = evaluate(net, batches, metrics=metrics, observe=observe)
     if metric is None:

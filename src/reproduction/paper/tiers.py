@@ -212,12 +212,7 @@ _OVERHEAD = 15.0  # seconds to start, read the data and save
 
 
 def expected_seconds(config: ResolvedConfig, sizes: Sizes) -> float:
-    """Return the seconds that a run should take on one core, if it uses all epochs it is meant to.
-
-    Args:
-        config: The settings, resolved, of a run of a table.
-        sizes: Those of its data set.
-    """
+    """Return the seconds that a resolved run should take on one core, if it uses all its epochs."""
     method = 0 if config.method == "al" else 1
     milliseconds = _MILLISECONDS[config.model, config.data]
     length = _LENGTHS.get(config.data, 1)

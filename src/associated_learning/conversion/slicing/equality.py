@@ -48,12 +48,7 @@ def same_streams(slices: list[Slice], inputs: dict[str, Tensor], expected: Tenso
 
 
 def check_seen(plain: Any, recording: Recording) -> None:
-    """Raise ConversionError if a model answers otherwise when its run is recorded.
-
-    Args:
-        plain: What it returned when nobody looked.
-        recording: The run that was recorded.
-    """
+    """Raise ConversionError if a model answers otherwise when its run is recorded."""
     alone, seen = first_tensor(plain), first_tensor(recording.root.output)
     if alone is None or seen is None or alone.is_meta:
         return

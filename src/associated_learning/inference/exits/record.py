@@ -76,12 +76,7 @@ class ExitRecord(NamedTuple):
         )
 
     def outcome(self, policy: ExitPolicy, costs: DepthCosts) -> PolicyEvaluation:
-        """Return what a policy would come to, without running the network again.
-
-        Args:
-            policy: For as many exits.
-            costs: What encoders and exits cost, in any unit.
-        """
+        """Return what a policy would come to, without running the network again."""
         return self.scored(policy.measure, policy.temperatures).outcome(policy, costs)
 
 

@@ -35,13 +35,6 @@ class Crew:
 def opened_connections(
     ranks: Ranks, replicas: int, device: torch.device, wire: torch.dtype | None
 ) -> Connections:
-    """Meet the other ranks, and return the connections to them.
-
-    Args:
-        ranks: The processes.
-        replicas: Number of ranks of each stage.
-        device: Where activations are.
-        wire: See `Connections`.
-    """
+    """Meet the other ranks, and return the connections to them."""
     ranks.gather()  # connecting has little patience
     return Connections(ranks, replicas, device=device, wire=wire)

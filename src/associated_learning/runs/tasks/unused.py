@@ -110,13 +110,7 @@ def _check_segmentation(config: RunConfig) -> None:
 
 
 def refuse(config: RunConfig, names: tuple[str, ...], why: str) -> None:
-    """Raise InputError for the first of some settings that came: that is not its default.
-
-    Args:
-        config: The settings as they were given.
-        names: Of those that would have no effect.
-        why: What makes it so.
-    """
+    """Raise InputError for the first of some settings that came: that is not its default."""
     for name in names:
         value = getattr(config, name)
         if value != getattr(RunConfig, name):  # its default

@@ -45,9 +45,6 @@ class ActivationCache:
     def read(self, x: Any) -> Any:
         """Return ``s_k`` of a batch, on the CPU.
 
-        Args:
-            x: Inputs, all of which it holds.
-
         Raises:
             InputError: It does not hold one.
         """

@@ -48,13 +48,7 @@ class Writer:
             file.close()
 
     def append(self, rows: Rows, which: Sequence[int], digests: Sequence[bytes]) -> None:
-        """Append samples of a batch.
-
-        Args:
-            rows: The batch.
-            which: Their places in it.
-            digests: Theirs.
-        """
+        """Append samples of a batch."""
         for file, values in zip(self._files, rows.packed(which), strict=True):
             _write(file, values)
         if rows.lengths is not None:
@@ -63,11 +57,7 @@ class Writer:
         self.count += len(digests)
 
     def finish(self, description: dict[str, Any]) -> None:
-        """Write the index.
-
-        Args:
-            description: JSON-able; `RowFiles` hands it back.
-        """
+        """Write the index, with a JSON-able description that `RowFiles` hands back."""
         columns = [
             {"dtype": str(c.dtype).removeprefix("torch."), "shape": c.shape, "ragged": c.ragged}
             for c in self._columns
@@ -82,9 +72,6 @@ class Writer:
 
 class RowFiles:
     """What a `Writer` wrote, mapped into memory.
-
-    Args:
-        folder: Where it is.
 
     Attributes:
         description: What `Writer.finish` was given.
