@@ -122,7 +122,7 @@ class MaskPreprocessor:
         return self.images(inputs)
 
     def mask(self, numbers: Tensor, size: tuple[int, int]) -> Any:
-        """Return class numbers ``[H, W]`` as a mask of ``size`` (height, width), by nearest pixels."""
+        """Return class numbers ``[H, W]`` as a mask of ``size`` (height, width), to the nearest."""
         with needs_extra("data", "a mask"):
             from PIL import Image
 
