@@ -114,6 +114,12 @@ def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that ask the Hugging Face hub nothing."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+@pytest.fixture
 def data_root() -> Path:
     """The folder with the real data sets; tests that use it carry the marker ``data``."""
     default = Path(__file__).parents[1].parent / "shared" / "data"

@@ -17,14 +17,14 @@ from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 from commands import Program, start
-from test_cli import al as command
+from test_cli import al as run_al
 
 SMALL = ("--epochs", "2", "--hidden", "8", "--threads", "1", "--quiet")
 
 
 def al(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     """Run ``al`` in this process; return its exit code, and its output and errors in one line."""
-    code, *printed = command(*arguments, capsys=capsys)
+    code, *printed = run_al(*arguments, capsys=capsys)
     return code, " ".join("".join(printed).split())
 
 

@@ -35,9 +35,7 @@ from small_networks import dense_network
 OWN: dict[str, dict[str, Any]] = {"al": {}, "bp": {"latent": None, "target_warmup": None}}
 
 
-@pytest.fixture(autouse=True)
-def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+pytestmark = pytest.mark.usefixtures("no_hub")
 
 
 @pytest.fixture

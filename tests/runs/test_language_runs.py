@@ -32,10 +32,7 @@ from faults import InterruptAt
 from hub_folders import write_causal, write_config, write_stories, write_tokenizer
 from test_runs import same_weights
 
-
-@pytest.fixture(autouse=True)
-def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+pytestmark = pytest.mark.usefixtures("no_hub")
 
 
 def stories(folder: Path, **changes: Any) -> RunConfig:

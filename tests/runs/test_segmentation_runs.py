@@ -154,8 +154,8 @@ def test_images_of_other_sizes_are_resized_when_it_is_asked_for(tmp_path: Path) 
     with pytest.raises(InputError, match=r"the images have 2 different sizes .* give the"):
         load_data(resolved(small(tmp_path)))
     train_run(small(tmp_path, image_size=8, epochs=1), tmp_path / "run")
+    image = tmp_path / "data" / "images" / "3.png"
     with pytest.warns(UserWarning, match="is resized to 8 x 8"):
-        image = tmp_path / "data" / "images" / "3.png"
         run_al("predict", tmp_path / "run", image, "--output", tmp_path / "out")
     assert opened(tmp_path / "out" / "3.png").size == (7, 5)
     assert open_run(tmp_path / "run").spec.shape == (1, 8, 8)

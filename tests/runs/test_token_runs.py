@@ -27,10 +27,7 @@ from faults import InterruptAt
 from hub_folders import BERT, write_model, write_tagged, write_tokenizer
 from test_runs import same_weights
 
-
-@pytest.fixture(autouse=True)
-def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+pytestmark = pytest.mark.usefixtures("no_hub")
 
 
 def tagged(folder: Path, model: str, **changes: Any) -> RunConfig:
