@@ -212,13 +212,7 @@ class Branch(nn.Module):
 
 
 def check_fit(layer: ALLayer, s: Any, t: Tensor, *, number: int) -> None:
-    """Check that a layer can be put on top of others.
-
-    Args:
-        layer: The layer, in evaluation mode.
-        s: What the top gives.
-        t: What the top gives, or what is like it.
-        number: That of the layer, from 1.
+    """Check that a layer, in evaluation mode, can be put on a top that gives ``s`` and ``t``.
 
     Raises:
         InputError: It cannot take them, or its parts do not fit each other.
