@@ -95,11 +95,6 @@ class DigestedFile:
 def check_files(folder: Path, digests: Mapping[str, str], *, remedy: str = _REMEDY) -> None:
     """Check that a folder's files are those that `file_digests` saw.
 
-    Args:
-        folder: Where they lie.
-        digests: By name.
-        remedy: What to do where one is not, in a sentence.
-
     Raises:
         CheckpointError: One is missing or has changed; names it.
     """

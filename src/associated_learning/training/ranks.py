@@ -32,14 +32,6 @@ def fit_in_ranks(
 ) -> TrainingState:
     """Train as one rank of those that ``torchrun`` started.
 
-    Args:
-        settings: Those of the `Trainer`, in which all ranks must agree.
-        offload: Where the state of layers lies while they do not train.
-        training: The run.
-        train: The training batches, which rank 0 alone reads.
-        validation: Batches to choose the best epoch by, read by rank 0 alone.
-        callbacks: Told by rank 0.
-
     Raises:
         InputError: Stages and replicas do not fit the ranks, or the ranks do not agree.
     """

@@ -93,14 +93,7 @@ def executor_over_store(chosen: str, asked: str, *, grows: bool) -> str:
 def check_run(
     executor: str, replicas: int, store: Path | str, checkpoints: Checkpoints | None
 ) -> None:
-    """Raise InputError for settings that do not fit an executor, or the place of checkpoints.
-
-    Args:
-        executor: Its name.
-        replicas: How many ranks share the minibatches of a stage.
-        store: "host", or a folder.
-        checkpoints: Where the run is saved, if anywhere.
-    """
+    """Raise InputError for settings that do not fit an executor, or the place of checkpoints."""
     if executor != "processes" and replicas > 1:
         raise InputError(
             f"replicas={replicas} came with executor={executor!r}; only the ranks of "

@@ -51,16 +51,7 @@ def epoch_record(
     listener: Callback,
     metric: EpochMetric = None,
 ) -> EpochRecord:
-    """Evaluate every depth of the network, and return the record of the epoch that has ended.
-
-    Args:
-        state: Where training stands, the epoch not yet counted.
-        rates: The learning rate of each block in that epoch.
-        network: Gives the network as it was at the epoch's end.
-        validation: What to evaluate it on; None leaves the scores out.
-        listener: Told of every batch of it, and of the network.
-        metric: What takes the place of the target's score.
-    """
+    """Evaluate every depth of the network, and return the record of the epoch that has ended."""
     begin = time.perf_counter()
     scores, losses = list[float](), list[float]()
     if validation is not None:

@@ -163,13 +163,6 @@ def protocol(
 
     The tier "resampled" says no learning rate.
 
-    Args:
-        tier: Name of the tier.
-        data: Name of the data set.
-        model: Network family.
-        method: "al" or "bp"; each has the learning rate that is best for it.
-        arm: Name of the arm, which may have a rate of its own.
-
     Raises:
         InputError: There is no such tier.
 

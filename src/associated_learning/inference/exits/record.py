@@ -81,11 +81,7 @@ class ExitRecord(NamedTuple):
 
 
 def record_exits(net: ALNetwork, batches: Iterable[tuple[Any, Tensor]]) -> ExitRecord:
-    """Run a network on a data set and keep the outputs of all its exits.
-
-    Args:
-        net: The network, of one of several classes; its mode is restored.
-        batches: Pairs of inputs and targets.
+    """Run a network of classes on a data set and keep the outputs of all its exits.
 
     Raises:
         InputError: There is no batch, or one does not fit the network.

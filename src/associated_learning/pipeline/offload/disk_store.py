@@ -149,11 +149,7 @@ class DiskStore(Store):
         self._unlock()
 
     def require_room(self, needed: int) -> None:
-        """Raise InputError if the disk has less room than training will need.
-
-        Args:
-            needed: Bytes in all, also for what is in the store already.
-        """
+        """Raise InputError if training needs more bytes than are free or in the store already."""
         stored = {file.path for file in self._files.values()}
         stored.update(self.folder.glob(f"{STAGE}*/*.safetensors"))  # whose process may be at work
         have = sum(size for size, _ in map(_signature, stored))

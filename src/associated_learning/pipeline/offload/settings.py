@@ -132,11 +132,7 @@ class Offloading:
         )
 
     def folder(self, own: Store | None = None) -> Path | None:
-        """Return the folder of the store; None for host memory.
-
-        Args:
-            own: The store of a network that lies in one.
-        """
+        """Return the folder of the store; None for host memory."""
         if own is not None:
             return own.folder if isinstance(own, DiskStore) else None
         return None if self.store == "host" else Path(self.store)

@@ -38,13 +38,6 @@ def agree(
     the processes before wrote, among it addresses at which nobody listens any more, so do this
     before ``init_process_group``, and give it that store.
 
-    Args:
-        values: What must be the same on all ranks, by name.
-        store: Reaches all ranks.
-        rank: Number of this process.
-        size: Number of processes.
-        timeout: Seconds to wait for the others.
-
     Raises:
         InputError: The ranks differ; the same message on all of them.
         PipelineError: Some ranks did not arrive in time, or the store is gone.

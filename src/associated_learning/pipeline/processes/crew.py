@@ -14,12 +14,6 @@ class Crew:
     """The processes of a run as rank 0 reaches them, for all segments of the training.
 
     Every other rank comes to `follow` meanwhile.
-
-    Args:
-        ranks: The processes.
-        replicas: Number of ranks of each stage.
-        device: Where activations are.
-        wire: See `Connections`.
     """
 
     def __init__(

@@ -33,10 +33,7 @@ _OF_TABLES = (
 
 
 def check_task(config: RunConfig) -> None:
-    """Check that the task of a run can use every setting that came.
-
-    Args:
-        config: The settings as they were given, not `resolved`.
+    """Check that the task of a run can use every setting that was given.
 
     Raises:
         InputError: One does not fit, or would have no effect.

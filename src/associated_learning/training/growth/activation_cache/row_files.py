@@ -25,12 +25,7 @@ _INDEX, _DIGESTS, _LENGTHS = "index.json", "digests.bin", "lengths.bin"
 
 
 class Writer:
-    """Appends samples to the files of a folder, which are complete after `finish`.
-
-    Args:
-        folder: An empty folder.
-        columns: What is stored of every sample.
-    """
+    """Appends samples to the files of a folder, which are complete after `finish`."""
 
     def __init__(self, folder: Path, columns: Sequence[Column]) -> None:
         self._folder = folder
@@ -120,11 +115,7 @@ class RowFiles:
         check_files(self._folder, self._files, remedy="Pass rebuild=True to make the cache anew.")
 
     def read(self, numbers: Sequence[int]) -> tuple[list[Tensor], Tensor | None]:
-        """Return copies of samples: the values of each column, and their lengths if ragged.
-
-        Args:
-            numbers: Those of the samples, in the order in which they are to come.
-        """
+        """Return copies of samples: the values of each column, and their lengths if ragged."""
         where = torch.tensor(numbers)
         values = [
             self._read_ragged(tensor, numbers) if column.ragged else tensor.index_select(0, where)
