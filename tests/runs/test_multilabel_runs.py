@@ -14,20 +14,23 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
-import typer
 from sklearn.datasets import make_multilabel_classification
 from sklearn.metrics import f1_score
 from sklearn.preprocessing import MultiLabelBinarizer
+from torch.nn import functional as F
 
 import associated_learning as al
-from associated_learning.cli.main import app
 from associated_learning.data import load
 from associated_learning.data.labels.label_sets import label_matrix, set_names
 from associated_learning.runs.deployment import description
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.hub.pretrained import PretrainedModel
+from associated_learning.runs.inputs import evaluation_batches, load_data
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.tasks.deciding import decided
+from associated_learning.state.files import read_json
+from commands import run_al
 
 TRAIN = 180
 NAMES = ("big", "old", "red", "round")
@@ -67,11 +70,6 @@ def _file(folder: Path, form: str, name: str, rows: slice) -> str:
     return str(path)
 
 
-def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    typer.main.get_command(app).main(list(words), standalone_mode=False)
-    return capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("form", "column"), [("lists", "tags"), ("texts", "tags"), ("columns", "big,old, red,round")]
 )
@@ -97,25 +95,23 @@ def test_sets_are_those_of_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize("method", ["al", "bp"])
-def test_a_run_from_lists_to_its_runner(
-    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_from_lists_to_its_runner(method: str, tmp_path: Path) -> None:
     """Decided and said; F1 is scikit-learn's on what `al predict` says; a runner says the same."""
     (train, test), run = written(tmp_path, "lists"), str(tmp_path / "run")
-    printed = said(
-        capsys, "train", "--data", train, "--test-data", test, "--label-column", "tags",
+    printed = run_al(
+        "train", "--data", train, "--test-data", test, "--label-column", "tags",
         "--model", "mlp", "--hidden", "16", "--epochs", "4", "--lr", "0.01", "--method", method,
         "--metric", "f1", "--class-weight", "balanced", "--run-folder", run,
     )  # fmt: skip
     assert "'tags' holds lists, so this is a multilabel task." in printed
     assert "f1 in the best epoch" in printed
     result = json.loads((tmp_path / "run" / "result.json").read_text())
-    told = json.loads(said(capsys, "evaluate", run, "--json"))
+    told = json.loads(run_al("evaluate", run, "--json"))
     x, y = (array[TRAIN:] for array in drawn())
     answers = []
     for depth, score in enumerate(result["test_scores"], start=1):
         asked = ("predict", run, "--file", test, "--depth", str(depth), "--json")
-        answers = [json.loads(line) for line in said(capsys, *asked).splitlines()]
+        answers = [json.loads(line) for line in run_al(*asked).splitlines()]
         held = [[name in answer["label"] for name in NAMES] for answer in answers]
         assert [[answer["probabilities"][n] > 0.5 for n in NAMES] for answer in answers] == held
         expected = f1_score(y, np.array(held), average="macro", zero_division=0)
@@ -126,16 +122,29 @@ def test_a_run_from_lists_to_its_runner(
     if method == "bp":  # exports do not ask how a network was trained
         return
     to = str(tmp_path / "net.onnx")
-    said(capsys, "export", run, to, "--depth", str(len(result["test_scores"])))
+    run_al("export", run, to, "--depth", str(len(result["test_scores"])))
     exported = json.loads((tmp_path / "net.json").read_text())
     schema = json.loads((Path(description.__file__).parent / "schema.json").read_text())
     jsonschema.validate(exported, schema)
+    opened, (*_, kept) = open_run(Path(run)), read_json(tmp_path / "run" / "temperatures.json")
+    batches = evaluation_batches(opened.config, load_data(opened.config), "validation").epoch(0)
+    losses = torch.zeros(2)  # as they come, and calibrated
+    for batch, labels in batches:
+        with torch.no_grad():
+            logits = opened.net(batch)
+        loss = F.binary_cross_entropy_with_logits
+        losses += torch.tensor([float(loss(logits / t, labels)) for t in (1, kept)])
+    assert losses[1] < losses[0]
+    with torch.no_grad():
+        expected = (opened.net(opened.preprocessor(x.tolist())) / kept).sigmoid()
+    told = torch.tensor([[answer["probabilities"][n] for n in NAMES] for answer in answers])
+    torch.testing.assert_close(told, expected, atol=1e-5, rtol=1e-5)
     lines = [",".join(map(repr, row)) for row in x[:5].tolist()]
     ran = subprocess.run(
         [sys.executable, str(tmp_path / "net_runner.py")],
         input="\n".join(lines), capture_output=True, text=True, check=True,
     )  # fmt: skip
-    said(capsys, "export", run, str(tmp_path / "hub"), "--depth", str(len(result["test_scores"])))
+    run_al("export", run, str(tmp_path / "hub"), "--depth", str(len(result["test_scores"])))
     model = PretrainedModel.from_pretrained(tmp_path / "hub")
     assert model.label(x.tolist()) == [answer["label"] for answer in answers]
     assert "| labels | big, old, red, round |" in (tmp_path / "hub" / "README.md").read_text()
@@ -145,9 +154,7 @@ def test_a_run_from_lists_to_its_runner(
         assert own["probabilities"] == pytest.approx(answer["probabilities"], abs=1e-5)
 
 
-def test_what_one_class_alone_has_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_one_class_alone_has_is_refused(tmp_path: Path) -> None:
     (path, _), run = written(tmp_path, "columns"), tmp_path / "run"
     columns = ",".join(NAMES)
     config, line = decided(RunConfig(data=path, label_column=columns, epochs=1))
@@ -169,7 +176,7 @@ def test_what_one_class_alone_has_is_refused(
         ((*asked, "--ledger", "l.jsonl"), "holds accuracies"),
     ):
         with pytest.raises(al.InputError, match=message):
-            said(capsys, *words)
+            run_al(*words)
 
 
 @pytest.mark.parametrize(

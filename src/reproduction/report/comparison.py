@@ -106,11 +106,6 @@ def compare_all(index: RowIndex, tier: str, arm: str = HEADLINE) -> list[Compari
 
     What the resampled tier compares with three seeds or more is not compared again by the cpu
     tier, whose subset is the same for all seeds and whose epochs are few.
-
-    Args:
-        index: The rows.
-        tier: By which protocol.
-        arm: Which form of AL.
     """
     pairs = [(data, model) for model in table1.NAMES for data in table1.DATA]
     pairs += [(data, model) for model in ("cnn", "vgg") for data in table4.COLUMNS]
@@ -126,9 +121,6 @@ def signed_rank(differences: Sequence[float]) -> float | None:
     """Return the p-value of Wilcoxon's signed-rank test over data sets; None for fewer than 6.
 
     With fewer it cannot fall below 0.05, whatever the differences.
-
-    Args:
-        differences: One a data set and model.
     """
     if len(differences) < 6:
         return None

@@ -108,12 +108,7 @@ def cost_table(content: Content) -> str:
 
 
 def section_table(section: Section, tier: str) -> str:
-    """Return a table's figures by one tier, without what they rest on; blank where there are none.
-
-    Args:
-        section: A table.
-        tier: Name of the tier.
-    """
+    """Return a table's figures by one tier, without their evidence; blank where there are none."""
     rows = [
         (heading, *(_figure(place, tier) for place in places)) for heading, places in section.rows
     ]

@@ -25,11 +25,6 @@ __all__ = ["check_seen", "features", "recorded_features", "same_streams"]
 def same_streams(slices: list[Slice], inputs: dict[str, Tensor], expected: Tensor) -> list[Stream]:
     """Run chained encoders and return what each gives.
 
-    Args:
-        slices: The encoders.
-        inputs: A batch, by the names of the model's arguments.
-        expected: The model's own features for it.
-
     Raises:
         ConversionError: The last gives other features, in any bit.
         GuardError: The batch is of a size for which they might.
@@ -48,12 +43,7 @@ def same_streams(slices: list[Slice], inputs: dict[str, Tensor], expected: Tenso
 
 
 def check_seen(plain: Any, recording: Recording) -> None:
-    """Raise ConversionError if a model answers otherwise when its run is recorded.
-
-    Args:
-        plain: What it returned when nobody looked.
-        recording: The run that was recorded.
-    """
+    """Raise ConversionError if a model answers otherwise when its run is recorded."""
     alone, seen = first_tensor(plain), first_tensor(recording.root.output)
     if alone is None or seen is None or alone.is_meta:
         return
