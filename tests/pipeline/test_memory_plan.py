@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel
 
 import associated_learning as al
 from associated_learning.pipeline.items import Minibatch
@@ -308,3 +309,46 @@ def test_recomputation_keeps_less() -> None:
         (again,) = measure_layers(stage_of(net), job)
     assert again.activations < kept.activations / 2
     assert "forward" not in f[0].__dict__
+
+
+def converted_to(model_type: str, at: list[str]) -> tuple[al.ConvertedNetwork, dict[str, Tensor]]:
+    """Return a small transformer cut before the blocks named, and a batch for it."""
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        model_type, hidden_size=16, num_hidden_layers=3, num_attention_heads=2, vocab_size=50,
+        intermediate_size=64, n_inner=64,
+    )  # fmt: skip
+    x = {"input_ids": torch.randint(1, 50, (2, 40)), "attention_mask": torch.ones(2, 40).long()}
+    return al.convert(AutoModel.from_config(config), x, target=al.Classes(4), at=at), x
+
+
+@pytest.mark.parametrize(
+    ("model_type", "at"),
+    [
+        ("bert", ["encoder.layer.2"]),  # embeddings and two blocks, and one block
+        ("bert", ["encoder.layer.1", "encoder.layer.2"]),
+        ("gpt2", ["h.2"]),  # with norms beside what can be opened
+    ],
+)
+def test_a_converted_layer_recomputes_modules_that_it_calls_and_keeps_less(
+    model_type: str, at: list[str]
+) -> None:
+    net, x = converted_to(model_type, at)
+    job = Minibatch(0, x, net.target.encode(torch.tensor([0, 1])))
+    whole = measure_layers(stage_of(net), job)
+    recomputation = Recomputation(net.blocks())
+    with recomputation:
+        again = measure_layers(stage_of(net), job)
+    called: set[nn.Module] = set()
+    for module in recomputation.modules:
+        module.register_forward_hook(lambda module, *_: called.add(module))
+    net(x)
+    assert called == set(recomputation.modules)
+    for one, other in zip(again, whole, strict=True):
+        assert one.activations < 0.8 * other.activations
+
+
+def test_what_computes_between_its_parts_is_recomputed_as_one() -> None:
+    f = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 64, batch_first=True))
+    net = al.al_form([f], torch.randn(2, 5, 8), al.Classes(4), latent=5, readout=nn.Flatten())
+    assert Recomputation(net.blocks()).modules == [f[0]]  # its forward makes a ReLU of linear1

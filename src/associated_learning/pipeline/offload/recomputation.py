@@ -16,6 +16,8 @@ from associated_learning.tensors.randomness.rng_dispatch import current
 
 __all__ = ["Recomputation"]
 
+_SEVERAL = 4
+
 
 class Recomputation:
     """A context in which the modules that encoders are made of recompute their activations.
@@ -34,7 +36,7 @@ class Recomputation:
 
     def __init__(self, blocks: Iterable[nn.Module]) -> None:
         encoders = [f for block in blocks for f in encoders_in(block)]
-        self.modules = [module for f in encoders for module in _parts(f)]
+        self.modules = [module for f in encoders for module in _chosen(f)]
 
     def __enter__(self) -> None:
         for module in self.modules:
@@ -64,13 +66,42 @@ class _Recomputed:
         return checkpoint(again, *arguments, use_reentrant=False, preserve_rng_state=False, **named)
 
 
+def _chosen(encoder: nn.Module) -> list[nn.Module]:
+    """Return the outermost parts of an encoder, of which there are several: one alone saves none.
+
+    Recomputation takes the memory of the largest part, and of what comes into each.
+    """
+    found = _parts(encoder)
+    while len(found) < _SEVERAL:
+        inner = [part for module in found for part in _opened(module)]
+        if inner == found:
+            break
+        found = inner
+    return found
+
+
+def _opened(module: nn.Module) -> list[nn.Module]:
+    """Return the parts of a module in its place, where nothing that takes memory lies between.
+
+    A weight matrix among them says that the module's own forward computes: an activation, say.
+    Of norms, all of whose weights are vectors, only the input is kept.
+    """
+    inner = _parts(module)
+    whole = [part for part in inner if _parts(part)]
+    rest = [weight for part in inner if part not in whole for weight in part.parameters()]
+    return whole if whole and all(weight.dim() < 2 for weight in rest) else [module]
+
+
 def _parts(module: nn.Module) -> list[nn.Module]:
-    """Return the outermost modules of an encoder with parameters and without batch statistics."""
+    """Return the outermost modules with parameters and without batch statistics.
+
+    What only holds others, as lists and the owners in a `Slice` do, is never called.
+    """
     found: list[nn.Module] = []
     for child in module.children():
         if next(child.parameters(), None) is None:
             continue
-        container = isinstance(child, (nn.ModuleList, nn.Sequential))
+        container = type(child) is nn.Module or isinstance(child, (nn.ModuleList, nn.Sequential))
         counts = any(isinstance(part, _BatchNorm) for part in child.modules())
         if container or counts:
             found.extend(_parts(child))
