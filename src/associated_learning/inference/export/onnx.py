@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import importlib
 import io
 import logging
@@ -25,6 +24,7 @@ from associated_learning.inference.export.tensors import OUTPUT, Signature, tens
 from associated_learning.models.lstm_operator import OPERATION
 from associated_learning.network import Network
 from associated_learning.state.files import replaced_file
+from associated_learning.tensors.copying import copied
 
 __all__ = ["OnnxFile", "export_onnx"]
 
@@ -75,7 +75,7 @@ def export_onnx(
         with needs_extra("export", "an ONNX file"):
             importlib.import_module(package)
     path, names = Path(path), Signature.of(x).names
-    net = copy.deepcopy(net.in_memory(depth)).to("cpu")
+    net = copied(net.in_memory(depth)).to("cpu")
     program = export_program(net, x, depth, any_length=any_length)
     with replaced_file(path) as temporary, _quiet():
         torch.onnx.export(

@@ -24,6 +24,7 @@ from associated_learning.network import Network
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.state.training_state import TrainingState
 from associated_learning.targets import Classes, Prediction, Regression, Target
+from associated_learning.tensors.copying import copied
 from associated_learning.tensors.nested import to_device
 from associated_learning.tensors.randomness.keyed import seeded
 from associated_learning.training.adapters.dense_rows import dense_rows
@@ -175,7 +176,7 @@ class _ALEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     def _network(self, example: Tensor, target: Target) -> Network:
         options, width = self.options, example.shape[1]
         if self.module is not None:
-            return convert(copy.deepcopy(self.module), example, target=target, options=options)
+            return convert(copied(self.module), example, target=target, options=options)
         encoders: Iterable[nn.Module]
         if callable(self.encoders):
             encoders = self.encoders(width)
