@@ -242,7 +242,7 @@ class ALClassifier(ClassifierMixin, _ALEstimator):  # type: ignore[misc]
         self.classes_ = unique_labels(y if classes is None else classes)
         if len(self.classes_) < 2:
             raise InputError(
-                f"ALClassifier got 1 class ({self.classes_[0]!r}); expected at least 2 classes."
+                f"ALClassifier got 1 class ({self.classes_.tolist()}); expected at least 2 classes."
             )
         return Classes(len(self.classes_))
 
