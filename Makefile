@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-# Two workers; `tests/scheduling.py` says which tests one of them does in turn.
-PYTEST := $(BIN)/python -m pytest -n 2
+# Three workers on two cores, as a third of their time is waiting; `tests/scheduling.py` says which
+# tests one of them does in turn.
+PYTEST := $(BIN)/python -m pytest -n 3
 
 # Where this is set, every process that a test starts compiles all of our files again.
 unexport PYTHONDONTWRITEBYTECODE

@@ -1,4 +1,4 @@
-"""Starts ``al`` and other functions as processes that need not import torch first."""
+"""Runs ``al`` here, and starts it and other functions as processes that import no torch first."""
 
 from __future__ import annotations
 
@@ -13,12 +13,21 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from associated_learning.cli.main import main
+from typer.testing import CliRunner
 
-__all__ = ["FORKSERVER", "Program", "forked", "serve", "start"]
+from associated_learning.cli.main import app, main
+
+__all__ = ["FORKSERVER", "Program", "forked", "run_al", "serve", "start"]
 
 # forked from one that has imported everything, a process starts in milliseconds
 FORKSERVER = multiprocessing.get_context("forkserver")
+
+
+def run_al(*words: object) -> str:
+    """Run ``al`` in this process; return what it prints, or raise the error that ends it."""
+    result = CliRunner().invoke(app, list(map(str, words)), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def serve() -> None:

@@ -108,6 +108,18 @@ def _pictures_where_they_are_looked_at(request: pytest.FixtureRequest) -> Iterat
 
 
 @pytest.fixture
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests in which no power is cut."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that ask the Hugging Face hub nothing."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+@pytest.fixture
 def data_root() -> Path:
     """The folder with the real data sets; tests that use it carry the marker ``data``."""
     default = Path(__file__).parents[1].parent / "shared" / "data"

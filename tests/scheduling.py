@@ -29,7 +29,7 @@ TOGETHER = {
 }
 _GROUPS = {file: group for group, files in TOGETHER.items() for file in files}
 
-# The others follow in their own order, and fill what time is left on both workers.
+# The others follow in their own order, and fill what time is left on all workers.
 FIRST = (
     *TOGETHER["timing"],
     "tests/pipeline/test_executor_laws.py",

@@ -158,9 +158,6 @@ class Answer(nn.Module):
 
     Those behind them are features, which the layer's loss alone reads (`LocalLoss`).
 
-    Args:
-        count: Number of columns to keep.
-
     Example:
         >>> import torch
         >>> Answer(3)(torch.zeros(2, 5)).shape
@@ -215,13 +212,7 @@ class Branch(nn.Module):
 
 
 def check_fit(layer: ALLayer, s: Any, t: Tensor, *, number: int) -> None:
-    """Check that a layer can be put on top of others.
-
-    Args:
-        layer: The layer, in evaluation mode.
-        s: What the top gives.
-        t: What the top gives, or what is like it.
-        number: That of the layer, from 1.
+    """Check that a layer, in evaluation mode, can be put on a top that gives ``s`` and ``t``.
 
     Raises:
         InputError: It cannot take them, or its parts do not fit each other.
@@ -249,12 +240,6 @@ def _check_shape(name: str, found: Tensor, expected: Tensor) -> None:
 
 def one_for_each(what: str, value: PerLayer[T], count: int, of: str = "layers") -> list[T]:
     """Return ``count`` values: those of a list, or one value for all.
-
-    Args:
-        what: What they are, for the error's message.
-        value: The value, or a list or tuple of them.
-        count: How many are expected.
-        of: What there are so many of.
 
     Raises:
         InputError: The list holds more or fewer.

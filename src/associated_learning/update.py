@@ -106,16 +106,8 @@ def update_layer(
         (torch.Size([6, 8]), torch.Size([6, 5]), ['associated', 'autoencoder'])
     """
     if optimizer is None:
-        device, key = _device(t), StepKey(rule.seed, number, step)
-        fits = explained(f"layer {number} cannot take batch {step}", s)
-        # no statistics, no dropout: it is left as it is
-        with (
-            rule.randomness(*key, device=device),
-            autocast(device, rule.precision),
-            fits,
-            evaluating(layer),
-        ):
-            return LayerOutput(*layer(s, t))
+        with evaluating(layer):  # no statistics, no dropout: it is left as it is
+            return _run(layer, s, t, StepKey(rule.seed, number, step), rule)
     drop_gradients(optimizer)
     output = add_gradients(layer, s, t, number=number, step=step, rule=rule)
     apply_gradients(optimizer, output, number=number, step=step, rule=rule)
@@ -134,17 +126,9 @@ def add_gradients(
 ) -> LayerOutput:
     """Algorithm 2, lines 5 to 10, for one layer: forward, loss, backward.
 
-    For loops of others, which clip and step by themselves; `update_layer` is this and the rest.
-    Gradients are added to those that the parameters have, and the layer's graph is freed.
-
-    Args:
-        layer: See `update_layer`, as for all that follow.
-        s: ``s_{i-1}``.
-        t: ``t_{i-1}``, ``[B, D_{i-1}]``.
-        number: ``i``, from 1.
-        step: Number of this update, from 0.
-        rule: How to update; its ``clip`` is not read.
-        share: Factor of the gradients, where several minibatches make one update.
+    For other people's loops, which clip and step by themselves; `update_layer` is this and the
+    rest, with the same arguments. Gradients are added to those that the parameters have, times
+    ``share`` where several minibatches make one update, and the layer's graph is freed.
 
     Returns:
         ``s_i``, ``t_i`` and the losses, all detached.
@@ -153,10 +137,8 @@ def add_gradients(
         InputError: The layer cannot take ``s`` and ``t``.
         NonFiniteLossError: The loss is NaN or infinite; the gradients are left untouched.
     """
-    device, key = _device(t), StepKey(rule.seed, number, step)
-    fits = explained(f"layer {number} cannot take batch {step}", s)
-    with rule.randomness(*key, device=device), autocast(device, rule.precision), fits:
-        output: LayerOutput = layer(s, t)
+    key = StepKey(rule.seed, number, step)
+    output = _run(layer, s, t, key, rule)
     total = torch.stack(list(output.losses.values())).sum()
     if not bool(torch.isfinite(total)):
         raise NonFiniteLossError(_explain(output, key))
@@ -170,13 +152,6 @@ def apply_gradients(
     optimizer: Optimizer, output: LayerOutput, *, number: int, step: int, rule: UpdateRule
 ) -> None:
     """Algorithm 2, lines 11 and 12, for one layer: clip, step; its gradients are freed.
-
-    Args:
-        optimizer: Holds the layer's parameters with their gradients.
-        output: What the layer gave, for the error's message.
-        number: ``i``, from 1.
-        step: Number of this update, from 0.
-        rule: How to update.
 
     Raises:
         NonFiniteLossError: The gradient is NaN or infinite; the weights are left untouched.
@@ -271,8 +246,15 @@ def update_blocks(
     return s, t, losses
 
 
-def _device(t: Any) -> torch.device:
-    return tensors_in(t)[0].device
+def _run(layer: nn.Module, s: Any, t: Tensor, key: StepKey, rule: UpdateRule) -> LayerOutput:
+    """Run a layer forward, on random numbers of its own."""
+    device = tensors_in(t)[0].device
+    with (
+        rule.randomness(*key, device=device),
+        autocast(device, rule.precision),
+        explained(f"layer {key.layer} cannot take batch {key.step}", s),
+    ):
+        return LayerOutput(*layer(s, t))
 
 
 def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
@@ -284,9 +266,8 @@ def drop_gradients(optimizer: Optimizer) -> None:
 
     As ``zero_grad`` does, without its hooks: on a small layer those cost as much as its loss.
     """
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            parameter.grad = None
+    for parameter in _parameters(optimizer):
+        parameter.grad = None
 
 
 def _explain(output: LayerOutput, key: StepKey, what: str = "loss") -> str:

@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import typer
 from sklearn.metrics import confusion_matrix
 
 import associated_learning as al
-from associated_learning.cli.main import app
 from associated_learning.data import load
 from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
+from commands import run_al
 
 NAMES = ["setosa", "a very long name of a class", "<b>\x1b[31m", "d"]
 
@@ -33,13 +32,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    typer.main.get_command(app).main(["evaluate", *words], standalone_mode=False)
-    return capsys.readouterr().out
-
-
-def test_counts_are_scikit_learns(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = json.loads(said(capsys, str(run), "--confusion", "--depth", "1", "--json"))
+def test_counts_are_scikit_learns(run: Path) -> None:
+    told = json.loads(run_al("evaluate", run, "--confusion", "--depth", "1", "--json"))
     opened = open_run(run)
     data = load(opened.config.data)
     x = data.test.take(torch.arange(len(data.test)))
@@ -49,10 +43,10 @@ def test_counts_are_scikit_learns(run: Path, capsys: pytest.CaptureFixture[str])
     assert told["confusion"] == expected.tolist()
 
 
-def test_the_table_shows_names_and_recall(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = json.loads(said(capsys, str(run), "--confusion", "--json"))
+def test_the_table_shows_names_and_recall(run: Path) -> None:
+    told = json.loads(run_al("evaluate", run, "--confusion", "--json"))
     counts = np.array(told["confusion"])
-    printed = said(capsys, str(run), "--confusion")
+    printed = run_al("evaluate", run, "--confusion")
     assert f"{counts.trace()} of {counts.sum()} right" in printed
     assert "\x1b[31m" not in printed  # a label never reaches the terminal as it is
     assert "a very long…" in printed
@@ -66,6 +60,4 @@ def test_the_table_shows_names_and_recall(run: Path, capsys: pytest.CaptureFixtu
 
 def test_it_is_for_classes_of_samples(run: Path) -> None:
     with pytest.raises(al.InputError, match="--exits and --confusion came"):
-        typer.main.get_command(app).main(
-            ["evaluate", str(run), "--confusion", "--exits"], standalone_mode=False
-        )
+        run_al("evaluate", run, "--confusion", "--exits")

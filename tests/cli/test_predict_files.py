@@ -16,16 +16,9 @@ import associated_learning.cli.predict as command
 from associated_learning.cli.answers import CHUNK
 from associated_learning.cli.main import app
 from associated_learning.errors import InputError
+from commands import run_al
 
 WORDS = {"five": ("lovely", "great", "fine"), "one": ("awful", "dull", "bad")}
-
-
-def al(*arguments: object) -> str:
-    result = CliRunner().invoke(app, list(map(str, arguments)))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def answered(text: str) -> list[dict[str, Any]]:
@@ -33,7 +26,7 @@ def answered(text: str) -> list[dict[str, Any]]:
 
 
 def train(folder: Path, data: Path, *more: str) -> Path:
-    al(
+    run_al(
         "train", "--data", data, "--hidden", 8, "--epochs", 12, "--lr", 0.02, "--batch-size", 8,
         "--patience", 0, "--threads", 1, "--quiet", "--run-folder", folder / "run", *more,
     )  # fmt: skip
@@ -60,14 +53,14 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_blank_lines_and_unknown_words_keep_their_place(texts: Path, tmp_path: Path) -> None:
     file = tmp_path / "lines.txt"
     file.write_text("a lovely film\n\nxyzzy !\na dull\u2028film\n   \n", newline="")
-    found = answered(al("predict", texts, "--file", file, "--json"))
+    found = answered(run_al("predict", texts, "--file", file, "--json"))
     assert [answer["label"] is None for answer in found] == [False, True, False, False, True]
     assert [answer["note"] for answer in found] == [None, "empty", "no known word", None, "empty"]
     assert [found[0]["label"], found[3]["label"]] == ["five", "one"]
-    alone = answered(al("predict", texts, "zyx", "--json"))[0]  # as any unknown word
-    both = answered(al("predict", texts, "quux plugh", "zyx", "--json"))[1]
+    alone = answered(run_al("predict", texts, "zyx", "--json"))[0]  # as any unknown word
+    both = answered(run_al("predict", texts, "quux plugh", "zyx", "--json"))[1]
     assert both["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-6)
-    shown = al("predict", texts, "--file", file)
+    shown = run_al("predict", texts, "--file", file)
     assert "no known word" in " ".join(shown.split())
     assert "(empty)" in shown
 
@@ -81,12 +74,12 @@ def test_files_are_read_by_the_columns_of_the_run(texts: Path, table: Path, tmp_
     }
     for name, content in forms.items():
         (tmp_path / name).write_text(content)
-        found = answered(al("predict", texts, "--file", tmp_path / name, "--json"))
+        found = answered(run_al("predict", texts, "--file", tmp_path / name, "--json"))
         assert [answer["label"] for answer in found] == ["five", None, "one", None]
         assert found[0]["input"] == rows[0]["review"]
     (tmp_path / "t.csv").write_text("b,name,a\n1,x,6\n,,\n4,y,0\n")
-    found = answered(al("predict", table, "--file", tmp_path / "t.csv", "--json"))
-    plain = answered(al("predict", table, "6,1", "", "0,4", "--json"))
+    found = answered(run_al("predict", table, "--file", tmp_path / "t.csv", "--json"))
+    plain = answered(run_al("predict", table, "6,1", "", "0,4", "--json"))
     assert [answer["label"] for answer in found] == ["high", None, "low"]
     assert [a["probabilities"] for a in found] == [a["probabilities"] for a in plain]
 
@@ -112,7 +105,7 @@ def test_faults_of_a_file_are_told_with_their_line(
 ) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=match):
-        al("predict", table, "--file", tmp_path / name)
+        run_al("predict", table, "--file", tmp_path / name)
 
 
 def test_a_killed_output_goes_on_to_equal_bytes(
@@ -120,7 +113,7 @@ def test_a_killed_output_goes_on_to_equal_bytes(
 ) -> None:
     file, out = tmp_path / "lines.txt", tmp_path / "out.jsonl"
     file.write_text("".join(f"a {'lovely ' * (i % 5)}film\n" for i in range(3 * CHUNK + 9)))
-    whole = al("predict", texts, "--file", file, "--json")
+    whole = run_al("predict", texts, "--file", file, "--json")
     answers, starts = command.answers, []
 
     def killed(*args: Any, start: int, **kwargs: Any) -> Any:
@@ -137,22 +130,22 @@ def test_a_killed_output_goes_on_to_equal_bytes(
     [partial] = tmp_path.glob("*.unfinished")
     partial.write_bytes(partial.read_bytes()[:-20])  # a torn line
     monkeypatch.setattr(command, "answers", counted)
-    al("predict", texts, "--file", file, "--output", tmp_path / "other.jsonl", "--depth", 1)
-    al("predict", texts, "--file", file, "--output", out)
+    run_al("predict", texts, "--file", file, "--output", tmp_path / "other.jsonl", "--depth", 1)
+    run_al("predict", texts, "--file", file, "--output", out)
     assert starts == [0, 1]
     assert out.read_text() == whole
     assert not list(tmp_path.glob("*.unfinished"))
     with pytest.raises(InputError, match="exists"):
-        al("predict", texts, "--file", file, "--output", out)
+        run_al("predict", texts, "--file", file, "--output", out)
 
 
 def test_columns_come_back_with_the_answers(table: Path, tmp_path: Path) -> None:
     """All columns of the file, as they stood there, and the answers that --json prints."""
     file, rows = tmp_path / "new.csv", ['r1,1,3,"x, y"', "r2,6,2,", "", 'r3,0,"4","two\nlines"']
     file.write_text("\n".join(["name,a,b,remark", *rows]))
-    told = answered(al("predict", table, "--file", file, "--json"))
+    told = answered(run_al("predict", table, "--file", file, "--json"))
     for ending, separator in (("csv", ","), ("tsv", "\t")):
-        al("predict", table, "--file", file, "--output", tmp_path / f"out.{ending}")
+        run_al("predict", table, "--file", file, "--output", tmp_path / f"out.{ending}")
         with (tmp_path / f"out.{ending}").open(encoding="utf-8", newline="") as out:
             found = list(csv.DictReader(out, delimiter=separator))
         with file.open(newline="") as given:
@@ -165,8 +158,8 @@ def test_columns_come_back_with_the_answers(table: Path, tmp_path: Path) -> None
             if label is not None:
                 assert float(row["probability"]) == answer["probabilities"][label]
     with pytest.raises(InputError, match="has a column 'depth' itself"):
-        al("predict", table, "--file", tmp_path / "out.csv", "--output", tmp_path / "more.csv")
-    al("predict", table, "1,2", "--output", tmp_path / "one.csv")
+        run_al("predict", table, "--file", tmp_path / "out.csv", "--output", tmp_path / "more.csv")
+    run_al("predict", table, "1,2", "--output", tmp_path / "one.csv")
     assert (
         (tmp_path / "one.csv").read_text().startswith('input,prediction,probability,depth,note\n"1')
     )
@@ -185,5 +178,5 @@ def test_two_columns_of_texts_are_one_text(tmp_path: Path) -> None:
         data = tmp_path / f"{name}.csv"
         sizes = ("--model", "bilstm", "--embedding-dim", "4", "--epochs", "1")
         run = train(tmp_path / name, data, "--text-column", columns, *sizes)
-        found.append(answered(al("predict", run, "--file", data, "--json")))
+        found.append(answered(run_al("predict", run, "--file", data, "--json")))
     assert found[0] == found[1]

@@ -13,27 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from associated_learning.cli.main import main
 from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 from commands import Program, start
+from test_cli import al as run_al
 
 SMALL = ("--epochs", "2", "--hidden", "8", "--threads", "1", "--quiet")
 
 
 def al(*arguments: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
     """Run ``al`` in this process; return its exit code, and its output and errors in one line."""
-    before, code = sys.argv, 0
-    sys.argv = ["al", *arguments]
-    try:
-        main()
-    except SystemExit as end:
-        code = int(end.code or 0)
-    finally:
-        sys.argv = before
-    captured = capsys.readouterr()
-    return code, " ".join((captured.out + captured.err).split())
+    code, *printed = run_al(*arguments, capsys=capsys)
+    return code, " ".join("".join(printed).split())
 
 
 def table(path: Path, labels: tuple[str, str] = ("low", "high")) -> Path:

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import typer
 from torch import nn
 
 import associated_learning as al
-from associated_learning.cli.main import app
 from associated_learning.data import load
 from associated_learning.inference.ensemble import choose_ensemble
 from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
+from commands import run_al
 
 X, Y = torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3
 BATCHES = [(X[:25], Y[:25]), (X[25:], Y[25:])]
@@ -99,25 +98,20 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    typer.main.get_command(app).main(list(words), standalone_mode=False)
-    return capsys.readouterr().out
-
-
-def test_the_commands_answer_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_answer_so(run: Path) -> None:
     opened = open_run(run)
     data = load(opened.config.data)
     x, y = data.test.take(torch.arange(len(data.test))), data.test.labels
     ensemble = al.ExitEnsemble(opened.net, 2)
     right = float((ensemble.predict(x, 3).labels == y).float().mean())
-    told = json.loads(said(capsys, "evaluate", str(run), "--ensemble", "2", "--json"))
+    told = json.loads(run_al("evaluate", run, "--ensemble", "2", "--json"))
     assert told["accuracy"]["3"] == pytest.approx(right)
-    printed = said(capsys, "evaluate", str(run), "--ensemble", "auto")
+    printed = run_al("evaluate", run, "--ensemble", "auto")
     assert "Chosen on the validation data" in printed
-    told = json.loads(said(capsys, "evaluate", str(run), "--ensemble", "auto", "--json"))
+    told = json.loads(run_al("evaluate", run, "--ensemble", "auto", "--json"))
     assert told["validation"]["score"] >= told["validation"]["single_score"]
     asked = ["predict", str(run), "0.5,1.5", "--depth", "3", "--ensemble", "2", "--json"]
-    probabilities = json.loads(said(capsys, *asked))["probabilities"]
+    probabilities = json.loads(run_al(*asked))["probabilities"]
     expected = ensemble.predict(opened.preprocessor([[0.5, 1.5]]), 3).probabilities
     assert expected is not None
     assert list(probabilities.values()) == pytest.approx(expected[0].tolist(), abs=1e-6)
@@ -137,4 +131,4 @@ def test_the_commands_answer_so(run: Path, capsys: pytest.CaptureFixture[str]) -
 def test_what_it_cannot_do_is_refused(run: Path, words: list[str], message: str) -> None:
     command, *others = words
     with pytest.raises(al.InputError, match=message):
-        typer.main.get_command(app).main([command, str(run), *others], standalone_mode=False)
+        run_al(command, run, *others)

@@ -16,6 +16,7 @@ import torch
 
 import growing
 from associated_learning.training.callbacks import Callback
+from faults import Poison
 from pipeline_runs import all_kinds_of_layers, layers_with_positions, trained
 from rank_processes import Place, RankError, Ranks
 
@@ -141,18 +142,6 @@ def parameters() -> list[Any]:
     ]
 
 
-class Poison(torch.nn.Module):
-    """Makes NaN of batch 20 and of those after it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.batches = 0
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.batches += self.training
-        return x * float("nan") if self.batches > 19 else x
-
-
 def as_torchrun_does(place: Place) -> None:
     """Set the variables by which torchrun tells a process its place."""
     os.environ.update(
@@ -207,7 +196,7 @@ def _trained(case: ExecutorCase, fit: Fit) -> End:
         made = layers_with_positions(association) if association else all_kinds_of_layers()
         net = made.to(case.device)
         if fit.poison:
-            net.layers[fit.poison - 1].f.append(Poison())
+            net.layers[fit.poison - 1].f.append(Poison(19))
         executor = options.pop("executor")
         net, state = trained(executor, fit.folder, net=net, stages=case.stages, **options)
     weights = {name: value.cpu().numpy() for name, value in net.state_dict().items()}

@@ -17,8 +17,7 @@ from associated_learning import models
 from associated_learning.cli.main import app
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
-from associated_learning.state.training_state import TrainingState
-from associated_learning.training.callbacks import Callback
+from faults import KillAt, KilledError
 from pipeline_runs import digests
 from small_networks import batches_of, dense_network
 
@@ -144,22 +143,12 @@ def test_the_commands_run_is_the_same_in_threads_and_draws_what_ran(tmp_path: Pa
     assert (tmp_path / "many" / "plots" / "pipeline.png").stat().st_size > 10_000
 
 
-class KilledError(Exception):
-    pass
-
-
-class KillAt(Callback):
-    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
-        if state.step == 15:
-            raise KilledError
-
-
 def test_a_run_goes_on_with_other_stages(tmp_path: Path) -> None:
     """How many stages there are is no setting of the run: it may change when it is resumed."""
     config = RunConfig(num_layers=3, hidden=16, threads=1, epochs=2, save_every=4, stages="2")
     train_run(config, tmp_path / "whole")
     with pytest.raises(KilledError):
-        train_run(config, tmp_path / "cut", callbacks=[KillAt()])
+        train_run(config, tmp_path / "cut", callbacks=[KillAt(15)])
     more = ["--executor", "threads", "--stages", "3", "--quiet"]
     result = CliRunner().invoke(app, ["train", "--resume", str(tmp_path / "cut"), *more])
     assert result.exit_code == 0, result.output

@@ -18,6 +18,7 @@ from associated_learning.losses import contrastive_loss
 from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback
 from executors import SEQUENTIAL, End, ExecutorCase, Fit, parameters
+from faults import KillAt
 from growing import after, layer
 from pipeline_runs import NoisyBatches, digests
 from small_networks import batches_of
@@ -25,27 +26,6 @@ from small_networks import batches_of
 every_executor = pytest.mark.parametrize("case", parameters())
 
 LONG = {"epochs": 2, "batches": 20, "source": NoisyBatches}  # 40 updates
-
-
-class KilledError(Exception):
-    pass
-
-
-class Kill(Callback):
-    """Ends the run as an error would, at a batch or where the network grew."""
-
-    def __init__(self, step: int, event: str = "batch") -> None:
-        self.step, self.event = step, event
-
-    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
-        self._hear(state, "batch")
-
-    def grown(self, state: TrainingState) -> None:
-        self._hear(state, "grown")
-
-    def _hear(self, state: TrainingState, event: str) -> None:
-        if (state.step, event) == (self.step, self.event):
-            raise KilledError
 
 
 class Interrupt(Callback):
@@ -225,12 +205,12 @@ def test_resume(case: ExecutorCase, step: int, saved: int | None, tmp_path: Path
     What was saved does not tell who saved it: another executor goes on with it, and back.
     """
     options = OPTIONS["resume"]
-    errors = broken(case, tmp_path, Kill(step), **options)
+    errors = broken(case, tmp_path, KillAt(step), **options)
     assert all("KilledError" in error for error in errors)
     kept = [path.name for path in tmp_path.glob("last-*")]
     assert kept == ([] if saved is None else [f"last-{saved:09d}"])
     elsewhere = ExecutorCase("sequential", device=case.device)
-    broken(elsewhere, tmp_path, Kill(19), **options)
+    broken(elsewhere, tmp_path, KillAt(19), **options)
     trained(case, tmp_path, **options)
     assert digests(tmp_path) == oracle(case, "resume")
 
@@ -303,7 +283,7 @@ def test_growth(case: ExecutorCase, tmp_path: Path) -> None:
     assert digests(tmp_path / "whole") == expected
     assert end.progress == sequential.progress
     same_weights(end, sequential)
-    errors = broken(case, tmp_path / "cut", Kill(24, "grown"), **options)
+    errors = broken(case, tmp_path / "cut", KillAt(24, "grown"), **options)
     assert all("KilledError" in error for error in errors)
     assert al.Checkpoints(tmp_path / "cut").path("last").name.startswith("last-000000024")
     trained(case, tmp_path / "cut", **options)

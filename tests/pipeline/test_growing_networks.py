@@ -17,6 +17,7 @@ from associated_learning.state.files import read_json
 from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.tensors.randomness.keyed import seeded
 from associated_learning.training.callbacks import Callback
+from faults import KillAt, KilledError
 from growing import after, first_layer, fit, layer
 from pipeline_runs import digests
 from small_networks import batches_of, dense_network
@@ -94,28 +95,6 @@ def test_the_trainer_grows_as_one_does_by_hand(freezes: bool, tmp_path: Path) ->
         assert torch.equal(found.state_dict()[key], value), key
 
 
-class KilledError(Exception):
-    pass
-
-
-class Kill(Callback):
-    def __init__(self, step: int, event: str) -> None:
-        self.step, self.event = step, event
-
-    def _hear(self, state: TrainingState, event: str) -> None:
-        if (state.step, event) == (self.step, self.event):
-            raise KilledError
-
-    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
-        self._hear(state, "batch")
-
-    def epoch_done(self, state: TrainingState, record: EpochRecord) -> None:
-        self._hear(state, "epoch")
-
-    def grown(self, state: TrainingState) -> None:
-        self._hear(state, "grown")
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], al.Network, Any]:
     """A run that grows and that nothing killed: its digests, its network and its state."""
@@ -143,7 +122,7 @@ def test_killed_anywhere_a_run_that_grows_ends_with_the_same_bits(
 ) -> None:
     expected, whole, state = undisturbed
     with pytest.raises(KilledError):
-        fit(al.Growth(**FREEZING), tmp_path / "cut", save_every=5, callbacks=[Kill(step, event)])
+        fit(al.Growth(**FREEZING), tmp_path / "cut", save_every=5, callbacks=[KillAt(step, event)])
     assert al.Checkpoints(tmp_path / "cut").path("last").name.startswith(f"last-{saved:09d}")
     resumed, again = fit(
         al.Growth(**FREEZING), tmp_path / "cut", save_every=5, executor="threads", stages=2

@@ -35,18 +35,14 @@ from associated_learning.state.tensor_file import (
 from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.tensors.hollow import hollow, is_hollow, weights_of
 from associated_learning.training.callbacks import Callback
+from faults import KillAt, KilledError, Poison, die_at
 from growing import after, fit, layer
 from pipeline_runs import all_kinds_of_layers, digests, sequential, trained
 from small_networks import batches_of, dense_network
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test cuts the power."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 @pytest.fixture(params=["host", "disk"])
@@ -102,19 +98,6 @@ def test_what_the_trainer_can_do_it_can_do_offloaded_to_disk(
     torch.testing.assert_close(net.state_dict(), weights, rtol=0, atol=0)
 
 
-class KilledError(Exception):
-    pass
-
-
-class KillAt(Callback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
-        if state.step == self.step:
-            raise KilledError
-
-
 @pytest.mark.parametrize(("before", "after"), [("offload", "sequential"), ("threads", "offload")])
 def test_killed_and_resumed_by_another_executor(before: str, after: str, tmp_path: Path) -> None:
     options = {
@@ -126,18 +109,6 @@ def test_killed_and_resumed_by_another_executor(before: str, after: str, tmp_pat
         trained(before, tmp_path / "cut", save_every=5, callbacks=[KillAt(33)], **options[before])
     trained(after, tmp_path / "cut", save_every=5, **options[after])
     assert digests(tmp_path / "cut") == sequential(save_every=5)[0]
-
-
-class Poison(nn.Module):
-    """Gives NaN from a minibatch on."""
-
-    def __init__(self, after: int) -> None:
-        super().__init__()
-        self.after, self.batches = after, 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.batches += self.training
-        return x * float("nan") if self.batches > self.after else x
 
 
 def test_the_minibatch_that_fails_first_is_told_though_a_lower_layer_fails_sooner(
@@ -485,7 +456,7 @@ def test_a_process_that_dies_while_a_layer_is_written_is_resumed_to_the_same_bit
     options: dict[str, Any] = {"epochs": 1, "window": 4, "store": tmp_path / "store"}
     child = os.fork()
     if child == 0:
-        _die_at(write)
+        die_at(write)
         trained("offload", tmp_path / "cut", **options)
         os._exit(0)
     _, status = os.waitpid(child, 0)
@@ -495,18 +466,6 @@ def test_a_process_that_dies_while_a_layer_is_written_is_resumed_to_the_same_bit
     assert done == (write > 16)
     trained("offload", tmp_path / "cut", **options)
     assert digests(tmp_path / "cut") == sequential(epochs=1)[0]
-
-
-def _die_at(number: int) -> None:
-    written = iter(range(1, number))
-
-    def dying(path: Path, tensors: Mapping[str, Tensor]) -> str:
-        if next(written, None) is None:
-            path.write_bytes(b"half a fi")
-            os._exit(9)
-        return write_tensors(path, tensors)
-
-    disk_store.write_tensors = dying  # type: ignore[attr-defined]  # in the child alone
 
 
 def test_a_full_disk_stops_the_run_and_keeps_the_last_whole_window(
@@ -920,26 +879,6 @@ def test_branches_train_offloaded_to_the_same_bits(store: Any, tmp_path: Path) -
         batches = al.LoaderBatches(batches_of(6))
         window = {"window": 4} if options["executor"] == "offload" else {}
         al.Trainer(epochs=2, lr=0.01, **options, **window).fit(nets[-1], batches, batches)
-    torch.testing.assert_close(nets[1].state_dict(), nets[0].state_dict(), rtol=0, atol=0)
-
-
-def test_a_weight_that_a_layer_hands_on_is_that_of_its_batch() -> None:
-    """What waits must not change with the updates of the batches behind it."""
-
-    class Constant(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = nn.Parameter(torch.ones(8))
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.weight.expand(len(x), 8)
-
-    nets = []
-    for options in ({"executor": "sequential"}, {"executor": "offload", "window": 4}):
-        torch.manual_seed(0)
-        encoders = [Constant(), nn.Linear(8, 8)]
-        nets.append(al.al_form(encoders, torch.randn(2, 6), al.Classes(4), latent=5))
-        al.Trainer(epochs=1, lr=0.1, **options).fit(nets[-1], al.LoaderBatches(batches_of(8)))
     torch.testing.assert_close(nets[1].state_dict(), nets[0].state_dict(), rtol=0, atol=0)
 
 

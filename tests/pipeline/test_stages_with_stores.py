@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +14,18 @@ from torch.utils.checkpoint import checkpoint
 
 import associated_learning as al
 from associated_learning.errors import CheckpointError
-from associated_learning.pipeline.offload import disk_store
 from associated_learning.pipeline.offload.disk_store import DiskStore
 from associated_learning.pipeline.offload.stored_snapshot import found_here, without_tensors
 from associated_learning.state.snapshot import Snapshot
-from associated_learning.state.tensor_file import write_tensors
-from associated_learning.state.training_state import TrainingState
 from associated_learning.tensors.hollow import is_hollow
-from associated_learning.training.callbacks import Callback
 from executors import as_torchrun_does
+from faults import KillAt, KilledError, Poison, die_at
 from pipeline_runs import all_kinds_of_layers, digests, sequential, trained
 from rank_processes import Place, RankError, Ranks
 from small_networks import batches_of, dense_network
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test cuts the power."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
-class KilledError(Exception):
-    pass
-
-
-class KillAt(Callback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
-        if state.step == self.step:
-            raise KilledError
+pytestmark = pytest.mark.usefixtures("no_waiting_for_the_disk")
 
 
 @pytest.mark.parametrize("options", [{"window": 3}, {"memory": "64GiB"}, {"recompute": True}])
@@ -76,18 +55,6 @@ def test_one_folder_serves_any_division_into_stages(tmp_path: Path) -> None:
     assert list(store.glob("*.safetensors")) == []
     kept = {path.name.split(".")[0] for path in store.glob("stage-2/*.safetensors")}
     assert kept == {f"{kind}-{i}" for kind in ("layer", "optimizer") for i in (2, 3, 4)}
-
-
-class Poison(nn.Module):
-    """Gives NaN from a minibatch on."""
-
-    def __init__(self, after: int) -> None:
-        super().__init__()
-        self.after, self.batches = after, 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.batches += self.training
-        return x * float("nan") if self.batches > self.after else x
 
 
 def test_the_minibatch_that_fails_first_is_told_though_a_stage_below_fails_sooner(
@@ -171,21 +138,9 @@ def _die_in_rank(place: Place, folder: Path, write: int) -> None:
     as_torchrun_does(place)
     os.fsync = lambda descriptor: None
     if write and place.rank == 1:
-        _die_at(write)
+        die_at(write)
     cut = folder / "cut" if place.rank == 0 else None
     trained("processes", cut, window=4, store=folder / "store", save_every=8)
-
-
-def _die_at(number: int) -> None:
-    written = iter(range(1, number))
-
-    def dying(path: Path, tensors: Mapping[str, Tensor]) -> str:
-        if next(written, None) is None:
-            path.write_bytes(b"half a fi")
-            os._exit(9)
-        return write_tensors(path, tensors)
-
-    disk_store.write_tensors = dying  # type: ignore[attr-defined]  # in this process alone
 
 
 # Recomputation beside threads that draw random numbers.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import associated_learning as al
 from associated_learning.state.training_state import StageTime, TrainingState
 from associated_learning.training.callbacks import Callback
+from faults import KillAt, KilledError
 from pipeline_runs import digests, sequential, trained
 from small_networks import batches_of, dense_network
 
@@ -24,19 +25,6 @@ def test_any_division_into_stages_ends_with_the_same_bits(stages: Any, tmp_path:
     expected, _ = sequential()
     assert digests(tmp_path) == expected
     assert len(expected) == 4 + 4 + 1  # layers, optimizers, and all the rest
-
-
-class KilledError(Exception):
-    pass
-
-
-class KillAt(Callback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
-        if state.step == self.step:
-            raise KilledError
 
 
 def test_killed_and_resumed_with_other_stages(tmp_path: Path) -> None:
@@ -77,7 +65,8 @@ def test_validation_does_not_hold_up_training() -> None:
     )
 
 
-def test_a_constant_that_a_layer_hands_on_is_that_of_its_batch() -> None:
+@pytest.mark.parametrize("options", [{"stages": 2}, {"executor": "offload", "window": 4}])
+def test_a_constant_that_a_layer_hands_on_is_that_of_its_batch(options: dict[str, Any]) -> None:
     """An encoder that returns its own weight: the next batch changes it while others read it."""
 
     class Constant(nn.Module):
@@ -93,15 +82,16 @@ def test_a_constant_that_a_layer_hands_on_is_that_of_its_batch() -> None:
             threading.Event().wait(0.02)
             return x
 
-    def fit(executor: str, stages: int | None) -> dict[str, Tensor]:
+    def fit(**options: Any) -> dict[str, Tensor]:
         torch.manual_seed(0)
         encoders = [Constant(), nn.Sequential(Slow(), nn.Linear(8, 8))]
         net = al.al_form(encoders, torch.randn(2, 6), al.Classes(4), latent=5)
-        trainer = al.Trainer(epochs=1, lr=0.1, executor=executor, stages=stages)
+        trainer = al.Trainer(epochs=1, lr=0.1, **options)
         trainer.fit(net, al.LoaderBatches(batches_of(8)))
         return net.state_dict()
 
-    torch.testing.assert_close(fit("threads", 2), fit("sequential", None), rtol=0, atol=0)
+    expected = fit(executor="sequential")
+    torch.testing.assert_close(fit(**{"executor": "threads", **options}), expected, rtol=0, atol=0)
 
 
 def test_a_bad_batch_is_reported_and_no_thread_stays() -> None:

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 import associated_learning as al
-from associated_learning.cli.main import app
 from associated_learning.runs.folder.going_on import lengthen, overwritten
 from associated_learning.runs.folder.watch import sole_training
 from associated_learning.runs.run import read_config, train_run
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.resolved import resolved
-from test_runs import Kill
+from commands import run_al
+from faults import InterruptAt
 
 SHORT = RunConfig(
     hidden=8, num_layers=2, latent=8, limit_train=160, epochs=2, patience=0, schedule="constant",
@@ -51,7 +50,7 @@ def test_a_finished_run_goes_on_to_the_bits_of_a_longer_one(
     of_other_weights = [tmp_path / f"{name}.json" for name in ("result", "temperatures", "exits")]
     assert all(file.exists() for file in of_other_weights)
     with pytest.raises(KeyboardInterrupt):
-        train_run(LONG, tmp_path, callbacks=[Kill(13)])
+        train_run(LONG, tmp_path, callbacks=[InterruptAt(13)])
     assert not any(file.exists() for file in of_other_weights)
     train_run(LONG, tmp_path)
     assert bits(tmp_path) == long
@@ -102,27 +101,23 @@ def test_a_run_goes_on_for_no_more_epochs_than_asked_for(tmp_path: Path) -> None
 
 def test_resume_takes_more_epochs(long: dict[str, bytes], tmp_path: Path) -> None:
     train_run(SHORT, tmp_path)
-    said("train", "--resume", str(tmp_path), "--epochs", "4", "--quiet")
+    run_al("train", "--resume", tmp_path, "--epochs", "4", "--quiet")
     assert bits(tmp_path) == long
 
 
-def test_overwrite_removes_a_run_and_nothing_else(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_overwrite_removes_a_run_and_nothing_else(tmp_path: Path) -> None:
     folder, other = tmp_path / "run", tmp_path / "other"
     words = ("train", "--model", "mlp", "--hidden", "8", "--limit-train", "160", "--epochs", "1")
-    said(*words, "--run-folder", str(folder))
-    assert f"digits, mlp by AL: begins in {folder}" in capsys.readouterr().out
-    said(*words, "--run-folder", str(folder))
-    shown = " ".join(capsys.readouterr().out.split())
+    assert f"digits, mlp by AL: begins in {folder}" in run_al(*words, "--run-folder", folder)
+    shown = " ".join(run_al(*words, "--run-folder", folder).split())
     assert "Nothing was left to train" in shown
     assert "begins" not in shown
     new = (*words, "--seed", "1", "--quiet", "--overwrite", "--run-folder")
-    said(*new, str(folder))
+    run_al(*new, folder)
     assert read_config(folder).seed == 1
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     with pytest.raises(al.InputError, match="freeze=9"):  # the old run is there again
-        said(*new, str(folder), "--freeze", "9")
+        run_al(*new, folder, "--freeze", "9")
     assert read_config(folder).seed == 1
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     with pytest.raises(KeyboardInterrupt), overwritten(folder):
@@ -132,14 +127,10 @@ def test_overwrite_removes_a_run_and_nothing_else(
     other.mkdir()
     (other / "thesis.tex").write_text("kept")
     with pytest.raises(al.InputError, match="holds no whole run"):
-        said(*new, str(other))
+        run_al(*new, other)
     assert (other / "thesis.tex").read_text() == "kept"
     with sole_training(folder), pytest.raises(al.InputError, match="is being trained by process"):
-        said(*new, str(folder))
+        run_al(*new, folder)
     with pytest.raises(al.InputError, match="which would remove it"):
-        said("train", "--resume", str(folder), "--overwrite")
+        run_al("train", "--resume", folder, "--overwrite")
     assert (folder / "result.json").exists()
-
-
-def said(*words: str) -> None:
-    typer.main.get_command(app).main(list(words), standalone_mode=False)

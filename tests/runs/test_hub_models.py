@@ -27,9 +27,7 @@ PHOTOS = InputSpec(kind="image", num_classes=10, shape=(3, 224, 224))
 DIGITS = InputSpec(kind="image", num_classes=10, shape=(1, 8, 8))
 
 
-@pytest.fixture(autouse=True)
-def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+pytestmark = pytest.mark.usefixtures("no_hub")
 
 
 def write_folder(folder: Path, kind: str = "bert", **sizes: Any) -> Path:

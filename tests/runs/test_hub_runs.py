@@ -28,16 +28,14 @@ from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.resolved import resolved
 from associated_learning.runs.trainer import make_trainer
 from associated_learning.state.freezing import encoders_in
+from faults import InterruptAt
 from hub_folders import write_config, write_films, write_model, write_tokenizer
 from small_networks import dense_network
-from test_runs import Kill
 
 OWN: dict[str, dict[str, Any]] = {"al": {}, "bp": {"latent": None, "target_warmup": None}}
 
 
-@pytest.fixture(autouse=True)
-def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+pytestmark = pytest.mark.usefixtures("no_hub")
 
 
 @pytest.fixture
@@ -194,7 +192,7 @@ def test_a_killed_run_goes_on_without_the_models_folder(
     method, whole, folder = undisturbed
     config = saved_often(films, method)
     with pytest.raises(KeyboardInterrupt):
-        train_run(config, tmp_path / "killed", callbacks=[Kill(step)])
+        train_run(config, tmp_path / "killed", callbacks=[InterruptAt(step)])
     if step > 1:  # before, nothing was saved but where the weights came from
         shutil.rmtree(tmp_path / "bert")
     resumed = train_run(config, tmp_path / "killed")

@@ -28,13 +28,11 @@ from associated_learning.runs.result import read_result
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.resolved import resolved
+from faults import InterruptAt
 from hub_folders import write_causal, write_config, write_stories, write_tokenizer
-from test_runs import Kill, same_weights
+from test_runs import same_weights
 
-
-@pytest.fixture(autouse=True)
-def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+pytestmark = pytest.mark.usefixtures("no_hub")
 
 
 def stories(folder: Path, **changes: Any) -> RunConfig:
@@ -131,7 +129,7 @@ def test_a_killed_run_ends_with_the_same_bits(step: int, trained: Path, tmp_path
     write_causal(tmp_path / "gpt")
     config = stories(tmp_path, save_every=2)
     with pytest.raises(KeyboardInterrupt):
-        train_run(config, tmp_path / "killed", callbacks=[Kill(step)])
+        train_run(config, tmp_path / "killed", callbacks=[InterruptAt(step)])
     resumed = train_run(config, tmp_path / "killed")
     assert resumed.test_losses == whole.test_losses
     assert resumed.validation_losses == whole.validation_losses

@@ -11,23 +11,14 @@ import huggingface_hub
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
-from typer.testing import CliRunner
 
-from associated_learning.cli.main import app
 from associated_learning.errors import InputError
 from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.hub.model import find_model
 from associated_learning.runs.networks.class_weights import balanced_weights
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.unused import check_unused
-
-
-def al(*arguments: object) -> str:
-    result = CliRunner().invoke(app, list(map(str, arguments)))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
+from commands import run_al
 
 
 @pytest.mark.parametrize("method", ["al", "bp"])
@@ -35,7 +26,7 @@ def test_a_run_learns_by_weighted_and_smoothed_labels(method: str, tmp_path: Pat
     rows = [f"{i % 7},{i * i % 5},{'rare' if i % 5 == 0 else 'common'}\n" for i in range(100)]
     (tmp_path / "t.csv").write_text("a,b,label\n" + "".join(rows))
     (tmp_path / "test.csv").write_text("a,b,label\n" + "".join(rows))
-    al(
+    run_al(
         "train", "--data", tmp_path / "t.csv", "--test-data", tmp_path / "test.csv", "--model",
         "mlp", "--method", method, "--hidden", 8, "--epochs", 1, "--threads", 1, "--quiet",
         "--class-weight", "balanced", "--label-smoothing", 0.1, "--run-folder", tmp_path / "run",
@@ -49,13 +40,13 @@ def test_a_run_learns_by_weighted_and_smoothed_labels(method: str, tmp_path: Pat
     torch.testing.assert_close(target.loss(output, target.encode(y)), expected)
 
     pytest.importorskip("torchmetrics")
-    found = al("evaluate", tmp_path / "run", "--metric", "balanced_accuracy", "--json")
-    shown = al("evaluate", tmp_path / "run", "--metric", "balanced_accuracy", "--depth", 1)
+    found = run_al("evaluate", tmp_path / "run", "--metric", "balanced_accuracy", "--json")
+    shown = run_al("evaluate", tmp_path / "run", "--metric", "balanced_accuracy", "--depth", 1)
     assert f"balanced_accuracy {json.loads(found)['balanced_accuracy']['1']:.4f}" in shown
     file = tmp_path / "answers.jsonl"
     last = max(json.loads(found)["balanced_accuracy"], key=int)
-    al("predict", tmp_path / "run", "--file", tmp_path / "test.csv", "--depth", last,
-       "--output", file)  # fmt: skip
+    asked = ("--file", tmp_path / "test.csv", "--depth", last)
+    run_al("predict", tmp_path / "run", *asked, "--output", file)
     said = [json.loads(line)["label"] for line in file.read_text().splitlines()]
     truth = [row.strip().split(",")[-1] for row in rows]
     recalls = [

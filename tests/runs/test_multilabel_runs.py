@@ -14,14 +14,12 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
-import typer
 from sklearn.datasets import make_multilabel_classification
 from sklearn.metrics import f1_score
 from sklearn.preprocessing import MultiLabelBinarizer
 from torch.nn import functional as F
 
 import associated_learning as al
-from associated_learning.cli.main import app
 from associated_learning.data import load
 from associated_learning.data.labels.label_sets import label_matrix, set_names
 from associated_learning.runs.deployment import description
@@ -32,6 +30,7 @@ from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.tasks.deciding import decided
 from associated_learning.state.files import read_json
+from commands import run_al
 
 TRAIN = 180
 NAMES = ("big", "old", "red", "round")
@@ -71,11 +70,6 @@ def _file(folder: Path, form: str, name: str, rows: slice) -> str:
     return str(path)
 
 
-def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    typer.main.get_command(app).main(list(words), standalone_mode=False)
-    return capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("form", "column"), [("lists", "tags"), ("texts", "tags"), ("columns", "big,old, red,round")]
 )
@@ -101,25 +95,23 @@ def test_sets_are_those_of_scikit_learn() -> None:
 
 
 @pytest.mark.parametrize("method", ["al", "bp"])
-def test_a_run_from_lists_to_its_runner(
-    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_from_lists_to_its_runner(method: str, tmp_path: Path) -> None:
     """Decided and said; F1 is scikit-learn's on what `al predict` says; a runner says the same."""
     (train, test), run = written(tmp_path, "lists"), str(tmp_path / "run")
-    printed = said(
-        capsys, "train", "--data", train, "--test-data", test, "--label-column", "tags",
+    printed = run_al(
+        "train", "--data", train, "--test-data", test, "--label-column", "tags",
         "--model", "mlp", "--hidden", "16", "--epochs", "4", "--lr", "0.01", "--method", method,
         "--metric", "f1", "--class-weight", "balanced", "--run-folder", run,
     )  # fmt: skip
     assert "'tags' holds lists, so this is a multilabel task." in printed
     assert "f1 in the best epoch" in printed
     result = json.loads((tmp_path / "run" / "result.json").read_text())
-    told = json.loads(said(capsys, "evaluate", run, "--json"))
+    told = json.loads(run_al("evaluate", run, "--json"))
     x, y = (array[TRAIN:] for array in drawn())
     answers = []
     for depth, score in enumerate(result["test_scores"], start=1):
         asked = ("predict", run, "--file", test, "--depth", str(depth), "--json")
-        answers = [json.loads(line) for line in said(capsys, *asked).splitlines()]
+        answers = [json.loads(line) for line in run_al(*asked).splitlines()]
         held = [[name in answer["label"] for name in NAMES] for answer in answers]
         assert [[answer["probabilities"][n] > 0.5 for n in NAMES] for answer in answers] == held
         expected = f1_score(y, np.array(held), average="macro", zero_division=0)
@@ -130,7 +122,7 @@ def test_a_run_from_lists_to_its_runner(
     if method == "bp":  # exports do not ask how a network was trained
         return
     to = str(tmp_path / "net.onnx")
-    said(capsys, "export", run, to, "--depth", str(len(result["test_scores"])))
+    run_al("export", run, to, "--depth", str(len(result["test_scores"])))
     exported = json.loads((tmp_path / "net.json").read_text())
     schema = json.loads((Path(description.__file__).parent / "schema.json").read_text())
     jsonschema.validate(exported, schema)
@@ -152,7 +144,7 @@ def test_a_run_from_lists_to_its_runner(
         [sys.executable, str(tmp_path / "net_runner.py")],
         input="\n".join(lines), capture_output=True, text=True, check=True,
     )  # fmt: skip
-    said(capsys, "export", run, str(tmp_path / "hub"), "--depth", str(len(result["test_scores"])))
+    run_al("export", run, str(tmp_path / "hub"), "--depth", str(len(result["test_scores"])))
     model = PretrainedModel.from_pretrained(tmp_path / "hub")
     assert model.label(x.tolist()) == [answer["label"] for answer in answers]
     assert "| labels | big, old, red, round |" in (tmp_path / "hub" / "README.md").read_text()
@@ -162,9 +154,7 @@ def test_a_run_from_lists_to_its_runner(
         assert own["probabilities"] == pytest.approx(answer["probabilities"], abs=1e-5)
 
 
-def test_what_one_class_alone_has_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_one_class_alone_has_is_refused(tmp_path: Path) -> None:
     (path, _), run = written(tmp_path, "columns"), tmp_path / "run"
     columns = ",".join(NAMES)
     config, line = decided(RunConfig(data=path, label_column=columns, epochs=1))
@@ -186,7 +176,7 @@ def test_what_one_class_alone_has_is_refused(
         ((*asked, "--ledger", "l.jsonl"), "holds accuracies"),
     ):
         with pytest.raises(al.InputError, match=message):
-            said(capsys, *words)
+            run_al(*words)
 
 
 @pytest.mark.parametrize(

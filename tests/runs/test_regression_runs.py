@@ -12,13 +12,11 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-import typer
 from sklearn.datasets import load_diabetes
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 from sklearn.preprocessing import StandardScaler
 
 import associated_learning as al
-from associated_learning.cli.main import app
 from associated_learning.data import load
 from associated_learning.data.labels.target_numbers import are_numbers, target_numbers
 from associated_learning.runs.deployment import description
@@ -26,6 +24,7 @@ from associated_learning.runs.hub.pretrained import PretrainedModel
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.tasks.deciding import decided
+from commands import run_al
 
 
 def written(folder: Path) -> tuple[Path, Path]:
@@ -40,21 +39,14 @@ def written(folder: Path) -> tuple[Path, Path]:
     return files
 
 
-def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    typer.main.get_command(app).main(list(words), standalone_mode=False)
-    return capsys.readouterr().out
-
-
 @pytest.mark.parametrize("method", ["al", "bp"])
-def test_scores_and_answers_are_in_the_users_units(
-    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_scores_and_answers_are_in_the_users_units(method: str, tmp_path: Path) -> None:
     """R², MAE and RMSE are those of scikit-learn on the numbers that `al predict` gives."""
     train, test = written(tmp_path)
     run = str(tmp_path / "run")
     words = ["--label-column", "progression", "--model", "mlp", "--hidden", "16", "--epochs", "20"]
-    printed = said(
-        capsys, "train", "--data", str(train), "--test-data", str(test), *words,
+    printed = run_al(
+        "train", "--data", str(train), "--test-data", str(test), *words,
         "--method", method, "--run-folder", run, "--lr", "0.01",
     )  # fmt: skip
     with train.open() as file:
@@ -63,12 +55,12 @@ def test_scores_and_answers_are_in_the_users_units(
         f"'progression' has {different} different numbers, so this is a regression task" in printed
     )
     assert "R² in the best epoch" in printed
-    told = json.loads(said(capsys, "evaluate", run, "--json"))
+    told = json.loads(run_al("evaluate", run, "--json"))
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     with test.open() as file:
         y = np.array([float(row["progression"]) for row in csv.DictReader(file)])
     for depth in told["r2"]:
-        answered = said(capsys, "predict", run, "--file", str(test), "--depth", depth, "--json")
+        answered = run_al("predict", run, "--file", test, "--depth", depth, "--json")
         numbers = [json.loads(line)["label"] for line in answered.splitlines()]
         assert told["r2"][depth] == pytest.approx(r2_score(y, numbers), abs=1e-5)
         assert told["mae"][depth] == pytest.approx(mean_absolute_error(y, numbers), rel=1e-5)
@@ -78,7 +70,7 @@ def test_scores_and_answers_are_in_the_users_units(
     assert result["largest_class"] is None
     for option, message in (("--confusion", "for one class"), ("--exits", "how sure an exit is")):
         with pytest.raises(al.InputError, match=message):
-            said(capsys, "evaluate", run, option)
+            run_al("evaluate", run, option)
 
 
 def test_targets_are_standardised_by_the_training_split(tmp_path: Path) -> None:
@@ -163,22 +155,18 @@ def test_a_column_of_one_number_is_refused(tmp_path: Path) -> None:
         load(tmp_path / "flat.csv", task="regression")
 
 
-def test_an_export_answers_in_the_users_units(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_export_answers_in_the_users_units(tmp_path: Path) -> None:
     """The runner beside it says what `al predict` says; its JSON keeps to the schema."""
     train, test = written(tmp_path)
     options = {"data": str(train), "label_column": "progression", "hidden": 8, "epochs": 2}
     train_run(RunConfig(**options), tmp_path / "run")  # type: ignore[arg-type]
     to = tmp_path / "diabetes.onnx"
-    said(capsys, "export", str(tmp_path / "run"), str(to), "--depth", "2")
+    run_al("export", str(tmp_path / "run"), str(to), "--depth", "2")
     schema = Path(description.__file__).with_name("schema.json")
     jsonschema.validate(
         json.loads(to.with_suffix(".json").read_text()), json.loads(schema.read_text())
     )
-    told = said(
-        capsys, "predict", str(tmp_path / "run"), "--file", str(test), "--depth", "2", "--json"
-    )
+    told = run_al("predict", str(tmp_path / "run"), "--file", str(test), "--depth", "2", "--json")
     by_run = [json.loads(line) for line in told.splitlines()]
     runner = to.with_name("diabetes_runner.py")
     assert len(runner.read_text().splitlines()) <= 60
@@ -191,7 +179,7 @@ def test_an_export_answers_in_the_users_units(
     assert all(answer["probabilities"] is None for answer in by_runner)
     expected = [answer["label"] for answer in by_run]
     assert [answer["label"] for answer in by_runner] == pytest.approx(expected, rel=1e-5)
-    said(capsys, "export", str(tmp_path / "run"), str(tmp_path / "folder"), "--depth", "2")
+    run_al("export", str(tmp_path / "run"), str(tmp_path / "folder"), "--depth", "2")
     model = PretrainedModel.from_pretrained(tmp_path / "folder")
     rows = [list(map(float, line.split(","))) for line in asked]
     assert model.label(rows) == pytest.approx(expected, rel=1e-5)
@@ -201,9 +189,7 @@ def test_an_export_answers_in_the_users_units(
 
 
 @pytest.mark.filterwarnings("ignore:numbers are missing in 'size'")
-def test_categories_and_gaps_reach_predictions_and_exports(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_categories_and_gaps_reach_predictions_and_exports(tmp_path: Path) -> None:
     """A price by district and size: learned, and the same by run and runner, gaps included."""
     draw = np.random.default_rng(0)
     base = {"north": 10.0, "old town": 30.0, "port": -20.0}
@@ -216,35 +202,33 @@ def test_categories_and_gaps_reach_predictions_and_exports(
         with (tmp_path / name).open("w", newline="") as opened:
             csv.writer(opened).writerows([["district", "size", "price"], *some])
     run, test = str(tmp_path / "run"), str(tmp_path / "test.csv")
-    said(
-        capsys, "train", "--data", str(tmp_path / "train.csv"), "--test-data", test, "--model",
+    run_al(
+        "train", "--data", str(tmp_path / "train.csv"), "--test-data", test, "--model",
         "mlp", "--label-column", "price", "--hidden", "16", "--lr", "0.01", "--epochs", "20",
         "--run-folder", run,
     )  # fmt: skip
-    assert max(json.loads(said(capsys, "evaluate", run, "--json"))["r2"].values()) > 0.8
-    answered = said(capsys, "predict", run, "--file", test, "--json").splitlines()
+    assert max(json.loads(run_al("evaluate", run, "--json"))["r2"].values()) > 0.8
+    answered = run_al("predict", run, "--file", test, "--json").splitlines()
     to = tmp_path / "prices.onnx"
-    said(capsys, "export", run, str(to))
+    run_al("export", run, to)
     asked = [json.loads(line)["input"] for line in answered] + ["nowhere,3"]
     runner = [sys.executable, str(to.with_name("prices_runner.py"))]
     ended = subprocess.run(runner, input="\n".join(asked), capture_output=True, text=True)
     by_runner = [json.loads(line)["label"] for line in ended.stdout.splitlines()]
     by_run = [json.loads(line)["label"] for line in answered]
     with pytest.warns(UserWarning, match="1 row holds a 'district' that training did not see"):
-        by_run += [json.loads(said(capsys, "predict", run, "nowhere,3", "--json"))["label"]]
+        by_run += [json.loads(run_al("predict", run, "nowhere,3", "--json"))["label"]]
     assert by_runner == pytest.approx(by_run, rel=1e-4, abs=1e-4)
 
 
 @pytest.mark.parametrize("command", ["verify", "plan"])
-def test_other_commands_decide_a_task_as_training_does(
-    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_commands_decide_a_task_as_training_does(command: str, tmp_path: Path) -> None:
     """Thirty different numbers, each once, are no thirty classes of one sample."""
     file = tmp_path / "prices.csv"
     file.write_text("size,price\n" + "".join(f"{i},{i}.5\n" for i in range(30)), encoding="utf-8")
     of_data = ["--data", str(file), "--label-column", "price"]
     if command == "plan":
-        assert "33,793" in said(capsys, "plan", "mlp", *of_data)
+        assert "33,793" in run_al("plan", "mlp", *of_data)
     else:
         two = ["--model", "mlp", "--executor", "threads", "--stages", "2", "--steps", "2"]
-        assert "the same bits" in said(capsys, "verify", "pipeline", *of_data, *two)
+        assert "the same bits" in run_al("verify", "pipeline", *of_data, *two)

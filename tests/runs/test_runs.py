@@ -24,6 +24,7 @@ from associated_learning.runs.settings.resolved import resolved, restored
 from associated_learning.state.files import read_json, write_json
 from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback, Callbacks, JsonLines
+from faults import InterruptAt
 
 SMALL = RunConfig(epochs=3, limit_train=200, hidden=16, num_layers=2, threads=1, latent=16)
 
@@ -38,15 +39,6 @@ RESULT = RunResult(
     test_scores=[0.5], validation_scores=[0.5], best_epoch=1, epochs=1, seconds=1.0,
     vector_coverage=None,
 )  # fmt: skip
-
-
-class Kill(Callback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
-        if state.step == self.step:
-            raise KeyboardInterrupt
 
 
 def same_weights(*folders: Path) -> None:
@@ -77,7 +69,7 @@ def test_a_killed_run_is_resumed_by_the_same_call(tmp_path: Path) -> None:
     whole = train_run(SMALL, tmp_path / "whole")
     config = replace(SMALL, save_every=1)
     with pytest.raises(KeyboardInterrupt):
-        train_run(config, tmp_path / "killed", callbacks=[Kill(5)])
+        train_run(config, tmp_path / "killed", callbacks=[InterruptAt(5)])
     resumed = train_run(config, tmp_path / "killed")
     assert resumed.test_scores == whole.test_scores
     for kind in ("layer-1", "layer-2"):
@@ -90,7 +82,7 @@ def test_a_killed_run_is_resumed_by_the_same_call(tmp_path: Path) -> None:
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     first = train_run(SMALL, tmp_path)
-    assert train_run(SMALL, tmp_path, callbacks=[Kill(1)]) == first
+    assert train_run(SMALL, tmp_path, callbacks=[InterruptAt(1)]) == first
 
 
 def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
@@ -116,7 +108,7 @@ def test_an_unfinished_run_on_changed_data_is_refused_and_kept(
     write_points(path)
     whole = train_run(config, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train_run(config, folder, callbacks=[Kill(3)])
+        train_run(config, folder, callbacks=[InterruptAt(3)])
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     write_points(path, **change)
     with pytest.raises(al.InputError, match="the data have changed since training " + what):
@@ -130,7 +122,7 @@ def test_a_run_may_be_resumed_after_rounding_elsewhere(tmp_path: Path) -> None:
     write_points(tmp_path / "points.csv")
     config = replace(SMALL, data=str(tmp_path / "points.csv"), limit_train=None, save_every=1)
     with pytest.raises(KeyboardInterrupt):
-        train_run(config, tmp_path / "run", callbacks=[Kill(1)])
+        train_run(config, tmp_path / "run", callbacks=[InterruptAt(1)])
     path = tmp_path / "run" / "preprocessing.json"
     stored = read_json(path)
     stored["mean"][0] *= 1 + 1e-14
@@ -148,7 +140,7 @@ def test_word_vectors_of_another_width_are_refused_on_resuming(tmp_path: Path) -
     )  # fmt: skip
     vectors.write_text("film 1 2 3\ngood 1 0 0\n")
     with pytest.raises(KeyboardInterrupt):
-        train_run(config, tmp_path / "run", callbacks=[Kill(1)])
+        train_run(config, tmp_path / "run", callbacks=[InterruptAt(1)])
     vectors.write_text("film 1 2\ngood 1 0\n")
     with pytest.raises(al.InputError, match=r"changed since the run .*embedding_dim: 2, 3: now"):
         train_run(config, tmp_path / "run")

@@ -11,12 +11,10 @@ import numpy as np
 import pytest
 import torch
 import transformers
-import typer
 from numpy.typing import NDArray
 from PIL import Image
 from sklearn.metrics import jaccard_score
 
-from associated_learning.cli.main import app
 from associated_learning.errors import InputError
 from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.inputs import load_data, read_inputs
@@ -25,7 +23,9 @@ from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.resolved import resolved
 from associated_learning.runs.tasks.deciding import decided
-from test_runs import Kill, same_weights
+from commands import run_al
+from faults import InterruptAt
+from test_runs import same_weights
 
 HEIGHT, WIDTH = 12, 24
 
@@ -48,11 +48,6 @@ def squares(folder: Path, count: int = 24, seed: int = 0) -> Path:
     return folder
 
 
-def said(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    typer.main.get_command(app).main(list(map(str, words)), standalone_mode=False)
-    return capsys.readouterr().out
-
-
 def small(folder: Path, **changes: Any) -> RunConfig:
     own = {"model": "cnn", "epochs": 2, "batch_size": 8, "threads": 1, **changes}
     return RunConfig(task="segmentation", data=str(folder / "data"), **own)
@@ -72,26 +67,26 @@ def opened(file: Path) -> Image.Image:
     [("cnn", "al", "accuracy"), ("cnn", "bp", "iou"), ("hf:vit", "al", "iou")],
 )
 def test_masks_that_are_written_have_the_scores_that_are_told(
-    model: str, method: str, metric: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: str, method: str, metric: str, tmp_path: Path
 ) -> None:
     """Accuracy and mean IoU at the first and the last depth, by numpy and scikit-learn."""
     squares(tmp_path / "data" / "train")
     test = squares(tmp_path / "data" / "test", count=5, seed=1)
     folder = tmp_path / "run"
-    printed = said(
-        capsys, "train", "--data", tmp_path / "data", "--model", model, "--method", method,
+    printed = run_al(
+        "train", "--data", tmp_path / "data", "--model", model, "--method", method,
         "--epochs", 4, "--run-folder", folder, "--threads", 1, "--lr", "0.003", "--metric", metric,
     )  # fmt: skip
     assert "holds images and their masks, so this is a segmentation task." in printed
-    assert "2 classes at every pixel" in said(capsys, "info", folder)
-    told = json.loads(said(capsys, "evaluate", folder, "--json"))
+    assert "2 classes at every pixel" in run_al("info", folder)
+    told = json.loads(run_al("evaluate", folder, "--json"))
     images = sorted((test / "images").iterdir())
     right = arrays([test / "masks" / image.name for image in images])
     kept = right != 255
     for depth in {*told["accuracy"]} & {"1", "4"}:
         to = tmp_path / f"masks {depth}"
-        lines = said(
-            capsys, "predict", folder, *images, "--output", to, "--depth", depth, "--json"
+        lines = run_al(
+            "predict", folder, *images, "--output", to, "--depth", depth, "--json"
         ).splitlines()
         files = [to / image.name for image in images]
         assert [json.loads(line)["mask"] for line in lines] == list(map(str, files))
@@ -114,13 +109,13 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
     config = small(tmp_path, save_every=1)
     whole = train_run(config, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train_run(config, tmp_path / "killed", callbacks=[Kill(3)])
+        train_run(config, tmp_path / "killed", callbacks=[InterruptAt(3)])
     resumed = train_run(config, tmp_path / "killed")
     assert resumed.test_losses == whole.test_losses
     same_weights(tmp_path / "whole", tmp_path / "killed")
     (tmp_path / "data" / "classes.txt").write_text("ground 0\nsquare 7\n")
     with pytest.raises(InputError, match="the data have changed since"):
-        said(None, "evaluate", tmp_path / "killed")  # type: ignore[arg-type]
+        run_al("evaluate", tmp_path / "killed")
 
 
 def test_a_pretrained_segmentation_model_brings_its_encoder(tmp_path: Path) -> None:
@@ -150,9 +145,7 @@ def test_a_pretrained_segmentation_model_brings_its_encoder(tmp_path: Path) -> N
     torch.testing.assert_close(nets[0](x), expected.movedim(1, -1))
 
 
-def test_images_of_other_sizes_are_resized_when_it_is_asked_for(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_images_of_other_sizes_are_resized_when_it_is_asked_for(tmp_path: Path) -> None:
     """A predicted mask has the size of its own image all the same."""
     squares(tmp_path / "data")
     for name in ("images", "masks"):
@@ -161,21 +154,21 @@ def test_images_of_other_sizes_are_resized_when_it_is_asked_for(
     with pytest.raises(InputError, match=r"the images have 2 different sizes .* give the"):
         load_data(resolved(small(tmp_path)))
     train_run(small(tmp_path, image_size=8, epochs=1), tmp_path / "run")
+    image = tmp_path / "data" / "images" / "3.png"
     with pytest.warns(UserWarning, match="is resized to 8 x 8"):
-        said(capsys, "predict", tmp_path / "run", tmp_path / "data" / "images" / "3.png",
-             "--output", tmp_path / "out")  # fmt: skip
+        run_al("predict", tmp_path / "run", image, "--output", tmp_path / "out")
     assert opened(tmp_path / "out" / "3.png").size == (7, 5)
     assert open_run(tmp_path / "run").spec.shape == (1, 8, 8)
 
 
 def test_a_killed_prediction_goes_on_by_the_same_command_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was there is left alone, and a mask that was begun is never seen."""
     images = sorted((squares(tmp_path / "data", count=12) / "images").iterdir())
     train_run(small(tmp_path, epochs=1), tmp_path / "run")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    said(capsys, "predict", tmp_path / "run", *images, "--output", whole)
+    run_al("predict", tmp_path / "run", *images, "--output", whole)
     saved, save = [], Image.Image.save
 
     def dies_at_the_ninth(image: Image.Image, *args: Any, **kwargs: Any) -> None:
@@ -188,12 +181,12 @@ def test_a_killed_prediction_goes_on_by_the_same_command_alone(
     with monkeypatch.context() as patch:
         patch.setattr(Image.Image, "save", dies_at_the_ninth)
         with pytest.raises(RuntimeError, match="the power is gone"):
-            said(capsys, *command)
+            run_al(*command)
     there = {path: path.stat().st_mtime_ns for path in killed.glob("*.png")}
     assert len(there) == 8
     with pytest.raises(InputError, match="no mask is overwritten"):
-        said(capsys, *command, "--depth", 2)
-    said(capsys, *command)
+        run_al(*command, "--depth", 2)
+    run_al(*command)
     assert all(path.stat().st_mtime_ns == before for path, before in there.items())
     assert [path.name for path in sorted(killed.iterdir())] == [path.name for path in images]
     for path in killed.iterdir():
@@ -229,9 +222,7 @@ def test_settings_that_do_not_fit_are_refused(
         resolved(small(tmp_path, **changes))
 
 
-def test_what_cannot_be_answered_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_cannot_be_answered_is_refused(tmp_path: Path) -> None:
     squares(tmp_path / "data", count=8)
     folder = tmp_path / "run"
     train_run(small(tmp_path, epochs=1), folder)
@@ -250,7 +241,7 @@ def test_what_cannot_be_answered_is_refused(
         (["export", folder, tmp_path / "folder"], "whose masks no folder tells; export to .*onnx"),
     ):
         with pytest.raises(InputError, match=message):
-            said(capsys, *words)
+            run_al(*words)
     assert not (tmp_path / "o").exists()
 
 

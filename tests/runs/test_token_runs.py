@@ -23,13 +23,11 @@ from associated_learning.runs.networks.families import build_network
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.resolved import resolved
+from faults import InterruptAt
 from hub_folders import BERT, write_model, write_tagged, write_tokenizer
-from test_runs import Kill, same_weights
+from test_runs import same_weights
 
-
-@pytest.fixture(autouse=True)
-def _no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+pytestmark = pytest.mark.usefixtures("no_hub")
 
 
 def tagged(folder: Path, model: str, **changes: Any) -> RunConfig:
@@ -139,7 +137,7 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path: Path) -> None:
     config = tagged(tmp_path, "bilstm", epochs=2, save_every=2)
     whole = train_run(config, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train_run(config, tmp_path / "killed", callbacks=[Kill(5)])
+        train_run(config, tmp_path / "killed", callbacks=[InterruptAt(5)])
     resumed = train_run(config, tmp_path / "killed")
     assert resumed.test_losses == whole.test_losses
     same_weights(tmp_path / "whole", tmp_path / "killed")

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 import associated_learning as al
-from associated_learning.cli.main import app
 from associated_learning.data import load
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.tuning.search import search
 from associated_learning.runs.tuning.space import Choices, Range, of_method, parsed_space
+from commands import run_al
 
 CONFIG = RunConfig(hidden=8, num_layers=2, latent=8, epochs=2, limit_train=160)
 SPACE = parsed_space(["lr=1e-3..1e-1", "batch_size=16,32,64"])
@@ -121,24 +120,16 @@ def test_spaces_that_are_none_are_refused(text: str, message: str) -> None:
         parsed_space([text])
 
 
-def test_the_command_tries_as_many_for_each_method(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_tries_as_many_for_each_method(tmp_path: Path) -> None:
     words = ["tune", "--hidden", "8", "--num-layers", "2", "--limit-train", "160", "--epochs", "1"]
     words += ["--latent", "8", "--trials", "2", "--tune-folder", str(tmp_path / "tune")]
-    said(*words, "--json")
-    told = json.loads(capsys.readouterr().out)
+    told = json.loads(run_al(*words, "--json"))
     assert told["score"] == "accuracy"
     assert [told[method]["tried"] for method in ("al", "bp")] == [2, 2]
-    said(*words)  # from the journals: nothing is trained again
-    shown = capsys.readouterr().out
+    shown = run_al(*words)  # from the journals: nothing is trained again
     assert "the test data were not read" in shown
     assert f"--method bp --lr {told['bp']['settings']['lr']!r}" in shown.replace("\n", " ")
     with pytest.raises(al.InputError, match="--lr came and is searched too"):
-        said(*words, "--lr", "0.1")
+        run_al(*words, "--lr", "0.1")
     with pytest.raises(al.InputError, match="holds a search with other settings"):
-        said(*words, "--seed", "1")
-
-
-def said(*words: str) -> None:
-    typer.main.get_command(app).main(list(words), standalone_mode=False)
+        run_al(*words, "--seed", "1")

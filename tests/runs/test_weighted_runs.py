@@ -7,20 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
 import associated_learning as al
-from associated_learning.cli.main import app
 from associated_learning.data import load
 from associated_learning.runs.inputs import load_data, training_batches
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.resolved import resolved
-
-
-def said(*words: object) -> str:
-    result = CliRunner().invoke(app, list(map(str, words)), catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
+from commands import run_al
 
 
 def test_weights_follow_their_rows_into_the_training_split(tmp_path: Path) -> None:
@@ -61,13 +54,13 @@ def test_of_contradictory_rows_the_heavy_ones_are_learnt(
     text = ["text,label,w", *lines] if kind == "csv" else list(map(json.dumps, rows))
     path.write_text("\n".join(text))
     model = ("mlp", "--feature-columns", "text") if kind == "csv" else ("bilstm",)
-    said(
+    run_al(
         "train", "--data", path, "--model", *model, "--weight-column", "w", "--hidden", 8,
         "--epochs", 1, "--batch-size", 4, "--lr", 0.02, "--quiet", "--run-folder", run,
     )  # fmt: skip  # one epoch, as the validation rows, which all count the same, would rank two
     asked = tmp_path / f"ask.{kind}"  # a file that has the column still
     asked.write_text("\n".join(text[: 5 if kind == "csv" else 4]))
-    answers = map(json.loads, said("predict", run, "--file", asked, "--json").splitlines())
+    answers = map(json.loads, run_al("predict", run, "--file", asked, "--json").splitlines())
     light = "b" if heavy == "a" else "a"
     assert [answer["label"] for answer in answers] == [heavy, heavy, light, light]
 

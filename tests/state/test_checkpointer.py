@@ -10,11 +10,8 @@ import torch
 import associated_learning as al
 from associated_learning.state.training_state import EpochRecord, TrainingState
 from associated_learning.training.callbacks import Callback
+from faults import KilledError
 from small_networks import batches_of, dense_network
-
-
-class KilledError(Exception):
-    """What ends the training of a test."""
 
 
 class Watch(Callback):

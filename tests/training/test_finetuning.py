@@ -16,8 +16,8 @@ from associated_learning.state.freezing import encoders_in
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.state.schedules import make_schedule
 from associated_learning.tensors.randomness.keyed import seeded
+from faults import KillAt, KilledError
 from small_networks import batches_of, dense_network, noisy_network
-from test_resume import KillAt, KilledError
 
 
 def bp_network() -> al.BPNetwork:

@@ -21,20 +21,8 @@ from associated_learning.state.files import replaced_folder
 from associated_learning.state.training_state import TrainingState
 from associated_learning.training.callbacks import Callback
 from commands import Program
+from faults import KillAt, KilledError
 from small_networks import batches_of, dense_network, noisy_network, without_digests
-
-
-class KilledError(Exception):
-    pass
-
-
-class KillAt(Callback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def batch_done(self, state: TrainingState, losses: list[dict[str, float]]) -> None:
-        if state.step == self.step:
-            raise KilledError(f"killed at {state.step}")
 
 
 def make(method: str) -> tuple[al.Network, al.LoaderBatches, al.LoaderBatches]:

@@ -28,14 +28,6 @@ def show_confusion(
 ) -> None:
     """Show how many samples of each class (rows) were taken for each (columns).
 
-    Args:
-        opened: The run.
-        data: Its data.
-        batches: Those of the split.
-        split: "train", "validation" or "test".
-        depth: Number of layers.
-        as_json: Whether to print JSON instead of a table.
-
     Raises:
         InputError: The run tells no class a sample, or more classes than a table has room for.
     """

@@ -20,10 +20,6 @@ __all__ = ["check_choice", "show_chosen_ensemble", "with_ensemble"]
 def with_ensemble(opened: OpenRun, asked: str | None) -> OpenRun:
     """Return a run that answers by the mean of its last exits; as it was for auto, and for None.
 
-    Args:
-        opened: The run.
-        asked: What ``--ensemble`` names.
-
     Raises:
         InputError: It is no number of exits, or one that the network has not.
     """
@@ -36,10 +32,6 @@ def with_ensemble(opened: OpenRun, asked: str | None) -> OpenRun:
 
 def check_choice(task: str, others: Mapping[str, object]) -> None:
     """Check that ``--ensemble auto`` can choose, and shows all that was asked for.
-
-    Args:
-        task: That of the run.
-        others: Further options by name, with what came.
 
     Raises:
         InputError: It does not.
@@ -66,16 +58,7 @@ def show_chosen_ensemble(
     *,
     as_json: bool,
 ) -> None:
-    """Choose an ensemble on the validation data, and show what it comes to on a split.
-
-    Args:
-        opened: The run.
-        folder: Its folder, to name it.
-        validation: Its validation data.
-        batches: Those of the split.
-        split: "train", "validation" or "test".
-        as_json: Whether to print JSON instead of a table.
-    """
+    """Choose an ensemble on the validation data, and show what it comes to on a split."""
     chosen = choose_ensemble(opened.net, validation.epoch(0))
     single = evaluate(opened.net, batches.epoch(0))
     result = evaluate(ExitEnsemble(opened.net, chosen.num_exits), batches.epoch(0))

@@ -21,12 +21,7 @@ __all__ = ["layers_table"]
 
 
 def layers_table(net: ALNetwork, spec: InputSpec) -> Table:
-    """Return a table of the layers of a network for data of some form.
-
-    Args:
-        net: The network, in evaluation mode.
-        spec: What its data look like.
-    """
+    """Return a table of the layers of a network for data of some form."""
     table = Table(title="Layers", title_justify="left")
     for heading in ("layer", "encoder f", "s", "readout", "bridge b", "parameters"):
         table.add_column(heading, overflow="fold")

@@ -28,12 +28,7 @@ _GRACE = 5.0  # seconds that a second Ctrl-C leaves to what hangs
 def run_training(
     config: ResolvedConfig, folder: Path, callbacks: Iterable[Callback]
 ) -> RunResult | None:
-    """Train, in one process or as one of several; None on ranks other than 0.
-
-    Args:
-        config: The settings.
-        folder: Of the run.
-        callbacks: Told about every batch and epoch on rank 0.
+    """Train, in one process or as rank 0 of several; other ranks follow it and get None.
 
     Raises:
         typer.Exit: Ctrl-C; what to do next was said.

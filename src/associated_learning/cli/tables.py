@@ -47,12 +47,7 @@ def command() -> str:
 
 
 def say(text: str, *, to: Console = console) -> None:
-    """Print lines for a person: in a terminal wrapped between words, elsewhere as they are.
-
-    Args:
-        text: With the markup of rich.
-        to: Where.
-    """
+    """Print rich markup: in a terminal wrapped between words, elsewhere in lines as they are."""
     to.print(text, soft_wrap=not to.is_terminal, highlight=False)
 
 
@@ -149,12 +144,7 @@ def exit_names(net: Network) -> list[str]:
 
 
 def scores_table(net: Network, columns: Mapping[str, Sequence[float]]) -> Table:
-    """Return a table of scores by depth, with the parameters that each depth needs.
-
-    Args:
-        net: The network.
-        columns: Under each heading one score for every depth.
-    """
+    """Return a table of scores by depth under each heading, with the parameters a depth needs."""
     table = Table()
     for heading in ("depth", *columns, "parameters"):
         table.add_column(heading, justify="right")

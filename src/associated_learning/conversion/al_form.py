@@ -172,11 +172,6 @@ def _activations(encoders: list[nn.Module], example: Any) -> list[Any]:
 def latent_widths(options: ALOptions, count: int, target: Target | None) -> list[int]:
     """Return ``D_1 .. D_L``: those that are wished for, or y's own where every exit answers it.
 
-    Args:
-        options: What the user wishes.
-        count: Number of layers.
-        target: What y is, where that is known.
-
     Raises:
         InputError: A list has not one entry for each layer, or y is needed and not known.
     """

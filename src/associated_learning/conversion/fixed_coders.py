@@ -18,11 +18,6 @@ __all__ = ["check_coders", "fixed_coders"]
 def check_coders(options: ALOptions, target: Target, widths: list[int]) -> None:
     """Check that the coders which are asked for can be made.
 
-    Args:
-        options: What the user wishes.
-        target: What y is.
-        widths: ``D_1 .. D_L``.
-
     Raises:
         InputError: There are no such coders, or they do not fit y, the loss or the widths.
     """
@@ -56,13 +51,7 @@ def check_coders(options: ALOptions, target: Target, widths: list[int]) -> None:
 
 
 def fixed_coders(target: Target, latent: int, *, first: bool) -> tuple[nn.Module, nn.Module]:
-    """Return g and h of a layer: prototypes in the first one, above it t as it is.
-
-    Args:
-        target: What y is, `Classes`.
-        latent: Width of t.
-        first: Whether they are those of the first layer.
-    """
+    """Return g and h of a layer: prototypes in the first one, above it t as it is."""
     if not first:
         return nn.Identity(), nn.Identity()
     answer = PrototypeAnswer(target.size, latent, bounded=target.bounded_output)

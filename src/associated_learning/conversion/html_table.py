@@ -34,14 +34,7 @@ def html_table(
     *,
     marked: Collection[int] = (),
 ) -> str:
-    """Return a table with a title and notes below; colours are those of the notebook.
-
-    Args:
-        title: What it shows.
-        header: A name for each column.
-        rows: Cells as text.
-        notes: Lines to stand below.
-        marked: Which rows are in bold, from 0.
+    """Return a table with a title, notes below, and the ``marked`` rows (from 0) in bold.
 
     Example:
         >>> html_table("two < three", ("a",), [("1",)])

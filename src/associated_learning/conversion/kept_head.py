@@ -37,11 +37,6 @@ def head_bridges(model: nn.Module, plan: Plan, target: Target) -> list[nn.Module
 
     In lower layers a copy of the model's final norm stands before it, if it has one.
 
-    Args:
-        model: The model.
-        plan: How it is cut.
-        target: What y is; it has positions.
-
     Returns:
         For each layer a bridge, or None where another one must be made.
     """

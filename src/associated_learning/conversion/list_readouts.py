@@ -69,13 +69,7 @@ def readouts_for(
 
 
 def read_by(i: int, readout: nn.Module, s: Any, positions: int = 0) -> Tensor:
-    """Return what a layer's readout gives, ``[B, *P, W]``.
-
-    Args:
-        i: Number of the layer.
-        readout: Its readout.
-        s: What its encoder gives.
-        positions: Number of axes of positions that y has.
+    """Return what a layer's readout gives, ``[B, *P, W]``, where y has so many axes of positions.
 
     Raises:
         InputError: It is no vector a sample, or a position.

@@ -55,10 +55,6 @@ def copied_layers(count: int, options: ALOptions) -> list[list[int]]:
     .. math::
         d_i = \max(1, \mathrm{round}(n (1 - r_i) + r_i)),\quad r_i = 0.5\, i / (L - 2)
 
-    Args:
-        count: Number of layers, L.
-        options: What the user wishes.
-
     Raises:
         InputError: The number of blocks is no whole number above 0, or there is no such selection.
 
@@ -90,10 +86,6 @@ def _spread(i: int, count: int, blocks: int) -> list[int]:
 
 def seen_layers(count: int, options: ALOptions) -> list[int]:
     """Return for each layer, from 0, the number of the layer whose readout its bridge uses.
-
-    Args:
-        count: Number of layers.
-        options: What the user wishes.
 
     Raises:
         InputError: See `copied_layers`.
@@ -168,10 +160,6 @@ def _shapes(s: Any) -> list[list[int]]:
 
 def check_no_writes(encoders: Sequence[nn.Module], example: Any) -> None:
     """Check that no encoder writes into its input, which would change what a layer hands on.
-
-    Args:
-        encoders: ``f_1 .. f_L``.
-        example: A batch of inputs.
 
     Raises:
         InputError: One does.

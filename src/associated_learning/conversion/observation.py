@@ -60,12 +60,6 @@ def observe(
 ) -> Observation:
     """Run a model on the example and on variants of it.
 
-    Args:
-        model: The model.
-        arguments: How a batch becomes its arguments.
-        inputs: The example.
-        balance: What of every call is measured.
-
     Raises:
         ConversionError: The model does something else when it is looked at.
         RunError: It does not run on the example.

@@ -177,11 +177,6 @@ def with_keywords(
 ) -> ALOptions:
     """Return options with some of them changed, as the caller of a `flat` function wishes.
 
-    Args:
-        options: What to begin with; None for the defaults.
-        keywords: The changes, by name.
-        function: The function that got them.
-
     Raises:
         InputError: There is no such option.
 

@@ -17,9 +17,6 @@ __all__ = ["add_overlaps"]
 def add_overlaps(layers: Sequence[ALLayer]) -> None:
     """Give every layer below the last an `OverlapLoss` of the layer above it.
 
-    Args:
-        layers: From the input up.
-
     Raises:
         InputError: Layers are joined or have no associated loss, there is only one, or their
             weights are not in memory.

@@ -111,20 +111,7 @@ def make_plan(
     branches: tuple[str, ...],
     target: Target | None = None,
 ) -> Plan:
-    """Describe what was cut, and choose readouts and partners.
-
-    Args:
-        script: The steps of the run.
-        cuts: The cuts, the last at the head.
-        slices: The encoders.
-        costs: Their costs.
-        options: What the user wishes.
-        streams: What the encoders give.
-        arguments: How a batch becomes the model's arguments, with its masks.
-        notes: What was noticed on the way.
-        branches: Modules that do something in training which the layers do not.
-        target: What y is, where that is known; one without positions if not.
-    """
+    """Describe what was cut, and choose readouts and partners."""
     model = script.recording.model
     wanted = positions_of_y(script, cuts[-1], streams, target)
     layers = planned_layers(

@@ -88,19 +88,7 @@ def planned_layers(
     target: Target | None,
     wanted: tuple[int, ...],
 ) -> list[PlannedLayer]:
-    """Plan each layer.
-
-    Args:
-        script: The recorded run.
-        cuts: The cuts, the last at the head.
-        slices: The encoders.
-        costs: Their costs.
-        options: What the user wishes.
-        streams: What the encoders give.
-        arguments: How a batch becomes the model's arguments, with its masks.
-        target: What y is, where that is known.
-        wanted: See `positions_of_y`.
-    """
+    """Plan each layer."""
     shares = costs.shares([cut.time for cut in cuts])
     features = chosen_loss(options.association, target).features
     latents = [width + features for width in latent_widths(options, len(cuts), target)]
@@ -184,14 +172,7 @@ def _named(layers: list[int]) -> str:
 def positions_of_y(
     script: Script, last: Cut, streams: Streams, target: Target | None
 ) -> tuple[int, ...]:
-    """Return the sizes that y's positions have on the example; none where it has none.
-
-    Args:
-        script: The recorded run.
-        last: The cut at the head.
-        streams: What the encoders give.
-        target: What y is, where that is known.
-    """
+    """Return the sizes that y's positions have on the example; none where it has none."""
     if target is None or not target.positions:
         return ()
     s = last.s.tensor

@@ -50,12 +50,7 @@ def at_positions(association: PairLoss | None, *, detach_target: bool) -> Callab
 
 
 def reconstruction_of_rows(target: Target, *, first: bool) -> Callable[..., Tensor]:
-    """Return the loss of ``h(t_i)``, `PositionTargets`, against what g was given.
-
-    Args:
-        target: What y is.
-        first: Whether that was ``t_0``.
-    """
+    """Return the loss of the rows ``h(t_i)`` against what g got: ``t_0`` in the first layer."""
     return partial(_reconstructed, target=target) if first else _between_rows
 
 

@@ -117,12 +117,7 @@ def input_with_positions(inputs: Mapping[str, Any]) -> str:
 
 
 def resizing(number: int, read: Tensor, wanted: tuple[int, ...]) -> nn.Module | None:
-    """Return what brings the positions of a readout to those of y; None if they are those.
-
-    Args:
-        number: That of the layer, from 1.
-        read: What the readout gives, ``[B, *P, W]``.
-        wanted: The sizes of y.
+    """Return what brings a readout ``[B, *P, W]`` to the positions of y; None if it has them.
 
     Raises:
         InputError: The readout has other axes than y.
@@ -140,11 +135,6 @@ def resizing(number: int, read: Tensor, wanted: tuple[int, ...]) -> nn.Module | 
 
 def read_positions(s: Tensor, axis: int, wanted: tuple[int, ...]) -> tuple[nn.Module, str]:
     """Return the readout of an activation that keeps positions, and what it does, in words.
-
-    Args:
-        s: An example, the samples first.
-        axis: The axis of its features.
-        wanted: The sizes of y.
 
     Raises:
         InputError: No position is left in it, or none that fits y's.

@@ -152,12 +152,7 @@ def _by_shape(activation: ReadoutContext) -> Readout:
 
 
 def read_tensor(s: Tensor, axis: int) -> Readout:
-    """Choose how a tensor becomes a vector a sample, such that bridges stay small.
-
-    Args:
-        s: An example, ``[B, ...]``.
-        axis: The axis of its channels or features.
-    """
+    """Choose how a tensor ``[B, ...]`` becomes a vector a sample, such that bridges stay small."""
     if s.dim() == 2:
         return Readout(nn.Identity(), "as it is: a vector")
     if s.dim() == 4:

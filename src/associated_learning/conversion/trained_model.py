@@ -82,13 +82,6 @@ def with_trained_head(
 ) -> nn.Module:
     """Return a copy of the model with all layers' exit in the place of its classifier.
 
-    Args:
-        source: The model.
-        dropped: Names of the modules that are in no layer.
-        prefix: All layers.
-        x: A batch.
-        answer: What the network says of it.
-
     Raises:
         InputError: It has no classifier that is one module, or would answer otherwise.
     """
@@ -111,14 +104,6 @@ def with_bridge_as_head(
     The bridge is an ordinary module, so the model is saved and loaded as any other of its class.
     Through fewer layers it is a model of fewer blocks.
 
-    Args:
-        source: The model.
-        plan: How it was cut.
-        prefix: The layers.
-        depth: Their number.
-        x: A batch.
-        answer: What the network says of it.
-
     Raises:
         InputError: Its head is not one module, its blocks are no plain stack, or it would answer
             otherwise.
@@ -136,16 +121,7 @@ def with_bridge_as_head(
 
 
 def _answering(source: Source, put: str, name: str, old: str, x: Any, answer: Tensor) -> nn.Module:
-    """Return a model with another head, once it has given the network's own answer.
-
-    Args:
-        source: The model, its head replaced.
-        put: What was put there, for messages.
-        name: Where: the name of the module.
-        old: What stood there.
-        x: A batch.
-        answer: What the network says of it.
-    """
+    """Return a model with another head, once it has given the network's own answer."""
     _set_number_of_labels(source.model, answer.shape[-1])
     found = _answer(_called(source, x, f"in the place of {name}"))
     if found is None or not torch.equal(found, answer):

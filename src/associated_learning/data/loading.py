@@ -148,15 +148,7 @@ def data_set(
     preprocessor: Preprocessor,
     scale: TargetScale | None = None,
 ) -> DataSet:
-    """Return a raw set as it is trained on.
-
-    Args:
-        name: As it was asked for.
-        raw: Its splits.
-        pool: Number of training samples before ``limit_train``.
-        preprocessor: Makes samples of inputs.
-        scale: Standardises the targets of a regression.
-    """
+    """Return a raw set as it is trained on."""
     samples = {
         key: _samples(
             key,

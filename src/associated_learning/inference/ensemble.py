@@ -102,10 +102,6 @@ class MeanPrefix(nn.Module):
     """The first layers as a model that answers by the mean of its last exits.
 
     No g is held, and no bridge of an exit that does not count.
-
-    Args:
-        layers: ``f_1 .. f_k`` and what belongs to them.
-        count: Number of exits.
     """
 
     def __init__(self, layers: Sequence[ALLayer], count: int) -> None:

@@ -9,14 +9,10 @@ __all__ = ["same_targets"]
 
 
 def same_targets(t: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return which targets are of the same label, ``[B, B]``.
+    """Return which targets ``[B, D]``, compared in a dtype, are of the same label, ``[B, B]``.
 
     Kernels treat the rows of a batch in groups, so that those of one label may differ in their last
     bits; no exact comparison would find them.
-
-    Args:
-        t: Targets, ``[B, D]``.
-        dtype: In which they are compared.
     """
     exact = t.detach().to(dtype)
     rounding = torch.finfo(t.dtype).eps ** (2 / 3) * exact.abs().max()

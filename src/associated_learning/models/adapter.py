@@ -42,10 +42,6 @@ def adapter_between(s: Any, wanted: Any) -> nn.Module | None:
 
     A linear map of vectors or tokens, a 1 x 1 convolution of images and means over squares of
     pixels; nothing is changed where the forms are the same.
-
-    Args:
-        s: An example of what comes.
-        wanted: Of what is wanted, of the same samples.
     """
     if [t.shape for t in tensors_in(s)] == [t.shape for t in tensors_in(wanted)]:
         return nn.Identity()

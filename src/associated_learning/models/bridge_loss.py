@@ -18,14 +18,9 @@ __all__ = ["bridge_loss"]
 def bridge_loss(
     b: nn.Module, read: Tensor, t: Any, association: PairLoss | None, *, detach_target: bool
 ) -> Tensor:
-    """Return the loss of ``b_i`` on what it reads, against ``t_i``.
+    """Return the loss of ``b_i`` on what it reads, ``[B, *P, W]``, against ``t_i``.
 
-    Args:
-        b: The bridge.
-        read: What the readout makes of ``s_i``, ``[B, *P, W]``.
-        t: ``t_i``.
-        association: The loss; None for Equation 3's.
-        detach_target: See `associated_loss`.
+    Without an ``association`` it is Equation 3's, see `associated_loss`.
     """
     if isinstance(association, AnswerLoss):
         return association.of_bridge(b, read, t)

@@ -39,13 +39,7 @@ def set_overlaps(blocks: Sequence[nn.Module], trained: Sequence[bool], first: in
 def follow_layers(blocks: Sequence[nn.Module], trained: Sequence[bool], first: int = 1) -> None:
     """Let the copies in bridges with a momentum follow the layers, after these were updated.
 
-    Args:
-        blocks: Consecutive layers.
-        trained: Which of them were updated; the bridges of others stay as they are.
-        first: Number of the first of them, from 1.
-
-    Raises:
-        InputError: A layer that is followed is not among them.
+    Arguments and errors are those of `set_overlaps`.
     """
     for i, block in enumerate(blocks):
         bridge = _bridge(block)

@@ -56,9 +56,6 @@ class Lookahead(nn.Module):
 
         .. math::
             \theta' \leftarrow m\, \theta' + (1 - m)\, \theta
-
-        Args:
-            blocks: One for each copy.
         """
         assert self.momentum is not None
         for copy, block in zip(self.blocks, blocks, strict=True):

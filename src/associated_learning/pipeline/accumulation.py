@@ -42,15 +42,8 @@ def update_on_parts(
     minibatch at a time. The first minibatch draws the random numbers of a plain update, each of
     the others its own.
 
-    Args:
-        layer: See `update_layer`.
-        optimizer: See `update_layer`.
-        s: ``s_{i-1}`` of each minibatch.
-        t: ``t_{i-1}`` of each.
-        shares: Of each, in the losses of the update; they add up to 1.
-        number: ``i``, from 1.
-        step: Number of this update, from 0.
-        rule: How to update.
+    Arguments are those of `update_layer`, but for ``s`` and ``t``, which hold those of each
+    minibatch, and for ``shares``, the minibatches' shares in the losses, which add up to 1.
 
     Returns:
         ``s_i`` and ``t_i`` of each minibatch, and the losses of the update; all detached.

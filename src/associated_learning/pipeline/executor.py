@@ -60,20 +60,11 @@ class Executor(ABC):
         """Let an interrupt that reaches any process of the run count."""
 
     def finish(self, outcome: dict[str, Any] | None) -> None:  # noqa: B027  # most have nobody to tell
-        """Tell all who took part how training ended; the network has its final weights.
-
-        Args:
-            outcome: JSON-able; None if it was interrupted.
-        """
+        """Tell all ranks how training ended, as JSON-able values; None if it was interrupted."""
 
 
 class Sequential(Executor):
-    """Every minibatch passes all layers before the next one begins: one thread, no copies.
-
-    Args:
-        net: The network.
-        stage: All of its blocks.
-    """
+    """Every minibatch passes all layers before the next one begins: one thread, no copies."""
 
     synchronous = True
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -27,12 +27,10 @@ from associated_learning.pipeline.threads.streams import streams
 
 __all__ = ["EXECUTORS", "MAKERS", "Work", "chosen_executor", "make_executor", "stage_sizes"]
 
-_HOST = Offloading()
-
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What an executor is made for: one training run in this process.
+    """What an executor is made for: one training run.
 
     Attributes:
         net: The network.
@@ -48,14 +46,10 @@ class Work:
     stages: int | Sequence[int] | None
     sample: Callable[[], Minibatch]
     stage_of: Callable[[Network], Stage]
-    offload: Offloading = _HOST
+    offload: Offloading
 
     def split(self, default: int) -> list[Stage]:
-        """Return the stages, balanced by measured time.
-
-        Args:
-            default: Their number, where none was given.
-        """
+        """Return the stages, balanced by measured time; ``default`` where no number was given."""
         stages = default if self.stages is None else self.stages
 
         def measured() -> tuple[list[float], list[float] | None]:
@@ -138,37 +132,20 @@ def chosen_executor(name: str, device: torch.device, stages: int | Sequence[int]
     return "streams" if single else "threads"
 
 
-def make_executor(
-    name: str,
-    net: Network,
-    stage: Stage,
-    *,
-    stages: int | Sequence[int] | None,
-    sample: Callable[[], Minibatch],
-    stage_of: Callable[[Network], Stage],
-    grows: bool = False,
-    offload: Offloading = _HOST,
-) -> Executor:
+def make_executor(name: str, work: Work, *, grows: bool = False) -> Executor:
     """Make the executor of one training run in one process.
 
     Args:
         name: One of `MAKERS`.
-        net: See `Work`.
-        stage: See `Work`.
-        stages: See `Work`.
-        sample: See `Work`.
-        stage_of: See `Work`.
+        work: What it is made for.
         grows: Whether more layers are to come, so that there may be fewer than stages for now.
-        offload: See `Work`.
 
     Raises:
         InputError: There are more stages than layers, or something else does not fit.
     """
-    if grows and isinstance(stages, int) and name != "sequential":
-        stages = min(stages, len(stage.blocks))
-    return MAKERS[name](
-        Work(net=net, stage=stage, stages=stages, sample=sample, stage_of=stage_of, offload=offload)
-    )
+    if grows and isinstance(work.stages, int) and name != "sequential":
+        work = replace(work, stages=min(work.stages, len(work.stage.blocks)))
+    return MAKERS[name](work)
 
 
 def stage_sizes(

@@ -43,9 +43,6 @@ class SnapshotWeights(ABC):
 class LastWeights(SnapshotWeights):
     """Evaluates snapshots on a copy of a network, and sets the network back to the last one.
 
-    Args:
-        net: The network, before it trains.
-
     Raises:
         InputError: It cannot be copied.
     """
@@ -69,11 +66,7 @@ def _load(net: Network, weights: Weights) -> None:
 
 
 def copied_network(net: Network, absent: Iterable[Tensor] = ()) -> Network:
-    """Return a copy of a network.
-
-    Args:
-        net: The network.
-        absent: Tensors in it that have no memory in the copy.
+    """Return a copy of a network in which some tensors, ``absent``, have no memory.
 
     Raises:
         InputError: It cannot be copied.

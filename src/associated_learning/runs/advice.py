@@ -16,12 +16,7 @@ _LATE = 0.7  # of all epochs
 
 
 def advice(config: ResolvedConfig, result: RunResult) -> list[str]:
-    """Return what is wrong with a run by its validation scores, and what to try.
-
-    Args:
-        config: Its settings.
-        result: What came out.
-    """
+    """Return what is wrong with a run by its validation scores, and what to try."""
     found = [
         _stopped(config, result),
         _no_better_than_one_answer(config, result),

@@ -63,10 +63,6 @@ def tell_run(
 def follow_run(config: ResolvedConfig, ranks: Ranks) -> None:
     """Take part in rank 0's run, as any other rank; the data are read by rank 0 alone.
 
-    Args:
-        config: The settings, the same as those of rank 0.
-        ranks: The processes.
-
     Raises:
         AssociatedLearningError: Training failed, here or on another rank.
     """

@@ -19,10 +19,6 @@ __all__ = ["verify_run"]
 def verify_run(config: RunConfig, *, steps: int) -> Equivalence | None:
     """Train the network of these settings by their executor and in one process, and compare.
 
-    Args:
-        config: The settings.
-        steps: Number of weight updates.
-
     Returns:
         The comparison; None on the ranks of a pipeline of processes other than rank 0.
 

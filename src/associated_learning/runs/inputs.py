@@ -79,13 +79,7 @@ def read_inputs(
     known: KnownVectors | None = None,
     backbone: Backbone | None = None,
 ) -> RunInputs:
-    """Read what a run starts from.
-
-    Args:
-        config: The settings.
-        data: The data, if they are loaded already.
-        known: What `find_known_vectors` found, if that was done already.
-        backbone: The model that the run was started from, if it is resumed.
+    """Read what a run starts from, but for what is handed in because it was read already.
 
     Raises:
         InputError: Something cannot be read, does not fit, or is beyond all bounds.
@@ -239,13 +233,7 @@ def _of_inputs(config: ResolvedConfig, data: DataSet, vectors: Vectors | None) -
 def load_word_vectors(
     config: ResolvedConfig, data: DataSet, known: KnownVectors | None = None
 ) -> Vectors | None:
-    """Return the word vectors for the vocabulary, if the settings name any.
-
-    Args:
-        config: The settings.
-        data: The data.
-        known: What `find_known_vectors` found, if that was done already.
-    """
+    """Return the word vectors for the vocabulary, if the settings name any."""
     if config.vectors is None:
         return None
     known = find_known_vectors(config, data) if known is None else known

@@ -19,12 +19,7 @@ def can_plot() -> bool:
 
 
 def plot_curves(histories: Mapping[str, Sequence[EpochRecord]], path: Path) -> None:
-    """Draw the curves of runs into a file; see `draw_curves`.
-
-    Args:
-        histories: The records of each run under its name ("AL", "BP").
-        path: The PNG file to write.
-    """
+    """Draw the curves of runs into a file; see `draw_curves`."""
     figure = draw_curves(histories)
     with replaced_file(path) as temporary:
         figure.savefig(temporary, dpi=140)

@@ -25,11 +25,6 @@ class TrainingScores(Callback):
 
     It looks at the network itself, so the layers must train one after the other (the executor
     "sequential"). A run that is resumed ends with the lines of one that was never stopped.
-
-    Args:
-        path: The file.
-        net: The network that trains.
-        batches: The training data in a fixed order.
     """
 
     def __init__(self, path: Path, net: Network, batches: BatchSource) -> None:

@@ -19,11 +19,16 @@ from torch.optim.lr_scheduler import LRScheduler
 from associated_learning.errors import CheckpointError
 from associated_learning.network import Network
 from associated_learning.state.checkpoint_index import CheckpointIndex
-from associated_learning.state.files import linked, read_json, replaced_folder, write_json
+from associated_learning.state.files import read_json, replaced_folder, write_json
 from associated_learning.state.optimizers import align_states
-from associated_learning.state.snapshot import Snapshot, StoredFile
-from associated_learning.state.tensor_file import read_header, read_tensor, write_tensors
-from associated_learning.state.weights import load_weights, on_cpu, read_tensors, write_weights
+from associated_learning.state.snapshot import Snapshot, StoredFile, stored_state
+from associated_learning.state.tensor_file import read_header, read_tensor
+from associated_learning.state.weights import (
+    kept_tensors,
+    load_weights,
+    read_tensors,
+    write_weights,
+)
 from associated_learning.tensors.devices import device_of
 from associated_learning.tensors.hollow import hollow_tensor
 
@@ -217,11 +222,7 @@ def _save_optimizer(
                 tensors[f"{index}.{name}"] = value
             else:
                 scalars[f"{index}.{name}"] = value
-    if path.stem in files:
-        linked(files[path.stem].path, path)
-        digests[path.name] = files[path.stem].digest
-    else:
-        digests[path.name] = write_tensors(path, on_cpu(tensors))
+    digests[path.name] = kept_tensors(path, tensors, files)
     groups = [
         {
             name: value.item() if isinstance(value, Tensor) else value
@@ -245,12 +246,9 @@ def _outline(path: Path, device: torch.device) -> dict[str, Tensor]:
 def _load_optimizer(
     optimizer: Optimizer, path: Path, tensors: Mapping[str, Tensor], saved: dict[str, Any]
 ) -> None:
-    state: dict[int, dict[str, Any]] = {}
-    for key, value in {**tensors, **saved["scalars"]}.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
+    whole = {"state": {}, "param_groups": saved["groups"]}
     try:
-        optimizer.load_state_dict({"state": state, "param_groups": saved["groups"]})
+        optimizer.load_state_dict(stored_state(whole, {**tensors, **saved["scalars"]}))
         align_states(optimizer)
     except (ValueError, KeyError) as error:
         raise CheckpointError(f"{path} is of another optimizer or network: {error}") from error

@@ -31,11 +31,7 @@ class _Entry(NamedTuple):
 
 
 class CheckpointIndex:
-    """The file ``index.json`` of a folder of checkpoints.
-
-    Args:
-        folder: Where it lies, beside the folders of the checkpoints.
-    """
+    """The file ``index.json`` of a folder of checkpoints."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -79,13 +75,7 @@ class CheckpointIndex:
         return path
 
     def point(self, which: str, path: Path, known: Mapping[str, str] | None = None) -> None:
-        """Let a name mean another checkpoint from now on, and remove the one before.
-
-        Args:
-            which: "last" or "best".
-            path: Its folder.
-            known: Digests of files in it that were taken when they were written.
-        """
+        """Let a name mean another checkpoint from now on, and remove the one before."""
         before = self._entries()
         entries = {**before, which: _Entry(path.name, file_digests(path, known or {}))}
         write_json(self._folder / "index.json", {k: e._asdict() for k, e in entries.items()})

@@ -20,12 +20,7 @@ __all__ = ["Checkpointer"]
 
 
 class Checkpointer:
-    """The last state and the best weights, in checkpoints; without any the best in memory.
-
-    Args:
-        net: The network.
-        checkpoints: Where they go, if anywhere.
-    """
+    """The last state and the best weights, in checkpoints; without any the best in memory."""
 
     def __init__(self, net: Network, checkpoints: Checkpoints | None) -> None:
         self._net = net

@@ -51,8 +51,9 @@ def draw_curves(histories: Mapping[str, Sequence[Epoch]]) -> Figure:
     figure.subplots_adjust(left=0.08, right=0.985, bottom=0.135, top=0.915, wspace=0.22)
     for number, (name, records) in enumerate(histories.items()):
         colour = _COLOURS.get(name, f"C{number}")
-        _draw_scores(left, name, records, colour)
-        _draw_losses(right, name, records, colour)
+        _draw(left, name, "depth", {r.epoch: r.scores for r in records}, colour)
+        losses = {r.epoch: [sum(terms.values()) for terms in r.losses] for r in records}
+        _draw(right, name, "layer", losses, colour)
     left.set(title="Validation score by depth", xlabel="epoch")
     right.set(title="Training loss of each layer", xlabel="epoch", yscale="log")
     scores = [score for records in histories.values() for r in records for score in r.scores]
@@ -67,25 +68,14 @@ def draw_curves(histories: Mapping[str, Sequence[Epoch]]) -> Figure:
     return figure
 
 
-def _draw_scores(axes: Axes, name: str, records: Sequence[Epoch], colour: str) -> None:
-    depths = max((len(record.scores) for record in records), default=0)
-    for depth in range(1, depths + 1):
-        label = name if depths == 1 else f"{name} depth {depth}"
-        since = [record for record in records if len(record.scores) >= depth]  # it may have grown
-        epochs = [record.epoch for record in since]
-        scores = [record.scores[depth - 1] for record in since]
-        axes.plot(epochs, scores, color=colour, alpha=_shade(depth, depths), label=label)
-
-
-def _draw_losses(axes: Axes, name: str, records: Sequence[Epoch], colour: str) -> None:
-    blocks = max((len(record.losses) for record in records), default=0)
-    for block in range(1, blocks + 1):
-        label = name if blocks == 1 else f"{name} layer {block}"
-        since = [record for record in records if len(record.losses) >= block]
-        epochs = [record.epoch for record in since]
-        losses = [sum(record.losses[block - 1].values()) for record in since]
-        axes.plot(epochs, losses, color=colour, alpha=_shade(block, blocks), label=label)
-
-
-def _shade(number: int, count: int) -> float:
-    return 0.35 + 0.65 * number / count
+def _draw(
+    axes: Axes, name: str, part: str, values: Mapping[int, Sequence[float]], colour: str
+) -> None:
+    """Draw a line for each depth or layer; ``values`` are theirs by epoch."""
+    count = max(map(len, values.values()), default=0)
+    for number in range(1, count + 1):
+        label = name if count == 1 else f"{name} {part} {number}"
+        # the network may have grown to it
+        own = {epoch: found[number - 1] for epoch, found in values.items() if len(found) >= number}
+        shade = 0.35 + 0.65 * number / count
+        axes.plot(list(own), list(own.values()), color=colour, alpha=shade, label=label)

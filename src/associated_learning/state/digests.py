@@ -61,12 +61,7 @@ def file_digest(path: Path) -> str:
 
 
 def file_digests(folder: Path, known: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the digest of every file in a folder by its name: an index for `check_files`.
-
-    Args:
-        folder: Where they lie.
-        known: Digests that need not be computed anew.
-    """
+    """Return the digest of every file in a folder by its name; known ones are not made anew."""
     known = known or {}
     return {
         path.name: known[path.name] if path.name in known else file_digest(path)
@@ -76,11 +71,7 @@ def file_digests(folder: Path, known: Mapping[str, str] | None = None) -> dict[s
 
 
 class DigestedFile:
-    """A file that is digested while it is written, so that nothing is read again.
-
-    Args:
-        path: Where it is made.
-    """
+    """A file that is digested while it is written, so that nothing is read again."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
@@ -103,11 +94,6 @@ class DigestedFile:
 
 def check_files(folder: Path, digests: Mapping[str, str], *, remedy: str = _REMEDY) -> None:
     """Check that a folder's files are those that `file_digests` saw.
-
-    Args:
-        folder: Where they lie.
-        digests: By name.
-        remedy: What to do where one is not, in a sentence.
 
     Raises:
         CheckpointError: One is missing or has changed; names it.

@@ -102,8 +102,8 @@ class Snapshot(NamedTuple):
                 schedule.load_state_dict(saved)
 
 
-def stored_state(saved: dict[str, Any], tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Return the state of an optimizer with other tensors than it has now.
+def stored_state(saved: dict[str, Any], tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state of an optimizer with other values than the tensors it has now.
 
     Args:
         saved: Its ``state_dict``.

@@ -111,12 +111,7 @@ def read_header(path: Path) -> dict[str, TensorSpec]:
 
 
 def read_tensor(path: Path, spec: TensorSpec, *, pinned: bool = False) -> Tensor:
-    """Read one tensor into fresh memory.
-
-    Args:
-        path: The file.
-        spec: Of the tensor, by `read_header`.
-        pinned: Whether a GPU can copy from that memory without waiting.
+    """Read one tensor into fresh memory, pinned where a GPU is to copy from it without waiting.
 
     Raises:
         CheckpointError: The file ends before the tensor does, or the disk fails.
@@ -137,11 +132,7 @@ def read_tensor(path: Path, spec: TensorSpec, *, pinned: bool = False) -> Tensor
 
 
 class StoredTensors(Mapping[str, Tensor]):
-    """The tensors of a file, each read when it is looked at.
-
-    Args:
-        path: The file.
-    """
+    """The tensors of a file, each read when it is looked at."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

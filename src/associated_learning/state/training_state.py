@@ -143,12 +143,7 @@ class TrainingState:
         return [{name: value / count for name, value in terms.items()} for terms in self.sums]
 
     def finish_epoch(self, record: EpochRecord, candidates: Candidates) -> bool:
-        """Take in a finished epoch and return whether it is the best so far.
-
-        Args:
-            record: The epoch.
-            candidates: What of it may be the best.
-        """
+        """Take in a finished epoch and return whether it is the best so far."""
         self.records.append(record)
         self.epoch, self.batch, self.sums, self.seconds = self.epoch + 1, 0, [], 0.0
         before, reached = self.best_epoch, self.best_score

@@ -16,7 +16,7 @@ from associated_learning.state.snapshot import StoredFile
 from associated_learning.state.tensor_file import write_tensors
 from associated_learning.tensors.hollow import is_hollow
 
-__all__ = ["load_weights", "on_cpu", "read_tensors", "save_weights", "write_weights"]
+__all__ = ["kept_tensors", "load_weights", "read_tensors", "save_weights", "write_weights"]
 
 
 def save_weights(net: Network, folder: Path) -> None:
@@ -53,16 +53,17 @@ def write_weights(
         The digest of each file by its name.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    digests = {}
-    for name, tensors in weights.items():
-        path = folder / f"{name}.safetensors"
-        if name in files:
-            linked(files[name].path, path)
-            digests[path.name] = files[name].digest
-        else:
-            path.unlink(missing_ok=True)
-            digests[path.name] = write_tensors(path, on_cpu(tensors))
-    return digests
+    paths = {name: folder / f"{name}.safetensors" for name in weights}
+    return {path.name: kept_tensors(path, weights[name], files) for name, path in paths.items()}
+
+
+def kept_tensors(path: Path, tensors: Mapping[str, Tensor], files: Mapping[str, StoredFile]) -> str:
+    """Write tensors to a file, or link the one that holds them already; return its digest."""
+    if (file := files.get(path.stem)) is not None:
+        linked(file.path, path)
+        return file.digest
+    path.unlink(missing_ok=True)
+    return write_tensors(path, {key: tensor.detach().cpu() for key, tensor in tensors.items()})
 
 
 def load_weights(net: Network, folder: Path) -> None:
@@ -97,11 +98,6 @@ def load_weights(net: Network, folder: Path) -> None:
         _check_fits(folder / f"{name}.safetensors", part, found[name])
     for name, part in parts.items():
         part.load_state_dict(found[name])
-
-
-def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return tensors where `write_tensors` takes them: those of the CPU themselves, no copies."""
-    return {key: tensor.detach().cpu() for key, tensor in tensors.items()}
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -15,11 +15,7 @@ __all__ = ["AnswerLoss"]
 
 @dataclass(frozen=True)
 class AnswerLoss:
-    """The target's own loss, of a bridge's output or of the bridge itself.
-
-    Args:
-        target: What y is.
-    """
+    """The target's own loss, of a bridge's output or of the bridge itself."""
 
     target: Target
 

@@ -109,12 +109,7 @@ def check_batch(x: Any, y: Any, number: int) -> None:
 
 @contextmanager
 def explained(what: str, x: Any) -> Iterator[None]:
-    """Turn what torch raises at inputs that do not fit a model into an InputError.
-
-    Args:
-        what: What cannot be done, the start of the message.
-        x: The inputs.
-    """
+    """Raise an InputError that begins with ``what`` where inputs do not fit a model."""
     try:
         yield
     except (AssociatedLearningError, torch.OutOfMemoryError):

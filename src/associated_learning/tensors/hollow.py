@@ -57,14 +57,7 @@ def hollow_tensor(
     device: torch.device | None = None,
     value: float | None = None,
 ) -> Tensor:
-    """Return a tensor of a shape that has the memory of a few numbers.
-
-    Args:
-        shape: Its shape.
-        dtype: Its type.
-        device: Where it is.
-        value: What it reads as; nothing by default.
-    """
+    """Return a tensor with the memory of a few numbers, all of which read as ``value``."""
     number = _nothing(dtype) if value is None else value
     return torch.full((_NUMBERS,), number, dtype=dtype, device=device)[1].expand(tuple(shape))
 

@@ -14,9 +14,6 @@ __all__ = ["check_owners"]
 def check_owners(layers: Iterable[nn.Module]) -> None:
     """Refuse layers of which two hold the same parameter or buffer.
 
-    Args:
-        layers: From the input up.
-
     Raises:
         InputError: It tells which tensor, and whose it is too.
     """

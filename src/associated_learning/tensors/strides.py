@@ -64,9 +64,6 @@ def shared_memory(tensors: Mapping[str, Tensor]) -> tuple[str, str] | None:
     """Return the names of two tensors that lie in the same memory; None if there are none.
 
     One tensor under two names, as of tied weights, is no such pair.
-
-    Args:
-        tensors: By name.
     """
     spans: list[tuple[int, int, str]] = []
     for name, tensor in {id(t): (name, t) for name, t in tensors.items()}.values():

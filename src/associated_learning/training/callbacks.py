@@ -138,9 +138,6 @@ class JsonLines(Callback):
 
     Every line is on the disk before training goes on, and ends with a digest of itself.
 
-    Args:
-        path: The file, made anew when training starts from the beginning.
-
     Raises:
         CheckpointError: It cannot be written.
     """

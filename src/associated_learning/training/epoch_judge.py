@@ -66,9 +66,6 @@ def stalled_epochs(records: Sequence[EpochRecord]) -> int:
     """Return how many epochs ago some depth had its best validation score so far.
 
     Layers learn one above the other: while a lower depth still rises, those above it will follow.
-
-    Args:
-        records: The finished epochs, validated.
     """
     bests: dict[int, tuple[float, int]] = {}
     for record in records:

@@ -88,14 +88,7 @@ class TrainingRun:
         listener: Callback,
         make: Callable[..., Executor],
     ) -> TrainingState:
-        """Train, or go on from the last checkpoint, to the last epoch or an earlier end.
-
-        Args:
-            train: The training batches.
-            validation: Batches to choose the best epoch by.
-            listener: Told about every batch and epoch.
-            make: Makes the executor of a segment.
-        """
+        """Train, or go on from the last checkpoint, to the last epoch or an earlier end."""
         if self.growth is not None and self.growth.when is None and validation is None:
             raise InputError(
                 "growth came without validation data; expected some, whose score tells when to "
@@ -140,12 +133,7 @@ class TrainingRun:
         return state
 
     def reshaped(self, depth: int, frozen: int) -> Stage:
-        """Put layers on top up to a depth; return the whole network with fresh optimizers.
-
-        Args:
-            depth: Number of layers.
-            frozen: Number of lowest layers that get no optimizer.
-        """
+        """Put layers on top up to a depth; return the network, its optimizers fresh."""
         if self.growth is not None:
             self.growth.extend(self.net, depth, seed=self.builder.rule.seed)
         set_modes(self.net, self.frozen_modules)

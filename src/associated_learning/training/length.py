@@ -14,12 +14,7 @@ EPOCHS, UPDATES = 20, 1000
 
 
 def enough_epochs(batches: int, *, epochs: int = EPOCHS, updates: int = UPDATES) -> int:
-    """Return how many epochs to train: ``epochs``, or more if they made too few updates.
-
-    Args:
-        batches: Number of updates of an epoch.
-        epochs: Number of epochs where they are enough.
-        updates: Least number of updates.
+    """Return how many epochs of so many batches to train: ``epochs``, or more for enough updates.
 
     Example:
         >>> enough_epochs(4), enough_epochs(500)
@@ -29,18 +24,13 @@ def enough_epochs(batches: int, *, epochs: int = EPOCHS, updates: int = UPDATES)
 
 
 def patient_epochs(batches: int, *, epochs: int, updates: int) -> int:
-    """Return how many epochs to wait for a better score: ``epochs``, or until so many updates.
-
-    Args:
-        batches: Number of updates of an epoch.
-        epochs: Least number of epochs; 0 waits for ever.
-        updates: Least number of updates.
+    """Return how many epochs to wait for a better score, likewise; 0 waits for ever.
 
     Example:
         >>> patient_epochs(9, epochs=5, updates=250), patient_epochs(100, epochs=5, updates=250)
         (28, 5)
     """
-    return max(epochs, math.ceil(updates / batches)) if epochs else 0
+    return enough_epochs(batches, epochs=epochs, updates=updates) if epochs else 0
 
 
 def updates_of(batches: int, accumulation: int) -> int:
@@ -54,11 +44,6 @@ def updates_of(batches: int, accumulation: int) -> int:
 
 
 def warm_cosine(epochs: int, batches: int) -> dict[str, Any]:
-    """Return settings of a `Trainer`: a tenth of warm-up, then half a cosine down to 0.
-
-    Args:
-        epochs: How long it trains.
-        batches: Number of updates of an epoch.
-    """
+    """Return settings of a `Trainer`: a tenth of warm-up, then half a cosine down to 0."""
     schedule = make_schedule("cosine", steps=epochs * batches, warmup=0.1)
     return {"schedule": schedule, "schedule_every": "step"}

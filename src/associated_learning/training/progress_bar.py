@@ -117,12 +117,7 @@ class ProgressBar(Callback):
         return line + (" [green]best by loss[/]" if state.best_by_loss else " [green]best[/]")
 
     def _fitted(self, losses: str, state: TrainingState) -> str:
-        """Return losses as there is room: first the bar gives way, then they do; no number is cut.
-
-        Args:
-            losses: Those of all layers, with spaces between them.
-            state: Of the run.
-        """
+        """Return losses as there is room: the bar gives way first, then they; no number is cut."""
         counts = 2 * len(str(self._epochs * self._batches)) + 1
         room = self.console.width - len(self._title(state)) - counts - _TIME_AND_GAPS
         most, least = _BAR

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from associated_learning.pipeline.executor import Executor
+from associated_learning.pipeline.executor_table import Work
 from associated_learning.pipeline.offload.settings import Offloading
 from associated_learning.pipeline.processes.agreement import agreed
 from associated_learning.pipeline.processes.crew import Crew
@@ -31,14 +32,6 @@ def fit_in_ranks(
 ) -> TrainingState:
     """Train as one rank of those that ``torchrun`` started.
 
-    Args:
-        settings: Those of the `Trainer`, in which all ranks must agree.
-        offload: Where the state of layers lies while they do not train.
-        training: The run.
-        train: The training batches, which rank 0 alone reads.
-        validation: Batches to choose the best epoch by, read by rank 0 alone.
-        callbacks: Told by rank 0.
-
     Raises:
         InputError: Stages and replicas do not fit the ranks, or the ranks do not agree.
     """
@@ -52,5 +45,8 @@ def fit_in_ranks(
             outcome = follow(ranks, net, training.reshaped, replicas=replicas, wire=wire)
             return training.end(TrainingState.from_json(outcome))
         crew = Crew(ranks, replicas=replicas, device=device_of(net), wire=wire)
-        make = functools.partial(make_processes, crew, stages=stages, offload=offload)
+
+        def make(**parts: Any) -> Executor:
+            return make_processes(crew, Work(stages=stages, offload=offload, **parts))
+
         return training.run(train, validation, Callbacks(callbacks), make)

@@ -14,7 +14,8 @@ from torch.optim import Optimizer
 
 from associated_learning.inference.metrics.names import MetricLike
 from associated_learning.network import Network
-from associated_learning.pipeline.executor_table import chosen_executor, make_executor
+from associated_learning.pipeline.executor import Executor
+from associated_learning.pipeline.executor_table import Work, chosen_executor, make_executor
 from associated_learning.pipeline.offload.memory_plan import MemoryPlan, StagePlans
 from associated_learning.pipeline.offload.settings import Offloading
 from associated_learning.pipeline.offload.stage_division import StageDivision
@@ -209,7 +210,11 @@ class Trainer:
                 from associated_learning.training.ranks import fit_in_ranks
 
                 return fit_in_ranks(vars(self), offload, training, train, validation, callbacks)
-            make = partial(make_executor, name, stages=self.stages, grows=grows, offload=offload)
+
+            def make(**parts: Any) -> Executor:
+                work = Work(stages=self.stages, offload=offload, **parts)
+                return make_executor(name, work, grows=grows)
+
             return training.run(train, validation, Callbacks(callbacks), make)
 
     def memory_plan(self, net: Network, train: BatchSource) -> MemoryPlan:

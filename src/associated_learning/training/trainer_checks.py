@@ -34,11 +34,7 @@ _CHOICES: dict[str, tuple[tuple[object, ...], str]] = {
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
-    """Raise InputError for a setting that is out of its range, or does not go with another.
-
-    Args:
-        settings: The fields of a `Trainer`, by name.
-    """
+    """Raise InputError for a setting that is out of its range, or does not go with another."""
     epochs, min_updates = settings["epochs"], settings["min_updates"]
     if epochs is not None and epochs < 1:
         raise InputError(f"epochs={epochs} came; expected at least 1, or None.")
@@ -82,11 +78,6 @@ def _check_growing(settings: Mapping[str, Any]) -> None:
 def executor_over_store(chosen: str, asked: str, *, grows: bool) -> str:
     """Return the executor that trains a network whose layers lie in a store.
 
-    Args:
-        chosen: What ``asked`` stands for.
-        asked: The executor that the user named.
-        grows: Whether the network is to grow.
-
     Raises:
         InputError: Another executor was asked for, or growth.
     """
@@ -102,14 +93,7 @@ def executor_over_store(chosen: str, asked: str, *, grows: bool) -> str:
 def check_run(
     executor: str, replicas: int, store: Path | str, checkpoints: Checkpoints | None
 ) -> None:
-    """Raise InputError for settings that do not fit an executor, or the place of checkpoints.
-
-    Args:
-        executor: Its name.
-        replicas: How many ranks share the minibatches of a stage.
-        store: "host", or a folder.
-        checkpoints: Where the run is saved, if anywhere.
-    """
+    """Raise InputError for settings that do not fit an executor, or the place of checkpoints."""
     if not torch.is_grad_enabled():
         raise InputError(
             "training began inside of torch.no_grad() or torch.inference_mode(), where nothing "

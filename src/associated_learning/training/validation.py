@@ -25,11 +25,6 @@ EpochMetric: TypeAlias = "EvaluationMetric | Literal['loss'] | None"
 def epoch_metric(metric: MetricLike | None, target: Target, *, validated: bool) -> EpochMetric:
     """Return by what the epochs of a training are compared; None for the target's own score.
 
-    Args:
-        metric: What the user asks for.
-        target: What y is.
-        validated: Whether there are validation data.
-
     Raises:
         InputError: There is no such metric, it does not say which way is better, or there are no
             data to measure it on.
@@ -56,16 +51,7 @@ def epoch_record(
     listener: Callback,
     metric: EpochMetric = None,
 ) -> EpochRecord:
-    """Evaluate every depth of the network, and return the record of the epoch that has ended.
-
-    Args:
-        state: Where training stands, the epoch not yet counted.
-        rates: The learning rate of each block in that epoch.
-        network: Gives the network as it was at the epoch's end.
-        validation: What to evaluate it on; None leaves the scores out.
-        listener: Told of every batch of it, and of the network.
-        metric: What takes the place of the target's score.
-    """
+    """Evaluate every depth of the network, and return the record of the epoch that has ended."""
     begin = time.perf_counter()
     scores, losses = list[float](), list[float]()
     if validation is not None:
@@ -93,14 +79,7 @@ def scored(
     metric: EpochMetric,
     observe: Observer | None = None,
 ) -> tuple[list[float], Evaluation]:
-    """Return a score for each depth, the larger the better, and what else was measured.
-
-    Args:
-        net: The network.
-        batches: See `evaluate`.
-        metric: What takes the place of the target's score.
-        observe: See `evaluate`.
-    """
+    """Return a score for each depth, the larger the better, and what else was measured."""
     metrics = [metric] if isinstance(metric, EvaluationMetric) else []
     found = evaluate(net, batches, metrics=metrics, observe=observe)
     if metric is None:

@@ -115,13 +115,7 @@ class Job:
 
 
 class JobMaker:
-    """Makes the jobs of runs on this machine, each once.
-
-    Args:
-        tier: See `protocol`.
-        places: Where the data lie.
-        rows: The ledger, for what runs of the kind took.
-    """
+    """Makes the jobs of runs on this machine, each once."""
 
     def __init__(self, *, tier: str, places: DataPaths, rows: Sequence[LedgerRow] = ()) -> None:
         kind = _kind(describe_hardware(places.device))
@@ -172,14 +166,6 @@ def make_jobs(
     """Return the jobs of some tables and figures in the order in which to make them.
 
     Seeds are outermost, so that n grows evenly; then come BP and AL; then what costs least.
-
-    Args:
-        exhibits: The tables and figures.
-        tier: See `protocol`.
-        seeds: The seeds.
-        places: Where the data lie.
-        selection: Which of the runs are wanted; all if not given.
-        rows: The ledger, for what runs of the kind took.
 
     Raises:
         InputError: A run needs word vectors and ``places`` names none; a table is not made by the

@@ -23,10 +23,6 @@ __all__ = ["write_portable"]
 def write_portable(configs: Iterable[ResolvedConfig], folder: Path) -> list[Path]:
     """Write a data root that holds what runs read: all labels, the images that they draw.
 
-    Args:
-        configs: The settings of the runs.
-        folder: Becomes the data root.
-
     Returns:
         The files.
 

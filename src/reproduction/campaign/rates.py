@@ -50,9 +50,6 @@ class RateScores:
     """The validation accuracy of every learning rate that was tried by the tuned tier.
 
     One seed tunes; test accuracies are never read.
-
-    Args:
-        rows: Rows of the ledger, of any tier.
     """
 
     def __init__(self, rows: Iterable[LedgerRow] = ()) -> None:

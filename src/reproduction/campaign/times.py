@@ -13,10 +13,6 @@ def remaining_seconds(progress: Progress, at_once: int) -> float:
     """Return the seconds until all jobs are done.
 
     Expected times are corrected by what the jobs that are done took against theirs.
-
-    Args:
-        progress: Where the campaign stands.
-        at_once: Number of processes.
     """
     now = time.monotonic()
     expected = sum(job.expected for job, _ in progress.done)

@@ -30,12 +30,6 @@ class Tuning:
     of one lies at the edge. An arm whose best rate lies inside is settled: it gets what else its
     cell's arms are given (`switches`), then its seeds, the lowest of all cells first. An arm that
     is not settled yet does not keep the others waiting.
-
-    Args:
-        runs: What is tuned, without rates.
-        seeds: Seeds of the best setting.
-        make: Makes the job of a run and seed.
-        rows: The ledger so far.
     """
 
     def __init__(

@@ -79,12 +79,7 @@ def _forget(seed: int) -> None:
 
 
 def work(folder: Path, packed: Path) -> int:
-    """Make, or go on with, the run of a folder; return the exit status of the process.
-
-    Args:
-        folder: Folder of the run, with `RunConfig.to_json` in `SETTINGS`.
-        packed: Folder of the data that runs share; see `packed_inputs`.
-    """
+    """Make, or go on with, the run of a folder; return the exit status of the process."""
     with held_lock(folder / LOCK, patience=_DYING) as mine:
         if not mine:
             return BUSY

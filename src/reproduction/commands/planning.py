@@ -58,10 +58,6 @@ class CampaignPlan:
 def plan_campaign(asked: Asked, rows: Sequence[LedgerRow]) -> CampaignPlan:
     """Return what is to be made.
 
-    Args:
-        asked: What was asked for.
-        rows: The ledger.
-
     Raises:
         InputError: See `make_jobs`.
     """

@@ -163,13 +163,6 @@ def protocol(
 
     The tier "resampled" says no learning rate.
 
-    Args:
-        tier: Name of the tier.
-        data: Name of the data set.
-        model: Network family.
-        method: "al" or "bp"; each has the learning rate that is best for it.
-        arm: Name of the arm, which may have a rate of its own.
-
     Raises:
         InputError: There is no such tier.
 
@@ -212,12 +205,7 @@ _OVERHEAD = 15.0  # seconds to start, read the data and save
 
 
 def expected_seconds(config: ResolvedConfig, sizes: Sizes) -> float:
-    """Return the seconds that a run should take on one core, if it uses all epochs it is meant to.
-
-    Args:
-        config: The settings, resolved, of a run of a table.
-        sizes: Those of its data set.
-    """
+    """Return the seconds that a resolved run should take on one core, if it uses all its epochs."""
     method = 0 if config.method == "al" else 1
     milliseconds = _MILLISECONDS[config.model, config.data]
     length = _LENGTHS.get(config.data, 1)

@@ -32,10 +32,6 @@ def differences_chart(comparisons: Sequence[Comparison], names: Sequence[str]) -
     """Draw AL less the better BP with its 95 % interval, one line a data set and model.
 
     Small dots are all differences between a run of one and a run of the other.
-
-    Args:
-        comparisons: What to draw, from the top.
-        names: What to call each.
     """
     canvas = _canvas(7.2, 0.6 + 0.32 * len(comparisons))
     axes = canvas.subplots()

@@ -36,11 +36,6 @@ def choices(table: Table, index: RowIndex, tier: str) -> list[Choice]:
 
     Variants of fewer than three seeds are not chosen; test is read of two rows a column, never to
     choose.
-
-    Args:
-        table: Its cells read validation accuracies; it has a baseline.
-        index: The rows.
-        tier: By which protocol.
     """
     found = []
     for column in dict.fromkeys(cell.column for cell in table.cells):

@@ -46,10 +46,6 @@ class Counts:
 def count_cells(index: RowIndex, compared: Compared) -> Counts:
     """Count what a ledger fills, and what it says.
 
-    Args:
-        index: Its rows.
-        compared: What `compare_all` says of them, by tier and form of AL.
-
     Example:
         >>> from reproduction.report.cells import RowIndex
         >>> counts = count_cells(RowIndex([]), {})

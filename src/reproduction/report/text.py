@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from reproduction.report.content import Content, FilledCell, Section, Standing
+from reproduction.report.content import Content, FilledCell, Section
+from reproduction.report.costs import COSTS
+from reproduction.report.robustness import ROBUSTNESS
+from reproduction.report.standing import Standing
 from reproduction.report.tuned import TUNED, TUNING
 
 __all__ = [
@@ -13,8 +16,10 @@ __all__ = [
     "STATISTICS",
     "TIERS",
     "choice_table",
+    "cost_table",
     "counted",
     "render_markdown",
+    "robustness_table",
     "section_table",
     "standing_table",
     "tuned_table",
@@ -92,13 +97,18 @@ def tuned_table(content: Content) -> str:
     return _grid(TUNING, content.tuned)
 
 
-def section_table(section: Section, tier: str) -> str:
-    """Return a table's figures by one tier, without what they rest on; blank where there are none.
+def robustness_table(content: Content) -> str:
+    """Return the harder tests of the tuned tier's comparisons, and what they come to."""
+    return f"{_grid(ROBUSTNESS, content.robustness)}\n\n{content.robust}"
 
-    Args:
-        section: A table.
-        tier: Name of the tier.
-    """
+
+def cost_table(content: Content) -> str:
+    """Return what training took by the tuned tier."""
+    return _grid(COSTS, content.costs)
+
+
+def section_table(section: Section, tier: str) -> str:
+    """Return a table's figures by one tier, without their evidence; blank where there are none."""
     rows = [
         (heading, *(_figure(place, tier) for place in places)) for heading, places in section.rows
     ]

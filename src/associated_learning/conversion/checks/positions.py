@@ -24,10 +24,6 @@ def check_positions(subject: Subject, inputs: Mapping[str, Tensor]) -> list[Chec
 
     It must arrive in its own position of what each bridge reads; and where the model lets no
     position see later ones, no layer may.
-
-    Args:
-        subject: Model and layers, for targets with positions.
-        inputs: A batch.
     """
     name = input_with_positions(inputs)
     value, axes = inputs[name], subject.positions

@@ -23,12 +23,7 @@ _GOOD_ENOUGH = 1.5  # the costliest layer over the mean: then modules need not b
 
 
 class Costs:
-    """The cost of the body of a model, from any event to any other.
-
-    Args:
-        body: The body.
-        balance: What counts: measured "time", "parameters" or "flops".
-    """
+    """The time, parameters or flops of the body of a model, from any event to any other."""
 
     def __init__(self, body: Body, balance: Balance) -> None:
         if balance not in get_args(Balance):

@@ -123,11 +123,6 @@ class Body:
 def find_body(flow: Flow, end: int, rows: Rows | None = None) -> Body:
     """Return the body of a model whose head begins at ``end``.
 
-    Args:
-        flow: The model's data flow.
-        end: When the head begins.
-        rows: Which axis of an activation holds the samples, if that is known.
-
     Raises:
         ConversionError: No activation, or several, go into the head.
     """

@@ -52,12 +52,7 @@ def head_begins(recording: Recording, head: Head) -> int:
 
 
 def answering_map(root: Call, positions: int) -> list[str] | None:
-    """Return the name of a last linear map, or convolution of one pixel, that gives all answers.
-
-    Args:
-        root: The call of the model.
-        positions: Number of axes of positions in its output.
-    """
+    """Return the name of a last linear map, or convolution of one pixel, that gives all answers."""
     output, last = first_tensor(root.output), _last_holder(root)
     if output is None or last is None or not last.path or not isinstance(last.output, Tensor):
         return None
@@ -73,10 +68,6 @@ def answering_map(root: Call, positions: int) -> list[str] | None:
 
 def head_of(root: Call, end: int) -> str | None:
     """Return the name of the one module that makes the model's output of its features.
-
-    Args:
-        root: The call of the model.
-        end: Time at which the head begins.
 
     Returns:
         None if it is several modules, or something happens after it.

@@ -16,10 +16,6 @@ class Opening:
 
     A module that is called several times, ``self.blocks(x, i)``, and holds what several layers
     train, is taken apart too, so that each layer holds the part that it uses.
-
-    Args:
-        flow: The data flow of the run.
-        end: Time at which the head begins.
     """
 
     def __init__(self, flow: Flow, end: int) -> None:

@@ -26,11 +26,6 @@ __all__ = ["check_seen", "features", "recorded_features", "same_streams"]
 def same_streams(slices: list[Slice], inputs: dict[str, Tensor], expected: Tensor) -> list[Stream]:
     """Run chained encoders and return what each gives.
 
-    Args:
-        slices: The encoders.
-        inputs: A batch, by the names of the model's arguments.
-        expected: The model's own features for it.
-
     Raises:
         ConversionError: The last gives other features, in any bit.
         GuardError: The batch is of a size for which they might.

@@ -49,10 +49,6 @@ _CONTAINERS = (tuple, list, dict, torch.Size)
 class Script:
     """The calls between the input and the head as steps, with references for tensors.
 
-    Args:
-        body: What is cut, and the data flow of its run.
-        times: The times of the cuts, the last of which is the head's.
-
     Attributes:
         steps: The steps, in order.
         calls: The call behind each step.

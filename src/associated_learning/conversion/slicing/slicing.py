@@ -36,13 +36,7 @@ __all__ = ["make_programs", "make_slices"]
 
 
 def make_programs(script: Script, cuts: Sequence[Cut], arguments: Arguments) -> list[LayerProgram]:
-    """Return what each layer's encoder does.
-
-    Args:
-        script: The steps of the run.
-        cuts: The cuts, the last at the head.
-        arguments: How a batch becomes the model's inputs.
-    """
+    """Return what each layer's encoder does."""
     ends = [script.reference(cut.s.tensor, script.recording.root) for cut in cuts]
     needed = _needed(script, ends)
     # for the readouts, whether or not a module uses them

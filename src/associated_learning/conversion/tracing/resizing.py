@@ -54,13 +54,7 @@ class Difference(NamedTuple):
 
 
 def record_fewer(model: nn.Module, arguments: Arguments, inputs: Mapping[str, Tensor]) -> Recording:
-    """Run a model on two samples of the example; on one, if it has two.
-
-    Args:
-        model: The model; it runs on the inputs.
-        arguments: How a batch becomes its arguments.
-        inputs: The example.
-    """
+    """Run a model on two samples of the example; on one, if it has two."""
     fewer = arguments.fewer(inputs, min(2, arguments.count(inputs) - 1))
     args, kwargs = arguments.call(fewer)
     return record(model, args, kwargs, fewer)
@@ -73,11 +67,6 @@ def record_shorter(
 
     On half of them, on three quarters, and on twice as many if that is soon done; None if it takes
     none of these.
-
-    Args:
-        model: The model; it runs on the inputs.
-        arguments: How a batch becomes its arguments.
-        inputs: The example.
     """
     data = inputs[arguments.names[0]]
     shares = (0.5, 0.75) if data.numel() > _MANY else (0.5, 0.75, 2.0)
@@ -149,10 +138,6 @@ def differences(call: Call, other: Call) -> Iterator[Difference]:
     """Yield what two runs do differently beyond tensors and sizes whose origin is known.
 
     Of several differences within one forward, the first comes.
-
-    Args:
-        call: A call of the run that is converted.
-        other: The same in the run on the smaller batch.
     """
     known = False
     for child, twin in itertools.zip_longest(call.children, other.children):

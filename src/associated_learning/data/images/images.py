@@ -105,11 +105,6 @@ def decode(images: Sequence[ImageInput], format: ImageFormat, *, resize: bool = 
 
     Images of 16 bits are scaled to 8 by their whole range.
 
-    Args:
-        images: Encoded bytes, paths of files, or PIL images.
-        format: What each is brought to.
-        resize: Whether images of another size are taken.
-
     Raises:
         InputError: Something is no image, cannot be read, is of another size where that is not
             taken, or holds numbers of unknown range; names it.

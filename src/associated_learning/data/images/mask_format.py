@@ -56,11 +56,7 @@ class MaskFormat:
             )
 
     def numbers(self, path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
-        """Return the class number of each pixel ``[H, W]``; `IGNORED_NUMBER` where none counts.
-
-        Args:
-            path: The mask.
-            size: (height, width) that it must have.
+        """Return the class of each pixel ``[H, W]`` of a mask; `IGNORED_NUMBER` where none counts.
 
         Raises:
             InputError: It cannot be read, has another size, or a pixel that is no class.

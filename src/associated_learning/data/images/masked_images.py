@@ -100,10 +100,6 @@ class MaskPreprocessor:
 
         Images of another size are resized bilinearly, and their masks to the nearest pixel.
 
-        Args:
-            inputs: The files.
-            labels: Without meaning: ``[N]`` zeros.
-
         Raises:
             InputError: A file cannot be read, or a mask does not fit its image or the classes.
         """
@@ -126,12 +122,7 @@ class MaskPreprocessor:
         return self.images(inputs)
 
     def mask(self, numbers: Tensor, size: tuple[int, int]) -> Any:
-        """Return the mask of class numbers as an image, resized to the nearest pixel.
-
-        Args:
-            numbers: ``[H, W]``.
-            size: (height, width) of the mask.
-        """
+        """Return class numbers ``[H, W]`` as a mask of ``size`` (height, width), to the nearest."""
         with needs_extra("data", "a mask"):
             from PIL import Image
 

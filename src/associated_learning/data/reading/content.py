@@ -15,9 +15,6 @@ __all__ = ["content_digest"]
 def content_digest(paths: Iterable[Path]) -> str:
     """Return a digest of files and folders: of what is in them, not of where they lie.
 
-    Args:
-        paths: Files, or folders with all that is below them.
-
     Raises:
         InputError: One is missing or cannot be read.
 

@@ -35,11 +35,6 @@ def encoded_file(data_root: str | Path, name: str) -> Path:
 def write_encoded(path: Path, raw: RawSet, rows: Mapping[str, Tensor]) -> None:
     """Write a data set whose images are encoded, with the images of some rows.
 
-    Args:
-        path: The file.
-        raw: The whole set.
-        rows: For each split the rows whose images are kept.
-
     Raises:
         InputError: Its inputs are no encoded images.
         CheckpointError: The file cannot be written.

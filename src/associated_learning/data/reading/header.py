@@ -21,10 +21,6 @@ def check_header(path: Path, dialect: Dialect) -> list[str]:
     Later rows with more fields are refused by the reader itself; of the first one it would make
     names of rows.
 
-    Args:
-        path: The file.
-        dialect: How it is written.
-
     Returns:
         The names, as pandas has them.
 

@@ -27,10 +27,6 @@ def without_names(split: Dataset, columns: Sequence[str]) -> list[str]:
     Left out are columns without any value, and those that by their name and values number or name
     the rows: a different whole number or text in each, from which nothing can be learned but the
     order in which the rows were written.
-
-    Args:
-        split: That of training.
-        columns: Those that nobody chose.
     """
     empty = [one for one in columns if split.data.column(one).null_count == len(split)]
     naming = [one for one in columns if one not in empty and _names_rows(split, one)]

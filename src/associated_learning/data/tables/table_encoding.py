@@ -49,11 +49,7 @@ class ColumnEncoding:
         return cls(fill=float(np.median(np.array(known, np.float64))) if known else 0.0)
 
     def encode(self, values: Any, name: str) -> NDArray[np.float64]:
-        """Return the features of values, ``[N, width]``.
-
-        Args:
-            values: Of the column, one a row.
-            name: Of the column, for an error's message.
+        """Return the features of a column's values, one a row: ``[N, width]``.
 
         Raises:
             RowError: A value is no number, infinite, or missing where none may be.
@@ -77,10 +73,6 @@ class ColumnEncoding:
 
     def names(self, values: Any, column: str) -> list[str | None]:
         """Return values as categories are written; None where one is missing.
-
-        Args:
-            values: Of the column, one a row.
-            column: Its name, for an error's message.
 
         Raises:
             RowError: A value is a number that is none of the categories.

@@ -137,10 +137,6 @@ class BlockPreprocessor:
     def samples(self, inputs: Iterable[str], labels: Tensor) -> BlockSamples:
         """Return texts, one behind the other, as blocks in memory.
 
-        Args:
-            inputs: The texts.
-            labels: Without meaning: the labels are the tokens.
-
         Raises:
             InputError: All texts together have not two tokens.
         """

@@ -112,12 +112,7 @@ class TagPreprocessor:
         return len(self.words.vocabulary)
 
     def samples(self, inputs: Sequence[TaggedText], labels: Tensor) -> TagSamples:
-        """Return texts with the labels of their tokens in memory.
-
-        Args:
-            inputs: The texts.
-            labels: Without meaning: ``[N]`` zeros.
-        """
+        """Return texts with the labels of their tokens in memory."""
         ids, tags = [], []
         words = [text.words for text in inputs]
         for text, (tokens, owners) in zip(inputs, self._tokens(words), strict=True):

@@ -75,9 +75,6 @@ class AdaptiveInference:
     def predict(self, x: Any) -> AdaptivePrediction:
         """Answer a batch.
 
-        Args:
-            x: A batch of inputs, on the device of the network or another.
-
         Raises:
             InputError: An input is not finite or does not fit the network.
         """

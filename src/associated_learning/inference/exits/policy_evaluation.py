@@ -52,12 +52,7 @@ class ScoredExits(NamedTuple):
         return self.correct.gather(0, self.taken(policy).unsqueeze(0)).squeeze(0)
 
     def outcome(self, policy: ExitPolicy, costs: DepthCosts) -> PolicyEvaluation:
-        """Return what a policy would come to.
-
-        Args:
-            policy: For as many exits, by the same measure and temperatures.
-            costs: What encoders and exits cost, in any unit.
-        """
+        """Return what a policy would come to."""
         taken = self.taken(policy)
         shares = torch.bincount(taken, minlength=len(self.scores)).double() / len(taken)
         leaving = torch.tensor(costs.leaving(policy), dtype=torch.float64)

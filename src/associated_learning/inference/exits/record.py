@@ -76,21 +76,12 @@ class ExitRecord(NamedTuple):
         )
 
     def outcome(self, policy: ExitPolicy, costs: DepthCosts) -> PolicyEvaluation:
-        """Return what a policy would come to, without running the network again.
-
-        Args:
-            policy: For as many exits.
-            costs: What encoders and exits cost, in any unit.
-        """
+        """Return what a policy would come to, without running the network again."""
         return self.scored(policy.measure, policy.temperatures).outcome(policy, costs)
 
 
 def record_exits(net: ALNetwork, batches: Iterable[tuple[Any, Tensor]]) -> ExitRecord:
-    """Run a network on a data set and keep the outputs of all its exits.
-
-    Args:
-        net: The network, of one of several classes; its mode is restored.
-        batches: Pairs of inputs and targets.
+    """Run a network of classes on a data set and keep the outputs of all its exits.
 
     Raises:
         InputError: There is no batch, or one does not fit the network.

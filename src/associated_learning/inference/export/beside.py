@@ -25,10 +25,6 @@ def describe_export(path: Path, described: Mapping[str, Any]) -> None:
 
     An ONNX file and a program of the same name and content share it.
 
-    Args:
-        path: The graph.
-        described: JSON-able.
-
     Raises:
         CheckpointError: It cannot be written.
     """
@@ -45,9 +41,6 @@ def read_export(path: Path | str) -> dict[str, Any]:
 
     Call it before the graph is given to ONNX Runtime or to ``torch.export.load``, which notice few
     changes of its bytes.
-
-    Args:
-        path: The graph.
 
     Raises:
         CheckpointError: A file is missing or has changed, or the description is of another graph.

@@ -77,12 +77,7 @@ class Signature(NamedTuple):
 
 
 class TensorModel(nn.Module):
-    """A model that takes its batch as tensors.
-
-    Args:
-        model: Takes the batch.
-        signature: How the tensors make the batch.
-    """
+    """A model that takes its batch as tensors."""
 
     def __init__(self, model: nn.Module, signature: Signature) -> None:
         super().__init__()

@@ -16,13 +16,7 @@ __all__ = ["DepthMetric"]
 
 
 class DepthMetric:
-    """A metric of a network's answers at every depth, while batches come in.
-
-    Args:
-        metric: The metric.
-        target: What y is.
-        depths: Number of depths.
-    """
+    """A metric of a network's answers at every depth, while batches come in."""
 
     def __init__(self, metric: EvaluationMetric, target: Target, depths: int) -> None:
         self.name = metric.name

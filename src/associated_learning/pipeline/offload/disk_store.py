@@ -149,11 +149,7 @@ class DiskStore(Store):
         self._unlock()
 
     def require_room(self, needed: int) -> None:
-        """Raise InputError if the disk has less room than training will need.
-
-        Args:
-            needed: Bytes in all, also for what is in the store already.
-        """
+        """Raise InputError if training needs more bytes than are free or in the store already."""
         stored = {file.path for file in self._files.values()}
         stored.update(self.folder.glob(f"{STAGE}*/*.safetensors"))  # whose process may be at work
         have = sum(size for size, _ in map(_signature, stored))
@@ -166,11 +162,7 @@ class DiskStore(Store):
             )
 
     def remove_stages(self, beyond: int = 0) -> None:
-        """Remove the stores of stages that an earlier run left in this folder.
-
-        Args:
-            beyond: Number of the last stage whose store stays.
-        """
+        """Remove the stores that an earlier run left here of stages beyond a number."""
         for folder in self.folder.glob(f"{STAGE}*"):
             number, index = folder.name.removeprefix(STAGE), folder / "index.json"
             if number.isdecimal() and int(number) > beyond and index.exists():
@@ -237,12 +229,7 @@ def has_changed(file: StoredFile) -> bool:
 
 
 def stage_folder(folder: Path, number: int) -> Path:
-    """Return the folder of the store of one stage, inside that of a run.
-
-    Args:
-        folder: Of the run's store.
-        number: Of the stage, from 1.
-    """
+    """Return the folder of the store of a stage (from 1), inside that of a run."""
     return folder / f"{STAGE}{number}"
 
 

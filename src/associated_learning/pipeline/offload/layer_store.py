@@ -48,11 +48,7 @@ class Store(ABC):
 
     @abstractmethod
     def adopt(self, files: Mapping[str, Path]) -> None:
-        """Take the files of a checkpoint in the place of all that is there.
-
-        Args:
-            files: By name; every other name is forgotten.
-        """
+        """Take the files of a checkpoint, by name, in the place of all that is there."""
 
     def check_fits(self, parts: Mapping[str, nn.Module]) -> None:  # noqa: B027
         """Raise CheckpointError if what is there is of another network than these layers."""
@@ -75,9 +71,6 @@ class HostStore(Store):
     """Host memory: for a GPU pinned, so that copies run beside its kernels.
 
     Layers that train on the CPU are already there: their memory is handed over.
-
-    Args:
-        device: Where layers train.
     """
 
     def __init__(self, device: torch.device) -> None:

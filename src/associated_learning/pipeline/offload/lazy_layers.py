@@ -24,10 +24,6 @@ class LazyLayers:
     So whatever runs a network, an early exit, an export or a callback, sees the weights that the
     store holds, at the price of reading a layer whenever another one was in use before it.
 
-    Args:
-        parts: The layers by name.
-        store: Where their weights are.
-
     Attributes:
         settle: Called before the store is read, while something may still be written to it.
         copies_are_filled: Whether copies of layers get their weights from whoever makes them.

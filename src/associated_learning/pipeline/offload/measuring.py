@@ -205,12 +205,7 @@ def _made_again(optimizer: Optimizer, groups: list[Any]) -> Optimizer:
 
 
 def room_on_disk(stage: Stage, generations: int = 2) -> int:
-    """Return about how many bytes a store on disk needs: generations of it, and the best weights.
-
-    Args:
-        stage: The whole network.
-        generations: How many are there at a time.
-    """
+    """Return about how many bytes a store needs on disk: generations, and the best weights."""
     files = files_of(stage, optimizers=False)
     weights = sum(bytes_in(list(tensors.values())) for tensors in files.values())
     optimizers = sum(map(_optimizer_bytes, stage.optimizers))

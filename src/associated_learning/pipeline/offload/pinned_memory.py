@@ -35,12 +35,7 @@ class PinnedMemory:
         weakref.finalize(self, _let_go, self._pages)
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        """Return a tensor whose values are arbitrary.
-
-        Args:
-            shape: Its shape.
-            dtype: Its type.
-        """
+        """Return a tensor whose values are arbitrary."""
         size = math.prod(shape) * dtype.itemsize
         if size >= _SMALL:
             pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -23,9 +23,6 @@ class Recomputation:
     Gradients are the same to the bit: dropout draws the same numbers again. Modules with batch
     statistics are left alone, as they would count a batch twice.
 
-    Args:
-        blocks: Some layers.
-
     Example:
         >>> import torch
         >>> import associated_learning as al

@@ -29,10 +29,6 @@ class Residence:
 
     One thread copies, in this order: the last stage's state goes, then the next one's comes. So
     there is room needed for two stages. On a GPU the copies have a stream of their own.
-
-    Args:
-        stages: All stages of a network.
-        store: Where their state is while they do not train.
     """
 
     def __init__(self, stages: Sequence[Stage], store: Store) -> None:

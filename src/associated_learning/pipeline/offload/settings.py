@@ -132,11 +132,7 @@ class Offloading:
         )
 
     def folder(self, own: Store | None = None) -> Path | None:
-        """Return the folder of the store; None for host memory.
-
-        Args:
-            own: The store of a network that lies in one.
-        """
+        """Return the folder of the store; None for host memory."""
         if own is not None:
             return own.folder if isinstance(own, DiskStore) else None
         return None if self.store == "host" else Path(self.store)
@@ -187,13 +183,7 @@ def _sizes(stage: Stage, stages: int | Sequence[int] | None) -> Sequence[int]:
 
 
 def check_layers(net: Network, stage: Stage, came: str = "executor='offload'") -> None:
-    """Raise InputError for a network whose layers must all be in memory at once.
-
-    Args:
-        net: The network.
-        stage: All of it.
-        came: The setting that is refused for it.
-    """
+    """Raise InputError for a network whose layers must all be in memory at once."""
     if not all(isinstance(part, ALLayer) for part in stage.parts.values()):
         raise InputError(
             f"{came} came for a {type(net).__name__}, whose layers need the "

@@ -47,9 +47,6 @@ class StageStores:
     def opened(self, stages: Sequence[Stage]) -> Iterator[None]:
         """Hold the folder for this run inside the block; what is in it of other runs goes.
 
-        Args:
-            stages: All of them.
-
         Raises:
             CheckpointError: Another run has it open, or it is the store of another network.
             InputError: The disk has too little room, or the folder holds something else.

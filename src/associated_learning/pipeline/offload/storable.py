@@ -18,9 +18,6 @@ __all__ = ["check_storable"]
 def check_storable(tensors: Mapping[str, Tensor]) -> None:
     """Check that tensors come back from a store as they went there.
 
-    Args:
-        tensors: By what they are called in errors.
-
     Raises:
         InputError: One is sparse, quantized or of a type that no file holds, or two share memory.
     """

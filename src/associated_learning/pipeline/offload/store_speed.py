@@ -32,12 +32,7 @@ class StoreSpeed(NamedTuple):
 
 
 def measure_store(folder: Path | None, device: torch.device) -> StoreSpeed:
-    """Measure how fast a store is.
-
-    Args:
-        folder: Of a store on disk; None for host memory.
-        device: Where layers train.
-    """
+    """Measure how fast a store in a folder is, or host memory where there is none."""
     if folder is None and device.type == "cpu":
         return StoreSpeed(0.0, 0.0, 0.0)  # memory is handed over
     if folder is None:

@@ -15,12 +15,7 @@ __all__ = ["found_here", "stored_snapshot", "without_tensors"]
 
 
 def stored_snapshot(stage: Stage, store: Store) -> Snapshot:
-    """Return the snapshot of layers whose tensors are in a store.
-
-    Args:
-        stage: The layers.
-        store: Where they are; nothing may be on its way there.
-    """
+    """Return the snapshot of layers whose tensors are in a store."""
     live = Snapshot.of({}, stage.optimizers, stage.schedulers)
     files = store.files()
     look, numbers = store.look, range(stage.first, stage.first + len(stage.blocks))

@@ -166,10 +166,6 @@ def resident(stage: Stage, residence: StageResidence | None) -> Iterator[Handler
 
     A stage of a single layer needs no store: that layer is in memory all the time.
 
-    Args:
-        stage: The stage, with its weights; it has them again at the end.
-        residence: Where its layers are; None for memory.
-
     Raises:
         CheckpointError: The store is in use, or of another network.
     """

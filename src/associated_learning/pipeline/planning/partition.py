@@ -49,10 +49,6 @@ def balanced(
 def checked_sizes(sizes: Sequence[int], num_layers: int) -> tuple[int, ...]:
     """Return the sizes of stages that were given by hand.
 
-    Args:
-        sizes: How many layers each stage has, in order.
-        num_layers: Number of layers of the network.
-
     Raises:
         InputError: A size is not whole or below 1, or they do not add up to the layers.
 

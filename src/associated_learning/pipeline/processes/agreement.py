@@ -22,13 +22,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # in the names of functions, other in
 
 
 def agreed(settings: Mapping[str, Any], net: nn.Module, batches: int) -> dict[str, str]:
-    """Return what all ranks of a training must agree on, by name.
-
-    Args:
-        settings: Those of the trainer.
-        net: The network; the shapes of its tensors count.
-        batches: Number of batches of an epoch.
-    """
+    """Return what all ranks of a training must agree on, the shapes of the network too, by name."""
     values = {name: _ADDRESS.sub("", repr(value)) for name, value in settings.items()}
     shapes = [f"{key} {list(value.shape)}" for key, value in net.state_dict().items()]
     return {**values, "network": "; ".join(shapes), "batches of an epoch": str(batches)}
@@ -43,13 +37,6 @@ def agree(
     nothing is left of an earlier one. After a restart by ``torchrun`` the store still holds what
     the processes before wrote, among it addresses at which nobody listens any more, so do this
     before ``init_process_group``, and give it that store.
-
-    Args:
-        values: What must be the same on all ranks, by name.
-        store: Reaches all ranks.
-        rank: Number of this process.
-        size: Number of processes.
-        timeout: Seconds to wait for the others.
 
     Raises:
         InputError: The ranks differ; the same message on all of them.

@@ -51,11 +51,7 @@ class Connections:
         return heads + [edge for below, above in rows for edge in zip(below, above, strict=True)]
 
     def batches_in(self, queued: int = _QUEUED) -> Channel[Item]:
-        """Return the channel on which items come from the rank below.
-
-        Args:
-            queued: How many of them may wait in it.
-        """
+        """Return the channel on which items come from the rank below, in which some may wait."""
         ((source, group),) = [
             (a, group) for (a, b), group in self._data.items() if b == self._ranks.rank
         ]

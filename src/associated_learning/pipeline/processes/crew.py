@@ -14,12 +14,6 @@ class Crew:
     """The processes of a run as rank 0 reaches them, for all segments of the training.
 
     Every other rank comes to `follow` meanwhile.
-
-    Args:
-        ranks: The processes.
-        replicas: Number of ranks of each stage.
-        device: Where activations are.
-        wire: See `Connections`.
     """
 
     def __init__(
@@ -35,13 +29,6 @@ class Crew:
 def opened_connections(
     ranks: Ranks, replicas: int, device: torch.device, wire: torch.dtype | None
 ) -> Connections:
-    """Meet the other ranks, and return the connections to them.
-
-    Args:
-        ranks: The processes.
-        replicas: Number of ranks of each stage.
-        device: Where activations are.
-        wire: See `Connections`.
-    """
+    """Meet the other ranks, and return the connections to them."""
     ranks.gather()  # connecting has little patience
     return Connections(ranks, replicas, device=device, wire=wire)

@@ -93,11 +93,7 @@ def layout_from_json(values: Any) -> MemoryLayout:
 
 
 def memory_layout(tensor: Tensor, *, bf16: bool = False) -> MemoryLayout:
-    """Return how a tensor lies in memory.
-
-    Args:
-        tensor: Any dense tensor.
-        bf16: Round it on the way to bfloat16 if it is float32.
+    """Return how a tensor lies in memory, and rounded to bfloat16 on the way if that is asked for.
 
     Raises:
         InputError: It is sparse, quantized or of another kind without plain memory.

@@ -49,12 +49,7 @@ class Neighbours:
         self._computed: dict[int, float] = {}
 
     def computing(self, places: Mapping[int, str], elapsed: float) -> set[int]:
-        """Return those who have computed since the last call, whether or not they give a sign.
-
-        Args:
-            places: `own_place` of each rank.
-            elapsed: Seconds since then.
-        """
+        """Return who has computed in the seconds since the last call, with or without a sign."""
         found = set()
         for rank, place in places.items():
             status = self._status(place)

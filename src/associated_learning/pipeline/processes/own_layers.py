@@ -17,11 +17,7 @@ __all__ = ["TellsFiles", "own_layers", "return_memory"]
 
 
 class TellsFiles:
-    """Does what a handler does, and tells of a snapshot only the files that hold it.
-
-    Args:
-        handler: The handler.
-    """
+    """Does what a handler does, and tells of a snapshot only the files that hold it."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler

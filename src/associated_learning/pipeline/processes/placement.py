@@ -2,58 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from associated_learning.errors import InputError
-from associated_learning.network import Network
 from associated_learning.pipeline.executor import Executor
-from associated_learning.pipeline.executor_table import stage_sizes
-from associated_learning.pipeline.items import Minibatch
-from associated_learning.pipeline.offload.settings import Offloading
+from associated_learning.pipeline.executor_table import Work, stage_sizes
 from associated_learning.pipeline.offload.stage_division import StageDivision
 from associated_learning.pipeline.planning.costs import layer_costs
 from associated_learning.pipeline.planning.partition import checked_sizes
 from associated_learning.pipeline.processes.crew import Crew
 from associated_learning.pipeline.processes.executor import Processes
-from associated_learning.pipeline.stage import Stage
 
 __all__ = ["check_ranks", "make_processes"]
 
 
-def make_processes(
-    crew: Crew,
-    net: Network,
-    stage: Stage,
-    *,
-    stages: int | Sequence[int] | None,
-    sample: Callable[[], Minibatch],
-    stage_of: Callable[[Network], Stage],
-    offload: Offloading,
-) -> Executor:
+def make_processes(crew: Crew, work: Work) -> Executor:
     """Make the executor of a training run in several processes, on rank 0.
 
-    Args:
-        crew: The processes; see `check_ranks`.
-        net: The network. While it has fewer layers than there are stages, the last ones are idle.
-        stage: The whole of it as one stage.
-        stages: Number of stages, or how many layers each one has.
-        sample: Returns a minibatch, to measure what layers cost.
-        stage_of: Makes a stage of a copy of the network.
-        offload: Where the state of layers lies while they do not train.
+    While the network has fewer layers than there are stages, the last ones are idle.
     """
-    if stages is None:
-        stages = crew.ranks.size // crew.replicas
+    net, stage = work.net, work.stage
+    stages = crew.ranks.size // crew.replicas if work.stages is None else work.stages
 
     def measured() -> tuple[list[float], list[float]]:
-        costs = layer_costs(net, stage_of, sample())
+        costs = layer_costs(net, work.stage_of, work.sample())
         return costs.seconds, costs.handing("process", crew.wire)
 
     idle = max(0, stages - len(stage.blocks)) if isinstance(stages, int) else 0
     busy = stages - idle if isinstance(stages, int) else stages
-    if not offload.given:
+    if not work.offload.given:
         return Processes(crew, net, stage, [*stage_sizes(stage, busy, measured), *[0] * idle])
     division = StageDivision(
-        offloading=offload, net=net, stage=stage, stages=busy, sample=sample, processes=True
+        offloading=work.offload,
+        net=net,
+        stage=stage,
+        stages=busy,
+        sample=work.sample,
+        processes=True,
     )
     sizes, stores = division.place()
     return Processes(crew, net, stage, [*sizes, *[0] * idle], stores)

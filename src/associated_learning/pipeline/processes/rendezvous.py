@@ -39,10 +39,6 @@ _active: list[Ranks] = []  # as torch's default process group, of which there is
 class Ranks:
     """The processes of one run.
 
-    Args:
-        store: Reaches all of them.
-        detector: Watches over them.
-
     Attributes:
         rank: Number of this process.
         size: Number of processes.

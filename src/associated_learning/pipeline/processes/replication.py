@@ -50,11 +50,6 @@ def replicated(stage: Stage, replica: int, group: ProcessGroup) -> Stage:
 
     Each replica draws other random numbers; the first one draws those of a stage without
     replicas. Statistics, as those of BatchNorm, are the first one's.
-
-    Args:
-        stage: The stage, of the same weights in all replicas.
-        replica: Number of this replica, from 0.
-        group: The ranks of all replicas.
     """
     blocks: list[nn.Module] = [
         block if optimizer is None else _wrapped(block, group)

@@ -74,10 +74,6 @@ def encode(structure: Any, number: Callable[[Tensor], int]) -> Any:
 def decode(encoded: Any, tensors: Mapping[int, Tensor]) -> Any:
     """Return the structure that `encode` was given.
 
-    Args:
-        encoded: What it gave.
-        tensors: By number.
-
     Raises:
         PipelineError: It is something else.
     """

@@ -25,11 +25,6 @@ def is_capturable(block: nn.Module, s: Any, t: Any) -> bool:
     tensors (a mask as an index, ``.item()``), where it changes attributes of its own, such as a
     count of its calls, or where it takes what is no tensor. The block is left as it was.
 
-    Args:
-        block: Any of `Network.blocks`, in the mode in which it trains.
-        s: Inputs like those to come.
-        t: Targets like those to come.
-
     Example:
         >>> class Masked(nn.Module):
         ...     def forward(self, s, t):

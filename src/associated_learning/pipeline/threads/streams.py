@@ -25,11 +25,6 @@ def streams(net: Network, stages: Sequence[Stage], sample: Minibatch) -> Threads
     A thread a stage launches its kernels on the stage's stream. Layers that do the same in every
     step (see `is_capturable`) replay CUDA graphs for minibatches of the sample's shape, so that
     launching costs next to nothing; the others, and other shapes, run eagerly. Bits are the same.
-
-    Args:
-        net: The network, on a GPU.
-        stages: All of its blocks.
-        sample: A minibatch, on the GPU.
     """
     device = stages[0].device
     contexts = [

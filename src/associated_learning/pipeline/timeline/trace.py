@@ -38,9 +38,6 @@ class Span(NamedTuple):
 def stage_names(sizes: Iterable[int]) -> tuple[str, ...]:
     """Name stages by the layers they hold.
 
-    Args:
-        sizes: Number of layers of each stage, in order.
-
     Example:
         >>> stage_names([2, 1])
         ('stage 1: layers 1-2', 'stage 2: layer 3')
@@ -193,11 +190,6 @@ class Trace:
 
 class Recorder:
     """Collects spans while the stages run; keeps those of a range of steps, so memory is bounded.
-
-    Args:
-        names: Names of the stages.
-        first_step: First step to keep.
-        num_steps: How many steps to keep.
 
     Example:
         >>> recorder = Recorder(stage_names([1, 1]), num_steps=2)

@@ -23,12 +23,7 @@ Cost = Callable[[OperatingPoint], float]
 
 
 def plot_exits(report: ExitReport, path: Path) -> None:
-    """Draw every depth, early exit, and backpropagation where it was compared with.
-
-    Args:
-        report: What they come to.
-        path: The PNG file to write.
-    """
+    """Draw every depth, early exit, and backpropagation where it was compared with."""
     with needs_extra("plots", "a picture"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

@@ -86,14 +86,6 @@ def exit_report(
 
     All are timed in turns, with as many threads as torch has.
 
-    Args:
-        opened: The run, of AL.
-        data: Its data.
-        tuned: A policy.
-        validation: What it was tuned on, for the budgets.
-        backprop: A run of backpropagation on the same data, to compare with.
-        sizes: Sizes of batches to time.
-
     Raises:
         InputError: A run is of the wrong method or of other data.
     """

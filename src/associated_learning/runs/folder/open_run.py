@@ -61,21 +61,17 @@ def open_run(folder: Path) -> OpenRun:
     config, spec, label_names, backbone = read_description(folder)
     checkpoints = Checkpoints(folder / "checkpoints")
     preprocessor = preprocessor_from_dict(read_json(folder / "preprocessing.json"))
+    device = choose_device("auto")  # not where it was trained
     if backbone is not None and needs_store(config):
-        best, device = checkpoints.path("best"), choose_device("auto")
-        stored = stored_run(
-            config, spec, backbone, folder / "opened", device=device, checkpoint=best
-        )
-        best_depth = _best_depth(folder, checkpoints, stored)
-        return OpenRun(config, spec, label_names, preprocessor, stored.eval(), best_depth)
-    net = build_network(config, spec, backbone=backbone)
-    if config.grow_from is not None:
-        net = lowest_layers(net, checkpoints.best_parts())
-    net = net.to(choose_device("auto"))  # not where it was trained
-    checkpoints.load_best(net)
-    net.eval()
+        best, store = checkpoints.path("best"), folder / "opened"
+        net: Network = stored_run(config, spec, backbone, store, device=device, checkpoint=best)
+    else:
+        net = build_network(config, spec, backbone=backbone)
+        if config.grow_from is not None:
+            net = lowest_layers(net, checkpoints.best_parts())
+        checkpoints.load_best(net.to(device))
     best_depth = _best_depth(folder, checkpoints, net)
-    return OpenRun(config, spec, label_names, preprocessor, net, best_depth)
+    return OpenRun(config, spec, label_names, preprocessor, net.eval(), best_depth)
 
 
 def _best_depth(folder: Path, checkpoints: Checkpoints, net: Network) -> int:

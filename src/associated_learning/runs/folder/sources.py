@@ -31,10 +31,6 @@ def check_sources(folder: Path, config: ResolvedConfig) -> None:
 
     Runs that are older than digests have none to check.
 
-    Args:
-        folder: Of the run.
-        config: Its settings; data may have moved.
-
     Raises:
         InputError: A file is gone or has changed; says how to go on all the same.
         CheckpointError: The digests cannot be read.

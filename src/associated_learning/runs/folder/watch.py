@@ -71,10 +71,6 @@ class FolderWatch(Callback):
 
     Training saves by the folder's name, so that the state is saved all the same.
 
-    Args:
-        folder: Of the run.
-        describe: Writes anew what makes the folder a run.
-
     Raises:
         CheckpointError: The folder is another one; says what was saved, and what is lost.
     """

@@ -10,12 +10,7 @@ _PATIENCE = 10.0  # seconds for the answer
 
 
 def ask_hub(rest: str, what: str) -> None:
-    """Raise InputError if the hub has no such model, or is not reached: one question, no retries.
-
-    Args:
-        rest: The model's name there.
-        what: The start of the message.
-    """
+    """Raise InputError if the hub lacks a model or is out of reach: one question, no retries."""
     with needs_extra("hf", "a model of the Hugging Face hub"):
         from huggingface_hub import HfApi, constants, try_to_load_from_cache
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError

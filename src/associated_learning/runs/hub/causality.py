@@ -16,10 +16,6 @@ def check_causal(model: nn.Module, ids: Tensor) -> None:
 
     Such a model would read off the token that it is to tell.
 
-    Args:
-        model: Returns ``logits``.
-        ids: Tokens ``[B, T]``.
-
     Raises:
         InputError: One does.
     """

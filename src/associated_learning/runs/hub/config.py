@@ -129,10 +129,6 @@ def model_class(config: Any, task: str = "classification") -> Any:
     For classification it is the plain model, without a head; of models with encoder and decoder
     that of the encoder, where there is one for texts.
 
-    Args:
-        config: The configuration.
-        task: What the model is for.
-
     Raises:
         InputError: transformers has none.
     """

@@ -27,11 +27,6 @@ def check_features(net: ConvertedNetwork, stored: StoredNetwork, example: Any) -
     Both run with the weights of the store, of which those of one layer are in memory at a time.
     Conversion compared them with one number in the place of every weight, which would not tell
     two layers apart.
-
-    Args:
-        net: Converted from a model whose weights have no memory.
-        stored: The same layers, with their weights in a store.
-        example: A batch of inputs, where the layers are.
     """
     model, layers = net.backbone(), stored.al_layers()
     with evaluating(stored), evaluating(model), torch.no_grad():

@@ -21,9 +21,6 @@ def hollow_model(config: Any) -> nn.Module:
     """Return a model of transformers whose weights have shapes but no memory; buffers are real.
 
     It can be run, and so be cut into layers: every weight is the same number everywhere.
-
-    Args:
-        config: Its configuration.
     """
     with quiet_transformers(), _parameters_on_meta():
         model: nn.Module = model_class(config)(config)

@@ -36,12 +36,6 @@ def fresh_model(config: Any, task: str = "classification") -> nn.Module:
 def pretrained_model(name: str, weights: str, config: Any, task: str) -> nn.Module:
     """Return the model of a configuration with its weights in float32.
 
-    Args:
-        name: What to call it in errors.
-        weights: Folder or hub name of its weights.
-        config: The configuration.
-        task: What it is for.
-
     Raises:
         InputError: The weights cannot be read, or are of another model.
     """

@@ -51,11 +51,6 @@ class Backbone:
 def find_backbone(config: ResolvedConfig, spec: InputSpec, example: Any) -> Backbone:
     """Find the model that the settings name, fit it to the data, and find where to cut it.
 
-    Args:
-        config: The settings.
-        spec: What the data look like.
-        example: A batch of them, to measure the layers by.
-
     Raises:
         InputError: There is no such model, or it does not fit the data.
         ConversionError: It cannot be cut as asked; holds all reasons.

@@ -20,9 +20,6 @@ def safe_weights(place: str) -> str:
     What an index names is read by transformers with ``torch.load`` unless its name ends in
     ``.safetensors``, wherever it lies: so all names are looked at first.
 
-    Args:
-        place: Folder, or name on the Hugging Face hub.
-
     Raises:
         InputError: The hub does not give them, or an index names other files.
     """

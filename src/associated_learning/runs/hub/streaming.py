@@ -41,13 +41,7 @@ Names = Mapping[str, Mapping[str, str]]
 
 
 class StoredModel(StoredNetwork):
-    """A converted model whose layers lie in a store.
-
-    Args:
-        net: Converted from a `hollow_model`.
-        store: Holds the weights of its layers.
-        config: The model's configuration.
-    """
+    """A converted model whose layers lie in a store."""
 
     def __init__(self, net: ConvertedNetwork, store: DiskStore, config: Any) -> None:
         self._names = _names(net)
@@ -56,10 +50,7 @@ class StoredModel(StoredNetwork):
         self._config = config
 
     def save_backbone(self, folder: Path | str) -> None:
-        """Write the model, shard by shard, as ``from_pretrained`` reads it.
-
-        Args:
-            folder: Must not exist.
+        """Write the model to a new folder, shard by shard, as ``from_pretrained`` reads it.
 
         Raises:
             CheckpointError: It exists, or the disk is full.
@@ -137,14 +128,6 @@ def stored_run(
 ) -> StoredModel:
     """Return the network of a run whose model is never in memory as a whole.
 
-    Args:
-        config: The settings.
-        spec: What the data look like.
-        backbone: The model.
-        folder: Of the store.
-        device: Where the layers are to train.
-        checkpoint: Holds its weights; None for those that the settings name.
-
     Raises:
         InputError: The model has no weights in a folder of this machine.
         CheckpointError: A file is truncated or of another model.
@@ -180,12 +163,7 @@ def _names(net: ConvertedNetwork) -> Names:
 
 
 class _Shards:
-    """The tensors of a model in its files, with or without the prefix of a model with a head.
-
-    Args:
-        folder: Holds the files.
-        model: Knows what its tensors were called in earlier versions.
-    """
+    """The tensors of a model in its files, with or without the prefix of a model with a head."""
 
     def __init__(self, folder: Path, model: nn.Module) -> None:
         self._folder = folder

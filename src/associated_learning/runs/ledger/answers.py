@@ -15,10 +15,7 @@ __all__ = ["pack_answers", "unpack_answers"]
 
 
 def pack_answers(right: npt.NDArray[np.bool_]) -> str:
-    """Return one bit a sample, compressed, as text.
-
-    Args:
-        right: ``[N]``, in the order of the test set.
+    """Return which test samples are right, in their order: a bit each, compressed, as text.
 
     Example:
         >>> unpack_answers(pack_answers(np.array([True, False, True])), 3).tolist()
@@ -29,10 +26,6 @@ def pack_answers(right: npt.NDArray[np.bool_]) -> str:
 
 def unpack_answers(text: str, count: int) -> npt.NDArray[np.bool_]:
     """Return what `pack_answers` was given.
-
-    Args:
-        text: What it gave.
-        count: N.
 
     Raises:
         CheckpointError: The text holds something else.

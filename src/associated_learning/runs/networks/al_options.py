@@ -12,11 +12,7 @@ _AUTOMATIC = {"target": "auto"}  # what fits positions
 
 
 def al_options(config: ResolvedConfig) -> ALOptions:
-    """Return what all models with these settings have beside their encoders, but readouts.
-
-    Args:
-        config: The settings.
-    """
+    """Return what all models with these settings have beside their encoders, but readouts."""
     with_coders = config.local_loss == "associated"
     chosen = config.association if with_coders else config.local_loss
     return ALOptions(

@@ -18,10 +18,6 @@ def growth_of(config: ResolvedConfig, whole: Network) -> Growth | None:
 
     The layers to come are those of the network, with the weights that they have there: a grown
     network begins with the same weights as one whose layers train all at once.
-
-    Args:
-        config: The settings.
-        whole: The network with all its layers; it is left as it is.
     """
     if config.grow_from is None:
         return None

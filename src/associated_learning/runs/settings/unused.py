@@ -40,10 +40,7 @@ _NOT_CONVERTED = (
 
 
 def check_unused(config: RunConfig) -> None:
-    """Check that the method and the model read every setting that came.
-
-    Args:
-        config: The settings as they were given, not `resolved`.
+    """Check that the method and the model read every setting that was given.
 
     Raises:
         InputError: One would have no effect.

@@ -21,13 +21,6 @@ def continuation(
     Every token is computed from the whole text anew. A text that is longer than the model reads
     counts by its last tokens.
 
-    Args:
-        net: The network.
-        blocks: What makes tokens of the text.
-        text: What to go on from.
-        count: Most tokens to add.
-        depth: Number of layers.
-
     Raises:
         InputError: The text has no token, or ``count`` is below 1.
     """

@@ -35,10 +35,6 @@ _BLOCK = 128
 def load_task_data(config: ResolvedConfig, preprocessor: Preprocessor | None) -> DataSet:
     """Load the data that the settings of such a run name.
 
-    Args:
-        config: The settings.
-        preprocessor: That of the run, where there is one, with its tokenizer.
-
     Raises:
         InputError: They cannot be loaded, or do not fit the model.
     """

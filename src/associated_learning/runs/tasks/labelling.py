@@ -40,11 +40,6 @@ def words_of(text: str) -> list[str]:
 def labelled(opened: OpenRun, texts: list[list[str]], depth: int) -> list[list[str]]:
     """Return a label for every word of some texts.
 
-    Args:
-        opened: The run.
-        texts: The words of each.
-        depth: Number of layers.
-
     Raises:
         InputError: A word has no token; names it.
     """

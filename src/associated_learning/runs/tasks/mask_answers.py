@@ -70,12 +70,6 @@ def written_masks(
     A mask has the size of its image, and the values or colours of the training masks. It is written
     under another name and renamed, so that no half of one is ever seen.
 
-    Args:
-        opened: The run.
-        images: Files of images.
-        to: Where their masks go.
-        depth: Number of layers.
-
     Raises:
         InputError: A file is no image.
         CheckpointError: A mask cannot be written.

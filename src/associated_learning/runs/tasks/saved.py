@@ -20,11 +20,6 @@ __all__ = ["save_model"]
 def save_model(opened: OpenRun, to: Path, depth: int) -> str:
     """Save a run as an ordinary folder of transformers; return what to say of it.
 
-    Args:
-        opened: The run.
-        to: A new folder.
-        depth: Number of layers.
-
     Raises:
         InputError: The run's model has no such form; says why.
     """

@@ -13,10 +13,6 @@ __all__ = ["task_target"]
 def task_target(config: ResolvedConfig, spec: InputSpec) -> Classes | MultiLabel | Regression:
     """Return what y is.
 
-    Args:
-        config: The settings.
-        spec: What the data look like.
-
     Example:
         >>> from associated_learning.runs.settings.config import RunConfig
         >>> from associated_learning.runs.settings.resolved import resolved

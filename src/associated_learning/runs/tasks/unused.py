@@ -33,10 +33,7 @@ _OF_TABLES = (
 
 
 def check_task(config: RunConfig) -> None:
-    """Check that the task of a run can use every setting that came.
-
-    Args:
-        config: The settings as they were given, not `resolved`.
+    """Check that the task of a run can use every setting that was given.
 
     Raises:
         InputError: One does not fit, or would have no effect.
@@ -110,13 +107,7 @@ def _check_segmentation(config: RunConfig) -> None:
 
 
 def refuse(config: RunConfig, names: tuple[str, ...], why: str) -> None:
-    """Raise InputError for the first of some settings that came: that is not its default.
-
-    Args:
-        config: The settings as they were given.
-        names: Of those that would have no effect.
-        why: What makes it so.
-    """
+    """Raise InputError for the first of some settings that came: that is not its default."""
     for name in names:
         value = getattr(config, name)
         if value != getattr(RunConfig, name):  # its default

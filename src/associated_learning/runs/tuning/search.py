@@ -74,14 +74,6 @@ def search(
     The next ones are chosen by what the finished ones gave (`optuna.samplers.TPESampler`), and
     given up where they are behind the median of the finished ones at the same epoch.
 
-    Args:
-        config: All other settings.
-        space: What is chosen.
-        data: The data, which all of them train on.
-        trials: Number of settings, with those that the journal holds.
-        journal: A file that keeps what was tried.
-        told: Told after each how many were tried.
-
     Raises:
         InputError: Optuna is not installed; or settings do not fit.
         KeyboardInterrupt: Ctrl-C; what was tried to its end is kept.

@@ -61,9 +61,6 @@ class GeneratorLock:
     GPU's takes the CPU's first, as `shared_generators` gives them, so that no two threads wait
     for each other.
 
-    Args:
-        generators: Some of `shared_generators`.
-
     Example:
         >>> with GeneratorLock(shared_generators()), GeneratorLock(shared_generators()):
         ...     state = torch.get_rng_state()

@@ -166,13 +166,7 @@ class Decision(NamedTuple):
 
 
 def decide(growth: Growth, records: Sequence[EpochRecord], *, frozen: int = 0) -> Decision:
-    """Return what the finished epochs ask for.
-
-    Args:
-        growth: The rules.
-        records: All epochs of the run, one at least.
-        frozen: Number of layers that are frozen already.
-    """
+    """Return what the finished epochs ask for."""
     depth = len(records[-1].losses)
     if growth.when is not None:
         due, over = growth.when(records), False

@@ -18,12 +18,7 @@ __all__ = ["ActivationCache", "CachedBatches"]
 
 
 class ActivationCache:
-    """``s_k`` of samples, found by the content of each; `cache_activations` makes it.
-
-    Args:
-        store: Where it is.
-        form: What an activation looks like.
-    """
+    """``s_k`` of samples, found by the content of each; `cache_activations` makes it."""
 
     def __init__(self, store: RowFiles, form: Form) -> None:
         self._store = store
@@ -45,9 +40,6 @@ class ActivationCache:
     def read(self, x: Any) -> Any:
         """Return ``s_k`` of a batch, on the CPU.
 
-        Args:
-            x: Inputs, all of which it holds.
-
         Raises:
             InputError: It does not hold one.
         """
@@ -62,11 +54,7 @@ class ActivationCache:
         return self._form.assemble(*self._store.read(numbers))
 
     def batches(self, source: BatchSource) -> CachedBatches:
-        """Return the batches of a source with ``s_k`` in the place of their inputs.
-
-        Args:
-            source: Its samples are in the cache; order and batches may be any.
-        """
+        """Return the batches of a source with ``s_k`` in the place of their inputs."""
         return CachedBatches(self, source)
 
 

@@ -31,12 +31,6 @@ def fill(
 ) -> Form:
     """Write what the layers give for all samples, and return the form of it.
 
-    Args:
-        folder: An empty folder.
-        encoders: The frozen layers.
-        sources: The samples, in the batches of the first epoch.
-        progress: Told how many samples of how many are written.
-
     Raises:
         InputError: The samples do not stay the same, what the layers give for them cannot be
             stored, or the disk is too small.

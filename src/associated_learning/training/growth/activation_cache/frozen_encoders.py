@@ -21,10 +21,6 @@ __all__ = ["FrozenEncoders"]
 class FrozenEncoders:
     """The lowest encoders of a network, in evaluation mode.
 
-    Args:
-        net: The network.
-        depth: How many.
-
     Raises:
         InputError: There are not so many.
     """

@@ -25,12 +25,7 @@ _INDEX, _DIGESTS, _LENGTHS = "index.json", "digests.bin", "lengths.bin"
 
 
 class Writer:
-    """Appends samples to the files of a folder, which are complete after `finish`.
-
-    Args:
-        folder: An empty folder.
-        columns: What is stored of every sample.
-    """
+    """Appends samples to the files of a folder, which are complete after `finish`."""
 
     def __init__(self, folder: Path, columns: Sequence[Column]) -> None:
         self._folder = folder
@@ -48,13 +43,7 @@ class Writer:
             file.close()
 
     def append(self, rows: Rows, which: Sequence[int], digests: Sequence[bytes]) -> None:
-        """Append samples of a batch.
-
-        Args:
-            rows: The batch.
-            which: Their places in it.
-            digests: Theirs.
-        """
+        """Append samples of a batch."""
         for file, values in zip(self._files, rows.packed(which), strict=True):
             _write(file, values)
         if rows.lengths is not None:
@@ -63,11 +52,7 @@ class Writer:
         self.count += len(digests)
 
     def finish(self, description: dict[str, Any]) -> None:
-        """Write the index.
-
-        Args:
-            description: JSON-able; `RowFiles` hands it back.
-        """
+        """Write the index, with a JSON-able description that `RowFiles` hands back."""
         columns = [
             {"dtype": str(c.dtype).removeprefix("torch."), "shape": c.shape, "ragged": c.ragged}
             for c in self._columns
@@ -82,9 +67,6 @@ class Writer:
 
 class RowFiles:
     """What a `Writer` wrote, mapped into memory.
-
-    Args:
-        folder: Where it is.
 
     Attributes:
         description: What `Writer.finish` was given.
@@ -133,11 +115,7 @@ class RowFiles:
         check_files(self._folder, self._files, remedy="Pass rebuild=True to make the cache anew.")
 
     def read(self, numbers: Sequence[int]) -> tuple[list[Tensor], Tensor | None]:
-        """Return copies of samples: the values of each column, and their lengths if ragged.
-
-        Args:
-            numbers: Those of the samples, in the order in which they are to come.
-        """
+        """Return copies of samples: the values of each column, and their lengths if ragged."""
         where = torch.tensor(numbers)
         values = [
             self._read_ragged(tensor, numbers) if column.ragged else tensor.index_select(0, where)
