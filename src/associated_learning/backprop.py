@@ -69,4 +69,5 @@ class _EndToEnd(nn.Module):
 
     def forward(self, s: Any, t: Tensor) -> LayerOutput:
         output = self.model(s)
+        self.target.check_output(output)
         return LayerOutput(output, t, {"task": self.target.loss(output, t)})

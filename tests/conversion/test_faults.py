@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -308,6 +309,54 @@ def test_arguments_of_a_wrong_kind(arguments: dict[str, Any], message: str) -> N
     given = {"model": dense(), "target": al.Classes(5), "at": 2, **arguments}
     with pytest.raises(al.InputError, match=message):
         al.convert(given.pop("model"), X, **given)
+
+
+def _adds_in_place(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    h = model.first(x).relu()
+    h += model.second(h).tanh()
+    return h
+
+
+def _writes_into_x(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return model.second(model.first(x.mul_(0.5)).relu())
+
+
+def _counts(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    model.calls.append(1)
+    return model.second(model.first(x).relu() / len(model.calls))
+
+
+def _draws(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return model.second(nn.functional.dropout(model.first(x), 0.5))
+
+
+@pytest.mark.parametrize(
+    ("hidden", "message"),
+    [
+        (
+            _adds_in_place,
+            "layer 2, from second on: neither the model nor this layer can be",
+        ),
+        (_writes_into_x, r"writes into its own input \(x\).* x = x\.clone\(\)"),
+        (_counts, "another answer every time it runs on the same batch .* counts its calls"),
+        (_draws, "drawn at random in evaluation mode, too .* F.dropout"),
+    ],
+)
+def test_what_is_wrong_with_the_models_own_forward_is_named(
+    hidden: Callable[[nn.Module, torch.Tensor], torch.Tensor], message: str
+) -> None:
+    class Wrong(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.head = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 5)
+            self.calls: list[int] = []
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.head(hidden(self, x))
+            return out
+
+    with pytest.raises(al.ConversionError, match=message):
+        al.plan(Wrong(), X.clone(), at=["second"])
 
 
 def test_as_many_layers_as_said_can_be_made() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import prune
 from torch.utils.checkpoint import checkpoint
 
 import associated_learning as al
@@ -120,6 +121,34 @@ def test_weight_norm_is_copied_after_a_forward() -> None:
     net = al.convert(model, X, target=TARGET, copy_model=True)
     assert net.backbone() is not model
     assert torch.equal(net.backbone()(X), expected)
+
+
+def test_pruned_maps_train_in_threads_as_in_one() -> None:
+    found = []
+    for executor in ("sequential", "threads"):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8), nn.Linear(8, 3))
+        prune.l1_unstructured(model[2], "weight", 0.5)
+        net = al.convert(model, X, target=TARGET, at=["2"])
+        batch = (X, torch.arange(len(X)) % 3)
+        for _ in range(2):  # its modules keep what they computed in the last forward
+            al.Trainer(epochs=1, executor=executor).fit(net, [batch], [batch])
+        found.append(model[2].weight_orig.detach())
+        assert bool((model[2].weight[model[2].weight_mask == 0] == 0).all())
+    assert torch.equal(*found)
+
+
+def test_lazy_modules_get_their_sizes() -> None:
+    def made(**of: nn.Module) -> nn.Module:
+        return nn.Sequential(of["map"], of["norm"], nn.ReLU(), nn.Linear(8, 8), nn.Linear(8, 3))
+
+    model = made(map=nn.LazyLinear(8), norm=nn.LazyBatchNorm1d())
+    net = al.convert(model, X, target=TARGET, at=["3"])
+    assert (model[0].in_features, model[1].num_features) == (X.shape[1], 8)
+    twin = made(map=nn.Linear(X.shape[1], 8), norm=nn.BatchNorm1d(8))
+    twin.load_state_dict(net.backbone().state_dict())
+    check = al.convert(twin, X, target=TARGET, at=["3"])
+    assert torch.equal(net.backbone_features(X), check.backbone_features(X))
 
 
 def test_complex_parameters_are_trained() -> None:

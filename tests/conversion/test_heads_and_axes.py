@@ -41,6 +41,22 @@ def test_a_classifier_of_one_score_is_dropped(hand_out: Callable[[Tensor], Tenso
     assert plan.layers[-1].shape[1:] == (16,)
 
 
+def test_the_heads_of_other_outputs_are_dropped_too() -> None:
+    class ActorCritic(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(8, 16), nn.Linear(16, 16)
+            self.actor, self.critic = nn.Linear(16, 3), nn.Linear(16, 1)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            h = self.b(self.a(x).relu()).relu()
+            return self.actor(h).softmax(1), self.critic(h)
+
+    plan = al.plan(ActorCritic(), torch.randn(8, 8), at=["b"])
+    assert plan.dropped == ("actor", "critic")
+    assert plan.layers[-1].shape[1:] == (16,)
+
+
 def test_a_last_activation_of_one_number_is_read_as_it_is() -> None:
     x, y = torch.randn(8, 8), torch.arange(8) % 3
     net = al.convert(Binary(lambda s: s.squeeze(1)), x, target=al.Classes(3), at=["b"], head=None)

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
+    GPT2Config,
+    GPT2ForSequenceClassification,
     ResNetConfig,
     ResNetForImageClassification,
     ViTConfig,
@@ -95,6 +97,18 @@ def test_answers_as_the_network_at_every_depth(name: str) -> None:
         assert torch.equal(asked(again, x), asked(model, x))
     with torch.no_grad():
         assert not torch.equal(asked(own.eval(), x)[:, :3], net(x))  # its head never learned
+
+
+def test_where_the_classifier_scores_every_token_it_is_another_class() -> None:
+    """The bridge reads the mean without padding, of which that classifier knows nothing."""
+    config = GPT2Config(vocab_size=30, n_embd=16, n_layer=2, n_head=2, num_labels=3)
+    config.pad_token_id = 0
+    x = bert_batch()
+    net = al.convert(GPT2ForSequenceClassification(config), x, target=al.Classes(3), at=2).eval()
+    for batch in (x, {name: value[1:3, :5] for name, value in x.items()}):
+        assert torch.equal(asked(net.to_model(x), batch), net(batch))
+    with pytest.raises(InputError, match="does not run with its head in the place of score"):
+        net.to_model(x, same_class=True)
 
 
 @pytest.mark.parametrize("name", MODELS)

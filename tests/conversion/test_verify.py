@@ -68,6 +68,16 @@ def test_a_loss_that_trains_nothing_is_found() -> None:
         al.verify(net, (X, Y))
 
 
+def test_an_encoder_that_its_loss_does_not_reach_is_found() -> None:
+    class Detached(torch.nn.Linear):
+        def forward(self, s: torch.Tensor) -> torch.Tensor:
+            return super().forward(s).detach()
+
+    net = al.al_form([torch.nn.Linear(6, 8), Detached(8, 8)], X, al.Classes(4))
+    with pytest.raises(al.VerificationError, match="for no parameter of the encoder f"):
+        al.verify(net, (X, Y))
+
+
 def test_joint_layers_are_one_block() -> None:
     encoders = [torch.nn.Linear(6, 8), torch.nn.Linear(8, 8)]
     net = al.al_form(

@@ -122,6 +122,44 @@ def test_a_prefix_holds_what_it_needs_and_no_more() -> None:
         assert held == al.count_parameters(net).inference[depth - 1]
 
 
+class Named(nn.Module):
+    """Takes inputs named as what torch calls the first operations on them, of limited length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.word, self.place = nn.Embedding(30, 8), nn.Embedding(6, 8)
+        self.a, self.b, self.out = nn.Linear(16, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, embedding: Tensor, cat: Tensor) -> Tensor:
+        places = self.place(torch.arange(embedding.shape[1]))
+        h = torch.cat([self.word(embedding) + places, self.word(cat) + places], 2)
+        scores: Tensor = self.out(self.b(self.a(h).relu()).relu().mean(1))
+        return scores
+
+
+def test_names_of_inputs_may_be_those_of_operations(tmp_path: Path) -> None:
+    x = {name: torch.randint(1, 30, (4, 6)) for name in ("embedding", "cat")}
+    net = al.convert(Named(), x, target=al.Classes(3), at=["b"]).eval()
+    path = tmp_path / "named.onnx"
+    assert export_onnx(net, x, path).inputs == ("embedding", "cat")
+    session = onnxruntime.InferenceSession(str(path))
+    few = {name: value[:3, :4] for name, value in x.items()}
+    (found,) = session.run(None, {name: value.numpy() for name, value in few.items()})
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(found), net(few), atol=1e-5, rtol=1e-5)
+
+
+def test_what_onnx_has_no_form_for_is_refused(tmp_path: Path) -> None:
+    x = torch.randn(4, 6)
+    turned = nn.utils.parametrizations.orthogonal(nn.Linear(8, 8))
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), turned, nn.ReLU(), nn.Linear(8, 3))
+    net = al.convert(model, x, target=al.Classes(3), at=["2"]).eval()
+    export_onnx(net, x, tmp_path / "one.onnx", 1)
+    with pytest.raises(InputError, match=r"ONNX has no form for .*matrix_exp"):
+        export_onnx(net, x, tmp_path / "two.onnx", 2)
+    assert not (tmp_path / "two.onnx").exists()
+
+
 def test_a_converted_bert_of_limited_length(tmp_path: Path) -> None:
     config = transformers.BertConfig(
         vocab_size=30,

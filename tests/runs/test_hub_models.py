@@ -106,6 +106,20 @@ def test_a_configuration_that_cannot_be_read_any_more_is_named() -> None:
         config_from_json({"model_type": "from-the-future", "transformers_version": "99.0"})
 
 
+@pytest.mark.parametrize("asked", ["models/minlm", "./modles/minilm", "mdels/mini_lm"])
+def test_a_misspelt_folder_is_told_the_nearest(
+    asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for name in ("models/minilm", "models/bert", "models/minlmm-without-one"):
+        Path(name).mkdir(parents=True)
+    for name in ("minilm", "bert"):
+        write_config(Path("models", name))
+    with pytest.raises(al.InputError, match=rf"hf:{asked} .* Did you mean hf:models/minilm\?"):
+        find_model(f"hf:{asked}")
+
+
 @pytest.mark.parametrize(
     ("positions", "padding", "longest"), [(24, 0, 24), (26, 1, 24), (None, 0, None)]
 )

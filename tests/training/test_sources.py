@@ -16,6 +16,7 @@ from transformers import BertConfig, BertForSequenceClassification, DataCollator
 
 import associated_learning as al
 from associated_learning.errors import InputError
+from associated_learning.tensors.batch_checks import as_pair
 
 X = torch.randn(10, 6, generator=torch.Generator().manual_seed(3))
 Y = torch.arange(10) % 2
@@ -147,11 +148,23 @@ def test_one_value_a_sample_may_have_no_axis_of_its_own() -> None:
         ((np.array([["a"]]), np.zeros(1)), "an array of type <U1 came; expected numbers"),
         ([{"input_ids": X}], "dictionary of input_ids; expected inputs and labels"),
         ([{"x": X, "label": Y, "labels": Y}], "dictionary of x, label, labels; expected"),
+        (TensorDataset(X, Y), "TensorDataset came, which holds single samples; expected batches"),
+        (list(zip(X, Y, strict=True)), r"targets of shape \[\] .* Of single samples a DataLoader"),
+        ([{"input_ids": X.long(), "labels": X.long()}], "the labels are the input_ids themselves"),
     ],
 )
 def test_data_that_cannot_be_taken_are_named(data: Any, message: str) -> None:
     with pytest.raises(al.InputError, match=message):
         trained(data)
+
+
+def test_tokens_that_a_masked_language_model_keeps_are_no_copy() -> None:
+    ids = torch.arange(40).view(2, 20)
+    kept = ids.masked_fill(torch.arange(20) % 10 != 0, -100)
+    for labels in (kept, ids.roll(-1, 1)):
+        x, y = as_pair({"input_ids": ids, "labels": labels}, 0)
+        assert x["input_ids"] is ids
+        assert y is labels
 
 
 class Deadly(Dataset[tuple[Tensor, int]]):

@@ -223,6 +223,7 @@ def test_settings_that_do_not_fit_are_named(settings: dict[str, Any], message: s
         ([(torch.zeros(2, 6), torch.tensor([0, 4]))], "labels from 0 to 4 came"),
         ([(torch.zeros(2, 5), torch.tensor([0, 1]))], r"layer 1 cannot take batch 0 .*\[2, 5\]"),
         ([(torch.zeros(2, 6).long(), torch.tensor([0, 1]))], r"layer 1 cannot .* torch\.int64"),
+        ([(torch.zeros(2, 1, 6), torch.tensor([0, 1]))], r"gives \[2, 1, \d+\] for targets of"),
         (
             [(torch.zeros(3, 6), torch.tensor([0, 1]))],
             r"targets of shape \[2\] for inputs of \[3\]",
@@ -232,6 +233,31 @@ def test_settings_that_do_not_fit_are_named(settings: dict[str, Any], message: s
 def test_batches_that_do_not_fit_are_named(batches: list[Any], message: str) -> None:
     with pytest.raises(al.InputError, match=message):
         al.Trainer(epochs=1).fit(dense_network(1), al.LoaderBatches(batches))
+
+
+@pytest.mark.parametrize("target", [al.Classes(4), al.Regression(4), al.MultiLabel(4)])
+def test_answers_of_another_form_are_never_scored(target: Any) -> None:
+    """They would be compared with each other's targets, for tensors broadcast."""
+    x = torch.zeros(2, 1, 6)
+    y = torch.tensor([0, 1]) if isinstance(target, al.Classes) else torch.zeros(2, 4)
+    bp = al.BPNetwork(nn.Linear(6, 4), target)
+    for ask in (
+        lambda: al.evaluate(bp, [(x, y)]),
+        lambda: al.predict_batches(bp, [x]),
+        lambda: al.Trainer(epochs=1).fit(bp, [(x, y)]),
+    ):
+        with pytest.raises(
+            al.InputError, match=r"shape \[2, 1, 4\] came, expected was \[batch, 4\]"
+        ):
+            ask()
+
+
+@pytest.mark.parametrize(
+    "around", [torch.no_grad(), torch.inference_mode(), torch.autocast("cpu", torch.bfloat16)]
+)
+def test_training_inside_of_what_forbids_it_is_refused(around: Any) -> None:
+    with around, pytest.raises(al.InputError, match="training began inside of torch"):
+        al.Trainer(epochs=1).fit(dense_network(1), al.LoaderBatches(batches_of(1)))
 
 
 @pytest.mark.parametrize(

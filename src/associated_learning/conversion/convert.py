@@ -12,7 +12,6 @@ from associated_learning.conversion.al_form import al_layers
 from associated_learning.conversion.checks.conversion import Level
 from associated_learning.conversion.checks.subject import Subject
 from associated_learning.conversion.chosen_loss import chosen_loss
-from associated_learning.conversion.copying import copied
 from associated_learning.conversion.cutting.balance import Balance
 from associated_learning.conversion.cutting.head import Head
 from associated_learning.conversion.cutting.selection import At
@@ -35,6 +34,7 @@ from associated_learning.layer import ALLayer
 from associated_learning.losses.table import LOCAL_LOSSES
 from associated_learning.network import ALNetwork
 from associated_learning.targets import Target
+from associated_learning.tensors.copying import copied
 from associated_learning.tensors.modes import evaluating
 
 __all__ = ["ConvertedNetwork", "convert"]

@@ -8,12 +8,12 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from associated_learning.conversion.copying import copied
 from associated_learning.conversion.options import ALOptions, BlockSelection
 from associated_learning.errors import InputError
 from associated_learning.models.adapter import adapter_between
 from associated_learning.models.lookahead import Lookahead
 from associated_learning.tensors.chain import encodings
+from associated_learning.tensors.copying import copied
 from associated_learning.tensors.hollow import is_hollow
 from associated_learning.tensors.modes import evaluating
 from associated_learning.tensors.nested import map_tensors, tensors_in

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from associated_learning.conversion.cutting.balance import Balance
 from associated_learning.conversion.cutting.body import Body, find_body
@@ -25,7 +27,7 @@ from associated_learning.conversion.tracing.rows import Rows, other_order
 from associated_learning.errors import InputError
 from associated_learning.tensors.modes import evaluating, unfused_attention
 
-__all__ = ["Observation", "RunError", "body_below", "observe"]
+__all__ = ["Observation", "RunError", "body_below", "initialise_lazy", "observe"]
 
 
 class RunError(InputError):
@@ -73,6 +75,16 @@ def observe(
     return Observation(recording, fewer, shorter, flow, _rows(recording, arguments))
 
 
+def initialise_lazy(model: nn.Module, arguments: Arguments, inputs: dict[str, Tensor]) -> None:
+    """Run a model once, if parameters or buffers of it have no size yet.
+
+    Raises:
+        RunError: It does not run on the example.
+    """
+    if any(map(is_lazy, (*model.parameters(), *model.buffers()))):
+        _run(model, arguments, inputs)
+
+
 def body_below(head: Head, seen: Observation, positions: int = 0) -> tuple[Body, Head]:
     """Return the part of a model below its head, and what the head is.
 
@@ -100,21 +112,32 @@ def _record(
     """Run the model, after a first run that warms it up and shows whether it runs at all."""
     example = {n: _with_padding(v, arguments.masks.get(n)) for n, v in inputs.items()}
     args, kwargs = arguments.call(example)
-    with evaluating(model), same_draws():
-        try:
-            plain = model(*args, **kwargs)
-        except Exception as error:  # whatever the user's own forward raises
-            shapes = ", ".join(f"{n} {list(v.shape)} {v.dtype}" for n, v in inputs.items())
-            raise RunError(
-                f"{type(model).__name__} fails on the example ({shapes}): {error}"
-            ) from error
+    came = {n: v.clone() for n, v in example.items() if not v.is_meta}
+    plain = _run(model, arguments, example)
     recording = record(model, args, kwargs, example)
-    check_seen(plain, recording)
+    check_seen(
+        plain,
+        recording,
+        written=[n for n, v in came.items() if not torch.equal(v, example[n])],
+        again=lambda: _run(model, arguments, example),
+    )
     if balance == "time":
         _measure_again(recording, lambda: record(model, args, kwargs, example))
     if balance == "flops":
         _count_flops(recording, lambda: record(model, args, kwargs, example, count_flops=True))
     return recording
+
+
+def _run(model: nn.Module, arguments: Arguments, inputs: dict[str, Tensor]) -> Any:
+    args, kwargs = arguments.call(inputs)
+    with evaluating(model), same_draws():
+        try:
+            return model(*args, **kwargs)
+        except Exception as error:  # whatever the user's own forward raises
+            shapes = ", ".join(f"{n} {list(v.shape)} {v.dtype}" for n, v in inputs.items())
+            raise RunError(
+                f"{type(model).__name__} fails on the example ({shapes}): {error}"
+            ) from error
 
 
 def _measure_again(recording: Recording, again: Callable[[], Recording]) -> None:

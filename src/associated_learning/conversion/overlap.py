@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from associated_learning.conversion.copying import copied
 from associated_learning.errors import InputError
 from associated_learning.layer import ALLayer
 from associated_learning.models.overlap import PARTS, OverlapLoss
+from associated_learning.tensors.copying import copied
 from associated_learning.tensors.hollow import is_hollow
 
 __all__ = ["add_overlaps"]

@@ -18,6 +18,7 @@ from associated_learning.conversion.observation import (
     Observation,
     RunError,
     body_below,
+    initialise_lazy,
     observe,
 )
 from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
@@ -84,7 +85,8 @@ def plan(
     """Look at how a model would be cut into layers, without converting it.
 
     Args:
-        model: Any module. It is run on the example, in evaluation mode and without gradients.
+        model: Any module. It is run on the example, in evaluation mode and without gradients;
+            lazy modules get their sizes by that, as by any first run.
         example_inputs: A batch of at least two samples as the model takes it: a tensor, a tuple
             of positional arguments, a mapping of keyword arguments, or a `PaddedSequence`; or an
             `Example` around one of these, which says what cannot be seen in it.
@@ -152,6 +154,7 @@ def make_encoders(
     example = Example.of(example_inputs)
     arguments = Arguments.of(model, example)
     whole = example_tensors(model, arguments, example)
+    initialise_lazy(model, arguments, whole)
     arguments = read_inputs(model, arguments, whole)
     inputs = first_samples(model, arguments, whole, samples)
     if balance == "time" and any(value.is_meta for value in inputs.values()):

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from associated_learning.conversion.copying import copied
 from associated_learning.conversion.kept_head import NormedHead, is_norm
 from associated_learning.conversion.plan import Plan
 from associated_learning.conversion.planner import Source
@@ -18,6 +17,7 @@ from associated_learning.conversion.slicing.slice import Stream
 from associated_learning.conversion.tracing.call import first_tensor
 from associated_learning.errors import InputError
 from associated_learning.layer import Prefix
+from associated_learning.tensors.copying import copied
 from associated_learning.tensors.modes import evaluating
 
 __all__ = [
@@ -182,7 +182,7 @@ def _called(source: Source, x: Any, how: str) -> Any:
     try:
         with evaluating(source.model):
             return source.model(*args, **kwargs)
-    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise InputError(
             f"the model does not run with its head {how}: {error}. Give a batch as in training."
         ) from error

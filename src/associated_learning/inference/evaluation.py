@@ -157,6 +157,7 @@ def _judged(
 
     def read(number: int, depth: int, output: Tensor) -> _Read:
         y, t0 = asked[number]
+        target.check_output(output)
         for metric in metrics:
             metric.add(depth, output, y)
         seen = None if observe is None else output
@@ -221,6 +222,7 @@ def predict_batches(
             check_finite(x, "input")
             with explained("the network cannot take the input", x):
                 output = net(to_device(x, device), depth)
+                net.target.check_output(output)
                 found.append(net.target.calibrated(output, temperature))
     if not found:
         raise InputError("no inputs came to predict; expected at least one batch.")

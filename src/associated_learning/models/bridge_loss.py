@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from associated_learning.errors import InputError
 from associated_learning.losses.equation3 import associated_loss
 from associated_learning.losses.table import PairLoss
 from associated_learning.targets.answer_loss import AnswerLoss
@@ -24,6 +25,13 @@ def bridge_loss(
     if isinstance(association, AnswerLoss):
         return association.of_bridge(b, read, t)
     s_prime = b(read)
+    latent = isinstance(t, Tensor) and t.is_floating_point()  # else labels of positions
+    if latent and s_prime.shape[:-1] != t.shape[:-1]:
+        raise InputError(
+            f"the bridge gives {list(s_prime.shape)} for targets of {list(t.shape)}, a row for "
+            "each; the inputs have another number of axes than the example had, or the readout "
+            "keeps another one."
+        )
     if association is None:
         return associated_loss(s_prime, t, detach_target=detach_target)
     return association(s_prime, detach(t) if detach_target else t)

@@ -82,6 +82,15 @@ class Target(ABC):
             return found
         return found._replace(probabilities=self.predict(output / temperature).probabilities)
 
+    def check_output(self, output: Tensor) -> None:
+        """Raise InputError if an output is not ``[B, *P, size]``: it would be judged by others."""
+        if output.dim() != 2 + self.positions:
+            raise InputError(
+                f"an output of shape {list(output.shape)} came, expected was "
+                f"{written(self.positions, self.size)}: the inputs have another number of axes "
+                "than those that the network was made for, or its last module keeps another one."
+            )
+
     @abstractmethod
     def score(self, output: Tensor, y: Tensor) -> Tensor:
         """Return one score a sample, ``[B]``; the larger the better.

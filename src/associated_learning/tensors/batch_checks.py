@@ -14,6 +14,7 @@ from associated_learning.tensors.nested import tensors_in
 
 __all__ = ["as_pair", "check_batch", "check_finite", "explained"]
 
+_BY_CHANCE = 16  # of a tenth of the masked tokens that stay, so many alone come never
 LABELS = ("labels", "label")  # what collators and data sets of transformers name them
 
 
@@ -53,7 +54,10 @@ def as_pair(batch: Any, number: int) -> tuple[Any, Any]:
     if isinstance(batch, Mapping):
         found = [name for name in LABELS if name in batch]
         if len(found) == 1:
-            return {key: batch[key] for key in batch if key != found[0]}, batch[found[0]]
+            x, y = {key: batch[key] for key in batch if key != found[0]}, batch[found[0]]
+            if number == 0:
+                _check_shifted(x, y)
+            return x, y
         raise InputError(
             f"batch {number} is a dictionary of {', '.join(map(str, batch))}; expected inputs and "
             "labels. Rename the column of the targets, or collate pairs (x, y)."
@@ -64,6 +68,24 @@ def as_pair(batch: Any, number: int) -> tuple[Any, Any]:
             "dictionary with labels. Give the DataLoader a collate_fn that returns one."
         )
     return batch[0], batch[1]
+
+
+def _check_shifted(x: Mapping[str, Any], y: Any) -> None:
+    """Raise InputError where the labels are the input's own tokens, which a network would copy.
+
+    So collators give them for models of transformers that shift them inside; a few may be the same
+    by chance, as a masked language model keeps some tokens.
+    """
+    ids = x.get("input_ids")
+    if not (isinstance(ids, Tensor) and isinstance(y, Tensor) and ids.shape == y.shape):
+        return
+    counted = y >= 0  # others, such as -100, are left out
+    if int(counted.sum()) >= _BY_CHANCE and bool((ids == y)[counted].all()):
+        raise InputError(
+            "the labels are the input_ids themselves, as collators of transformers give them for "
+            "models that shift them inside; a network would learn to copy. Give the next tokens: "
+            "labels = F.pad(input_ids[:, 1:], (0, 1), value=-100)."
+        )
 
 
 def check_batch(x: Any, y: Any, number: int) -> None:
@@ -80,7 +102,8 @@ def check_batch(x: Any, y: Any, number: int) -> None:
     if not y.dim() or len(y) == 0 or len(y) not in sizes:
         raise InputError(
             f"batch {number} has targets of shape {list(y.shape)} for inputs of {sorted(sizes)} "
-            "samples; expected tensors whose first dimension is the batch, of at least one sample."
+            "samples; expected tensors whose first dimension is the batch, of at least one sample. "
+            "Of single samples a DataLoader makes batches: DataLoader(data, batch_size=32)."
         )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from associated_learning.tensors.copying import copied
 
 __all__ = [
     "Tensors",
@@ -63,7 +65,8 @@ def hollow_tensor(
 def is_hollow(tensor: Tensor) -> bool:
     """Return whether `hollow` took a tensor's memory."""
     return (
-        tensor.numel() > 1
+        not is_lazy(tensor)
+        and tensor.numel() > 1
         and tensor.layout is torch.strided
         and tensor.storage_offset() == 1
         and tensor.untyped_storage().nbytes() == _NUMBERS * tensor.element_size()
@@ -97,7 +100,7 @@ def hollow_copy(structure: T, tensors: Iterable[Tensor]) -> T:
         True
     """
     twins = {id(tensor): _twin(tensor) for tensor in tensors if tensor.numel() > 1}
-    return copy.deepcopy(structure, dict(twins))
+    return copied(structure, twins)
 
 
 def _twin(tensor: Tensor) -> Tensor:

@@ -53,9 +53,13 @@ class LoaderBatches:
 
     def __init__(self, loader: Iterable[Any], seed: int = 0, *, length: int | None = None) -> None:
         if isinstance(loader, Iterator) or not isinstance(loader, Iterable):
+            kind = type(loader).__name__
             raise InputError(
-                f"a {type(loader).__name__} came, which is not iterated anew for every epoch; "
-                "expected a list, a DataLoader, or an object whose __iter__ begins again."
+                f"a {kind} came, which holds single samples; expected batches of them: "
+                "DataLoader(data, batch_size=32, shuffle=True)."
+                if hasattr(loader, "__getitem__")
+                else f"a {kind} came, which is not iterated anew for every epoch; expected a list, "
+                "a DataLoader, or an object whose __iter__ begins again."
             )
         self.loader = loader
         self.seed = seed

@@ -94,6 +94,16 @@ def check_run(
     executor: str, replicas: int, store: Path | str, checkpoints: Checkpoints | None
 ) -> None:
     """Raise InputError for settings that do not fit an executor, or the place of checkpoints."""
+    if not torch.is_grad_enabled():
+        raise InputError(
+            "training began inside of torch.no_grad() or torch.inference_mode(), where nothing "
+            "learns; call fit outside of it."
+        )
+    if any(map(torch.is_autocast_enabled, ("cpu", "cuda"))):
+        raise InputError(
+            "training began inside of torch.autocast, which goes on with its first copies of the "
+            "weights; call fit outside of it, and ask for precision=torch.bfloat16."
+        )
     if executor != "processes" and replicas > 1:
         raise InputError(
             f"replicas={replicas} came with executor={executor!r}; only the ranks of "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from associated_learning.errors import InputError, VerificationError
 from associated_learning.network import Network
 from associated_learning.pipeline.executor_table import chosen_executor
 from associated_learning.state.checkpoint import Checkpoints
+from associated_learning.tensors.copying import copied
 from associated_learning.tensors.devices import device_of
 from associated_learning.training.batch_stream import BatchSource
 from associated_learning.training.trainer import Trainer
@@ -122,11 +122,11 @@ def verify_pipeline(
     once = replace(trainer, epochs=1, patience=None, save_every=None)
     with tempfile.TemporaryDirectory() as folder, _one_thread():
         piped, alone = Path(folder) / "pipeline", Path(folder) / "sequential"
-        once.fit(copy.deepcopy(net), some, checkpoints=Checkpoints(piped))
+        once.fit(copied(net), some, checkpoints=Checkpoints(piped))
         if not piped.exists():
             return None  # the checkpoint is where rank 0 is
         simple = once.sequential()
-        simple.fit(copy.deepcopy(net), some, checkpoints=Checkpoints(alone))
+        simple.fit(copied(net), some, checkpoints=Checkpoints(alone))
         first, second = _digests(alone), _digests(piped)
     names = sorted({*first, *second}, key=lambda name: (name.split("-")[0], len(name), name))
     rows = (LayerDigests(name, first.get(name, ""), second.get(name, "")) for name in names)

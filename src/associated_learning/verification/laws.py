@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 
 from associated_learning.conversion import ConvertedNetwork
@@ -14,7 +14,7 @@ from associated_learning.conversion.checks.check import Check
 from associated_learning.conversion.checks.conversion import checks_on
 from associated_learning.conversion.html_table import text_table
 from associated_learning.errors import VerificationError
-from associated_learning.layer import LayerOutput
+from associated_learning.layer import ALLayer, LayerOutput
 from associated_learning.network import ALNetwork
 from associated_learning.tensors.batch_checks import check_batch
 from associated_learning.tensors.chain import encode
@@ -103,7 +103,8 @@ def _isolation(net: ALNetwork, x: Any, y: Tensor) -> list[Check]:
                 reached = _reached(loss, trained)
             foreign = [names[id(p)] for p in reached if owners[id(p)] != i]
             own = sum(owners[id(p)] == i for p in trained)
-            checks.append(_isolated(i, len(reached), own, foreign, len(trained) - own))
+            found = _isolated(i, len(reached), own, foreign, len(trained) - own)
+            checks.append(_deaf(i) if found.holds and _is_deaf(block, reached) else found)
             s, t, _ = output
     return checks
 
@@ -117,6 +118,19 @@ def _reached(loss: Tensor, parameters: list[Parameter]) -> list[Parameter]:
         return []
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True, retain_graph=True)
     return [p for p, gradient in zip(parameters, gradients, strict=True) if gradient is not None]
+
+
+def _is_deaf(block: nn.Module, reached: list[Parameter]) -> bool:
+    """Whether a layer's encoder has parameters to train, and its loss a gradient for none."""
+    if not (isinstance(block, ALLayer) and block.use_associated):
+        return False
+    own = {id(p) for p in block.f.parameters() if p.requires_grad}
+    return bool(own) and own.isdisjoint(map(id, reached))
+
+
+def _deaf(i: int) -> Check:
+    evidence = "it has a gradient for no parameter of the encoder f: its output is detached"
+    return Check(f"loss {i} trains layer {i} alone", False, evidence)
 
 
 def _isolated(i: int, reached: int, own: int, foreign: list[str], others: int) -> Check:

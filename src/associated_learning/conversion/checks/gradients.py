@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.nn import Parameter
 from associated_learning.conversion.checks.check import Check
 from associated_learning.conversion.checks.holdings import owners
 from associated_learning.conversion.checks.subject import KEEP_WHOLE, Subject
+from associated_learning.tensors.nested import detach
 
 __all__ = ["check_gradients"]
 
@@ -36,7 +38,8 @@ def check_gradients(
         most: Leave out parameters of more numbers than this, which take time; None: none.
 
     Returns:
-        One check; none, if the model itself cannot be run or differentiated so.
+        One check; none, if the model itself cannot be run so, or cannot be differentiated though
+        each layer by itself can.
     """
     parameters = {
         name: parameter
@@ -51,7 +54,7 @@ def check_gradients(
             direction = torch.randn_like(features)
             wanted = _gradients(features, direction, parameters, subject.model)
         except Exception:  # whatever the model's own forward raises in this mode, on this batch
-            return []
+            return _overwritten(subject, inputs, claim)
         subject.restart()
         try:
             found = subject.streams(inputs)[-1].values
@@ -92,6 +95,31 @@ def _accumulated(
     finally:
         for parameter, gradient in kept:
             parameter.grad = gradient
+
+
+def _overwritten(subject: Subject, inputs: Mapping[str, Tensor], claim: str) -> list[Check]:
+    """Return that a layer by itself cannot be differentiated, as it writes into what that needs."""
+    subject.restart()
+    s: Any = dict(inputs)
+    for i, encoder in enumerate(subject.encoders):
+        try:
+            found = encoder(s)
+            own = [one for one in encoder.parameters() if one.requires_grad]
+            if own and found.values.requires_grad:
+                torch.autograd.grad(found.values.real.sum(), own, allow_unused=True)
+        except RuntimeError as error:
+            if "modified by an inplace operation" not in str(error):
+                return []
+            evidence = (
+                "neither the model nor this layer can be trained: a forward writes into an "
+                "activation which the gradient of another call needs"
+            )
+            remedy = "Write h = h + f(h) in the place of h += f(h); and ReLU(inplace=False)."
+            return [Check(claim, False, evidence, subject.place(i), remedy)]
+        except Exception:  # as of the model itself
+            return []
+        s = detach(found)
+    return []
 
 
 def _alike(found: Tensor, expected: Tensor) -> bool:

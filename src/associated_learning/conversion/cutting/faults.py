@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
+
 from associated_learning.conversion.cutting.body import Body, place_of
+from associated_learning.conversion.tracing.call import Recording, first_tensor
 from associated_learning.conversion.tracing.flow import Value
+from associated_learning.conversion.tracing.record import record
+from associated_learning.conversion.tracing.resizing import buffers_kept
 from associated_learning.errors import Fault
 
 __all__ = ["faults_at", "head_faults"]
@@ -132,6 +137,13 @@ def _stream(body: Body, name: str, s: Value | None) -> Iterator[Fault]:
             "(samples are folded into another axis, windows for example)",
             "Cut before or after the module that folds them.",
         )
+    elif not body.rows.follow(s.tensor) and _is_drawn(body.flow.recording):
+        yield Fault(
+            name,
+            f"the activation here, {shape}, is drawn at random in evaluation mode, too (a dropout "
+            "that is always on, or noise)",
+            "Turn that off in evaluation: F.dropout(x, p, self.training), if self.training: ...",
+        )
     elif not body.rows.follow(s.tensor):
         yield Fault(
             name,
@@ -141,6 +153,15 @@ def _stream(body: Body, name: str, s: Value | None) -> Iterator[Fault]:
             "Cut before or after the part that does so, or pass inputs whose first axis is the "
             "batch.",
         )
+
+
+def _is_drawn(recording: Recording) -> bool:
+    """Whether other random numbers give another answer."""
+    root = recording.root
+    with buffers_kept(recording.model):
+        again = record(recording.model, root.args, root.kwargs, recording.inputs, seed=1)
+    one, other = first_tensor(root.output), first_tensor(again.root.output)
+    return one is not None and other is not None and not torch.equal(one, other)
 
 
 def _users(value: Value, time: int) -> tuple[str, str]:

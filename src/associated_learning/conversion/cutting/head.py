@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from associated_learning.conversion.tracing.call import Call, Recording, first_tensor
+from associated_learning.conversion.tracing.call import Call, Recording, first_tensor, leaves
 from associated_learning.errors import InputError, nearest
 
 __all__ = ["Head", "answering_map", "head_begins", "head_of"]
@@ -119,16 +119,30 @@ def _last_linear(root: Call) -> int | None:
     scores = last.output
     if not isinstance(scores, Tensor) or scores.dim() != 2:
         return None
-    after = {_name(c) for c in root.walk() if not c.children and c.begin > last.end}
+    after = {
+        _name(c)
+        for c in root.walk()
+        if not (c.children or _is_other_head(root, c)) and c.begin > last.end
+    }
     whole = scores.shape == output.shape and after <= _SCORES
     one = scores.shape == (*output.shape, 1) and after <= _OF_ONE_SCORE
     return last.begin if whole or one else None
 
 
 def _last_holder(root: Call) -> Call | None:
-    """Return the last call of a module with parameters and without recorded calls inside."""
+    """Return the last call of a module with parameters and without recorded calls inside.
+
+    Linear maps that give outputs of the model beside its first are left out: they are other heads.
+    """
     holders = [call for call in root.walk() if not call.children and call.holds_weights]
+    while holders and _is_other_head(root, holders[-1]):
+        del holders[-1]
     return holders[-1] if holders else None
+
+
+def _is_other_head(root: Call, call: Call) -> bool:
+    others = [one for one in leaves(root.output) if one is not first_tensor(root.output)]
+    return isinstance(call.module, nn.Linear) and any(call.output is one for one in others)
 
 
 def _tied_linear(root: Call) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -42,19 +43,48 @@ def same_streams(slices: list[Slice], inputs: dict[str, Tensor], expected: Tenso
     return found
 
 
-def check_seen(plain: Any, recording: Recording) -> None:
-    """Raise ConversionError if a model answers otherwise when its run is recorded."""
-    alone, seen = first_tensor(plain), first_tensor(recording.root.output)
-    if alone is None or seen is None or alone.is_meta:
+def check_seen(
+    plain: Any, recording: Recording, *, written: Sequence[str], again: Callable[[], Any]
+) -> None:
+    """Raise ConversionError if a model answers otherwise when its run is recorded.
+
+    Args:
+        plain: What it returned when nobody looked.
+        recording: The run that was recorded.
+        written: Names of the inputs that its runs changed.
+        again: Runs it once more when nobody looks, with the same random numbers.
+    """
+    if _same(plain, recording.root.output):
         return
-    if torch.equal(torch.nan_to_num(alone), torch.nan_to_num(seen)):
-        return
+    if written:
+        fault = Fault(
+            "the model itself",
+            f"its forward writes into its own input ({', '.join(written)}), so that the next run "
+            "on the same batch is another",
+            "Let it write into a copy: x = x.clone().",
+        )
+        raise ConversionError([fault])
+    if not _same(plain, again()):
+        fault = Fault(
+            "the model itself",
+            "it gives another answer every time it runs on the same batch with the same random "
+            "numbers: it counts its calls, keeps something of them, or draws by itself",
+            "Turn that off in evaluation (if self.training: ...).",
+        )
+        raise ConversionError([fault])
     packing = [
         name
         for name, module in recording.model.named_modules()
         if isinstance(module, nn.TransformerEncoder) and module.use_nested_tensor
     ]
     raise ConversionError([_unseen(packing)])
+
+
+def _same(one: Any, other: Any) -> bool:
+    a, b = first_tensor(one), first_tensor(other)
+    if a is None or b is None or a.is_meta:
+        return True
+    return torch.equal(torch.nan_to_num(a), torch.nan_to_num(b))
 
 
 def _unseen(packing: list[str]) -> Fault:

@@ -161,7 +161,12 @@ def differences(call: Call, other: Call) -> Iterator[Difference]:
 
 def _goes_by(child: Call, twin: Call) -> str:
     name = getattr(child.args[0], "__name__", "a comparison")
-    return f"goes by {name} of a size, which is {child.args[2]!r} and {twin.args[2]!r},"
+    one, other = (_brief(call.args[2]) for call in (child, twin))
+    return f"goes by {name} of a size, which is {one} and {other},"
+
+
+def _brief(value: Any) -> str:
+    return repr(value) if isinstance(value, (int, float, str)) else f"a {type(value).__name__}"
 
 
 def _callee(call: Call | None, nothing: str = "") -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import importlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.export import ExportedProgram
 
 from associated_learning.errors import InputError, needs_extra
 from associated_learning.inference.export.exported_program import (
@@ -25,6 +25,7 @@ from associated_learning.inference.export.tensors import OUTPUT, Signature, tens
 from associated_learning.models.lstm_operator import OPERATION
 from associated_learning.network import Network
 from associated_learning.state.files import replaced_file
+from associated_learning.tensors.copying import copied
 
 __all__ = ["OnnxFile", "export_onnx"]
 
@@ -75,20 +76,15 @@ def export_onnx(
         with needs_extra("export", "an ONNX file"):
             importlib.import_module(package)
     path, names = Path(path), Signature.of(x).names
-    net = copy.deepcopy(net.in_memory(depth)).to("cpu")
+    if OUTPUT in names:
+        raise InputError(
+            f"an input called {OUTPUT!r} came, as which the file knows what comes out; convert a "
+            "model whose argument has another name."
+        )
+    net = copied(net.in_memory(depth)).to("cpu")
     program = export_program(net, x, depth, any_length=any_length)
     with replaced_file(path) as temporary, _quiet():
-        torch.onnx.export(
-            program,
-            (),
-            str(temporary),
-            input_names=list(names),
-            output_names=[OUTPUT],
-            opset_version=_OPSET,
-            dynamo=True,
-            external_data=False,
-            custom_translation_table={OPERATION: _lstm},
-        )
+        _write(program, names, temporary)
         _keep_metadata(temporary, metadata or {})
         error = _largest_error(net, x, temporary, depth, takes_any_length(program))
         if not error <= tolerance:  # NaN is not either
@@ -98,6 +94,38 @@ def export_onnx(
                 "is no matter."
             )
     return OnnxFile(path, names, error)
+
+
+def _write(program: ExportedProgram, names: Sequence[str], path: Path) -> None:
+    """Write a program as ONNX; what torch names as an input is named is renamed."""
+    try:
+        graph = torch.onnx.export(
+            program,
+            (),
+            input_names=list(names),
+            output_names=[OUTPUT],
+            opset_version=_OPSET,
+            dynamo=True,
+            custom_translation_table={OPERATION: _lstm},
+        )
+    except Exception as error:  # torch raises errors of several types of its own here
+        raise InputError(
+            f"ONNX has no form for what these layers compute: {_cause(error)}. Export fewer "
+            "layers, or a program of torch (export_program, a file .pt2)."
+        ) from error
+    assert graph is not None
+    for node in graph.model.graph.all_nodes():
+        for value in node.outputs:
+            if value.name in names:
+                value.name = f"{value.name}.computed"
+    graph.save(str(path), external_data=False)
+
+
+def _cause(error: BaseException) -> str:
+    """Return the first line of the first error, of which the others tell."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _keep_metadata(path: Path, metadata: Mapping[str, str]) -> None:
@@ -117,10 +145,16 @@ def _largest_error(net: Network, x: Any, path: Path, depth: int | None, any_leng
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     model = tensor_model(net, x, depth)
     names, errors = model.signature.names, []
-    for samples, length in ((1, 1), (2, 5), (5, 12)) if any_length else ((1, None), (5, None)):
+    lengths: tuple[tuple[int, int | None], ...] = ((1, 1), (2, 5), (5, 12)) if any_length else ()
+    for samples, length in (*lengths, (1, None), (5, None)):
         tensors = trial(x, length, samples)
-        with torch.no_grad():
-            expected = model(*tensors)
+        try:
+            with torch.no_grad():
+                expected = model(*tensors)
+        except (IndexError, RuntimeError):
+            if length is None:
+                raise
+            continue  # a length that the layers do not take, as beyond a table of positions
         fed = {one.name for one in session.get_inputs()}  # what has no influence is no input
         feed = {n: t.numpy() for n, t in zip(names, tensors, strict=True) if n in fed}
         (found,) = session.run([OUTPUT], feed)

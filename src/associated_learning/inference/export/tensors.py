@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from associated_learning.conversion.tracing.structures import collected, filled, slots, templated
 from associated_learning.errors import InputError
 from associated_learning.network import Network
+from associated_learning.tensors.copying import copied
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
 __all__ = ["OUTPUT", "Signature", "TensorModel", "tensor_model"]
@@ -100,7 +100,7 @@ def tensor_model(net: Network, x: Any, depth: int | None = None) -> TensorModel:
     """
     depth = net.check_depth(depth)
     prefix = net.in_memory(depth).prefix(depth)
-    return TensorModel(copy.deepcopy(prefix), Signature.of(x)).eval()
+    return TensorModel(copied(prefix), Signature.of(x)).eval()
 
 
 def _form(x: Any) -> Any:

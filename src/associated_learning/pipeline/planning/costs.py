@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -12,6 +11,7 @@ import torch
 from associated_learning.network import Network
 from associated_learning.pipeline.items import Minibatch
 from associated_learning.pipeline.stage import Stage
+from associated_learning.tensors.copying import copied
 from associated_learning.tensors.nested import tensors_in
 
 __all__ = ["LayerCosts", "bytes_in", "layer_costs"]
@@ -59,7 +59,7 @@ def layer_costs(
         stage_of: Makes optimizers for a network: the whole of it as one stage.
         minibatch: Of the usual size.
     """
-    again = copy.deepcopy(net)
+    again = copied(net)
     whole = stage_of(again)
     stages = whole.split([1] * len(whole.blocks))
     seconds, sizes = [float("inf")] * len(stages), [0] * len(stages)

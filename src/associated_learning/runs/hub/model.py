@@ -22,6 +22,7 @@ from associated_learning.runs.hub.config import (
     transformers_library,
 )
 from associated_learning.runs.hub.making import fresh_model, pretrained_model
+from associated_learning.runs.hub.near_folders import near_folders
 from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.settings.model import HUB
 
@@ -190,7 +191,10 @@ def _in_folder(name: str, folder: Path) -> HubModel:
 
 def _on_the_hub(name: str, rest: str) -> HubModel:
     library = transformers_library()
+    near = near_folders(Path(rest).expanduser(), "config.json")
     known = nearest(rest, library.CONFIG_MAPPING)
+    if near:
+        known = f" Did you mean {' or '.join(HUB + folder for folder in near)}?"
     what = (
         f"{name} is neither a folder or file here, nor a type of model that transformers "
         f"{library.__version__} knows.{known}"

@@ -24,6 +24,7 @@ from associated_learning.network import Network
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.state.training_state import TrainingState
 from associated_learning.targets import Classes, Prediction, Regression, Target
+from associated_learning.tensors.copying import copied
 from associated_learning.tensors.nested import to_device
 from associated_learning.tensors.randomness.keyed import seeded
 from associated_learning.training.adapters.dense_rows import dense_rows
@@ -175,7 +176,7 @@ class _ALEstimator(BaseEstimator, ABC):  # type: ignore[misc]
     def _network(self, example: Tensor, target: Target) -> Network:
         options, width = self.options, example.shape[1]
         if self.module is not None:
-            return convert(copy.deepcopy(self.module), example, target=target, options=options)
+            return convert(copied(self.module), example, target=target, options=options)
         encoders: Iterable[nn.Module]
         if callable(self.encoders):
             encoders = self.encoders(width)
@@ -241,7 +242,7 @@ class ALClassifier(ClassifierMixin, _ALEstimator):  # type: ignore[misc]
         self.classes_ = unique_labels(y if classes is None else classes)
         if len(self.classes_) < 2:
             raise InputError(
-                f"ALClassifier got 1 class ({self.classes_[0]!r}); expected at least 2 classes."
+                f"ALClassifier got 1 class ({self.classes_.tolist()}); expected at least 2 classes."
             )
         return Classes(len(self.classes_))
 
