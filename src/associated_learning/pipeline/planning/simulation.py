@@ -64,11 +64,6 @@ class Simulation:
         """Sum(t) / max(t), t the mean time per batch of a stage: no pipeline is faster."""
         return float(self.busy.sum() / self.busy.max())
 
-    @property
-    def share_of_bound(self) -> float:
-        """Speed-up over bound, 0 to 1."""
-        return self.speed_up / self.bound
-
 
 def simulate(
     times: Sequence[StageTime],
