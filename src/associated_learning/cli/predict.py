@@ -122,7 +122,7 @@ def predict(
     none = InputError("no input came; give texts, image files or rows, or name a --file.")
     check_options(opened.config.task, exit_, max_new_tokens)
     if opened.spec.positions:
-        raw = [*(inputs or []), *_plain(file)]
+        raw = [*(inputs or []), *_texts_of(file)]
         if not raw:
             raise none
         if opened.config.task == "segmentation":
@@ -160,7 +160,7 @@ def _weights_of(run: Path) -> list[Any]:
     return [str(best), best.stat().st_mtime_ns]
 
 
-def _plain(file: str | None) -> list[str]:
+def _texts_of(file: str | None) -> list[str]:
     return [] if file is None else [line for line in lines(file) if line.strip()]
 
 

@@ -57,7 +57,7 @@ def tried_rates(index: RowIndex, evidence: Evidence, arm: str) -> dict[float, fl
         arm: Name of the arm.
     """
     if evidence.tier == RESAMPLED:
-        return index.rates.of(_plain(evidence, arm))
+        return index.rates.of(_run_of_arm(evidence, arm))
     scores = {}
     for cell in _GRIDS[evidence.tier].cells:
         run = cell.run
@@ -113,11 +113,11 @@ def settings_tried(index: RowIndex, found: Evidences) -> dict[str, int]:
 
 def _rates_and_others(index: RowIndex, evidence: Evidence, arm: str) -> Collection[object]:
     if evidence.tier == RESAMPLED:
-        return index.rates.settings_of(_plain(evidence, arm))
+        return index.rates.settings_of(_run_of_arm(evidence, arm))
     return tried_rates(index, evidence, arm)
 
 
-def _plain(evidence: Evidence, arm: str) -> Run:
+def _run_of_arm(evidence: Evidence, arm: str) -> Run:
     return Run(data=evidence.run.data, model=evidence.run.model, arm=arm)
 
 
