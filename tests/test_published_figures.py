@@ -10,14 +10,17 @@ import pytest
 
 import associated_learning as al
 from associated_learning.runs.ledger.rows import LedgerRow, read_rows
-from associated_learning.runs.networks.families import build_network
+from associated_learning.runs.networks.families import IMAGE_MODELS, build_network
 from associated_learning.runs.networks.input_spec import InputSpec
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.settings.resolved import restored
 from ledger_rows import made_row
 from published_tables import depths_table, growth_table, scores_table, variants_table
 from reproduction.report.content import Content, make_content
+from reproduction.report.names import name_of
+from reproduction.report.numerals import spelled
 from reproduction.report.pages import PAGES, parts_of, refreshed
+from reproduction.report.summary import summary
 from reproduction.report.text import counted, render_markdown
 
 ROOT = Path(__file__).parents[1]
@@ -73,9 +76,41 @@ def test_a_mark_of_another_name_is_refused() -> None:
         refreshed(page, {"counts": ""})
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/results.md", "docs/tables.md"])
+@pytest.mark.parametrize("name", ["docs/results.md", "docs/tables.md"])
 def test_all_pages_count_by_one_function(name: str, content: Content) -> None:
     assert counted(content) in (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_summary_tells_every_verdict(content: Content) -> None:
+    tuned, others = summary(content.standings).rsplit("\n", 1)
+    found = [one for standing in content.standings for one in standing.comparisons]
+    for one in found:
+        part = tuned if one.tier == "resampled" else others
+        told = f"{name_of(one.data, one.model)}" in part and f"{one.difference:+.2f}" in part
+        assert told or (part is others and one.verdict == "not yet fair")
+    left = sum(one.verdict == "not yet fair" for one in found if one.tier != "resampled")
+    assert f"{spelled(left)} more break a rule" in others
+
+
+def test_what_leads_on_images_take_is_the_ledgers(content: Content) -> None:
+    titles = {one.arm: one.title for one in content.standings}
+    leads = {
+        (name_of(one.data, one.model), titles[one.arm])
+        for standing in content.standings
+        for one in standing.comparisons
+        if one.verdict == "ahead" and one.model in IMAGE_MODELS
+    }
+    runs = [float(line[3]) for line in content.costs if line[:2] in leads]
+    epochs = [
+        float(line[4])
+        for line in content.costs
+        if line[1] in titles.values() and line[0].endswith(("CNN", "VGG"))
+    ]
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"of images at {min(runs):.1f} to {max(runs):.1f} times BP's training time" in readme
+    told = f"{min(epochs):.1f} to {max(epochs):.1f} times BP's"
+    assert f"an epoch of the image networks took {told}" in readme
+    assert f"takes {told}" in (ROOT / "docs/results.md").read_text(encoding="utf-8")
 
 
 def test_no_lead_is_claimed_that_breaks_a_rule(content: Content) -> None:

@@ -15,9 +15,11 @@ from reproduction.paper import variants
 from reproduction.paper.data_paths import DataPaths
 from reproduction.paper.rates import COMPARED, GRID
 from reproduction.paper.runs import Run
-from reproduction.report.cells import RowIndex
+from reproduction.report.cells import Evidence, RowIndex
 from reproduction.report.choice import choices
 from reproduction.report.comparison import Comparison, compare_all
+from reproduction.report.fairness import broken_rules
+from reproduction.report.training import is_capped
 from reproduction.report.tuned import tuned_lines
 
 PLACES = DataPaths()
@@ -30,18 +32,18 @@ def cnn_row(run: Run, seed: int, *, tier: str = "cpu", **told: Any) -> LedgerRow
     config = run.config(tier, seed, PLACES)
     return made_row(
         experiment="rates", data=run.data, model=run.model, method=config.method, variant=run.arm,
-        seed=seed, commit="c", config=config.to_json(), hardware="h", torch="t", epochs=8,
-        seconds=1.0, tier=tier, **SAMPLES, **told,
+        seed=seed, commit="c", config=config.to_json(), hardware="h", torch="t", seconds=1.0,
+        tier=tier, **{**SAMPLES, "epochs": 8, **told},
     )  # fmt: skip
 
 
-def ledger(change: Change) -> list[LedgerRow]:
+def ledger(change: Change, seeds: int = 3) -> list[LedgerRow]:
     """Return the grid of rates of CIFAR-10's CNN, three seeds a rate, all fair but for a change."""
     rows = []
     for arm in COMPARED:
         own = Run(data="cifar10", model="cnn", arm=arm).config("cpu", 0, PLACES).lr
         for rate in GRID:
-            for seed in range(3):
+            for seed in range(seeds):
                 score = ACCURACIES[arm] - abs(rate - own) * 10 + 0.001 * seed
                 told = {
                     "best_epoch": 2,
@@ -93,6 +95,44 @@ BROKEN: list[tuple[str, Change]] = [
         "do not show that validation data chose",
         lambda arm, rate, seed: {"best_epoch": 1} if arm == "al" else {},
     ),
+    (  # a score that no epoch had
+        "rows of BP, AL's encoders do not show that validation data chose",
+        lambda arm, rate, seed: {"validation": [0.9]} if arm == "bp-encoders" else {},
+    ),
+    (
+        "rows of AL (Equation 3) do not show that patience or the cap of epochs ended",
+        lambda arm, rate, seed: (
+            {"epochs": 2, "validation": [0.8], "validation_curve": [[0.1], [0.8]]}
+            if arm == "al"
+            else {}
+        ),
+    ),
+    (  # a seed that is left out may be one that failed
+        "AL (Equation 3) lacks seeds below its highest: 1",
+        lambda arm, rate, seed: None if (arm, seed) == ("al", 1) else {},
+    ),
+    (
+        "the rate of BP, AL's encoders was chosen on other data",
+        lambda arm, rate, seed: (
+            {"train_pool": 40_000} if (arm, rate) == ("bp-encoders", 2e-3) else {}
+        ),
+    ),
+    (
+        "3 seeds of BP, the paper's network are no more than 1 different runs",
+        lambda arm, rate, seed: {**best_in(2), "test": [0.8]} if arm == "bp" else {},
+    ),
+    (  # as many rates, but others
+        "BP, the paper's network was not given rates that AL was: 0.002",
+        lambda arm, rate, seed: None if (arm, rate) in {("bp", 2e-3), ("al", 2.5e-4)} else {},
+    ),
+    (
+        "the grid of BP, AL's encoders has a step of more than two beside its best rate, 0.001",
+        lambda arm, rate, seed: None if (arm, rate) == ("bp-encoders", 5e-4) else {},
+    ),
+    (
+        "the cap of epochs ended 1 of 4 runs that chose the rate of BP, AL's encoders",
+        lambda arm, rate, seed: best_in(8) if (arm, rate) == ("bp-encoders", 2e-3) else {},
+    ),
     ("settings tried: ", lambda arm, rate, seed: None if (arm, rate) == ("bp", 2e-3) else {}),
     (
         "the best rate of AL (Equation 3), 0.002, is at the edge",
@@ -114,6 +154,60 @@ def test_a_broken_rule_is_named_and_claims_no_lead(reason: str, change: Change) 
     assert found.verdict == "not yet fair"
 
 
+def test_a_run_that_was_made_again_does_not_pass_for_the_first() -> None:
+    rows = ledger(lambda arm, rate, seed: {})
+    own = next(row for row in rows if (row.variant, row.seed) == ("al", 1) and has_own_rate(row))
+    again = made_row(own.to_json(), test=[0.99])
+    (found,) = compare_all(RowIndex([*rows, again]), "cpu")
+    assert found.broken == ("seeds of AL (Equation 3) were run again, with another result: 1",)
+    assert compared(lambda arm, rate, seed: {}).broken == ()
+
+
+@pytest.mark.parametrize(("more", "fair"), [(4, True), (5, False)])
+def test_runs_are_not_added_until_the_mean_of_one_arm_pleases(more: int, fair: bool) -> None:
+    rows = ledger(lambda arm, rate, seed: {} if arm == "al" or seed < 3 else None, more)
+    (found,) = compare_all(RowIndex(rows), "cpu")
+    told = f"seeds: AL (Equation 3) {more}, BP, the paper's network 3, BP, AL's encoders 3"
+    assert found.broken == (() if fair else (told,))
+
+
+def has_own_rate(row: LedgerRow) -> bool:
+    run = Run(data="cifar10", model="cnn", arm=row.variant)
+    return bool(row.config["lr"] == run.config("cpu", 0, PLACES).lr)
+
+
+def test_backpropagation_with_other_settings_or_vectors_is_named() -> None:
+    found = {}
+    for arm, changed in (("al", {}), ("bp-encoders", {"hidden": 7, "vectors": "other.txt"})):
+        run = Run(data="sst2", model="bilstm", arm=arm)
+        config = run.config("cpu", 0, DataPaths(vectors="glove.txt")).to_json()
+        row = cnn_row(run, 0, best_epoch=1)
+        rows = (made_row(row.to_json() | {"config": {**config, **changed}}),)
+        found[arm] = Evidence(run=run, tier="cpu", rows=rows)
+    broken = broken_rules(RowIndex([]), found)
+    assert "BP, AL's encoders differs from AL in hidden" in broken
+    assert "BP, AL's encoders has other word vectors than AL" in broken
+
+
+@pytest.mark.parametrize(
+    ("settings", "best", "capped"),
+    [
+        ({"patience": 3, "schedule": "constant"}, 5, False),
+        ({"patience": 3, "schedule": "constant"}, 6, True),
+        ({"patience": 0, "schedule": "cosine"}, 7, False),
+        ({"patience": 0, "schedule": "cosine"}, 8, True),
+        # a rate that does not fall tells by its own pause alone that training was long enough
+        ({"patience": 0, "schedule": "constant"}, 5, False),
+        ({"patience": 0, "schedule": "constant"}, 7, True),
+    ],
+)
+def test_a_run_is_capped_if_more_epochs_might_have_helped(
+    settings: dict[str, Any], best: int, capped: bool
+) -> None:
+    row = made_row(config={"epochs": 8, **settings}, epochs=8, best_epoch=best)
+    assert is_capped(row) is capped
+
+
 def test_a_loss_is_a_loss_though_a_rule_is_broken() -> None:
     def change(arm: str, rate: float, seed: int) -> dict[str, Any] | None:
         return None if arm == "bp-encoders" else {"test": [0.7 + seed / 100]} if arm == "al" else {}
@@ -125,12 +219,16 @@ def test_a_loss_is_a_loss_though_a_rule_is_broken() -> None:
 
 def tuned_ledger(seeds: int = 10) -> list[LedgerRow]:
     """Return what the tuned tier makes of CIFAR-10's CNN where 5e-4 is best for all."""
-    told = {"best_epoch": 2, "validation_curve": [[0.1], [0.9], *[[0.1]] * 6]}
     rows = []
     for arm in COMPARED:
         run = Run(data="cifar10", model="cnn", arm=arm)
         for rate in TUNED_GRID:
             score = ACCURACIES[arm] - abs(rate - 5e-4)
+            told = {
+                "best_epoch": 2,
+                "validation_curve": [[0.1], [score], *[[0.1]] * 8],
+                "epochs": 10,
+            }
             for seed in range(seeds if rate == 5e-4 else 1):
                 seen = {"validation": [score], "test": [score + seed / 1000]}
                 rows.append(cnn_row(with_rate(run, rate), seed, tier="resampled", **told, **seen))

@@ -44,13 +44,12 @@ STRANGE = (
     "\u0130stanbul STRASSE Stra\u00dfe caf\u00e9 \u6620\u753b \u0664\u0662 under_score film",
     "&lt;b&gt; film &#x41; &unknown; ; amp; the good",
     "qqq zzz",
-    "",
     "<!-- never closed good film",
     "good " * 50,
 )
 
 
-STRANGE_UNKNOWN = ("qqq zzz", "")
+STRANGE_UNKNOWN = ("qqq zzz",)
 
 
 class Case(NamedTuple):
@@ -309,6 +308,7 @@ def test_runner_prints_what_al_predict_prints(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run, inputs = trained_case("image")
+    inputs = (inputs[0], "", *inputs[1:])
     to, piped = tmp_path / "digits.onnx", tmp_path / "files.txt"
     assert al("export", str(run), str(to), monkeypatch=monkeypatch) == 0
     piped.write_text("\n".join(inputs))
@@ -317,7 +317,8 @@ def test_runner_prints_what_al_predict_prints(
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     answers = ask(tmp_path / "digits_runner.py", inputs, piped=True)
     for answer, other in zip(answers, told, strict=True):
-        assert (answer["input"], answer["label"]) == (other["input"], other["label"])
+        for name in ("input", "label", "note"):  # those of a blank line too
+            assert answer[name] == other[name]
         assert answer["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
 
 
@@ -364,37 +365,47 @@ def test_a_table_comes_as_its_csv_file(
 ) -> None:
     """A file, a pipe of it, and rows in the order of training: as `al predict --file` answers."""
     run, new = ships(tmp_path), tmp_path / "new.csv"
-    new.write_text('name,port,age,sails\nx,"a, 0",3,TRUE\n\ny,"b, 1",,false\nz,"c, 7",4,\n')
+    new.write_text('name,port,age,sails\nx,"a, 0",3,TRUE\n\ny,"b, 1",,false\nz,"c, 7",4,\nw,,,\n')
     assert al("export", str(run), str(tmp_path / "s.onnx"), monkeypatch=monkeypatch) == 0
     capsys.readouterr()
     assert al("predict", str(run), "--file", str(new), "--json", monkeypatch=monkeypatch) == 0
     out, err = capsys.readouterr()
     assert "1 row holds a 'port' that training did not see: 'c, 7'; it counts as none" in err
     told = [json.loads(line) for line in out.splitlines()]
-    told = [answer for answer in told if answer["note"] != "empty"]
     by_file = ask(tmp_path / "s_runner.py", [str(new)])
     piped = ask(tmp_path / "s_runner.py", new.read_text().split("\n"), piped=True)
-    in_order = ask(tmp_path / "s_runner.py", ['3,"a, 0",True', ',"b, 1",FALSE', '4,"c, 7",'])
+    lines = ['3,"a, 0",True', "", ',"b, 1",FALSE', '4,"c, 7",', ",,"]
+    in_order = ask(tmp_path / "s_runner.py", lines)
     assert by_file == piped
-    assert [answer["input"]["name"] for answer in by_file] == ["x", "y", "z"]
+    assert [answer["input"].get("name") for answer in by_file] == ["x", None, "y", "z", "w"]
+    assert [one["label"] is None for one in by_file] == [False, True, False, False, True]
     assert told[0]["input"] == '3,"a, 0",TRUE'  # which may be asked again
     for some in (by_file, in_order):
         for answer, other in zip(some, told, strict=True):
             assert (answer["label"], answer["note"]) == (other["label"], other["note"])
             assert answer["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
-    assert by_file[2]["note"] == "unknown port 'c, 7'"
+    assert by_file[3]["note"] == "unknown port 'c, 7'"
 
 
 @pytest.mark.parametrize("known", [True, False])  # whether the run was told its text column
 def test_texts_come_by_the_column_of_training(
-    known: bool, tmp_path: Path, ask: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+    known: bool,
+    tmp_path: Path,
+    ask: Callable[..., list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     more = {"text_column": "text"} if known else {}
     run = trained(tmp_path, data=films(tmp_path), model="bilstm", hidden=4, embedding_dim=4, **more)
     assert al("export", str(run), str(tmp_path / "s.onnx"), monkeypatch=monkeypatch) == 0
     jsonschema.validate(json.loads((tmp_path / "s.json").read_text()), SCHEMA)
-    texts = ["a good; film", "two\nlines, bad", 'the "up" side', ""]
+    texts = ["a good; film", "two\nlines, bad", 'the "up" side', "", "xyzzy"]
     asked = ask(tmp_path / "s_runner.py", texts)
+    capsys.readouterr()
+    assert al("predict", str(run), *texts, "--json", monkeypatch=monkeypatch) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for name in ("input", "label", "note"):  # blank ones too
+        assert [one[name] for one in asked] == [one[name] for one in told]
     files = (("csv", ","), ("csv", ";"), ("tsv", "\t"), ("jsonl", ""))
     for ending, separator in files if known else files[:1]:  # all are read by the same name
         with (tmp_path / f"new.{ending}").open("w", encoding="utf-8", newline="") as file:
@@ -404,7 +415,7 @@ def test_texts_come_by_the_column_of_training(
                 lines.writeheader()
                 lines.writerows(rows)
             else:
-                rows[-1]["text"] = None  # as libraries write a missing text
+                rows[3]["text"] = None  # as libraries write a missing text
                 file.write("".join(json.dumps(row) + "\n" for row in rows))
         assert ask(tmp_path / "s_runner.py", [file.name]) == asked
 

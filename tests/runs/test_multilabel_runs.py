@@ -17,15 +17,19 @@ import torch
 from sklearn.datasets import make_multilabel_classification
 from sklearn.metrics import f1_score
 from sklearn.preprocessing import MultiLabelBinarizer
+from torch.nn import functional as F
 
 import associated_learning as al
 from associated_learning.data import load
 from associated_learning.data.labels.label_sets import label_matrix, set_names
 from associated_learning.runs.deployment import description
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.hub.pretrained import PretrainedModel
+from associated_learning.runs.inputs import evaluation_batches, load_data
 from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import RunConfig
 from associated_learning.runs.tasks.deciding import decided
+from associated_learning.state.files import read_json
 from commands import run_al
 
 TRAIN = 180
@@ -122,6 +126,19 @@ def test_a_run_from_lists_to_its_runner(method: str, tmp_path: Path) -> None:
     exported = json.loads((tmp_path / "net.json").read_text())
     schema = json.loads((Path(description.__file__).parent / "schema.json").read_text())
     jsonschema.validate(exported, schema)
+    opened, (*_, kept) = open_run(Path(run)), read_json(tmp_path / "run" / "temperatures.json")
+    batches = evaluation_batches(opened.config, load_data(opened.config), "validation").epoch(0)
+    losses = torch.zeros(2)  # as they come, and calibrated
+    for batch, labels in batches:
+        with torch.no_grad():
+            logits = opened.net(batch)
+        loss = F.binary_cross_entropy_with_logits
+        losses += torch.tensor([float(loss(logits / t, labels)) for t in (1, kept)])
+    assert losses[1] < losses[0]
+    with torch.no_grad():
+        expected = (opened.net(opened.preprocessor(x.tolist())) / kept).sigmoid()
+    told = torch.tensor([[answer["probabilities"][n] for n in NAMES] for answer in answers])
+    torch.testing.assert_close(told, expected, atol=1e-5, rtol=1e-5)
     lines = [",".join(map(repr, row)) for row in x[:5].tolist()]
     ran = subprocess.run(
         [sys.executable, str(tmp_path / "net_runner.py")],

@@ -18,7 +18,7 @@ from associated_learning.inference.evaluation import predict_batches
 from associated_learning.inference.exits.adaptive import AdaptiveInference, AdaptivePrediction
 from associated_learning.network import Network
 from associated_learning.runs.exits.early_exit import al_network, read_policy
-from associated_learning.runs.exits.temperatures import calibrated, temperature_of
+from associated_learning.runs.exits.temperatures import temperature_of
 from associated_learning.runs.folder.open_run import OpenRun
 
 __all__ = ["CHUNK", "EMPTY", "UNKNOWN", "answers"]
@@ -113,7 +113,7 @@ def _predicted(
     net: Network, depth: int, temperature: float, batches: list[Any]
 ) -> AdaptivePrediction:
     """Answer at one depth, in the form of answers that left at several."""
-    prediction = calibrated(predict_batches(net, batches, depth), temperature)
+    prediction = predict_batches(net, batches, depth, temperature=temperature)
     assert prediction.probabilities is not None  # these runs tell classes or labels
     depths = torch.full((len(prediction.labels),), depth)
     return AdaptivePrediction(prediction.labels, prediction.probabilities, depths)

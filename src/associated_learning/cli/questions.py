@@ -127,9 +127,9 @@ def _content(file: str) -> str:
 
 
 def _line(opened: OpenRun, text: str, where: str) -> Question:
-    if not text.strip():
-        return Question(text, None, where)
-    return Question(text, next(csv.reader([text])) if _table(opened) else text, where)
+    fields = next(csv.reader([text]), []) if _table(opened) else text
+    blank = not "".join(fields).strip()
+    return Question(text, None if blank else fields, where)
 
 
 def _table(opened: OpenRun) -> bool:

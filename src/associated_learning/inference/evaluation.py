@@ -191,13 +191,16 @@ def _batch_judged(
     return _Judged(torch.stack([one.scores for one in read]).double().cpu(), losses, counted)
 
 
-def predict_batches(net: Network, inputs: Iterable[Any], depth: int | None = None) -> Prediction:
+def predict_batches(
+    net: Network, inputs: Iterable[Any], depth: int | None = None, *, temperature: float = 1.0
+) -> Prediction:
     """Predict batch by batch through ``depth`` layers and join the results, on the CPU.
 
     Args:
         net: The network; its mode is restored.
         inputs: Batches of inputs.
         depth: 1 to `Network.num_layers`; all layers by default.
+        temperature: What logits are divided by before they are read as probabilities.
 
     Raises:
         InputError: There is no batch, the depth is out of range, or an input is not finite.
@@ -217,7 +220,8 @@ def predict_batches(net: Network, inputs: Iterable[Any], depth: int | None = Non
         for x in inputs:
             check_finite(x, "input")
             with explained("the network cannot take the input", x):
-                found.append(net.predict(to_device(x, device), depth))
+                output = net(to_device(x, device), depth)
+                found.append(net.target.calibrated(output, temperature))
     if not found:
         raise InputError("no inputs came to predict; expected at least one batch.")
     labels = torch.cat([prediction.labels.cpu() for prediction in found])

@@ -72,7 +72,7 @@ class Channel(Generic[T]):
                 raise self._error or Closed
 
     def close(self, error: BaseException | None = None) -> None:
-        """Make every `put` and `get`, also a waiting one, raise ``error`` or `Closed`."""
+        """Wake both sides: each `put` and `get`, waiting or not, raises ``error`` or `Closed`."""
         with self._changed:
             if not self._closed:
                 self._closed, self._error = True, error

@@ -72,6 +72,16 @@ class Target(ABC):
     def predict(self, output: Tensor) -> Prediction:
         """Read an output ``[B, *P, size]`` as labels and probabilities."""
 
+    def calibrated(self, output: Tensor, temperature: float) -> Prediction:
+        """Read an output, with the probabilities of ``output / temperature``.
+
+        Labels do not depend on the temperature.
+        """
+        found = self.predict(output)
+        if temperature == 1:
+            return found
+        return found._replace(probabilities=self.predict(output / temperature).probabilities)
+
     @abstractmethod
     def score(self, output: Tensor, y: Tensor) -> Tensor:
         """Return one score a sample, ``[B]``; the larger the better.

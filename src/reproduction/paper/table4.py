@@ -54,5 +54,7 @@ TABLE = Table(
     note="The image baselines have no defect that is known beyond choosing the best epoch on "
     "the test data, which is not repeated here. AL is Equation 3; AL of this library has contrast "
     "beside it, which is ours: it also asks which label is the nearest. The VGG of AL has "
-    "BatchNorm, as that of backpropagation has; the released one has none.",
+    "BatchNorm, as that of backpropagation has; the released one has none. The rows as released, "
+    "sigmoids throughout, rest on some hundred updates by the cpu tier, too few to say anything of "
+    "that code.",
 )

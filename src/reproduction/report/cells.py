@@ -17,7 +17,7 @@ from reproduction.report.statistics import Spread, spread
 
 __all__ = ["ENOUGH", "PLACES", "REPORTED", "Entry", "Evidence", "RowIndex", "data_sizes"]
 
-REPORTED = (*TIERS, RESAMPLED)
+REPORTED = (RESAMPLED, *TIERS)  # the one that tunes each arm first
 ENOUGH = 3  # seeds for a cell of the paper to count as filled
 PLACES = DataPaths(vectors="any")
 
@@ -30,11 +30,13 @@ class Evidence:
         run: What was trained.
         tier: By which protocol.
         rows: The rows, by their seeds.
+        repeated: Seeds that have several rows with different results, of which the last counts.
     """
 
     run: Run
     tier: str
     rows: tuple[LedgerRow, ...]
+    repeated: tuple[int, ...] = ()
 
     @property
     def rests_on(self) -> str:
@@ -119,15 +121,19 @@ class RowIndex:
         if tuned is None:
             return None
         found = _asked(tuned, tier)
-        groups: dict[tuple[int, ...], dict[int, LedgerRow]] = {}
+        groups: dict[tuple[int, ...], dict[int, list[LedgerRow]]] = {}
         for row in self._rows.get((tier, found), []):
             data = tuple(size or 0 for size in data_sizes(row))
-            groups.setdefault(data, {})[row.seed] = row  # the latest row of a seed
+            groups.setdefault(data, {}).setdefault(row.seed, []).append(row)
         if not groups:
             return None
-        by_seed = groups[max(groups)]
-        rows = tuple(by_seed[seed] for seed in sorted(by_seed))
-        return Evidence(run=run, tier=tier, rows=rows)
+        by_seed = dict(sorted(groups[max(groups)].items()))
+        return Evidence(
+            run=run,
+            tier=tier,
+            rows=tuple(of_seed[-1] for of_seed in by_seed.values()),
+            repeated=tuple(seed for seed, of_seed in by_seed.items() if _differ(of_seed)),
+        )
 
     def entry(self, cell: Cell, tier: str) -> Entry | None:
         """Return the figure of a cell; None where no run has one."""
@@ -143,6 +149,10 @@ class RowIndex:
         evidence = self.evidence(line.run, tier)
         read = [] if evidence is None else [line.read(row) for row in evidence.rows]
         return [curve for curve in read if curve]
+
+
+def _differ(rows: Sequence[LedgerRow]) -> bool:
+    return len({tuple(row.result.test_scores) for row in rows}) > 1
 
 
 @functools.cache

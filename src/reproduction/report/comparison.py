@@ -14,7 +14,8 @@ from reproduction.paper import table1, table4
 from reproduction.paper.runs import Run
 from reproduction.paper.tiers import RESAMPLED
 from reproduction.report.cells import ENOUGH, Evidence, RowIndex, data_sizes
-from reproduction.report.fairness import broken_rules, settings_tried
+from reproduction.report.fairness import broken_rules
+from reproduction.report.grids import settings_tried
 from reproduction.report.statistics import (
     Answers,
     Interval,
@@ -45,6 +46,8 @@ class Comparison:
         baseline: Which backpropagation: the one that is better on validation data.
         ours: Accuracy of AL in percent.
         theirs: Accuracy of that backpropagation.
+        other: Accuracy of the other one; None where it has no runs.
+        by_seed: Accuracy of each seed of AL, and of that backpropagation.
         differences: Each run of AL less each of backpropagation, in points.
         test: Welch's test of the means over seeds; None for a single run.
         corrected: Its p-value after Holm's correction.
@@ -62,6 +65,8 @@ class Comparison:
     baseline: str
     ours: Spread
     theirs: Spread
+    other: Spread | None
+    by_seed: tuple[Mapping[int, float], Mapping[int, float]]
     differences: tuple[float, ...]
     test: Interval | None
     corrected: float | None
@@ -151,7 +156,9 @@ def _compare(index: RowIndex, data: str, model: str, tier: str, arm: str) -> Com
     ours, theirs = found[arm], found[baseline]
     if ours is None or theirs is None:
         return None
-    one, other = _accuracies(ours), _accuracies(theirs)
+    by_seed = _accuracies(ours), _accuracies(theirs)
+    one, other = (list(scores.values()) for scores in by_seed)
+    (rest,) = (found[name] for name in BASELINES if name != baseline)
     return Comparison(
         data=data,
         model=model,
@@ -160,6 +167,8 @@ def _compare(index: RowIndex, data: str, model: str, tier: str, arm: str) -> Com
         baseline=baseline,
         ours=spread(one),
         theirs=spread(other),
+        other=None if rest is None else spread(list(_accuracies(rest).values())),
+        by_seed=by_seed,
         differences=tuple(a - b for a in one for b in other),
         test=welch(one, other),
         corrected=None,
@@ -190,8 +199,8 @@ def _better(found: Mapping[str, Evidence | None]) -> str:
     return max(BASELINES, key=place)
 
 
-def _accuracies(evidence: Evidence) -> list[float]:
-    return [100 * row.result.test_scores[-1] for row in evidence.rows]
+def _accuracies(evidence: Evidence) -> dict[int, float]:
+    return {row.seed: 100 * row.result.test_scores[-1] for row in evidence.rows}
 
 
 def _sampled(ours: Answers | None, theirs: Answers | None) -> Interval | None:

@@ -6,33 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from associated_learning.runs.ledger.rows import LedgerRow
-from associated_learning.runs.networks.families import IMAGE_MODELS, TEXT_MODELS
 from reproduction.campaign.rates import tunes
 from reproduction.paper import variants
-from reproduction.paper.arms import ARMS
 from reproduction.paper.catalogue import EXHIBITS
 from reproduction.paper.cell import Cell, Figure, Printed, Table
 from reproduction.paper.tiers import RESAMPLED
 from reproduction.report.cells import REPORTED, Entry, RowIndex
-from reproduction.report.charts import (
-    curves_chart,
-    differences_chart,
-    rows_chart,
-)
+from reproduction.report.charts import curves_chart, rows_chart
 from reproduction.report.choice import Choice, choices
-from reproduction.report.comparison import (
-    HEADLINE,
-    LIBRARY,
-    Comparison,
-    compare_all,
-    signed_rank,
-)
-from reproduction.report.counts import VERDICTS, Counts, count_cells
-from reproduction.report.names import name_of
+from reproduction.report.comparison import HEADLINE, LIBRARY, compare_all
+from reproduction.report.costs import cost_lines
+from reproduction.report.counts import Counts, count_cells
+from reproduction.report.robustness import harder_tests, robustness_lines, robustness_told
+from reproduction.report.standing import Standing, make_standing
 from reproduction.report.statistics import Spread
 from reproduction.report.tuned import tuned_lines
 
-__all__ = ["Content", "FilledCell", "Section", "Standing", "make_content"]
+__all__ = ["Content", "FilledCell", "Section", "make_content"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,33 +63,6 @@ class Section:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """A form of AL against the better backpropagation by one tier.
-
-    Attributes:
-        tier: The tier.
-        arm: Name of the form of AL.
-        title: What the form of AL is called.
-        chart: Image of the differences.
-        lines: Data set and model, AL, BP and which one, difference, interval over seeds and over
-            test samples, corrected p, effect size, best epochs, settings tried, n and verdict of
-            each comparison, as texts.
-        verdicts: How many comparisons have each verdict.
-        signed_rank: What Wilcoxon's signed-rank test says of texts and of images, as texts.
-        broken: Data set and model, and the rules of a fair comparison that it breaks.
-    """
-
-    tier: str
-    arm: str
-    title: str
-    chart: str
-    lines: tuple[tuple[str, ...], ...]
-    verdicts: tuple[tuple[str, int], ...]
-    signed_rank: str
-    broken: tuple[tuple[str, tuple[str, ...]], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Content:
     """The report.
 
@@ -110,6 +73,9 @@ class Content:
         choices: For each column of the study, the variant that validation data choose: column,
             variant, its validation and test accuracy, test accuracy of the default, as texts.
         tuned: For each arm of the tuned tier what was tried and chosen; see `TUNING`.
+        robustness: For each comparison of that tier the harder tests; see `ROBUSTNESS`.
+        robust: How many leads hold under them, in words.
+        costs: What its training took; see `COSTS`.
         rows: Number of rows of the ledger.
     """
 
@@ -118,6 +84,9 @@ class Content:
     sections: tuple[Section, ...]
     choices: tuple[tuple[str, ...], ...]
     tuned: tuple[tuple[str, ...], ...]
+    robustness: tuple[tuple[str, ...], ...]
+    robust: str
+    costs: tuple[tuple[str, ...], ...]
     rows: int
 
     @property
@@ -141,7 +110,9 @@ def make_content(rows: Sequence[LedgerRow]) -> Content:
         for arm in (HEADLINE, LIBRARY)
         for tier in REPORTED
     }
-    standings = [_standing(found, *key) for key, found in compared.items()]
+    standings = [make_standing(found, *key) for key, found in compared.items()]
+    of_tuned = [one for (tier, _), found in compared.items() if tier == RESAMPLED for one in found]
+    tests = harder_tests(of_tuned)
     return Content(
         counts=count_cells(index, compared),
         standings=tuple(one for one in standings if one is not None),
@@ -151,13 +122,16 @@ def make_content(rows: Sequence[LedgerRow]) -> Content:
         ),
         choices=tuple(map(_choice, choices(variants.TABLE, index, "cpu"))),
         tuned=tuned_lines(index),
+        robustness=robustness_lines(tests),
+        robust=robustness_told(tests),
+        costs=cost_lines(index, of_tuned, RESAMPLED),
         rows=len(rows),
     )
 
 
 def _choice(one: Choice) -> tuple[str, ...]:
     figures = (one.validation, one.test, one.default)
-    return one.column, one.chosen, *(_spread(figure, 2) for figure in figures)
+    return one.column, one.chosen, *(figure.text(2) for figure in figures)
 
 
 def _table(table: Table, index: RowIndex) -> Section:
@@ -227,67 +201,12 @@ def _fills(entry: Entry | None, enough: int) -> bool:
 
 def _place(cell: Cell, entries: Sequence[tuple[str, Entry | None]], enough: int) -> FilledCell:
     ours = [
-        (tier, _spread(entry.value, cell.digits), entry.evidence.rests_on, _fills(entry, enough))
+        (tier, entry.value.text(cell.digits), entry.evidence.rests_on, _fills(entry, enough))
         for tier, entry in entries
         if entry is not None
     ]
     return FilledCell(paper=_printed(cell.paper, cell.digits), ours=tuple(ours))
 
 
-def _number(value: float, digits: int | None) -> str:
-    return f"{value:.2e}" if digits is None else f"{value:.{digits}f}"
-
-
-def _spread(value: Spread, digits: int | None) -> str:
-    mean = _number(value.mean, digits)
-    return mean if value.sd is None else f"{mean} ± {_number(value.sd, digits)}"
-
-
 def _printed(paper: Printed | None, digits: int | None) -> str:
-    return "" if paper is None else _spread(Spread(paper.mean, paper.sd, 0), digits)
-
-
-def _standing(comparisons: Sequence[Comparison], tier: str, arm: str) -> Standing | None:
-    if not comparisons:
-        return None
-    names = [name_of(one.data, one.model) for one in comparisons]
-    verdicts = [one.verdict for one in comparisons]
-    return Standing(
-        tier=tier,
-        arm=arm,
-        title=ARMS[arm].title,
-        chart=differences_chart(comparisons, names),
-        lines=tuple(map(_line, names, comparisons)),
-        verdicts=tuple((verdict, verdicts.count(verdict)) for verdict in VERDICTS),
-        signed_rank=_signed_ranks(comparisons),
-        broken=tuple((name, one.broken) for name, one in zip(names, comparisons, strict=True)),
-    )
-
-
-def _signed_ranks(comparisons: Sequence[Comparison]) -> str:
-    told = []
-    for kind, models in (("texts", TEXT_MODELS), ("images", IMAGE_MODELS)):
-        differences = [one.difference for one in comparisons if one.model in models]
-        p = signed_rank(differences)
-        told.append(f"{kind} {'too few' if p is None else f'p = {p:.3f}'} ({len(differences)})")
-    return ", ".join(told)
-
-
-def _line(name: str, one: Comparison) -> tuple[str, ...]:
-    return (
-        name,
-        _spread(one.ours, 2),
-        _spread(one.theirs, 2),
-        ARMS[one.baseline].title,
-        f"{one.difference:+.2f}",
-        "" if one.test is None else f"{one.test.low:+.2f} to {one.test.high:+.2f}",
-        ""
-        if one.samples is None
-        else f"{100 * one.samples.low:+.2f} to {100 * one.samples.high:+.2f}",
-        "" if one.corrected is None else f"{one.corrected:.3f}",
-        f"{one.effect:+.3f}",
-        f"{one.epochs[0].mean:.1f}; {one.epochs[1].mean:.1f}",
-        "; ".join(map(str, one.tried)),
-        f"{one.ours.n}; {one.theirs.n}",
-        f"{one.verdict} (a hint)" if one.hint and not one.broken else one.verdict,
-    )
+    return "" if paper is None else Spread(paper.mean, paper.sd, 0).text(digits)

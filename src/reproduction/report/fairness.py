@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-from associated_learning.runs.ledger.rows import LedgerRow
-from reproduction.paper import rates, variants
+from reproduction.campaign.identity import same_but_vectors
 from reproduction.paper.arms import ARMS
-from reproduction.paper.runs import Run
-from reproduction.paper.tiers import RESAMPLED
 from reproduction.report.cells import ENOUGH, Evidence, RowIndex
+from reproduction.report.grids import broken_by_grids
+from reproduction.report.training import is_capped, is_chosen_by_validation, shows_its_end
 
-__all__ = ["broken_rules", "settings_tried", "tried_rates"]
+__all__ = ["broken_rules"]
 
-FEWEST = 3  # rates, so that one can lie inside
-_GRIDS = {"cpu": rates.TABLE, "full": rates.IMAGES}
-_SWITCHED = ("contrast",)  # arms whose form was chosen by the study, which counts as tuning
-
+_UNEVEN = 1  # seeds of one arm more than of another, as where a campaign is under way
 Evidences = Mapping[str, Evidence | None]
+# what may differ between AL and BP: how they are trained, and what is tuned of each
+_TRAINING = frozenset({"method", "encoders", "lr", "latent", "latents", "association"})
+_TUNED = frozenset({"weight_decay", "label_smoothing", "batch_size"})
+# what the paper gives its own network: widths, and a head that reads otherwise
+_NETWORK = frozenset({"readout", "hidden", "head_hidden", "num_layers", "embedding_dim"})
 
 
 def broken_rules(index: RowIndex, found: Evidences) -> tuple[str, ...]:
     """Return what stands against saying who is ahead; nothing where the comparison is fair.
 
-    Every arm needs three seeds or more, all data that its tier declares, an epoch chosen by
-    validation data, a training that patience ended (or, without one, whose best epoch is not the
-    last allowed one), and the best learning rate of a grid that has it inside. Of AL no more
-    settings were tried than of any backpropagation.
+    Every arm needs three seeds or more and as many as the others, give or take one, none left out
+    and no two of them the same run; all data that its tier declares; an epoch chosen by validation
+    data; a training that patience ended (or, where a rate falls to nothing, whose best epoch is not
+    the last); and the best learning rate of a grid that has it inside. Backpropagation has AL's
+    word vectors and settings, each rate that AL was given, and no fewer settings in all.
 
     Args:
         index: All rows.
@@ -44,111 +47,76 @@ def broken_rules(index: RowIndex, found: Evidences) -> tuple[str, ...]:
         for arm, n in seeds.items()
         if n < ENOUGH
     )
+    uneven = () if max(seeds.values()) - min(seeds.values()) <= _UNEVEN else (_told(seeds),)
     each = (reason for pair in present.items() for reason in _of_evidence(*pair))
-    return (*few, *each, *_of_grids(index, present))
+    return (
+        *few,
+        *(() if few else uneven),
+        *each,
+        *_of_settings(present),
+        *broken_by_grids(index, present),
+    )
 
 
-def tried_rates(index: RowIndex, evidence: Evidence, arm: str) -> dict[float, float]:
-    """Return the validation accuracy of each learning rate that was tried, of the first seed.
-
-    Args:
-        index: All rows.
-        evidence: The runs that are compared; its tier, data and model are looked up.
-        arm: Name of the arm.
-    """
-    if evidence.tier == RESAMPLED:
-        return index.rates.of(_run_of_arm(evidence, arm))
-    scores = {}
-    for cell in _GRIDS[evidence.tier].cells:
-        run = cell.run
-        if (run.data, run.model, run.arm) != (evidence.run.data, evidence.run.model, arm):
-            continue
-        row = index.evidence(run, evidence.tier)
-        score = None if row is None else cell.read(row.rows[0])
-        if score is not None:
-            scores[float(dict(run.extra)["lr"])] = score
-    return dict(sorted(scores.items()))
+def _told(seeds: Mapping[str, int]) -> str:
+    return f"seeds: {', '.join(f'{_name(arm)} {n}' for arm, n in seeds.items())}"
 
 
 def _of_evidence(arm: str, evidence: Evidence) -> Iterator[str]:
-    name, count = _name(arm), len(evidence.rows)
+    name, rows = _name(arm), evidence.rows
+    yield from _of_seeds(name, evidence)
     if not evidence.whole:
         yield f"{name} has a part of the data"
-    capped = sum(map(_is_capped, evidence.rows))
+    capped = sum(map(is_capped, rows))
     if capped:
-        yield f"the cap of epochs, not patience, ended {name} in {capped} of {count} runs"
-    if not all(_chosen_by_validation(evidence)):
+        yield f"the cap of epochs, not patience, ended {name} in {capped} of {len(rows)} runs"
+    if not all(map(is_chosen_by_validation, rows)):
         yield f"the rows of {name} do not show that validation data chose the epoch"
+    if not all(map(shows_its_end, rows)):
+        yield f"the rows of {name} do not show that patience or the cap of epochs ended each run"
 
 
-def _is_capped(row: LedgerRow) -> bool:
-    """Return whether more epochs might have had a better one, for all that the row shows.
-
-    Without patience, as where a rate falls to nothing, only if the last epoch is the best.
-    """
-    patience = row.config.get("patience") or 0
-    return row.result.best_epoch + max(patience, 1) > (row.config["epochs"] or 0)
-
-
-def _chosen_by_validation(evidence: Evidence) -> Iterator[bool]:
-    for row in evidence.rows:
-        curve = [scores[-1] for scores in row.result.validation_curve]
-        best = row.result.best_epoch
-        yield bool(curve) and best <= len(curve) and curve[best - 1] == max(curve)
-
-
-def settings_tried(index: RowIndex, found: Evidences) -> dict[str, int]:
-    """Return how many settings of each arm were looked at: rates, and switches of some.
-
-    Args:
-        index: All rows.
-        found: The rows of each arm that is compared, with the same data and model.
-    """
-    return {
-        arm: len(_rates_and_others(index, evidence, arm)) + _switches(index, evidence, arm)
-        for arm, evidence in found.items()
-        if evidence is not None
-    }
+def _of_seeds(name: str, evidence: Evidence) -> Iterator[str]:
+    """Yield what is wrong with the choice of seeds: one left out may be one that failed."""
+    seeds = {row.seed for row in evidence.rows}
+    lacking = sorted(set(range(max(seeds))) - seeds)
+    if lacking:
+        yield f"{name} lacks seeds below its highest: {', '.join(map(str, lacking))}"
+    if evidence.repeated:
+        told = ", ".join(map(str, evidence.repeated))
+        yield f"seeds of {name} were run again, with another result: {told}"
+    results = [row.result for row in evidence.rows]
+    runs = {str((one.validation_curve, one.test_scores, one.answers)) for one in results}
+    if len(runs) < len(results):
+        yield f"{len(results)} seeds of {name} are no more than {len(runs)} different runs"
 
 
-def _rates_and_others(index: RowIndex, evidence: Evidence, arm: str) -> Collection[object]:
-    if evidence.tier == RESAMPLED:
-        return index.rates.settings_of(_run_of_arm(evidence, arm))
-    return tried_rates(index, evidence, arm)
-
-
-def _run_of_arm(evidence: Evidence, arm: str) -> Run:
-    return Run(data=evidence.run.data, model=evidence.run.model, arm=arm)
-
-
-def _of_grids(index: RowIndex, present: Mapping[str, Evidence]) -> Iterator[str]:
-    tried = {arm: tried_rates(index, evidence, arm) for arm, evidence in present.items()}
-    counts = settings_tried(index, present)
-    ours = [count for arm, count in counts.items() if ARMS[arm].is_al]
-    theirs = [count for arm, count in counts.items() if not ARMS[arm].is_al]
-    few = min(map(len, tried.values()), default=FEWEST) < FEWEST
-    if few or max(ours, default=0) > min(theirs, default=0):
-        told = ", ".join(f"{_name(arm)} {count}" for arm, count in counts.items())
-        yield f"settings tried: {told}"
-    for arm, scores in tried.items():
-        if len(scores) < FEWEST:
+def _of_settings(present: Mapping[str, Evidence]) -> Iterator[str]:
+    """Yield in what backpropagation differs from AL, though only training should differ."""
+    ours = next((one for arm, one in present.items() if ARMS[arm].is_al), None)
+    if ours is None:
+        return
+    for arm, evidence in present.items():
+        if ARMS[arm].is_al:
             continue
-        best = max(scores, key=lambda rate: scores[rate])
-        if best in (min(scores), max(scores)):
-            yield f"the best rate of {_name(arm)}, {best:g}, is at the edge of its grid"
-        if present[arm].rows[0].config["lr"] != best:
-            yield f"{_name(arm)} has not its best rate, {best:g}"
+        free = _TRAINING | _TUNED | (frozenset() if arm == "bp-encoders" else _NETWORK)
+        one, other = _settings(ours), _settings(evidence)
+        differing = sorted(name for name in set(one) - free if one[name] != other[name])
+        if differing:
+            yield f"{_name(arm)} differs from AL in {', '.join(differing)}"
+        if _vectors(ours) != _vectors(evidence):
+            yield f"{_name(arm)} has other word vectors than AL"
 
 
-def _switches(index: RowIndex, evidence: Evidence, arm: str) -> int:
-    """Return how many variants were looked at, where the arm is one of them, by whichever tier."""
-    if arm not in _SWITCHED:
-        return 0
-    return sum(
-        any(index.evidence(run, tier) is not None for tier in {evidence.tier, "cpu"})
-        for run in variants.TABLE.runs()
-        if (run.data, run.model) == (evidence.run.data, evidence.run.model) and run.arm != arm
-    )
+def _settings(evidence: Evidence) -> dict[str, object]:
+    found = same_but_vectors(evidence.rows[0].config)
+    assert found is not None  # a row that is read has settings of this version
+    return dict(found)
+
+
+def _vectors(evidence: Evidence) -> set[str]:
+    files = (row.config.get("vectors") for row in evidence.rows)
+    return {Path(file).name if file else "" for file in files}
 
 
 def _name(arm: str) -> str:

@@ -10,9 +10,12 @@ from reproduction.paper.arms import ARMS
 from reproduction.report.cells import REPORTED
 from reproduction.report.comparison import FORMS
 from reproduction.report.content import Content
+from reproduction.report.summary import summary
 from reproduction.report.text import (
     choice_table,
+    cost_table,
     counted,
+    robustness_table,
     section_table,
     standing_table,
     tuned_table,
@@ -31,7 +34,10 @@ def parts_of(content: Content) -> Mapping[str, str]:
     return {
         "counts": counted(content),
         "choice": choice_table(content),
+        "summary": summary(content.standings) or _NONE,
         "tuned": tuned_table(content) if content.tuned else _NONE,
+        "robustness": robustness_table(content) if content.robustness else _NONE,
+        "costs": cost_table(content) if content.costs else _NONE,
         **{f"{ARMS[arm].title}, {tier}": _NONE for arm in FORMS for tier in REPORTED},
         **standings,
         **{name: section_table(content.section(name), "cpu") for name in ("variants", "field")},

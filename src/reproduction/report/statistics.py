@@ -12,7 +12,17 @@ import numpy.typing as npt
 
 from associated_learning.errors import needs_extra
 
-__all__ = ["Answers", "Interval", "Spread", "bootstrap", "cohens_h", "holm", "spread", "welch"]
+__all__ = [
+    "Answers",
+    "Interval",
+    "Spread",
+    "bootstrap",
+    "cohens_h",
+    "holm",
+    "probability",
+    "spread",
+    "welch",
+]
 
 Answers = npt.NDArray[np.bool_]
 
@@ -29,6 +39,17 @@ class Spread(NamedTuple):
     mean: float
     sd: float | None
     n: int
+
+    def text(self, digits: int | None) -> str:
+        """Return it as it is printed; digits None stands for powers of ten.
+
+        Example:
+            >>> Spread(2.0, 0.5, 3).text(1)
+            '2.0 ± 0.5'
+        """
+        numbers = [self.mean] if self.sd is None else [self.mean, self.sd]
+        form = ".2e" if digits is None else f".{digits}f"
+        return " ± ".join(f"{number:{form}}" for number in numbers)
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -145,6 +166,16 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min((len(p_values) - rank) * p_values[i], 1.0))
         corrected[i] = largest
     return corrected
+
+
+def probability(p: float) -> str:
+    """Return a p-value as it is printed; none is printed as 0.
+
+    Example:
+        >>> probability(0.0213), probability(0.0004)
+        ('0.021', '< 0.001')
+    """
+    return "< 0.001" if p < 1e-3 else f"{p:.3f}"
 
 
 def cohens_h(ours: float, theirs: float) -> float:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from reproduction.report.content import Content, FilledCell, Section, Standing
+from reproduction.report.content import Content, FilledCell, Section
+from reproduction.report.costs import COSTS
+from reproduction.report.robustness import ROBUSTNESS
+from reproduction.report.standing import Standing
 from reproduction.report.tuned import TUNED, TUNING
 
 __all__ = [
@@ -13,8 +16,10 @@ __all__ = [
     "STATISTICS",
     "TIERS",
     "choice_table",
+    "cost_table",
     "counted",
     "render_markdown",
+    "robustness_table",
     "section_table",
     "standing_table",
     "tuned_table",
@@ -90,6 +95,16 @@ def choice_table(content: Content) -> str:
 def tuned_table(content: Content) -> str:
     """Return what the tuned tier tried of each arm, and what it chose."""
     return _grid(TUNING, content.tuned)
+
+
+def robustness_table(content: Content) -> str:
+    """Return the harder tests of the tuned tier's comparisons, and what they come to."""
+    return f"{_grid(ROBUSTNESS, content.robustness)}\n\n{content.robust}"
+
+
+def cost_table(content: Content) -> str:
+    """Return what training took by the tuned tier."""
+    return _grid(COSTS, content.costs)
 
 
 def section_table(section: Section, tier: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reproduction.paper import table4
+from reproduction.paper import table1, table4
 from reproduction.paper.arms import ARMS
 from reproduction.paper.rates import COMPARED
 from reproduction.paper.runs import Run
@@ -24,7 +24,8 @@ TUNING = (
 
 def tuned_lines(index: RowIndex) -> tuple[tuple[str, ...], ...]:
     """Return what `TUNING` names of every arm that the tuned tier has rows of, as texts."""
-    cells = [(data, model) for model in ("cnn", "vgg") for data in table4.COLUMNS]
+    cells = [(data, model) for model in table1.NAMES for data in table1.DATA]
+    cells += [(data, model) for model in ("cnn", "vgg") for data in table4.COLUMNS]
     runs = (Run(data=data, model=model, arm=arm) for data, model in cells for arm in COMPARED)
     return tuple(line for run in runs for line in _lines(index, run))
 
@@ -35,7 +36,6 @@ def _lines(index: RowIndex, run: Run) -> Iterator[tuple[str, ...]]:
         return
     settings, rates = index.rates.settings_of(run), index.rates.of(run)
     test = spread([100 * row.result.test_scores[-1] for row in evidence.rows])
-    deviation = "" if test.sd is None else f" ± {test.sd:.2f}"
     yield (
         name_of(run.data, run.model),
         ARMS[run.arm].title,
@@ -43,6 +43,6 @@ def _lines(index: RowIndex, run: Run) -> Iterator[tuple[str, ...]]:
         str(len(settings) - len(rates)),
         ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in best.extra),
         f"{100 * settings[best]:.2f}",
-        f"{test.mean:.2f}{deviation}",
+        test.text(2),
         str(test.n),
     )

@@ -12,7 +12,11 @@ from torch.nn import functional as F
 
 import associated_learning as al
 from associated_learning.errors import InputError
-from associated_learning.inference.exits.calibration import chance_of_being_right, fit_temperature
+from associated_learning.inference.exits.calibration import (
+    binary_logits,
+    chance_of_being_right,
+    fit_temperature,
+)
 from associated_learning.inference.exits.costs import DepthCosts
 from associated_learning.inference.exits.goals import AccuracyGoal, CostGoal, RiskGoal, tune
 from associated_learning.inference.exits.policy import ExitPolicy
@@ -133,6 +137,18 @@ def test_the_temperature_is_that_of_the_least_loss(spread: float, scale: float) 
 
     found = minimize_scalar(loss, bounds=(-5, 5), method="bounded", options={"xatol": 1e-9})
     assert math.log(fit_temperature(logits, y, spread=spread)) == pytest.approx(found.x, abs=1e-4)
+
+
+def test_of_labels_it_is_that_of_the_least_binary_cross_entropy() -> None:
+    generator = torch.Generator().manual_seed(4)
+    logits = 3 * torch.randn(40, 5, generator=generator).double()
+    y = (logits + 3 * torch.randn(40, 5, generator=generator) > 1).double()
+    found = minimize_scalar(
+        lambda t: float(F.binary_cross_entropy_with_logits(logits / math.exp(t), y)),
+        bounds=(-5, 5), method="bounded", options={"xatol": 1e-9},
+    )  # fmt: skip
+    fitted = fit_temperature(binary_logits(logits).flatten(0, 1), y.flatten().long())
+    assert math.log(fitted) == pytest.approx(found.x, abs=1e-4)
 
 
 def test_of_few_samples_that_are_all_right_it_makes_no_certainty() -> None:

@@ -6,11 +6,12 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from associated_learning.errors import needs_extra
 
-__all__ = ["Curve", "chance_of_being_right", "fit_temperature"]
+__all__ = ["Curve", "binary_logits", "chance_of_being_right", "fit_temperature"]
 
 _WIDEST = 5.0  # temperatures lie between exp(-5) and exp(5)
 _HALVINGS = 50
@@ -59,6 +60,14 @@ def fit_temperature(logits: Tensor, y: Tensor, *, spread: float = math.inf) -> f
         rising = middle / spread**2 / len(y) > share * float(excess)
         low, high = (low, middle) if rising else (middle, high)
     return math.exp((low + high) / 2)
+
+
+def binary_logits(logits: Tensor) -> Tensor:
+    r"""Return the logits ``[..., 2]`` of "it does not hold" and "it holds" for labels ``[...]``.
+
+    Their softmax is the sigmoid of the label's: :math:`e^z / (e^0 + e^z)`.
+    """
+    return torch.stack([torch.zeros_like(logits), logits], dim=-1)
 
 
 def chance_of_being_right(scores: Tensor, correct: Tensor) -> Curve:

@@ -42,8 +42,15 @@ def runner_source(kind: str, output: str = "logits") -> str:
         bodies[-1] = _inlined(bodies[-1], reader)
     kept = {line for line in imports if not line.startswith(_JOINT)}
     theirs = {line for line in kept if line.split()[1] not in sys.stdlib_module_names}
-    imports = [*sorted(kept - theirs, key=_order), *sorted(theirs, key=_order)]
+    imports = [*_joined(kept - theirs), *_joined(theirs)]
     return _compact("\n\n".join([_first_line(kind), "\n".join(imports), *bodies]))
+
+
+def _joined(imports: set[str]) -> list[str]:
+    """Return imports, those of whole modules on one line."""
+    whole = sorted(line.partition(" ")[2] for line in imports if line.startswith("import "))
+    others = sorted(line for line in imports if line.startswith("from "))
+    return [f"import {', '.join(whole)}"] * bool(whole) + others
 
 
 def _parted(name: str) -> tuple[list[str], str]:
@@ -63,10 +70,6 @@ def _compact(source: str) -> str:
     """Return a source with one blank line between definitions, and none inside of them."""
     source = re.sub(r"  # noqa.*", "", source)
     return re.sub(r"\n\n+(?= )", "\n", re.sub(r"\n\n+(?! )", "\n\n", source)) + "\n"
-
-
-def _order(line: str) -> tuple[bool, str]:
-    return line.startswith("from "), line
 
 
 def runner_beside(path: Path) -> Path:

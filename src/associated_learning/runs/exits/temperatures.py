@@ -13,15 +13,13 @@ from torch import Tensor
 
 from associated_learning.errors import CheckpointError, InputError
 from associated_learning.inference.evaluation import evaluate
-from associated_learning.inference.exits.calibration import fit_temperature
+from associated_learning.inference.exits.calibration import binary_logits, fit_temperature
 from associated_learning.network import Network
 from associated_learning.runs.exits.early_exit import has_policy, read_policy
 from associated_learning.state.files import read_json, write_json
-from associated_learning.targets import Classes
-from associated_learning.targets.target import Prediction
+from associated_learning.targets import Classes, MultiLabel
 
 __all__ = [
-    "calibrated",
     "check_temperature",
     "fitted_temperatures",
     "keep_temperatures",
@@ -36,14 +34,15 @@ _SPREAD = 1.0  # of its logarithm: between a third and three times what the outp
 def fitted_temperatures(net: Network, validation: Iterable[tuple[Any, Tensor]]) -> list[float]:
     """Return the temperature of each depth that fits validation data best (Guo et al., 2017).
 
-    It is 1 where outputs are no logits of classes.
+    It is 1 where outputs are no logits of classes or labels.
 
     Args:
         net: The network; its mode is restored.
-        validation: Pairs of inputs and classes; the first 64 are looked at.
+        validation: Pairs of inputs and classes, or labels; the first 64 are looked at.
     """
     target = net.target
-    if not isinstance(target, Classes) or target.positions or target.loss_kind != "ce":
+    of_logits = isinstance(target, (Classes, MultiLabel)) and target.loss_kind == "ce"
+    if not of_logits or target.positions:
         return [1.0] * net.num_layers
     outputs: list[Tensor] = []  # of each batch, [L, B, classes]
     labels: list[Tensor] = []
@@ -53,8 +52,10 @@ def fitted_temperatures(net: Network, validation: Iterable[tuple[Any, Tensor]]) 
         labels.append(y.cpu())
 
     evaluate(net, islice(validation, _BATCHES), observe=keep)
-    y = torch.cat(labels)
-    return [fit_temperature(logits, y, spread=_SPREAD) for logits in torch.cat(outputs, dim=1)]
+    y, depths = torch.cat(labels), torch.cat(outputs, dim=1)
+    if isinstance(target, MultiLabel):
+        y, depths = y.flatten().long(), binary_logits(depths).flatten(1, 2)
+    return [fit_temperature(logits, y, spread=_SPREAD) for logits in depths]
 
 
 def keep_temperatures(folder: Path, temperatures: list[float]) -> None:
@@ -89,18 +90,3 @@ def check_temperature(value: Any) -> float:
     if type(value) not in (int, float) or not 0 < value < math.inf:
         raise InputError(f"the temperature {value!r} came; expected a number above 0.")
     return float(value)
-
-
-def calibrated(found: Prediction, temperature: float) -> Prediction:
-    r"""Return an answer with the probabilities of its logits divided by a temperature.
-
-    From :math:`p = \mathrm{softmax}(z)` follows
-    :math:`\mathrm{softmax}(z / T) = \mathrm{softmax}(\log p / T)`.
-
-    Args:
-        found: What a network of classes answered.
-        temperature: :math:`T`; 1 leaves all as it is.
-    """
-    if temperature == 1 or found.probabilities is None:
-        return found
-    return found._replace(probabilities=(found.probabilities.log() / temperature).softmax(-1))

@@ -11,11 +11,7 @@ from torch import Tensor, nn
 from associated_learning.data import preprocessor_from_dict
 from associated_learning.errors import needs_extra
 from associated_learning.network import Network
-from associated_learning.runs.exits.temperatures import (
-    calibrated,
-    check_temperature,
-    temperature_of,
-)
+from associated_learning.runs.exits.temperatures import check_temperature, temperature_of
 from associated_learning.runs.folder.description import (
     Description,
     description_from_json,
@@ -171,7 +167,7 @@ class PretrainedModel(nn.Module, PyTorchModelHubMixin):  # type: ignore[misc,unu
         """
         with evaluating(self):
             x = to_device(self.preprocessor(inputs), device_of(self))
-            found = calibrated(self.target.predict(self(x)), self.temperature)
+            found = self.target.calibrated(self(x), self.temperature)
         if isinstance(self.target, Regression):
             return found._replace(labels=self.target_scale.in_units(found.labels))
         return found

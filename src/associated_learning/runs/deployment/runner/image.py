@@ -12,11 +12,12 @@ def given(asked: list[str], how: dict[str, Any]) -> list[Any]:
 
 
 def prepare(files: list[Any], how: dict[str, Any]) -> tuple[dict[str, Any], list[str | None]]:
-    """Return pixels ``[N, C, H, W]`` of files, resized where their size is another; no notes."""
+    """Return pixels ``[N, C, H, W]`` of files, resized to one size; and notes: blank names."""
     height, width = how["size"]
-    pixels = np.empty((len(files), height, width, how["channels"]), np.uint8)
-    for i, file in enumerate(files):
-        with Image.open(file) as opened:
+    notes = [None if str(file).strip() else "empty" for file in files]
+    pixels = np.zeros((len(files), height, width, how["channels"]), np.uint8)
+    for i in (i for i, note in enumerate(notes) if note is None):
+        with Image.open(files[i]) as opened:
             if opened.mode[0] in "IF":
                 raise ValueError("it has more than 8 bits a channel: convert it")
             image = ImageOps.exif_transpose(opened).convert("L" if how["channels"] == 1 else "RGB")
@@ -24,4 +25,4 @@ def prepare(files: list[Any], how: dict[str, Any]) -> tuple[dict[str, Any], list
         pixels[i] = np.asarray(image).reshape(pixels[i].shape)
     x = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
     mean, std = (np.array(how[name], np.float32).reshape(-1, 1, 1) for name in ("mean", "std"))
-    return {"x": (x - mean) / std}, [None] * len(files)
+    return {"x": (x - mean) / std}, notes

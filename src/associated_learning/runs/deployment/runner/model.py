@@ -25,7 +25,8 @@ class Model:
         output = self.session.run(None, {i.name: x[i.name] for i in self.session.get_inputs()})[0]
         labels, shares = read(output, how)
         keys, rows = ("input", "label", "probabilities", "note"), (inputs, labels, shares, notes)
-        return [dict(zip(keys, row, strict=True)) for row in zip(*rows, strict=True)]
+        told = [dict(zip(keys, row, strict=True)) for row in zip(*rows, strict=True)]
+        return [one | dict.fromkeys(keys[1:3]) if one["note"] == "empty" else one for one in told]
 
 
 if __name__ == "__main__":

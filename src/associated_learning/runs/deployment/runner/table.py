@@ -10,18 +10,20 @@ def given(asked: list[str], how: dict[str, Any]) -> list[Any]:
     """Return rows by column, of lines that begin with a header or are in the order of training."""
     lines = [*open(asked[0], encoding="utf-8-sig")] if asked[0][-4:] in (".csv", ".tsv") else asked  # noqa: PTH123, SIM115
     how["mark"] = max(",;\t|", key=lines[0].count) if how["columns"][0] in lines[0] else ","
-    rows = [*filter(None, csv.reader(lines, delimiter=how["mark"], skipinitialspace=True))]
+    rows = [*csv.reader(lines, delimiter=how["mark"], skipinitialspace=True)]
     header = rows.pop(0) if {*how["columns"]} <= {*rows[0]} else how["columns"]
-    if wrong := [row for row in rows if len(row) != len(header)]:
+    if wrong := [row for row in rows if any(row) and len(row) != len(header)]:
         raise ValueError(f"{wrong[0]} came, expected were {len(header)} values: {header}")
-    return [[dict(zip(header, row, strict=True))] for row in rows]
+    return [[dict(zip(header, row, strict=any(row)))] for row in rows]
 
 
 def prepare(rows: list[Any], how: dict[str, Any]) -> tuple[dict[str, Any], list[str | None]]:
-    """Return features ``[N, F]`` of rows by column; and notes: an unknown category is told."""
+    """Return features ``[N, F]`` of rows by column; and notes: blank rows, unknown categories."""
     x, notes = [list[Any]() for _ in rows], [list[str]() for _ in rows]
     for row, features, unknown in zip(rows, x, notes, strict=True):
-        for key, kind in zip(how["columns"], how["encodings"], strict=True):
+        blank = {*map(row.get, how["columns"])} <= {None, ""}
+        features[:], unknown[:] = how["mean"] * blank, ["empty"] * blank
+        for key, kind in [] if blank else zip(how["columns"], how["encodings"], strict=True):
             text = "" if row[key] is None else str(row[key]).strip()
             known, bare = kind.get("categories", ()), text.strip("%$€£¥ ")
             text = text.capitalize() if known and {*known} <= {"False", "True"} else text

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def prepare(texts: list[str], how: dict[str, Any]) -> tuple[dict[str, Any], list[str | None]]:
-    """Return ids ``[N, T]`` and lengths; and notes: a text without a known word is told."""
+    """Return ids ``[N, T]`` and lengths; and notes: on texts that are blank or all unknown."""
     number = {word: i for i, word in enumerate(how["words"], how["first_id"])}
     ids = []
     for text in map(str.lower, texts):
@@ -18,5 +18,6 @@ def prepare(texts: list[str], how: dict[str, Any]) -> tuple[dict[str, Any], list
         ids.append([number.get(w, how["unknown"]) for w in words[: how["max_length"]] or [""]])
     lengths = np.array([len(row) for row in ids], np.int64)
     padded = [row + [how["padding"]] * (max(lengths) - len(row)) for row in ids]
-    notes = ["no known word" if {*row} == {how["unknown"]} else None for row in ids]
+    notes = [None if {*row} - {how["unknown"]} else "no known word" for row in ids]
+    notes = [note if text.strip() else "empty" for text, note in zip(texts, notes, strict=True)]
     return {"values": np.array(padded, np.int64), "lengths": lengths}, notes
