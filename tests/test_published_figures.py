@@ -107,7 +107,7 @@ def test_what_leads_on_images_take_is_the_ledgers(content: Content) -> None:
         if line[1] in titles.values() and line[0].endswith(("CNN", "VGG"))
     ]
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert f"of images at {min(runs):.1f} to {max(runs):.1f} times BP's training time" in readme
+    assert f"{min(runs):.1f} to {max(runs):.1f} times BP's training time" in readme
     told = f"{min(epochs):.1f} to {max(epochs):.1f} times BP's"
     assert f"an epoch of the image networks took {told}" in readme
     assert f"takes {told}" in (ROOT / "docs/results.md").read_text(encoding="utf-8")

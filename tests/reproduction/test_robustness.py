@@ -17,6 +17,8 @@ from reproduction.paper.runs import Run
 from reproduction.report.cells import RowIndex
 from reproduction.report.comparison import FORMS, compare_all
 from reproduction.report.robustness import Harder, harder_tests, robustness_told
+from reproduction.report.standing import make_standing
+from reproduction.report.summary import summary
 
 RATE, TIER = 5e-4, "resampled"
 CELLS = [("cifar10", "cnn"), ("fashion_mnist", "vgg"), ("cifar10", "vgg")]
@@ -93,6 +95,12 @@ def test_the_text_counts_what_holds() -> None:
     # p = 0.021 with three seeds, 0.051 with two
     ours, theirs = [0.83, 0.84, 0.85], [0.80, 0.81, 0.82]
     few = {(*CELLS[0], arm): ours if arm in FORMS else theirs for arm in COMPARED}
+    index = RowIndex(made_up(few))
+    standing = make_standing(compare_all(index, TIER, "al"), TIER, "al")
+    assert standing is not None
+    assert "3 seeds): of one comparison one ahead (CIFAR-10, CNN +3.00 (a hint)), none behind" in (
+        summary([standing])
+    )
     told = robustness_told(harder(few)).splitlines()
     assert told[0] == "- Of two comparisons two are ahead."
     assert told[1].startswith("- All two corrected together: two of two hold")

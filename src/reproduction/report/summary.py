@@ -36,7 +36,8 @@ def _kind(kind: str, found: Sequence[Comparison]) -> str:
     told = " to ".join(str(n) for n in dict.fromkeys((min(seeds), max(seeds))))
     return (
         f"**{kind}**, tier {RESAMPLED} (small subsets, {told} seeds): of "
-        f"{spelled(len(found))} comparisons {_verdicts(found)}."
+        f"{spelled(len(found))} {'comparison' if len(found) == 1 else 'comparisons'} "
+        f"{_verdicts(found)}."
     )
 
 
@@ -54,7 +55,8 @@ def _verdicts(found: Sequence[Comparison]) -> str:
 def _told(one: Comparison) -> str:
     form = "" if one.arm == HEADLINE else f", {one.arm}"
     tier = "" if one.tier == RESAMPLED else f", tier {one.tier}"
-    return f"{name_of(one.data, one.model)}{form}{tier} {one.difference:+.2f}"
+    hint = " (a hint)" if one.tier == RESAMPLED and one.hint and not one.broken else ""
+    return f"{name_of(one.data, one.model)}{form}{tier} {one.difference:+.2f}{hint}"
 
 
 def _others(found: Sequence[Comparison]) -> str:
