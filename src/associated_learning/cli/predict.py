@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from associated_learning.cli.answer_file import AnswerFile, check_names
-from associated_learning.cli.answers import CHUNK, answers
+from associated_learning.cli.answers import CHUNK, Answer, answers
 from associated_learning.cli.ensemble import with_ensemble
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.positions import check_options, show_positions, write_masks
@@ -168,7 +168,10 @@ def _texts_of(file: str | None) -> list[str]:
 
 
 def _write(
-    output: str, asked: list[Question], key: list[Any], answered: Callable[..., Iterable[Any]]
+    output: str,
+    asked: list[Question],
+    key: list[Any],
+    answered: Callable[..., Iterable[list[Answer]]],
 ) -> None:
     """Write the answers into a file, going on where the same command was killed.
 
@@ -190,7 +193,7 @@ def _write(
     console.print(f"{len(asked)} answers in {escape(output)}")
 
 
-def _show(chunks: Iterable[list[dict[str, Any]]], as_json: bool, gap: str = ",") -> None:
+def _show(chunks: Iterable[list[Answer]], as_json: bool, gap: str = ",") -> None:
     found = (answer for chunk in chunks for answer in chunk)
     if as_json:
         for answer in found:
@@ -207,7 +210,7 @@ def _show(chunks: Iterable[list[dict[str, Any]]], as_json: bool, gap: str = ",")
     console.print(table)
 
 
-def _cells(answer: dict[str, Any]) -> tuple[Text | str, ...]:
+def _cells(answer: Answer) -> tuple[Text | str, ...]:
     shown, label, note = Text(printable(answer["input"])), answer["label"], answer["note"]
     if label is None:
         return shown, f"({note})", "", ""
@@ -218,5 +221,5 @@ def _cells(answer: dict[str, Any]) -> tuple[Text | str, ...]:
         text = ", ".join(map(printable, label)) or "none"
         share = ", ".join(f"{shares[name]:.3f}" for name in label)
     else:
-        text, share = printable(label), f"{shares[label]:.3f}"
+        text, share = printable(str(label)), f"{shares[str(label)]:.3f}"
     return shown, Text(text + (f" ({note})" if note else "")), share, depth
