@@ -13,7 +13,6 @@ from torch import Tensor, nn
 import associated_learning as al
 from associated_learning.inference.exits.confidence import prototypes
 from associated_learning.losses import contrastive_loss
-from associated_learning.targets import target_from_config
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
 IGNORED = -100
@@ -95,18 +94,6 @@ def test_scores_and_counts_are_of_the_positions_that_count() -> None:
         right = [int(r.argmax()) == int(n) for r, n in zip(rows, labels, strict=True) if n >= 0]
         assert found == pytest.approx(sum(right) / len(right) if right else 0.0)
     assert target.counted(y).tolist() == [int((row >= 0).sum()) for row in y]
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        al.Classes(3, positions=2, ignore_index=255, weight=(1, 2, 3), label_smoothing=0.1),
-        al.MultiLabel(4, positions=1, weight=(1, 1, 2, 2)),
-        al.Regression(2, positions=2, ignore_nan=True),
-    ],
-)
-def test_a_target_with_positions_is_built_again_from_its_config(target: al.Target) -> None:
-    assert target_from_config(target.config()) == target
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import associated_learning as al
-from associated_learning.targets import target_from_config
 
 
 @settings(deadline=None)
@@ -46,11 +45,6 @@ def test_scores_are_larger_for_better_answers() -> None:
         1.0,
         0.5,
     ]
-
-
-@pytest.mark.parametrize("target", [al.Classes(4, "mse"), al.MultiLabel(2), al.Regression(3)])
-def test_a_target_is_built_again_from_its_config(target: al.Classes) -> None:
-    assert target_from_config(target.config()) == target
 
 
 @pytest.mark.parametrize("target", [al.MultiLabel(3), al.Regression(3), al.MultiLabel(3, "mse")])
@@ -95,5 +89,3 @@ def test_impossible_targets_are_refused() -> None:
         al.Classes(1)
     with pytest.raises(al.InputError, match=r"'l1' came .* expected ce or mse"):
         al.Classes(3, "l1")  # type: ignore[arg-type]
-    with pytest.raises(al.InputError, match="describes no target"):
-        target_from_config({"kind": "ranks"})

@@ -91,17 +91,6 @@ def test_ids_begin_with_padding_and_unknown() -> None:
     assert "[PAD]" not in vocabulary
 
 
-@given(st.lists(st.text(st.characters(categories=["L", "N"]), min_size=1), unique=True))
-def test_a_saved_vocabulary_is_loaded_as_it_was(words: list[str]) -> None:
-    import tempfile
-    from pathlib import Path
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "words.txt")
-        Vocabulary(words).save(path)
-        assert Vocabulary.load(path).words == tuple(words)
-
-
 def test_a_text_to_predict_is_tokenised_once(monkeypatch: pytest.MonkeyPatch) -> None:
     preprocessor = TextPreprocessor.fit(["a good film", "a bad film"])
     seen: list[str] = []
@@ -130,13 +119,11 @@ def test_a_text_that_no_network_could_hold_must_be_cut() -> None:
     assert cut.samples([book], labels).take(torch.tensor([0])).lengths.tolist() == [3]
 
 
-def test_bad_vocabularies_are_refused(tmp_path: object) -> None:
+def test_bad_vocabularies_are_refused() -> None:
     with pytest.raises(InputError, match="'fig' stands twice"):
         Vocabulary(["fig", "fig"])
     with pytest.raises(InputError, match="vocabulary size is 0"):
         Vocabulary.build([["fig"]], size=0)
-    with pytest.raises(InputError, match="cannot read the vocabulary"):
-        Vocabulary.load(f"{tmp_path}/absent.txt")
 
 
 @pytest.mark.parametrize("sign", ["<", "<!--", "<a", "&", "-->", "<!-->", "</"])

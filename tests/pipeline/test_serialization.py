@@ -312,7 +312,7 @@ def test_hostile_frames_are_refused(frame: Any) -> None:
 
 def test_a_name_must_be_that_of_a_class() -> None:
     """An instance of a dataclass has its fields too; a function could be anything's."""
-    for name in ("associated_learning.pipeline.executor_table:_HOST", "os:getcwd"):
+    for name in ("associated_learning.update:DEFAULT_RULE", "os:getcwd"):
         with pytest.raises(PipelineError, match=f"{name} is no class"):
             unpack(reserve(b"AL\0\1" + json.dumps([["dataclass", name, {}], []]).encode()))
 

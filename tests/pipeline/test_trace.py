@@ -137,34 +137,9 @@ def test_a_trace_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> No
         TRACE.save_chrome(path / "below a file")
 
 
-def test_json_there_and_back() -> None:
-    value = json.loads(json.dumps(TRACE.to_json()))
-    assert Trace.from_json(value) == TRACE
-
-
-@pytest.mark.parametrize(
-    "value", [None, [], {"names": ["stage 1"]}, {"names": [], "spans": [[0]]}, {"spans": 1}]
-)
-def test_json_that_is_no_trace(value: object) -> None:
-    with pytest.raises(InputError, match=r"came that is no trace"):
-        Trace.from_json(value)
-
-
 def test_spans_of_a_stage_without_a_name() -> None:
     with pytest.raises(InputError, match=r"spans of stages \[1\] came; expected stages 0 to 0"):
         Trace(names=("stage 1",), spans=SPANS)
-
-
-def test_ranks_join_their_traces() -> None:
-    parts = [
-        Trace(names=TRACE.names, spans=tuple(s for s in SPANS if s.stage == stage))
-        for stage in (0, 1)
-    ]
-    assert Trace.join(parts).summary() == TRACE.summary()
-    with pytest.raises(InputError, match=r"2 traces with different names"):
-        Trace.join([TRACE, Trace(names=("stage 1",), spans=())])
-    with pytest.raises(InputError, match=r"0 traces"):
-        Trace.join([])
 
 
 def test_a_trace_on_another_clock_tells_the_same() -> None:

@@ -10,6 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from associated_learning.cli.answers import Answer
 from associated_learning.data.tables.dialect import SEPARATED
 from associated_learning.errors import InputError
 from associated_learning.state.digests import command_key
@@ -64,9 +65,7 @@ class AnswerFile(NamedTuple):
             file.truncate(ends[chunks * size - 1] if chunks else 0)
         return chunks
 
-    def write(
-        self, chunks: Iterable[list[dict[str, Any]]], rows: Sequence[Mapping[str, Any]]
-    ) -> None:
+    def write(self, chunks: Iterable[list[Answer]], rows: Sequence[Mapping[str, Any]]) -> None:
         """Add the chunks that are missing, and give the file its name.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -21,10 +21,20 @@ from associated_learning.runs.exits.early_exit import al_network, read_policy
 from associated_learning.runs.exits.temperatures import temperature_of
 from associated_learning.runs.folder.open_run import OpenRun
 
-__all__ = ["CHUNK", "EMPTY", "UNKNOWN", "answers"]
+__all__ = ["CHUNK", "EMPTY", "UNKNOWN", "Answer", "answers"]
 
 CHUNK = 64
 EMPTY, UNKNOWN = "empty", "no known word"  # notes; of a row: "unknown colour 'teal'"
+
+
+class Answer(TypedDict):
+    """What is answered to a question: an object of JSON, with the keys in this order."""
+
+    input: str
+    label: str | list[str] | float | None
+    probabilities: dict[str, float] | None
+    depth: int | None
+    note: str | None
 
 
 def answers(
@@ -35,7 +45,7 @@ def answers(
     depth: int | None = None,
     exit_: str | None = None,
     start: int = 0,
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[list[Answer]]:
     """Yield the answers, one for each question in its place, from chunk ``start`` on.
 
     A blank question has the answer null and the note "empty", a text without a known word what
@@ -63,31 +73,32 @@ def answers(
 
 
 def _chunk(
-    asked: Sequence[Question], answer: Callable[[list[Question]], list[dict[str, Any]]]
-) -> list[dict[str, Any]]:
+    asked: Sequence[Question], answer: Callable[[list[Question]], list[Answer]]
+) -> list[Answer]:
     inputs = [question for question in asked if question.asked is not None]
     found = iter(answer(inputs) if inputs else [])
-    nothing = {"label": None, "probabilities": None, "depth": None, "note": EMPTY}
-    return [
-        {"input": question.shown, **(nothing if question.asked is None else next(found))}
-        for question in asked
-    ]
+    return [_nothing(question) if question.asked is None else next(found) for question in asked]
+
+
+def _nothing(question: Question) -> Answer:
+    return Answer(input=question.shown, label=None, probabilities=None, depth=None, note=EMPTY)
 
 
 def _names(
     opened: OpenRun, predict: Callable[[list[Any]], AdaptivePrediction], inputs: list[Question]
-) -> list[dict[str, Any]]:
+) -> list[Answer]:
     """Return a class, or labels, for each input."""
     names, (batch, notes) = opened.label_names, _batch(opened, inputs)
-    rows = zip(*predict([batch]), notes, strict=True)
+    rows = zip(inputs, *predict([batch]), notes, strict=True)
     return [
-        {
-            "label": _label(names, label),
-            "probabilities": dict(zip(names, map(float, row), strict=True)),
-            "depth": int(at),
-            "note": note,
-        }
-        for label, row, at, note in rows
+        Answer(
+            input=question.shown,
+            label=_label(names, label),
+            probabilities=dict(zip(names, map(float, row), strict=True)),
+            depth=int(at),
+            note=note,
+        )
+        for question, label, row, at, note in rows
     ]
 
 
@@ -98,14 +109,14 @@ def _label(names: Sequence[str], label: Tensor) -> str | list[str]:
     return [name for name, holds in zip(names, label.tolist(), strict=True) if holds]
 
 
-def _numbers(opened: OpenRun, depth: int, inputs: list[Question]) -> list[dict[str, Any]]:
+def _numbers(opened: OpenRun, depth: int, inputs: list[Question]) -> list[Answer]:
     """Return a number for each input, in the user's units."""
     batch, notes = _batch(opened, inputs)
     found = predict_batches(opened.net, [batch], depth).labels.flatten()
     values = opened.spec.target_scale.in_units(found.cpu()).tolist()
     return [
-        {"label": value, "probabilities": None, "depth": depth, "note": note}
-        for value, note in zip(values, notes, strict=True)
+        Answer(input=question.shown, label=value, probabilities=None, depth=depth, note=note)
+        for question, value, note in zip(inputs, values, notes, strict=True)
     ]
 
 

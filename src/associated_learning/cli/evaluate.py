@@ -121,7 +121,7 @@ def evaluate(
     opened = with_ensemble(open_run(Path(run)), ensemble)
     if split not in ("train", "validation", "test"):
         raise InputError(f"--split {split} came; expected train, validation or test.")
-    chosen = None if depth == "all" else opened.net.check_depth(_number(depth))
+    chosen = None if depth == "all" else opened.net.check_depth(_chosen_depth(depth))
     _check_together(
         opened.config.task, exits=exits, confusion=confusion, metric=metric, ensemble=ensemble
     )
@@ -203,13 +203,13 @@ def _show_numbers(
     columns = number_columns(scores, targets, opened.spec.target_scale)
     if as_json:
         named = {name.lower().replace("²", "2"): of for name, of in columns.items()}
-        print(json.dumps(_plain(opened, split, len(targets), named, chosen)))
+        print(json.dumps(_scores_as_json(opened, split, len(targets), named, chosen)))
         return
     title = f"{escape(opened.config.data)}, {split}: {len(targets)} samples"
     _show(opened, title, columns, columns, chosen)
 
 
-def _plain(
+def _scores_as_json(
     opened: OpenRun, split: str, count: int, columns: Columns, chosen: int | None
 ) -> dict[str, object]:
     depths = range(1, opened.net.num_layers + 1) if chosen is None else [chosen]
@@ -227,7 +227,7 @@ def _show_scores(
             for name, of in columns.items()
             if name.endswith("accuracy") or name in result.metrics or opened.spec.positions
         }
-        print(json.dumps(_plain(opened, split, result.num_samples, told, chosen)))
+        print(json.dumps(_scores_as_json(opened, split, result.num_samples, told, chosen)))
         return
     what = "blocks" if opened.spec.block_size else "samples"
     title = f"{escape(opened.config.data)}, {split}: {result.num_samples} {what}"
@@ -251,7 +251,7 @@ def _show(
     console.print(f"{title}, depth {chosen}: {values}")
 
 
-def _number(depth: str) -> int:
+def _chosen_depth(depth: str) -> int:
     try:
         return int(depth)
     except ValueError:

@@ -37,7 +37,7 @@ def show_exits(
     plot_exits(report, picture)
     write_policy(folder, tuned)
     if as_json:
-        print(json.dumps(_plain(report, opened.best_depth)))
+        print(json.dumps(_report_as_json(report, opened.best_depth)))
         return
     show_table(_table(opened, report))
     drop = 100 * (report.depths[-1].accuracy - report.adaptive.accuracy)
@@ -91,7 +91,7 @@ def _add(table: Table, name: str, way: OperatingPoint, share: str = "") -> None:
     table.add_row(name, f"{way.accuracy:.4f}", f"{way.flops / 1e6:.2f}", share, *times)
 
 
-def _plain(report: ExitReport, best_depth: int) -> dict[str, object]:
+def _report_as_json(report: ExitReport, best_depth: int) -> dict[str, object]:
     return {
         "policy": report.tuned.policy.to_json(),
         "met": report.tuned.met,

@@ -172,7 +172,9 @@ def plan(
     if family and config.family != "hf":
         _show_family(config, source, at, memory)
         return
-    network, example, parts = _of_hub(config, source) if family else _own(model, source, head)
+    network, example, parts = (
+        _of_hub(config, source) if family else _model_of_user(model, source, head)
+    )
     given = ALOptions(
         bridge=bridge or ALOptions.bridge,  # type: ignore[arg-type]
         bridge_blocks=bridge_blocks,
@@ -272,7 +274,7 @@ def _of_hub(config: ResolvedConfig, source: ExampleSource) -> tuple[nn.Module, A
     return fresh_model(found.fitted(spec)), example, None
 
 
-def _own(name: str, source: ExampleSource, head: str) -> tuple[nn.Module, Any, Head]:
+def _model_of_user(name: str, source: ExampleSource, head: str) -> tuple[nn.Module, Any, Head]:
     """Return a model of the user's, an example, and what its head is."""
     model = make_model(name)
     parts: dict[str, Head] = {"auto": "auto", "none": None}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from associated_learning.cli.answer_file import AnswerFile, check_names
-from associated_learning.cli.answers import CHUNK, answers
+from associated_learning.cli.answers import CHUNK, Answer, answers
 from associated_learning.cli.ensemble import with_ensemble
 from associated_learning.cli.options import RunFolder
 from associated_learning.cli.positions import check_options, show_positions, write_masks
@@ -22,7 +23,7 @@ from associated_learning.cli.tables import console
 from associated_learning.data.tables.dialect import SEPARATED
 from associated_learning.errors import InputError, nearest
 from associated_learning.runs.exits.early_exit import read_policy
-from associated_learning.runs.folder.open_run import OpenRun, open_run
+from associated_learning.runs.folder.open_run import open_run
 from associated_learning.runs.printable import escape, printable
 from associated_learning.state.checkpoint import Checkpoints
 
@@ -122,7 +123,7 @@ def predict(
     none = InputError("no input came; give texts, image files or rows, or name a --file.")
     check_options(opened.config.task, exit_, max_new_tokens)
     if opened.spec.positions:
-        raw = [*(inputs or []), *_plain(file)]
+        raw = [*(inputs or []), *_texts_of(file)]
         if not raw:
             raise none
         if opened.config.task == "segmentation":
@@ -136,12 +137,14 @@ def predict(
     asked = questions(opened, inputs or [], file)
     if not asked:
         raise none
-    how: dict[str, Any] = {"depth": depth, "exit_": exit_}
+    answered = partial(answers, opened, Path(run), asked, depth=depth, exit_=exit_)
     if output is not None:
-        _write(opened, Path(run), output, asked, how, ensemble)
+        policy = repr(read_policy(Path(run))) if exit_ else None
+        key = [*_weights_of(Path(run)), opened.depth(depth), ensemble, policy]
+        _write(output, asked, key, answered)
         return
     gap = ", " if opened.spec.kind == "table" else ","  # so that long rows wrap between values
-    _show(answers(opened, Path(run), asked, **how), as_json, gap)
+    _show(answered(), as_json, gap)
 
 
 def _check_options(inputs: list[str]) -> None:
@@ -160,34 +163,37 @@ def _weights_of(run: Path) -> list[Any]:
     return [str(best), best.stat().st_mtime_ns]
 
 
-def _plain(file: str | None) -> list[str]:
+def _texts_of(file: str | None) -> list[str]:
     return [] if file is None else [line for line in lines(file) if line.strip()]
 
 
 def _write(
-    opened: OpenRun,
-    run: Path,
     output: str,
     asked: list[Question],
-    how: dict[str, Any],
-    ensemble: str | None,
+    key: list[Any],
+    answered: Callable[..., Iterable[list[Answer]]],
 ) -> None:
-    """Write the answers into a file, going on where the same command was killed."""
-    policy = repr(read_policy(run)) if how["exit_"] else None
+    """Write the answers into a file, going on where the same command was killed.
+
+    Args:
+        output: The file.
+        asked: What was asked.
+        key: What else tells this command from others.
+        answered: Gives the answers from chunk ``start`` on.
+    """
     rows = [(question.shown, question.asked) for question in asked]
     own = [question.row or {"input": question.shown} for question in asked]
     if any(question.row for question in asked):  # in which a blank line is one
         own = [question.row or {} for question in asked]
     if Path(output).suffix.lower() in SEPARATED:
         check_names(name for row in own for name in row)
-    key = [*_weights_of(run), opened.depth(how["depth"]), ensemble, policy, rows]
-    file = AnswerFile.of(Path(output), key)
+    file = AnswerFile.of(Path(output), [*key, rows])
     start = file.finished_chunks(CHUNK)
-    file.write(answers(opened, run, asked, start=start, **how), own)
+    file.write(answered(start=start), own)
     console.print(f"{len(asked)} answers in {escape(output)}")
 
 
-def _show(chunks: Iterable[list[dict[str, Any]]], as_json: bool, gap: str = ",") -> None:
+def _show(chunks: Iterable[list[Answer]], as_json: bool, gap: str = ",") -> None:
     found = (answer for chunk in chunks for answer in chunk)
     if as_json:
         for answer in found:
@@ -204,7 +210,7 @@ def _show(chunks: Iterable[list[dict[str, Any]]], as_json: bool, gap: str = ",")
     console.print(table)
 
 
-def _cells(answer: dict[str, Any]) -> tuple[Text | str, ...]:
+def _cells(answer: Answer) -> tuple[Text | str, ...]:
     shown, label, note = Text(printable(answer["input"])), answer["label"], answer["note"]
     if label is None:
         return shown, f"({note})", "", ""
@@ -215,5 +221,5 @@ def _cells(answer: dict[str, Any]) -> tuple[Text | str, ...]:
         text = ", ".join(map(printable, label)) or "none"
         share = ", ".join(f"{shares[name]:.3f}" for name in label)
     else:
-        text, share = printable(label), f"{shares[label]:.3f}"
+        text, share = printable(str(label)), f"{shares[str(label)]:.3f}"
     return shown, Text(text + (f" ({note})" if note else "")), share, depth

@@ -151,7 +151,7 @@ def _check_same(folder: Path, config: RunConfig, texts: list[str]) -> None:
         )
 
 
-def _told(config: RunConfig, data: DataSet, score: float) -> float:
+def _headline_score(config: RunConfig, data: DataSet, score: float) -> float:
     """Return a score as `headline` names it."""
     return shown_scores(config, told_scores([score], data))[0]
 
@@ -159,8 +159,10 @@ def _told(config: RunConfig, data: DataSet, score: float) -> float:
 def _show(config: RunConfig, data: DataSet, found: dict[str, Found]) -> None:
     table = Table("method", "tried", "given up", f"validation {headline(config)}", "settings")
     for method, one in found.items():
-        settings = ", ".join(f"{name} {_written(value)}" for name, value in one.settings.items())
-        score = f"{_told(config, data, one.score):.4f} at depth {one.depth}"
+        settings = ", ".join(
+            f"{name} {_setting_text(value)}" for name, value in one.settings.items()
+        )
+        score = f"{_headline_score(config, data, one.score):.4f} at depth {one.depth}"
         table.add_row(method.upper(), str(one.tried), str(one.pruned), score, escape(settings))
     show_table(table)
     for method, one in found.items():
@@ -178,7 +180,7 @@ def _show(config: RunConfig, data: DataSet, found: dict[str, Found]) -> None:
 
 def _show_json(config: RunConfig, data: DataSet, found: dict[str, Found], trials: int) -> None:
     told = {
-        method: {**one._asdict(), "score": _told(config, data, one.score)}
+        method: {**one._asdict(), "score": _headline_score(config, data, one.score)}
         for method, one in found.items()
     }
     print(json.dumps({"score": headline(config), "trials": trials, **told}))
@@ -197,5 +199,5 @@ def _train_line(config: RunConfig, method: str, found: Found) -> str:
     return shlex.join(words)
 
 
-def _written(value: Any) -> str:
+def _setting_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -7,23 +7,18 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from associated_learning.conversion.cutting.balance import Balance, Costs
-from associated_learning.conversion.cutting.body import Cut
+from associated_learning.conversion.cutting.balance import Balance
 from associated_learning.conversion.cutting.head import head_of
 from associated_learning.conversion.html_table import html_table, text_table
-from associated_learning.conversion.options import ALOptions
 from associated_learning.conversion.planned_layer import (
+    CutModel,
     PlannedLayer,
-    Streams,
     modules_of,
     planned_layers,
     positions_of_y,
 )
 from associated_learning.conversion.positions import position_axes
-from associated_learning.conversion.slicing.script import Script
 from associated_learning.conversion.slicing.slice import Slice
-from associated_learning.conversion.tracing.arguments import Arguments
-from associated_learning.targets import Target
 
 __all__ = ["Plan", "make_plan"]
 
@@ -99,34 +94,20 @@ class Plan:
         return header, rows
 
 
-def make_plan(
-    script: Script,
-    cuts: Sequence[Cut],
-    slices: list[Slice],
-    costs: Costs,
-    options: ALOptions,
-    streams: Streams,
-    arguments: Arguments,
-    notes: Sequence[str],
-    branches: tuple[str, ...],
-    target: Target | None = None,
-) -> Plan:
+def make_plan(model: CutModel, notes: Sequence[str], branches: tuple[str, ...]) -> Plan:
     """Describe what was cut, and choose readouts and partners."""
-    model = script.recording.model
-    wanted = positions_of_y(script, cuts[-1], streams, target)
-    layers = planned_layers(
-        script, cuts, slices, costs, options, streams, arguments, target, wanted
-    )
-    dropped = _dropped(model, slices)
+    recording, wanted = model.script.recording, positions_of_y(model)
+    layers = planned_layers(model, wanted)
+    dropped = _dropped(recording.model, model.slices)
     return Plan(
-        model=type(model).__name__,
+        model=type(recording.model).__name__,
         layers=tuple(layers),
         dropped=dropped,
-        balance=costs.balance,
+        balance=model.costs.balance,
         notes=(*_notes(layers, dropped), *notes),
         branches=branches,
-        positions=position_axes(script.recording.inputs, wanted),
-        head=head_of(script.recording.root, cuts[-1].time),
+        positions=position_axes(recording.inputs, wanted),
+        head=head_of(recording.root, model.cuts[-1].time),
     )
 
 

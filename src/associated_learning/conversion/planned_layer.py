@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
 from associated_learning.conversion.al_form import latent_widths
 from associated_learning.conversion.chosen_loss import chosen_loss
@@ -25,7 +24,7 @@ from associated_learning.conversion.tracing.arguments import Arguments
 from associated_learning.layer import one_for_each
 from associated_learning.targets import Target
 
-__all__ = ["PlannedLayer", "Streams", "modules_of", "planned_layers", "positions_of_y"]
+__all__ = ["CutModel", "PlannedLayer", "modules_of", "planned_layers", "positions_of_y"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,48 +62,48 @@ class PlannedLayer:
     share: float
 
 
-class Streams(NamedTuple):
-    """What each encoder gives.
+@dataclass(frozen=True, kw_only=True)
+class CutModel:
+    """A model cut into encoders, and all that layers are planned by.
 
     Attributes:
-        example: On the example.
-        fewer: On fewer samples.
-        shorter: On fewer positions; None where the model takes no fewer.
+        script: What the model does.
+        cuts: Where each layer ends.
+        slices: The encoders.
+        arguments: How a batch becomes the model's arguments.
+        costs: What the model costs, from any place in it to any other.
+        options: What the user wishes.
+        target: What y is, if it is known.
+        example: What each encoder gives on the example.
+        fewer: What each gives on fewer samples.
+        shorter: What each gives on fewer positions; None where the model takes no fewer.
     """
 
+    script: Script
+    cuts: Sequence[Cut]
+    slices: list[Slice]
+    arguments: Arguments
+    costs: Costs
+    options: ALOptions
+    target: Target | None
     example: list[Stream]
     fewer: list[Stream]
     shorter: list[Stream] | None
 
 
-def planned_layers(
-    script: Script,
-    cuts: Sequence[Cut],
-    slices: list[Slice],
-    costs: Costs,
-    options: ALOptions,
-    streams: Streams,
-    arguments: Arguments,
-    target: Target | None,
-    wanted: tuple[int, ...],
-) -> list[PlannedLayer]:
-    """Plan each layer."""
-    shares = costs.shares([cut.time for cut in cuts])
+def planned_layers(model: CutModel, wanted: tuple[int, ...]) -> list[PlannedLayer]:
+    """Plan each layer; ``wanted`` are the sizes of `positions_of_y`."""
+    cuts, options, target = model.cuts, model.options, model.target
+    shares = model.costs.shares([cut.time for cut in cuts])
     features = chosen_loss(options.association, target).features
     latents = [width + features for width in latent_widths(options, len(cuts), target)]
     given = one_for_each("readouts", options.readout, len(cuts))
     found = []
-    for i, (cut, encoder) in enumerate(zip(cuts, slices, strict=True)):
-        batch_axis = _batch_axis(streams.example[i].values, streams.fewer[i].values)
+    for i, (cut, encoder) in enumerate(zip(cuts, model.slices, strict=True)):
         own = given[i]
-        shorter = None if streams.shorter is None else streams.shorter[i].values
-        readout = (
-            _readout(script, cut, batch_axis, shorter, arguments, wanted)
-            if own is None
-            else Readout(own, "as given")
-        )
-        read = read_by(i + 1, readout.module, streams.example[i], len(wanted))
-        width, make = read.shape[-1], partners_for(_maker(script, cut))
+        readout = _readout(model, i, wanted) if own is None else Readout(own, "as given")
+        read = read_by(i + 1, readout.module, model.example[i], len(wanted))
+        width, make = read.shape[-1], partners_for(_maker(model.script, cut))
         resize = resizing(i + 1, read, wanted) if wanted else None
         bridge = bridge_size(width, latents[i], options.bridge, options.bridge_hidden, make)
         parameters = list(encoder.parameters())
@@ -113,7 +112,7 @@ def planned_layers(
                 begins=cuts[i - 1].name if i else "",
                 modules=modules_of(encoder),
                 shape=tuple(cut.s.tensor.shape),
-                batch_axis=batch_axis,
+                batch_axis=_batch_axis(model, i),
                 readout=readout.module,
                 resize=resize,
                 reason=readout.reason + ("" if resize is None else f", resized to {list(wanted)}"),
@@ -125,24 +124,21 @@ def planned_layers(
                 share=shares[i],
             )
         )
-    return _looking_ahead(found, slices, latents, options, streams.example)
+    return _looking_ahead(model, found, latents)
 
 
 def _looking_ahead(
-    found: list[PlannedLayer],
-    slices: list[Slice],
-    latents: list[int],
-    options: ALOptions,
-    streams: list[Stream],
+    model: CutModel, found: list[PlannedLayer], latents: list[int]
 ) -> list[PlannedLayer]:
     """Let bridges that look ahead read what copies of the next layers make of s."""
-    own = [layer.readout for layer in found]
+    options, own = model.options, [layer.readout for layer in found]
     made = []
     for i, copied in enumerate(copied_layers(len(found), options)):
         if not copied:
             made.append(found[i])
             continue
-        readout, above = lookahead(i, slices, own, options, streams), found[copied[-1]]
+        readout = lookahead(i, model.slices, own, options, model.example)
+        above = found[copied[-1]]
         size = bridge_size(
             above.width, latents[i], options.bridge, options.bridge_hidden, found[i].partners
         )
@@ -169,39 +165,31 @@ def _named(layers: list[int]) -> str:
     return "layers " + ", ".join(str(k + 1) for k in layers)
 
 
-def positions_of_y(
-    script: Script, last: Cut, streams: Streams, target: Target | None
-) -> tuple[int, ...]:
+def positions_of_y(model: CutModel) -> tuple[int, ...]:
     """Return the sizes that y's positions have on the example; none where it has none."""
+    script, target, s = model.script, model.target, model.cuts[-1].s.tensor
     if target is None or not target.positions:
         return ()
-    s = last.s.tensor
-    batch_axis = _batch_axis(streams.example[-1].values, streams.fewer[-1].values)
-    own = {batch_axis, feature_axis(script.flow, s)}
+    own = {_batch_axis(model, -1), feature_axis(script.flow, s)}
     kept = tuple(size for axis, size in enumerate(s.shape) if axis not in own)
     return positions_of_input(script.recording.inputs, target, kept)
 
 
-def _batch_axis(s: Tensor, fewer: Tensor) -> int:
-    """Return the axis of the samples: the one that is shorter with a sample less."""
-    sizes = enumerate(zip(s.shape, fewer.shape, strict=True))
-    return next((i for i, (size, less) in sizes if size != less), 0)
+def _batch_axis(model: CutModel, i: int) -> int:
+    """Return which axis of ``s_i`` is the samples: the one that is shorter with a sample less."""
+    sizes = zip(model.example[i].values.shape, model.fewer[i].values.shape, strict=True)
+    return next((axis for axis, (size, less) in enumerate(sizes) if size != less), 0)
 
 
-def _readout(
-    script: Script,
-    cut: Cut,
-    batch_axis: int,
-    halved: Tensor | None,
-    arguments: Arguments,
-    wanted: tuple[int, ...],
-) -> Readout:
-    tensor = cut.s.tensor
-    axis = steady_axis(tensor, halved, batch_axis, feature_axis(script.flow, tensor))
+def _readout(model: CutModel, i: int, wanted: tuple[int, ...]) -> Readout:
+    script, cut, masks = model.script, model.cuts[i], model.arguments.masks
+    tensor, batch_axis = cut.s.tensor, _batch_axis(model, i)
+    shorter = None if model.shorter is None else model.shorter[i].values
+    axis = steady_axis(tensor, shorter, batch_axis, feature_axis(script.flow, tensor))
     module = _maker(script, cut)
-    masks = {name: script.recording.inputs[name] for name in arguments.masks}
-    mask = find_mask(tensor, batch_axis, axis, masks)
-    keeps = arguments.masks.get(mask or "", True)
+    given = {name: script.recording.inputs[name] for name in masks}
+    mask = find_mask(tensor, batch_axis, axis, given)
+    keeps = masks.get(mask or "", True)
     return choose(ReadoutContext(tensor, axis, module, mask, batch_axis, keeps, wanted))
 
 

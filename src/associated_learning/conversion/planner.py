@@ -23,7 +23,7 @@ from associated_learning.conversion.observation import (
 )
 from associated_learning.conversion.options import ALKeywords, ALOptions, flat, with_keywords
 from associated_learning.conversion.plan import Plan, make_plan
-from associated_learning.conversion.planned_layer import Streams
+from associated_learning.conversion.planned_layer import CutModel
 from associated_learning.conversion.progress import progress
 from associated_learning.conversion.sampling import (
     Samples,
@@ -229,15 +229,24 @@ def _planned(
 
     Law 5 is checked at every conversion, on other batches too, for what depends on their size.
     """
-    script, cuts, slices = layers.script, layers.cuts, layers.slices
-    streams = same_streams(slices, seen.recording.inputs, cuts[-1].s.tensor)
+    slices = layers.slices
+    streams = same_streams(slices, seen.recording.inputs, layers.cuts[-1].s.tensor)
     fewer = seen.fewer
     others = same_streams(slices, fewer.inputs, recorded_features(fewer, arguments, head))
     halved, more = _shorter(slices, seen.shorter, arguments, head)
-    notes = [*layers.notes, *more]
-    given = Streams(streams, others, halved)
-    known = (script, cuts, slices, costs, options, given, arguments, notes, layers.left_out)
-    plan = make_plan(*known, target)
+    cut = CutModel(
+        script=layers.script,
+        cuts=layers.cuts,
+        slices=slices,
+        arguments=arguments,
+        costs=costs,
+        options=options,
+        target=target,
+        example=streams,
+        fewer=others,
+        shorter=halved,
+    )
+    plan = make_plan(cut, [*layers.notes, *more], layers.left_out)
     small = seen.shorter.inputs if seen.shorter is not None and halved is not None else None
     if small is None and arguments.count(fewer.inputs) == 1:
         small = fewer.inputs

@@ -123,7 +123,7 @@ def with_bridge_as_head(
 def _answering(source: Source, put: str, name: str, old: str, x: Any, answer: Tensor) -> nn.Module:
     """Return a model with another head, once it has given the network's own answer."""
     _set_number_of_labels(source.model, answer.shape[-1])
-    found = _answer(_called(source, x, f"in the place of {name}"))
+    found = _logits(_run(source, x, f"in the place of {name}"))
     if found is None or not torch.equal(found, answer):
         raise InputError(
             f"with the {put} in the place of {name} the model answers otherwise than the network: "
@@ -171,13 +171,13 @@ def _untie(model: nn.Module) -> None:
 
 def exit_model(source: Source, prefix: Prefix, x: Any) -> ExitModel:
     """Return a copy of some layers, called as the model, and returning logits in its type."""
-    output = _called(source, x, "as it was")
+    output = _run(source, x, "as it was")
     form = type(output) if isinstance(output, Mapping) and "logits" in output else None
     parameters = tuple(inspect.signature(source.model.forward).parameters)
     return ExitModel(copy.deepcopy(prefix), parameters, form).eval()
 
 
-def _called(source: Source, x: Any, how: str) -> Any:
+def _run(source: Source, x: Any, how: str) -> Any:
     args, kwargs = source.arguments.call(source.arguments.bind(x))
     try:
         with evaluating(source.model):
@@ -188,7 +188,7 @@ def _called(source: Source, x: Any, how: str) -> Any:
         ) from error
 
 
-def _answer(output: Any) -> Tensor | None:
+def _logits(output: Any) -> Tensor | None:
     logits = output["logits"] if isinstance(output, Mapping) and "logits" in output else output
     return first_tensor(logits)
 

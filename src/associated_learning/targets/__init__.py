@@ -1,7 +1,6 @@
 """What y is: how it becomes t_0, how outputs are read and judged; one kind a file."""
 
 from associated_learning.targets.classes import Classes
-from associated_learning.targets.described import target_from_config
 from associated_learning.targets.multilabel import MultiLabel
 from associated_learning.targets.regression import Regression
 from associated_learning.targets.target import FirstLoss, Prediction, Target
@@ -13,5 +12,4 @@ __all__ = [
     "Prediction",
     "Regression",
     "Target",
-    "target_from_config",
 ]

@@ -178,13 +178,3 @@ class Classes(Target):
 
     def kept(self, y: Tensor) -> Tensor:
         return y != self.ignore_index if self.positions else torch.ones_like(y, dtype=torch.bool)
-
-    def config(self) -> dict[str, object]:
-        found: dict[str, object] = {"kind": "classes", "k": self.k, "loss_kind": self.loss_kind}
-        if self.positions:
-            found |= {"positions": self.positions, "ignore_index": self.ignore_index}
-        if self.weight is not None:
-            found["weight"] = list(self.weight)
-        if self.label_smoothing:
-            found["label_smoothing"] = self.label_smoothing
-        return found

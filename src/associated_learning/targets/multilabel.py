@@ -119,11 +119,3 @@ class MultiLabel(Target):
         if self.positions:
             return (y != self.ignore_index).any(-1)
         return torch.ones(len(y), dtype=torch.bool, device=y.device)
-
-    def config(self) -> dict[str, object]:
-        found: dict[str, object] = {"kind": "multilabel", "k": self.k, "loss_kind": self.loss_kind}
-        if self.positions:
-            found |= {"positions": self.positions, "ignore_index": self.ignore_index}
-        if self.weight is not None:
-            found["weight"] = list(self.weight)
-        return found

@@ -106,9 +106,3 @@ class Regression(Target):
 
     def _columns(self, y: Tensor) -> Tensor:
         return y.unsqueeze(-1) if self.d == 1 and y.dim() == 1 + self.positions else y
-
-    def config(self) -> dict[str, object]:
-        found: dict[str, object] = {"kind": "regression", "d": self.d}
-        if self.positions:
-            found |= {"positions": self.positions, "ignore_nan": self.ignore_nan}
-        return found

@@ -107,10 +107,6 @@ class Target(ABC):
     def kept(self, y: Tensor) -> Tensor:
         """Return at which positions y tells something, ``[B, *P]`` booleans."""
 
-    @abstractmethod
-    def config(self) -> dict[str, object]:
-        """Return what `target_from_config` needs to build this target again."""
-
 
 def check_positions(positions: object, target: str) -> None:
     """Raise InputError if a number of axes of positions is none."""

@@ -21,7 +21,7 @@ Axes = tuple[int | None, ...]
 
 def num_samples(s: Any, axes: Axes | None = None) -> int:
     """Return how many samples an activation holds."""
-    for tensor, axis in zip(tensors_in(s), axes or _first(s), strict=True):
+    for tensor, axis in zip(tensors_in(s), axes or _first_axes(s), strict=True):
         if axis is not None:
             return tensor.shape[axis]
     raise InputError("no tensor of the activation has a dimension for the samples.")
@@ -41,7 +41,7 @@ def take_rows(s: Any, rows: Tensor, axes: Axes | None = None) -> Any:
         >>> take_rows(batch, torch.tensor([1])).values.tolist()
         [[8]]
     """
-    remaining = iter(axes or _first(s))
+    remaining = iter(axes or _first_axes(s))
 
     def take(tensor: Tensor) -> Tensor:
         axis = next(remaining)
@@ -78,7 +78,7 @@ def axes_of(encoders: Sequence[nn.Module], x: Any) -> list[Axes]:
     ]
 
 
-def _first(s: Any) -> Axes:
+def _first_axes(s: Any) -> Axes:
     return (0,) * len(tensors_in(s))
 
 

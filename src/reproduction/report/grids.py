@@ -78,7 +78,7 @@ def _of_grid(
 def _grid_runs(evidence: Evidence, arm: str, tried: Collection[float]) -> list[Run]:
     """Return the runs by which the rate of an arm was chosen."""
     if evidence.tier == RESAMPLED:
-        return [with_rate(_plain(evidence, arm), rate) for rate in tried]
+        return [with_rate(_run_of_arm(evidence, arm), rate) for rate in tried]
     wanted = (evidence.run.data, evidence.run.model, arm)
     runs = (cell.run for cell in _GRIDS[evidence.tier].cells)
     return [run for run in runs if (run.data, run.model, run.arm) == wanted]
@@ -93,7 +93,7 @@ def tried_rates(index: RowIndex, evidence: Evidence, arm: str) -> dict[float, fl
         arm: Name of the arm.
     """
     if evidence.tier == RESAMPLED:
-        return index.rates.of(_plain(evidence, arm))
+        return index.rates.of(_run_of_arm(evidence, arm))
     scores = {}
     for run in _grid_runs(evidence, arm, ()):
         found = index.evidence(run, evidence.tier)
@@ -119,11 +119,11 @@ def settings_tried(index: RowIndex, found: Mapping[str, Evidence | None]) -> dic
 
 def _rates_and_others(index: RowIndex, evidence: Evidence, arm: str) -> Collection[object]:
     if evidence.tier == RESAMPLED:
-        return index.rates.settings_of(_plain(evidence, arm))
+        return index.rates.settings_of(_run_of_arm(evidence, arm))
     return tried_rates(index, evidence, arm)
 
 
-def _plain(evidence: Evidence, arm: str) -> Run:
+def _run_of_arm(evidence: Evidence, arm: str) -> Run:
     return Run(data=evidence.run.data, model=evidence.run.model, arm=arm)
 
 

@@ -134,7 +134,7 @@ def counted(content: Content) -> str:
         f"tier and {counts.full} by the full one (three seeds or more; *full* with all of the "
         f"paper's training data{unread}).",
         *(_form(content, title) for title in forms),
-        *(f"{told}: {_told(content, verdict)}." for verdict, told in _LISTED.items()),
+        *(f"{told}: {_places_of(content, verdict)}." for verdict, told in _LISTED.items()),
         f"{counts.unfair} comparisons break a rule of fairness and claim no lead "
         "(`al report --check` names them); three seeds are a hint.",
     ]
@@ -148,7 +148,7 @@ def _form(content: Content, title: str) -> str:
     return f"{title} against the better of two BPs, {tiers}."
 
 
-def _told(content: Content, verdict: str) -> str:
+def _places_of(content: Content, verdict: str) -> str:
     # name, difference and numbers of seeds stand at these places of a line
     name, difference, seeds = 0, COMPARISON.index("difference"), COMPARISON.index("n")
     places = (

@@ -140,52 +140,48 @@ def _read(subject: Subject, streams: Sequence[Stream]) -> list[tuple[Tensor, Ten
     ]
 
 
-def _folded(subject: Subject, i: int, rows: int, count: int) -> Check:
+def _failed(subject: Subject, i: int, evidence: str, remedy: str = _REMEDY) -> Check:
     return Check(
-        f"rows of layer {i + 1} are the samples",
-        False,
-        f"a batch of {count} samples gives an s of {rows} rows: samples are folded into another "
-        "axis, or are not the first axis of the batch",
-        subject.place(i),
-        _REMEDY,
+        f"rows of layer {i + 1} are the samples", False, evidence, subject.place(i), remedy
     )
+
+
+def _folded(subject: Subject, i: int, rows: int, count: int) -> Check:
+    evidence = (
+        f"a batch of {count} samples gives an s of {rows} rows: samples are folded into another "
+        "axis, or are not the first axis of the batch"
+    )
+    return _failed(subject, i, evidence)
 
 
 def _out_of_order(subject: Subject, i: int) -> Check:
-    return Check(
-        f"rows of layer {i + 1} are the samples",
-        False,
+    evidence = (
         "with the samples in the other order the rows of s are not in the other order: they are "
-        "sorted, or not the samples",
-        subject.place(i),
-        _REMEDY,
+        "sorted, or not the samples"
     )
+    return _failed(subject, i, evidence)
 
 
 def _judged(subject: Subject, i: int, rows: list[_Row]) -> Check:
-    claim = f"rows of layer {i + 1} are the samples"
     for what, pick in (("s", 1), ("what the bridge reads", 2)):
         for row in rows:
             changed = row[pick]
             if isinstance(changed, list) and set(changed) - {row.sample}:
                 others = ", ".join(map(str, changed))
-                return Check(
-                    claim,
-                    False,
+                evidence = (
                     f"changing sample {row.sample} changes rows {others} of {what}: samples are "
-                    "sorted, folded, mixed, or are not the first axis of the batch",
-                    subject.place(i),
-                    _REMEDY,
+                    "sorted, folded, mixed, or are not the first axis of the batch"
                 )
+                return _failed(subject, i, evidence)
     if rows and any(row.s for row in rows) and not any(row.is_seen for row in rows):
-        return Check(
-            claim,
-            False,
+        return _failed(
+            subject,
+            i,
             "changing a sample changes its s, but not what the bridge reads of it",
-            subject.place(i),
             "Say which positions are padding: al.Example(x, padding=[...]) or keep=[...]; or give "
             "a readout of your own: readout=. Samples of the example that are alike in what is "
             "read show nothing: give ones that differ.",
         )
     tried = ", ".join(str(row.sample) for row in rows)
-    return Check(claim, True, f"changed samples: {tried}" if rows else "all samples are alike")
+    evidence = f"changed samples: {tried}" if rows else "all samples are alike"
+    return Check(f"rows of layer {i + 1} are the samples", True, evidence)

@@ -14,6 +14,7 @@ from associated_learning.errors import Fault
 
 __all__ = ["Unrepeatable", "unrepeatable"]
 
+_MOVE = "move that part into a module of its own"
 _SEEDS = 6  # runs that show whether a forward draws which way it takes
 
 
@@ -39,27 +40,28 @@ def unrepeatable(flow: Flow) -> dict[int, list[Unrepeatable]]:
         if reasons:
             found[id(call)] = reasons
     for difference in flow.differences:
-        fault = Fault(
-            difference.owner.place,
-            f"its forward {difference.what} on batches of two sizes, which does not follow from "
-            "sizes by arithmetic alone, so that it cannot be taken apart",
-            "Cut so that this module is in one layer as a whole, or move that part into a module "
-            "of its own.",
+        fault = _fault(
+            difference.owner,
+            f"{difference.what} on batches of two sizes, which does not follow from sizes by "
+            "arithmetic alone, so that it cannot be taken apart",
+            _MOVE,
         )
         reasons = found.setdefault(id(difference.owner), [])
         reasons.append(Unrepeatable(difference.time, difference.guarded, fault))
     return found
 
 
+def _fault(call: Call, what: str, otherwise: str) -> Fault:
+    """Return the fault that the forward of a call does something, and what would mend it."""
+    remedy = f"Cut so that this module is in one layer as a whole, or {otherwise}."
+    return Fault(call.place, f"its forward {what}", remedy)
+
+
 def _assigned(flow: Flow, call: Call) -> Iterator[Unrepeatable]:
     attribute = flow.recording.assigned.get(id(call.target))
     if attribute is not None and call.module is not None:
-        fault = Fault(
-            call.place,
-            f"its forward assigns self.{attribute}, which the layers could not share",
-            "Cut so that this module is in one layer as a whole, or pass the value on.",
-        )
-        yield Unrepeatable(call.begin, False, fault)
+        what = f"assigns self.{attribute}, which the layers could not share"
+        yield Unrepeatable(call.begin, False, _fault(call, what, "pass the value on"))
 
 
 def _drawn(flow: Flow, call: Call) -> Iterator[Unrepeatable]:
@@ -69,11 +71,10 @@ def _drawn(flow: Flow, call: Call) -> Iterator[Unrepeatable]:
         if flow.recording.in_training or not any(map(flow.draws, goes_by)):
             continue
         if _takes_other_ways(flow.recording):
-            fault = Fault(
-                call.place,
-                "its forward draws at random which way it takes, in evaluation mode, too",
-                "Cut so that this module is in one layer as a whole, or turn that off there "
-                "(layer dropout of 0).",
+            fault = _fault(
+                call,
+                "draws at random which way it takes, in evaluation mode, too",
+                "turn that off there (layer dropout of 0)",
             )
             yield Unrepeatable(child.begin, False, fault)
 
@@ -106,27 +107,20 @@ def _unlike_data(flow: Flow, call: Call) -> Iterator[Unrepeatable]:
     for child in call.children:
         function = getattr(child.target, "__name__", "a function")
         if function == "_set_grad_enabled":
-            fault = Fault(
-                call.place,
-                "its forward turns gradients off or on (torch.no_grad), which its layers would not",
-                "Cut so that this module is in one layer as a whole, or freeze the parameters "
-                "instead (requires_grad_(False)).",
+            fault = _fault(
+                call,
+                "turns gradients off or on (torch.no_grad), which its layers would not",
+                "freeze the parameters instead (requires_grad_(False))",
             )
             yield Unrepeatable(child.begin, False, fault)
         if child.precision != call.precision:
-            fault = Fault(
-                call.place,
-                "its forward turns autocast on or off, which its layers would not",
-                "Cut so that this module is in one layer as a whole, or move that part into a "
-                "module of its own.",
-            )
-            yield Unrepeatable(child.begin, False, fault)
+            what = "turns autocast on or off, which its layers would not"
+            yield Unrepeatable(child.begin, False, _fault(call, what, _MOVE))
         if flow.reads_data(child):
-            fault = Fault(
-                call.place,
-                "its forward depends on the content of a tensor (data-dependent control flow: "
+            fault = _fault(
+                call,
+                "depends on the content of a tensor (data-dependent control flow: "
                 f"{function} makes a Python value of it), so that it cannot be taken apart",
-                "Cut so that this module is in one layer as a whole, or move that part into "
-                "a function marked with al.opaque.",
+                "move that part into a function marked with al.opaque",
             )
             yield Unrepeatable(child.begin, False, fault)

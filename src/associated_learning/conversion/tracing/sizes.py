@@ -134,7 +134,7 @@ def traced(value: Any, origin: TracedOrigin) -> Any:
     return TracedFloat.of(value, origin) if type(value) is float else value
 
 
-def _plain(value: Any) -> Any:
+def _without_origin(value: Any) -> Any:
     """Return a number without its origin, asking no one."""
     if isinstance(value, TracedInt):
         return int.__pos__(value)
@@ -154,7 +154,7 @@ def followed(function: Callable[..., Any]) -> Callable[..., Any]:
         if not all(isinstance(number, (int, float)) for number in numbers):
             return function(*operands)
         applied = function if len(operands) > 1 or numbers is not parts else _OfAll(function)
-        value = applied(*map(_plain, numbers))
+        value = applied(*map(_without_origin, numbers))
         if isinstance(value, bool):
             return guard(applied, tuple(numbers), value)
         return traced(value, Arithmetic(applied, tuple(numbers)))
@@ -176,11 +176,13 @@ def _arithmetic(function: Callable[..., Any], swapped: bool = False) -> Callable
     def operation(*operands: Any) -> Any:
         if not all(isinstance(operand, (int, float)) for operand in operands):
             if function is operator.mul and isinstance(operands[1], (tuple, list, str)):
-                guard(_plain, operands[:1], _plain(operands[0]))  # [0] * n is as long as n says
+                guard(
+                    _without_origin, operands[:1], _without_origin(operands[0])
+                )  # [0] * n is as long as n says
             return NotImplemented
         if swapped:
             operands = operands[::-1]
-        value = function(*map(_plain, operands))
+        value = function(*map(_without_origin, operands))
         return traced(value, Arithmetic(function, operands))
 
     return operation
@@ -190,28 +192,30 @@ def _comparison(function: Callable[..., Any]) -> Callable[..., Any]:
     def operation(number: Any, other: Any) -> Any:
         if not isinstance(other, (int, float)):
             return NotImplemented
-        return guard(function, (number, other), function(_plain(number), _plain(other)))
+        return guard(
+            function, (number, other), function(_without_origin(number), _without_origin(other))
+        )
 
     return operation
 
 
 def _conversion(function: Callable[..., Any]) -> Callable[..., Any]:
     def operation(number: Any, *details: Any) -> Any:
-        return guard(function, (number, *details), function(_plain(number), *details))
+        return guard(function, (number, *details), function(_without_origin(number), *details))
 
     return operation
 
 
 def _method(name: str) -> Callable[..., Any]:
     def operation(number: Any, *details: Any) -> Any:
-        plain = guard(operator.pos, (number,), _plain(number))
+        plain = guard(operator.pos, (number,), _without_origin(number))
         return getattr(plain, name)(*details)
 
     return operation
 
 
 def _hash(number: Any) -> int:
-    plain = _plain(number)
+    plain = _without_origin(number)
     guard(operator.pos, (number,), plain)  # a key of a dictionary
     return hash(plain)
 
@@ -250,4 +254,4 @@ for _kind in (TracedInt, TracedFloat):
         setattr(_kind, f"__{_name}__", _conversion(_function))
     _kind.__divmod__ = lambda a, b: (a // b, a % b)  # type: ignore[method-assign]
     _kind.__hash__ = _hash  # type: ignore[method-assign,assignment]
-    _kind.__repr__ = lambda number: repr(_plain(number))  # type: ignore[method-assign]
+    _kind.__repr__ = lambda number: repr(_without_origin(number))  # type: ignore[method-assign]

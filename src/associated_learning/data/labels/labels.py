@@ -69,7 +69,7 @@ def class_numbers(values: Sequence[Any], names: Sequence[Any], where: Where) -> 
         return torch.tensor([number[_bare(value)] for value in values], dtype=torch.int64)
     except (KeyError, TypeError):
         bare = ((i, _bare(value)) for i, value in enumerate(values))
-        row, value = next((i, value) for i, value in bare if not _known(value, number))
+        row, value = next((i, value) for i, value in bare if not _is_known(value, number))
     what = "missing" if _missing(value) else repr(value)
     some = ", ".join(map(repr, names[:5])) + (", ..." if len(names) > 5 else "")
     raise InputError(
@@ -95,7 +95,7 @@ def _bare(value: Any) -> Any:
     return value.strip() or None if isinstance(value, str) else value
 
 
-def _known(value: Any, number: Mapping[Any, int]) -> bool:
+def _is_known(value: Any, number: Mapping[Any, int]) -> bool:
     try:
         return value in number
     except TypeError:  # a list or an object

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from associated_learning.errors import InputError
 
@@ -78,19 +77,3 @@ class Vocabulary:
         """Return the words of ``ids``, the special ones as ``[PAD]`` and ``[UNK]``."""
         table: Sequence[str] = (*_SPECIAL, *self.words)
         return [table[i] for i in ids]
-
-    def save(self, path: str | Path) -> None:
-        """Write one word a line (UTF-8), most frequent first, without the special ones."""
-        Path(path).write_text("".join(f"{word}\n" for word in self.words), encoding="utf-8")
-
-    @classmethod
-    def load(cls, path: str | Path) -> Vocabulary:
-        """Read what `save` wrote.
-
-        Raises:
-            InputError: There is no such file, or it is not UTF-8 text.
-        """
-        try:
-            return cls(Path(path).read_text(encoding="utf-8").split("\n")[:-1])
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot read the vocabulary {path}: {error}") from error

@@ -48,9 +48,9 @@ class DepthMetric:
         """
         with self._explained():
             found = [copy.compute() for copy in self._copies]
-        return tuple(self._number(value) for value in found)
+        return tuple(self._as_number(value) for value in found)
 
-    def _number(self, value: Any) -> float:
+    def _as_number(self, value: Any) -> float:
         if not isinstance(value, Tensor) or value.numel() != 1:
             shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise InputError(

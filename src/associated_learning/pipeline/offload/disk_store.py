@@ -68,7 +68,9 @@ class DiskStore(Store):
             self._files = self._committed()
             self._held: dict[str, StoredFile] = {}
             self._strides = Strides()
-            self._number = 1 + max((_number(path) for path in self.folder.iterdir()), default=0)
+            self._number = 1 + max(
+                (_file_number(path) for path in self.folder.iterdir()), default=0
+            )
             self.commit()
         except OSError as error:
             raise self._failed(self.folder, error) from error
@@ -244,7 +246,7 @@ def _locked(folder: Path) -> ExitStack:
     return stack
 
 
-def _number(path: Path) -> int:
+def _file_number(path: Path) -> int:
     middle = path.name.removesuffix(".safetensors").rpartition(".")[2]
     return int(middle) if middle.isdecimal() else 0
 

@@ -2,55 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from associated_learning.errors import InputError
 
-__all__ = ["ClockTable", "clock"]
+__all__ = ["ClockTable"]
 
 _MOST_TICKS, _MOST_STAGES = 12, 10  # more of them are left out in the middle of a printed table
 
 
-def clock(num_batches: int, num_stages: int) -> Iterator[list[tuple[int, int]]]:
-    """Yield, tick by tick, the pairs (stage, batch) that work at the same time (section 2.2.3).
-
-    Stage i works on batch k - i at tick k; all are counted from 0. Nothing comes back from the
-    stages above, so a stage takes its next batch at once and all work in every tick between
-    filling and draining::
-
-        # n: number of batches    i: number of the stage
-        # S: number of stages     k: number of the tick
-        #
-        # k  (i,k-i) (i,k-i) (i,k-i)
-        # -  ------- ------- -------
-        # 0   (0,0)
-        # 1   (0,1)   (1,0)
-        # 2   (0,2)   (1,1)   (2,0)
-        # 3   (0,3)   (1,2)   (2,1)
-        # 4           (1,3)   (2,2)
-        # 5                   (2,3)
-
-    Raises:
-        InputError: A number is not whole or below 1.
-
-    Example:
-        >>> for pairs in clock(num_batches=4, num_stages=3):
-        ...     print(*pairs)
-        (0, 0)
-        (0, 1) (1, 0)
-        (0, 2) (1, 1) (2, 0)
-        (0, 3) (1, 2) (2, 1)
-        (1, 3) (2, 2)
-        (2, 3)
-    """
-    table = ClockTable(num_batches=num_batches, num_stages=num_stages)
-    return (table.at(tick) for tick in range(table.ticks))
-
-
 @dataclass(frozen=True, kw_only=True)
 class ClockTable:
-    """The schedule of n batches on S stages as a table that prints itself.
+    """The schedule of n batches on S stages (section 2.2.3) as a table that prints itself.
+
+    Stage i works on batch k - i at tick k. Nothing comes back from the stages above, so a stage
+    takes its next batch at once, and all work in every tick between filling and draining.
 
     Stages are named from 1, as everywhere in print; batches and ticks are counted from 0. Long
     runs are shortened in the middle.
@@ -102,17 +68,6 @@ class ClockTable:
         is the number of microbatches of one weight update.
         """
         return self.fill / self.ticks
-
-    @property
-    def speed_up(self) -> float:
-        """N S / (n + S - 1): how much faster than one process; near S for a long run."""
-        return self.num_batches * self.num_stages / self.ticks
-
-    def at(self, tick: int) -> list[tuple[int, int]]:
-        """Return the pairs (stage, batch) of one tick."""
-        first = max(0, tick - self.num_batches + 1)
-        last = min(self.num_stages - 1, tick)
-        return [(stage, tick - stage) for stage in range(first, last + 1)]
 
     def batch(self, stage: int, tick: int) -> int | None:
         """Return the batch that a stage works on in a tick; None if it has none."""

@@ -64,11 +64,6 @@ class Simulation:
         """Sum(t) / max(t), t the mean time per batch of a stage: no pipeline is faster."""
         return float(self.busy.sum() / self.busy.max())
 
-    @property
-    def share_of_bound(self) -> float:
-        """Speed-up over bound, 0 to 1."""
-        return self.speed_up / self.bound
-
 
 def simulate(
     times: Sequence[StageTime],
@@ -91,7 +86,7 @@ def simulate(
         A_{i,j} &= \max(H_{i,j},\, A_{i,j-1}) + x_i
 
     These are computed for all stages at once, along the anti-diagonals i + j of the clock
-    (`associated_learning.pipeline.planning.schedule.clock`), in n + S - 1 steps and with
+    (`associated_learning.pipeline.planning.schedule.ClockTable`), in n + S - 1 steps and with
     O(S max(c) + n) memory.
 
     Args:

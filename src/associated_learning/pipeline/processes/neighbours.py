@@ -71,7 +71,7 @@ class Neighbours:
         if status is None or status.state not in "Tt":
             return False
         with suppress(OSError):
-            os.kill(_number(place), signal.SIGCONT)
+            os.kill(_process_of(place), signal.SIGCONT)
         return True
 
     def _status(self, place: str) -> _Status | None:
@@ -85,7 +85,7 @@ class Neighbours:
         return status if known else None
 
 
-def _number(place: str) -> int:
+def _process_of(place: str) -> int:
     return int(place.split("/")[1])
 
 

@@ -95,9 +95,9 @@ def _composed(structure: Any, number: Callable[[Tensor], int]) -> list[Any] | No
     if is_dataclass(structure) and not isinstance(structure, type):
         names = [field.name for field in fields(structure)]
         values = inner([getattr(structure, name) for name in names])
-        return ["dataclass", _name(type(structure)), dict(zip(names, values, strict=True))]
+        return ["dataclass", _class_name(type(structure)), dict(zip(names, values, strict=True))]
     if isinstance(structure, tuple) and hasattr(structure, "_fields"):
-        return ["named", _name(type(structure)), inner(structure)]
+        return ["named", _class_name(type(structure)), inner(structure)]
     if isinstance(structure, (tuple, list)):
         return ["list" if isinstance(structure, list) else "tuple", inner(structure)]
     for kind, own in _MAPPINGS.items():
@@ -150,11 +150,11 @@ def _decoded(encoded: Any, tensors: Mapping[int, Tensor]) -> Any:
         pairs = [[_decoded(part, tensors) for part in pair] for pair in content[1]]
         return _MAPPINGS[content[0]](dict(pairs))
     if tag in ("named", "dataclass"):
-        return _made(tag, _found(content[0]), content[1], tensors)
-    return _plain(tag, content)
+        return _instance(tag, _class_named(content[0]), content[1], tensors)
+    return _decoded_leaf(tag, content)
 
 
-def _plain(tag: Any, content: list[Any]) -> Any:
+def _decoded_leaf(tag: Any, content: list[Any]) -> Any:
     if tag == "float":
         return float(content[0])
     if tag == "dtype":
@@ -175,7 +175,7 @@ def _plain(tag: Any, content: list[Any]) -> Any:
     raise ValueError(f"the tag {tag!r:.40} is unknown")
 
 
-def _made(tag: str, kind: type[Any], values: Any, tensors: Mapping[int, Tensor]) -> Any:
+def _instance(tag: str, kind: type[Any], values: Any, tensors: Mapping[int, Tensor]) -> Any:
     if tag == "named":
         if not (issubclass(kind, tuple) and len(getattr(kind, "_fields", ())) == len(values)):
             raise ValueError(f"{kind.__name__} is no named tuple of {len(values)} values")
@@ -191,10 +191,10 @@ def _made(tag: str, kind: type[Any], values: Any, tensors: Mapping[int, Tensor])
     return made
 
 
-def _name(kind: type[Any]) -> str:
+def _class_name(kind: type[Any]) -> str:
     name = f"{kind.__module__}:{kind.__qualname__}"
     try:
-        found = _found(name)
+        found = _class_named(name)
     except (LookupError, ValueError):
         found = None
     if found is not kind:
@@ -205,7 +205,7 @@ def _name(kind: type[Any]) -> str:
     return name
 
 
-def _found(name: str) -> type[Any]:
+def _class_named(name: str) -> type[Any]:
     """Return a class that this process has loaded: nothing is imported, no attribute computed."""
     module, _, path = name.partition(":")
     found: Any = sys.modules[module]

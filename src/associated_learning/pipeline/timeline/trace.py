@@ -1,4 +1,4 @@
-"""What ran when: a span per stage and batch, as a value to measure, to send and to look at."""
+"""What ran when: a span per stage and batch, as a value to measure and to look at."""
 
 from __future__ import annotations
 
@@ -84,20 +84,6 @@ class Trace:
                 f"{len(self.names) - 1}, one for each of the {len(self.names)} names."
             )
 
-    @classmethod
-    def join(cls, traces: Sequence[Trace]) -> Trace:
-        """Return one trace of what several ranks recorded, on one clock.
-
-        Raises:
-            InputError: No trace came, or the names of their stages differ.
-        """
-        if len({trace.names for trace in traces}) != 1:
-            raise InputError(
-                f"{len(traces)} traces with different names of stages, or none, came; expected the "
-                "traces of one run."
-            )
-        return cls(names=traces[0].names, spans=sum((trace.spans for trace in traces), ()))
-
     def shifted(self, seconds: float) -> Trace:
         """Return the trace on another clock, which shows ``seconds`` more.
 
@@ -141,25 +127,6 @@ class Trace:
             achieved=achieved,
             share=achieved / ideal,
         )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain lists and numbers, to be sent or written; `from_json` reads them."""
-        return {"names": list(self.names), "spans": [list(span) for span in self.spans]}
-
-    @classmethod
-    def from_json(cls, value: Any) -> Trace:
-        """Return the trace that `to_json` wrote.
-
-        Raises:
-            InputError: The value is something else.
-        """
-        try:
-            return cls(names=tuple(value["names"]), spans=tuple(Span(*s) for s in value["spans"]))
-        except (KeyError, TypeError) as error:
-            raise InputError(
-                f"a {type(value).__name__} came that is no trace ({error!r}); expected what "
-                "Trace.to_json returns."
-            ) from error
 
     def save_chrome(self, path: Path | str) -> None:
         """Write the trace for https://ui.perfetto.dev or chrome://tracing.

@@ -52,7 +52,7 @@ def check_same(config: ResolvedConfig, folder: Path) -> ResolvedConfig | None:
         config = replace(config, min_updates=other.min_updates)
     if config == other:
         return None
-    state = _state(folder)
+    state = _last_state(folder)
     longer = replace(other, **{name: getattr(config, name) for name in LENGTH}) == config
     trained = max(before.epochs, state.epoch)
     if longer and config.epochs <= trained:
@@ -134,7 +134,7 @@ def _set_aside(folder: Path) -> Path | None:
     return aside
 
 
-def _state(folder: Path) -> TrainingState:
+def _last_state(folder: Path) -> TrainingState:
     checkpoints = Checkpoints(folder / "checkpoints")
     if checkpoints.has("last"):
         return TrainingState.from_json(checkpoints.progress())

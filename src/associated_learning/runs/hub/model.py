@@ -106,7 +106,7 @@ class HubModel(NamedTuple):
         if spec.kind != self.kind:
             raise InputError(
                 f"--model {self.name} reads {self.kind}s, the data are of kind "
-                f"{spec.kind}; use {_other(spec.kind)}."
+                f"{spec.kind}; use {_fitting_models(spec.kind)}."
             )
         config = copy.deepcopy(self.config)
         if self.task == "tokens":
@@ -148,12 +148,12 @@ def find_model(name: str, task: str = "classification") -> HubModel:
         InputError: There is no such model, it cannot be read, or it reads neither texts nor
             images; or transformers is not installed.
     """
-    found = _found(name)
+    found = _model_named(name)
     model_class(found.config, task)
     return found._replace(task=task)
 
 
-def _found(name: str) -> HubModel:
+def _model_named(name: str) -> HubModel:
     library = transformers_library()
     rest = name.removeprefix(HUB)
     path = Path(rest).expanduser()
@@ -167,14 +167,14 @@ def _found(name: str) -> HubModel:
 
 
 def _in_folder(name: str, folder: Path) -> HubModel:
-    weights = _first(folder, _SAFE)
-    if weights is None and (pickled := _first(folder, _PICKLED)) is not None:
+    weights = _first_there(folder, _SAFE)
+    if weights is None and (pickled := _first_there(folder, _PICKLED)) is not None:
         raise InputError(
             f"the weights in {folder} are pickled ({pickled}), which could run any code when they "
             "are read; save them as model.safetensors."
         )
     config = read_config_file(folder / "config.json")
-    has_tokenizer = _first(folder, _TOKENIZER) is not None
+    has_tokenizer = _first_there(folder, _TOKENIZER) is not None
     found = _checked(
         name,
         config,
@@ -229,7 +229,7 @@ def _checked(name: str, config: Any, **more: Any) -> HubModel:
     return HubModel(name, config, kind, **more)
 
 
-def _first(folder: Path, names: tuple[str, ...]) -> str | None:
+def _first_there(folder: Path, names: tuple[str, ...]) -> str | None:
     return next((name for name in names if (folder / name).is_file()), None)
 
 
@@ -270,7 +270,7 @@ def _patch(side: int) -> int:
     return min((d for d in range(1, side + 1) if side % d == 0), key=lambda d: abs(side / d - 8))
 
 
-def _other(kind: str) -> str:
+def _fitting_models(kind: str) -> str:
     return {
         "text": "bilstm, transformer or a model of texts such as hf:bert",
         "image": "cnn, vgg or a model of images such as hf:vit",

@@ -133,9 +133,9 @@ def _mlp(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> Lay
     return MLP(
         in_features=int(torch.Size(spec.shape).numel()),
         out_features=spec.num_classes,
-        hidden=_own(config.hidden),
-        num_layers=_own(config.num_layers),
-        dropout=_own(config.dropout),
+        hidden=_given(config.hidden),
+        num_layers=_given(config.num_layers),
+        dropout=_given(config.dropout),
     )
 
 
@@ -177,7 +177,7 @@ def _as_al(config: ResolvedConfig) -> bool:
 
 def _bilstm(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
     return BiLSTM(
-        hidden=_own(config.hidden),
+        hidden=_given(config.hidden),
         carry_state=config.carry_state,
         **_of_texts(config, spec, vectors),
     )
@@ -185,7 +185,7 @@ def _bilstm(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> 
 
 def _transformer(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -> LayeredModel:
     return Transformer(
-        feedforward=_own(config.hidden),
+        feedforward=_given(config.hidden),
         positions=bool(spec.positions),  # a word's label asks what stands beside it
         **_of_texts(config, spec, vectors),
     )
@@ -197,15 +197,15 @@ def _of_texts(config: ResolvedConfig, spec: InputSpec, vectors: Tensor | None) -
         "vocabulary_size": spec.vocabulary_size,
         "embedding_dim": spec.embedding_dim,
         "out_features": spec.num_classes,
-        "num_layers": _own(config.num_layers),
-        "dropout": _own(config.dropout),
-        "embedding_dropout": _own(config.embedding_dropout),
+        "num_layers": _given(config.num_layers),
+        "dropout": _given(config.dropout),
+        "embedding_dropout": _given(config.embedding_dropout),
         "head_hidden": tuple(numbers("head_hidden", config.head_hidden)),
         "weights": vectors,
     }
 
 
-def _own(value: Value | None) -> Value:
+def _given(value: Value | None) -> Value:
     """Return a size or rate that only some families have, for one of those."""
     assert value is not None  # their defaults have it
     return value

@@ -16,13 +16,13 @@ __all__ = ["MethodSettings"]
 _setting = partial(setting, "Method")
 
 
-def _named(*, autoencoders: bool) -> tuple[str, ...]:
+def _loss_names(*, autoencoders: bool) -> tuple[str, ...]:
     """Return the names in the table of local losses that have autoencoders, or have none."""
     return tuple(n for n, loss in LOCAL_LOSSES.items() if loss.autoencoders == autoencoders)
 
 
-def _told(*, autoencoders: bool) -> str:
-    rows = ((name, LOCAL_LOSSES[name]) for name in _named(autoencoders=autoencoders))
+def _loss_texts(*, autoencoders: bool) -> str:
+    rows = ((name, LOCAL_LOSSES[name]) for name in _loss_names(autoencoders=autoencoders))
     return "; ".join(f"{name}: {loss.what} ({loss.source})" for name, loss in rows) + "."
 
 
@@ -44,8 +44,8 @@ class MethodSettings:
     local_loss: str = _setting(
         "associated",
         "AL: what a layer learns by. associated: Equation 3, or by --association. The others have "
-        "no autoencoders, and their bridges are classifiers. " + _told(autoencoders=False),
-        choices=("associated", *_named(autoencoders=False)),
+        "no autoencoders, and their bridges are classifiers. " + _loss_texts(autoencoders=False),
+        choices=("associated", *_loss_names(autoencoders=False)),
     )
     greedy: bool = _setting(
         False,
@@ -123,10 +123,12 @@ class MethodSettings:
     )
     association: str | None = _setting(
         None,
-        "AL: loss of a bridge against its target. " + _told(autoencoders=True) + " target, with an "
+        "AL: loss of a bridge against its target. "
+        + _loss_texts(autoencoders=True)
+        + " target, with an "
         "answer at every token only, and there the default: every exit answers y itself, by "
         "cross-entropy; no autoencoders.",
-        choices=(*_named(autoencoders=True), "target"),
+        choices=(*_loss_names(autoencoders=True), "target"),
     )
     input_loss: float = _setting(
         0.0,

@@ -84,7 +84,7 @@ def search(
     while len(_done(study)) < trials:
         trial = study.ask()
         chosen = {name: _suggested(trial, name, one) for name, one in space.items()}
-        score = _score(replace(config, **chosen), data, trial)
+        score = _score_of_trial(replace(config, **chosen), data, trial)
         study.tell(trial, score, state=states.PRUNED if score is None else states.COMPLETE)
         told(len(_done(study)))
     return _found(study, space)
@@ -120,7 +120,7 @@ def _suggested(trial: Trial, name: str, one: Choices | Range) -> Any:
     return trial.suggest_float(name, one.low, one.high, log=one.log)
 
 
-def _score(config: RunConfig, data: DataSet, trial: Trial) -> float | None:
+def _score_of_trial(config: RunConfig, data: DataSet, trial: Trial) -> float | None:
     """Train with some settings; return the best validation score, None if they were given up."""
     chosen, prune = resolved(config), _Prune(trial)
     inputs = read_inputs(chosen, data=data)

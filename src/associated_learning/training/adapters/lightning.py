@@ -15,14 +15,12 @@ from associated_learning.network import Network
 from associated_learning.state.optimizers import Schedule, make_optimizers, make_schedulers
 from associated_learning.targets import Prediction
 from associated_learning.tensors.batch_checks import as_pair, check_batch
-from associated_learning.update import UpdateRule, update_network
+from associated_learning.update import DEFAULT_RULE, UpdateRule, update_network
 
 with needs_extra("lightning", "ALModule"):
     from lightning.pytorch import LightningModule
 
 __all__ = ["ALModule"]
-
-DEFAULT_RULE = UpdateRule()
 
 
 class ALModule(LightningModule):  # type: ignore[misc]
