@@ -45,7 +45,7 @@ def minilm() -> nn.Module:
     return AutoModel.from_config(config, add_pooling_layer=False)
 
 
-def converted(num_layers: int, x: dict[str, Tensor]) -> al.ConvertedNetwork:
+def converted(num_layers: int, x: dict[str, Tensor], **bridge: Any) -> al.ConvertedNetwork:
     """Return MiniLM by AL in so many layers, its embeddings frozen."""
     model = minilm()
     for parameter in model.embeddings.parameters():
@@ -56,9 +56,8 @@ def converted(num_layers: int, x: dict[str, Tensor]) -> al.ConvertedNetwork:
         x,
         target=al.Classes(CLASSES),
         at=names,
-        bridge="mlp",
-        bridge_hidden=384,
         association=None,
+        **(bridge or {"bridge": "mlp", "bridge_hidden": 384}),
     )
 
 
@@ -94,6 +93,8 @@ def contestants(
         "BP": backpropagated(x),
         "BP, checkpointing": backpropagated(x, checkpointing=True),
         **{f"AL, {n} layers": converted(n, x) for n in CUTS},
+        "AL, 3 layers, lookahead 1": converted(3, x, bridge="block"),
+        "AL, 6 layers, lookahead 2": converted(6, x, bridge="block", bridge_blocks=2),
     }
     parts = {f"{name}, recomputed": copy.deepcopy(net) for name, net in kept.items()}
     found = {}

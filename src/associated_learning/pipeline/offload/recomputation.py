@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from associated_learning.models.lookahead import Lookahead
 from associated_learning.state.freezing import encoders_in
 from associated_learning.tensors.randomness.replay import Replayed
 from associated_learning.tensors.randomness.rng_dispatch import current
@@ -21,6 +22,8 @@ _SEVERAL = 4
 
 class Recomputation:
     """A context in which the modules that encoders are made of recompute their activations.
+
+    So do those of the copies of encoders that a lookahead bridge holds.
 
     Gradients are the same to the bit: dropout draws the same numbers again. Modules with batch
     statistics are left alone, as they would count a batch twice.
@@ -35,7 +38,7 @@ class Recomputation:
     """
 
     def __init__(self, blocks: Iterable[nn.Module]) -> None:
-        encoders = [f for block in blocks for f in encoders_in(block)]
+        encoders = [f for block in blocks for f in (*encoders_in(block), *_copies(block))]
         self.modules = [module for f in encoders for module in _chosen(f)]
 
     def __enter__(self) -> None:
@@ -64,6 +67,11 @@ class _Recomputed:
         # torch would save and restore the generators that other threads draw from meanwhile
         again = Replayed(own, source)
         return checkpoint(again, *arguments, use_reentrant=False, preserve_rng_state=False, **named)
+
+
+def _copies(block: nn.Module) -> list[nn.Module]:
+    bridges = [module for module in block.modules() if isinstance(module, Lookahead)]
+    return [copy for bridge in bridges for copy in bridge.blocks]
 
 
 def _chosen(encoder: nn.Module) -> list[nn.Module]:
