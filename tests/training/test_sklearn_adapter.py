@@ -12,7 +12,7 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_wine
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import estimator_checks_generator
@@ -131,3 +131,27 @@ def test_rows_of_no_weight_teach_nothing() -> None:
     made = ALClassifier(hidden=(32,), epochs=8, lr=0.04, random_state=0)
     assert made.fit(both, wrong, sample_weight=right).score(X, y) > 0.97
     assert made.fit(both, wrong, sample_weight=1 - right).score(X, y) < 0.1
+
+
+def test_the_default_rate_falls_to_nothing_as_that_of_a_trainer_does() -> None:
+    """At a constant rate R² on diabetes is 0.1 lower: the last updates fit noise."""
+    X, y = load_wine(return_X_y=True)
+    rates = [
+        record.lr[0] for record in ALRegressor((8,), random_state=0).fit(X, y).history_.records
+    ]
+    assert max(rates) > 9e-4
+    assert rates[-1] < 1e-6
+
+
+@pytest.mark.parametrize("kind", [ALClassifier, ALRegressor])
+def test_early_stopping_ends_with_the_epoch_that_is_best_on_rows_held_back(kind: Any) -> None:
+    X, y = load_wine(return_X_y=True)
+    made = kind(hidden=(16,), early_stopping=True, validation_fraction=0.25, random_state=3)
+    made.fit(X, y)
+    seed = int(np.random.RandomState(3).randint(2**31))
+    labels = y if kind is ALClassifier else None
+    _, held = train_test_split(range(178), test_size=0.25, random_state=seed, stratify=labels)
+    best = max(record.scores[-1] for record in made.history_.records)
+    errors = (made.predict(X[held]) - y[held]) / y.std()
+    score = made.score(X[held], y[held]) if kind is ALClassifier else -np.mean(errors**2)
+    assert score == pytest.approx(best, abs=1e-6)
