@@ -46,7 +46,7 @@ def depths_table(rows: Sequence[LedgerRow], variants: Sequence[str]) -> str:
 
     Args:
         rows: The runs, of two seeds or more for each of the data sets and variants.
-        variants: The variants in the order to show; they may differ in depth.
+        variants: The variants in the order to show; they may differ in depth, and miss data sets.
     """
     depths = max(len(row.result.test_scores) for row in rows)
     heading = ["data", "variant", "n", *[f"depth {depth}" for depth in range(1, depths)], "full"]
@@ -54,6 +54,8 @@ def depths_table(rows: Sequence[LedgerRow], variants: Sequence[str]) -> str:
     for data in dict.fromkeys(row.data for row in rows):
         for variant in variants:
             of_variant = [row for row in rows if (row.data, row.variant) == (data, variant)]
+            if not of_variant:
+                continue
             seeds = [row.result.test_scores for row in of_variant]
             *inner, full = map(_spread, zip(*seeds, strict=True))
             blank = [""] * (depths - 1 - len(inner))

@@ -137,7 +137,7 @@ def test_the_table_of_readouts_is_the_ledgers() -> None:
 def test_the_table_of_fine_tuning_is_the_ledgers() -> None:
     page = (ROOT / "docs/convert.md").read_text(encoding="utf-8")
     rows = ledger("minilm")
-    assert depths_table(rows, ["bp", "al-3", "al-6"]) in page
+    assert depths_table(rows, ["bp", "al-3", "al-6", "al-3-block", "al-6-block-2"]) in page
     assert all(row.result.commit[:7] in page for row in rows)
 
 
