@@ -56,8 +56,7 @@ class Trainer:
             make less than 1,000 updates of them (`enough_epochs`).
         optimizer: Any class of ``torch.optim``, of which each block gets one, or one for each.
         lr: One learning rate, or one for each block.
-        encoder_lr: That of the encoders where it is another, or one for each encoder; see
-            `make_optimizers`.
+        encoder_lr: That of the encoders, or one for each, if another; see `make_optimizers`.
         freeze: Number of lowest encoders, or names of modules in encoders, that are left as
             they are: no gradient, no dropout, no new statistics. What is beside them trains.
         target_warmup: Number of updates of g and h ahead of all others; see `warm_targets`.
@@ -68,9 +67,9 @@ class Trainer:
         schedule_every: Whether schedulers advance every "epoch" or every "step".
         clip: Largest gradient norm of a block; None for no clipping.
         precision: Autocast type, such as ``torch.bfloat16``; None for float32.
-        compile: Whether to run ``torch.compile`` on every block.
+        compile: Whether to ``torch.compile`` every block.
         patience: Number of epochs without a better validation score after which to stop.
-        min_updates: Number of weight updates before which patience stops nothing.
+        min_updates: Number of updates before which patience stops nothing.
         judge: By what depth epochs are judged. "any": the best epoch is that of the best
             validation score at any depth (of equals, that of the least validation loss), and
             patience counts from the last epoch in which some depth got better, so that upper
@@ -81,8 +80,7 @@ class Trainer:
             an `EvaluationMetric`; the target's own score by default. One of which less is better
             counts with the sign turned.
         seed: Keys the randomness inside the layers (with the layer and the step).
-        save_every: Number of weight updates between two checkpoints inside an epoch; None
-            for checkpoints at the end of each epoch only.
+        save_every: Number of weight updates between two checkpoints; None for one an epoch.
         gradient_accumulation_steps: Number of minibatches that make one update, the last of an
             epoch maybe of fewer: that on all their samples, in little more than the memory of one
             (see `update_on_parts`). All that counts updates (``min_updates``, ``save_every``,
@@ -92,18 +90,16 @@ class Trainer:
             "processes", in the ranks that ``torchrun`` started; "offload", one at a time in memory,
             each on a window of minibatches. All give the same bits at the same number of threads
             inside operations. "auto": see `chosen_executor`.
-        stages: Number of stages that the layers are divided into, by measured time; or the
-            number of layers in each. As many as there are processors, GPUs or ranks by default.
+        stages: Number of stages, divided by measured time; or the number of layers in each. By
+            default as many as there are processors, GPUs or ranks.
         replicas: With "processes": number of ranks that share every minibatch of a stage, by
             ``DistributedDataParallel`` within the stage. More than one is not exact to the bit, and
             contrast compares only the samples that a replica has.
-        wire: With "processes": type of float32 activations between ranks; ``torch.bfloat16``
-            halves the traffic and rounds them, None leaves them as they are.
+        wire: With "processes": ``torch.bfloat16`` rounds activations to half the traffic.
         store: With "offload": where the other layers' state lies: "host" memory, or a folder. With
             "threads" and "processes", this and the next four let each stage have one of its layers
             at a time in memory, and a store of its own for the others: in a folder, a folder each.
-        window: Number of minibatches that a layer takes before the next one; as many as hide the
-            moving if not given.
+        window: Number of minibatches of a layer before the next one; None for what hides moving.
         memory: What may be used of the GPU, or by this process, such as "2GiB".
         activations: ``torch.bfloat16`` lets s wait in half the room, rounded; None: exact.
         recompute: Whether modules inside a layer recompute their activations.
@@ -194,9 +190,8 @@ class Trainer:
             whole = replace(self, epochs=epochs, **rates)
             return whole.fit(net, train, validation, callbacks=callbacks, checkpoints=checkpoints)
         name = chosen_executor(self.executor, device_of(net), self.stages)
-        grows = self.growth is not None
         if isinstance(net, StoredNetwork):
-            name = executor_over_store(name, self.executor, grows=grows)
+            name = executor_over_store(name, self.executor, grows=self.growth is not None)
         check_run(name, self.replicas, self.store, checkpoints)
         if self.growth is not None:
             self.growth.check(net)
@@ -213,7 +208,7 @@ class Trainer:
 
             def make(**parts: Any) -> Executor:
                 work = Work(stages=self.stages, offload=offload, **parts)
-                return make_executor(name, work, grows=grows)
+                return make_executor(name, work, grows=self.growth is not None)
 
             return training.run(train, validation, Callbacks(callbacks), make)
 
