@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import socket
 import time
 from pathlib import Path
 
@@ -318,3 +319,18 @@ def test_a_file_of_another_encoding_is_told_so(tmp_path: Path) -> None:
     path.write_bytes("city,x,label\nKöln,1,a\nKöln,2,b\n".encode("latin-1"))
     with pytest.raises(InputError, match="it is no UTF-8; save it so"):
         open_file(path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_reading_a_file_of_ones_own_asks_no_server(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def getaddrinfo(host: str, *_: object, **__: object) -> None:
+        asked.append(host)
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    open_file(write(tmp_path / f"rows{suffix}", ["x", "y", "label"], ROWS))
+    assert asked == []

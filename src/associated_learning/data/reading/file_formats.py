@@ -148,21 +148,29 @@ def _load(what: str, remedy: str, builder: str, **options: Any) -> Mapping[str, 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep progress bars and the log off the screen: what goes wrong is raised anyway."""
+    """Keep progress bars and the log off the screen: what goes wrong is raised anyway.
+
+    And tell nobody: `datasets` counts each use of a reader, that of a user's own file too, by a
+    request to a server, for which a machine without a network waits seconds.
+    """
     with needs_extra("data", "reading data"):
         from datasets import (
             are_progress_bars_disabled,
+            config,
             disable_progress_bars,
             enable_progress_bars,
         )
 
     log = logging.getLogger("datasets")
     level, had_bars = log.level, not are_progress_bars_disabled()
+    counts = config.HF_UPDATE_DOWNLOAD_COUNTS
     log.setLevel(logging.CRITICAL)
     disable_progress_bars()
+    config.HF_UPDATE_DOWNLOAD_COUNTS = False
     try:
         yield
     finally:
         log.setLevel(level)
+        config.HF_UPDATE_DOWNLOAD_COUNTS = counts
         if had_bars:
             enable_progress_bars()
