@@ -132,30 +132,28 @@ class ALEstimator(BaseEstimator, ABC):  # type: ignore[misc]
             checked = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
             weights = torch.from_numpy(checked.astype(np.float64))
         self._begin(X, self._begin_targets(y))
-        taught, held = self._parts(y)
-        batches = self._batches(X[taught], y[taught], None if weights is None else weights[taught])
-        validation = self._batches(X[held], y[held]) if self.early_stopping else None
-        settings = {"executor": "sequential", "seed": self._seed}
+        settings = {"epochs": self.epochs, "lr": self.lr, "seed": self._seed}
+        validation = None
+        if self.early_stopping:
+            taught, held = self._divided(y)
+            validation = self._batches(X[held], y[held])
+            X, y, weights = X[taught], y[taught], None if weights is None else weights[taught]
+        batches = self._batches(X, y, weights)
         if self.early_stopping:
             settings["patience"] = patient_epochs(len(batches), **PATIENCE)
-        training = Trainer(
-            **{"epochs": self.epochs, "lr": self.lr, **settings, **(self.trainer or {})}
-        )
+        training = Trainer(**{"executor": "sequential", **settings, **(self.trainer or {})})
         self.history_ = training.fit(self.net_, batches, validation)
         return self
 
-    def _parts(self, y: Array) -> tuple[Array, Array]:
+    def _divided(self, y: Array) -> list[Array]:
         """Return the numbers of the rows to train on, and of those held back."""
-        rows = np.arange(len(y))
-        if not self.early_stopping:
-            return rows, rows[:0]
-        taught, held = train_test_split(
-            rows,
+        divided: list[Array] = train_test_split(
+            np.arange(len(y)),
             test_size=self.validation_fraction,
             random_state=self._seed,
             stratify=y if is_classifier(self) else None,
         )
-        return taught, held
+        return divided
 
     def _partial_fit(self, X: Any, y: Any, classes: Any = None) -> Self:
         """Train on the rows once, minibatch by minibatch; the first call makes the network."""
