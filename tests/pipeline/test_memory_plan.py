@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 import associated_learning as al
+from associated_learning.models.lookahead import Lookahead
 from associated_learning.pipeline.items import Minibatch
 from associated_learning.pipeline.offload.measuring import LayerNeeds, measure_layers, memory_in_use
 from associated_learning.pipeline.offload.memory_plan import MemoryPlan, bytes_of, make_memory_plan
@@ -352,3 +353,24 @@ def test_what_computes_between_its_parts_is_recomputed_as_one() -> None:
     f = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 64, batch_first=True))
     net = al.al_form([f], torch.randn(2, 5, 8), al.Classes(4), latent=5, readout=nn.Flatten())
     assert Recomputation(net.blocks()).modules == [f[0]]  # its forward makes a ReLU of linear1
+
+
+def test_the_copies_of_a_lookahead_bridge_recompute_to_the_same_bits() -> None:
+    def updated(*, recompute: bool) -> tuple[dict[str, Tensor], list[nn.Module], list[nn.Module]]:
+        torch.manual_seed(0)
+        f = [nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.5), nn.Linear(6, 6)) for _ in range(2)]
+        net = al.al_form(f, x, al.Classes(4), bridge="block", latent=5)
+        recomputation = Recomputation(net.blocks() if recompute else [])
+        with recomputation:
+            optimizers = [torch.optim.SGD(block.parameters(), lr=0.1) for block in net.blocks()]
+            al.update_network(net.blocks(), optimizers, x, t0, step=0)
+        (bridge,) = [module for module in net.modules() if isinstance(module, Lookahead)]
+        parts = [part for part in bridge.modules() if isinstance(part, nn.Linear)]
+        return net.state_dict(), recomputation.modules, parts
+
+    x, t0 = torch.randn(4, 6), al.Classes(4).encode(torch.arange(4))
+    kept, _, _ = updated(recompute=False)
+    again, modules, parts = updated(recompute=True)
+    assert len(parts) == 2
+    assert set(parts) < set(modules)
+    assert all(torch.equal(kept[name], again[name]) for name in kept)

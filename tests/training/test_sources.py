@@ -186,6 +186,42 @@ def test_a_worker_that_dies_is_named() -> None:
         list(batches.epoch(0))
 
 
+class Torn:
+    """Batches of a worker that is gone: its pipe is broken, and ending it tells so once more."""
+
+    ended = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        raise ConnectionResetError("Connection reset by peer")
+
+    def _shutdown_workers(self) -> None:
+        self.ended = True
+        raise RuntimeError("DataLoader worker (pid 7) exited unexpectedly with exit code 9.")
+
+
+class TornLoader:
+    """Its batches come from a worker that is gone."""
+
+    def __init__(self) -> None:
+        self.batches = Torn()
+
+    def __len__(self) -> int:
+        return 2
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.batches)
+
+
+def test_a_death_that_is_told_twice_is_named_once() -> None:
+    loader = TornLoader()
+    with pytest.raises(al.InputError, match=r"a worker of the loader died \(Connection reset"):
+        list(al.LoaderBatches(loader).epoch(0))
+    assert loader.batches.ended
+
+
 class Unreachable(Deadly):
     """Its storage cannot be reached: an error that a broken pipe to a worker has too."""
 
