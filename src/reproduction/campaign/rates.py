@@ -19,6 +19,7 @@ __all__ = [
     "TUNING_SEED",
     "RateScores",
     "best_rate",
+    "grid_of",
     "is_inside",
     "subset_of_seed",
     "switches",
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 GRID = (1.25e-4, 2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3)  # each twice the one before it
+_OF_LSTMS = GRID[
+    2:
+]  # a run takes minutes; the lowest rates are the slowest, and tried if asked for
 TUNING_SEED = 0
 # What the study's forms of AL are worth in trials: it tried seven more of them on this cell
 # (`variants`), so either backpropagation gets seven settings more, at its best rate.
@@ -129,14 +133,26 @@ def is_inside(scores: Scores) -> bool:
     return bool(scores) and min(scores) < best_rate(scores) < max(scores)
 
 
-def wanted_rates(arms: Sequence[Scores]) -> tuple[float, ...]:
+def grid_of(model: str) -> tuple[float, ...]:
+    """Return the rates with which the grid of a network begins.
+
+    Example:
+        >>> grid_of("bilstm")
+        (0.0005, 0.001, 0.002, 0.004)
+    """
+    return _OF_LSTMS if model == "bilstm" else GRID
+
+
+def wanted_rates(arms: Sequence[Scores], grid: Sequence[float] = GRID) -> tuple[float, ...]:
     """Return the rates that every arm of a cell should have tried, in rising order.
 
-    They are the grid, what any arm has tried, and one more beyond an edge at which the best rate of
-    an arm lies that has tried them all: so all arms are given the same number of settings.
+    They are the grid to begin with, what any arm has tried, and one more beyond an edge at which
+    the best rate of an arm lies that has tried them all: so all arms are given the same number of
+    settings.
 
     Args:
         arms: The scores of each arm of one data set and model; below 0 where training failed.
+        grid: The rates to begin with.
 
     Example:
         >>> flat = dict.fromkeys(GRID, 0.5)
@@ -145,7 +161,7 @@ def wanted_rates(arms: Sequence[Scores]) -> tuple[float, ...]:
         >>> wanted_rates([flat | {1e-3: 0.6}, flat | {4e-3: 0.6}])[-1]
         0.008
     """
-    wanted = set(GRID).union(*arms)
+    wanted = set(grid).union(*arms)
     beyond = set()
     for scores in arms:
         best = best_rate(scores) if scores else 0.0

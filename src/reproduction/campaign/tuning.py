@@ -11,6 +11,7 @@ from reproduction.campaign.rates import (
     TUNING_SEED,
     RateScores,
     best_rate,
+    grid_of,
     is_inside,
     switches,
     wanted_rates,
@@ -81,7 +82,7 @@ class Tuning:
     def _wanted(self, runs: Sequence[Run]) -> Iterator[tuple[int, Run, int]]:
         """Yield what the arms of a cell want: its turn, run and seed."""
         scores = {run: {**self._failures(run), **self._scores.of(run)} for run in runs}
-        rates = wanted_rates(list(scores.values()))
+        rates = wanted_rates(list(scores.values()), grid_of(runs[0].model))
         for run, of_run in scores.items():
             for rate in rates:
                 yield _GRID, with_rate(run, rate), TUNING_SEED
