@@ -28,14 +28,17 @@ _WITH_PICTURES = {"test_runs.py", "test_cli.py", "test_grow_command.py", "test_d
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compute with one thread, and keep temporary files in memory where there is room for them.
+    """Compute as commands do, with one thread, and keep temporary files in memory.
 
-    Fixtures of a module are made before those of its first test, and sums depend on the threads.
+    Fixtures of a module are made before those of its first test, and sums depend on both.
     """
     if not getattr(config.option, "numprocesses", None):
         import torch
 
+        from associated_learning.tensors.float32_products import use_fast_products
+
         torch.set_num_threads(1)
+        use_fast_products()
     # where workers share it, one that reads a file waits five seconds for another one that does
     own = tempfile.mkdtemp(prefix="datasets-")
     os.environ["HF_DATASETS_CACHE"] = own

@@ -6,8 +6,10 @@ import argparse
 import contextlib
 import json
 import statistics
-import time
+import sys
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
@@ -15,11 +17,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from timing import CLOCKS, Spread, alternate, ratios
+
 from associated_learning.models import BiLSTM
 from associated_learning.models import lstm as ways
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
 Way = Callable[[nn.LSTM, Tensor, Tensor], tuple[Tensor, ways.States]]
+Timed = Callable[[dict[str, Callable[[], object]]], dict[str, list[float]]]
 
 
 class Shape(NamedTuple):
@@ -87,42 +93,22 @@ def error(ours: list[Tensor], exact: list[Tensor]) -> float:
     return max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, exact, strict=True))
 
 
-def medians(steps: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Run all steps in turn, ``rounds`` times; return milliseconds of each."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for step in steps.values():
-        step()
-    for _ in range(rounds):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            times[name].append((time.perf_counter() - start) * 1e3)
-    return times
-
-
-def ratio(times: dict[str, list[float]], name: str) -> float:
-    """Return the median over rounds of a step's time over that of the packed one beside it."""
-    pairs = zip(times[name], times["packed"], strict=True)
-    return round(statistics.median(a / b for a, b in pairs), 3)
-
-
-def compare_layers(shape: Shape, rounds: int) -> dict[str, float]:
+def compare_layers(shape: Shape, timed: Timed) -> dict[str, float]:
     """Print one table of ways; return their ratios to packed."""
     lstm = nn.LSTM(shape.input_size, shape.hidden, batch_first=True, bidirectional=True)
     lengths = lengths_of(shape.mean_length)
     values = torch.randn(64, int(lengths.max()), shape.input_size, requires_grad=True)
-    steps = {
-        name: (lambda way=way: layer_step(way, lstm, values, lengths)) for name, way in WAYS.items()
-    }
+    steps = {name: partial(layer_step, way, lstm, values, lengths) for name, way in WAYS.items()}
     exact = steps["packed"]()
-    times = medians(steps, rounds)
+    times = timed({**steps})
     print(f"\n{shape.name}: D={shape.input_size} H={shape.hidden} T~{shape.mean_length}")
     print("| way | ms | over packed | error |\n|---|---|---|---|")
+    found = {name: ratios(times[name], times["packed"]) for name in steps}
     for name, step in steps.items():
-        milliseconds = statistics.median(times[name])
+        milliseconds = statistics.median(times[name]) * 1e3
         wrong = error(step(), exact)
-        print(f"| {name} | {milliseconds:.1f} | {ratio(times, name):.2f} | {wrong:.1e} |")
-    return {name: ratio(times, name) for name in steps if name != "packed"}
+        print(f"| {name} | {milliseconds:.1f} | {found[name]} | {wrong:.1e} |")
+    return {name: round(one.median, 3) for name, one in found.items() if name != "packed"}
 
 
 @contextlib.contextmanager
@@ -135,7 +121,7 @@ def model_runs_packed() -> Iterator[None]:
         yield
 
 
-def compare_models(rounds: int) -> float:
+def compare_models(timed: Timed) -> Spread:
     """Return the time of a whole training step with the kernel over that with packed ones."""
     model = BiLSTM(embedding_dim=100, hidden=300, out_features=2)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
@@ -152,23 +138,25 @@ def compare_models(rounds: int) -> float:
         with model_runs_packed():
             step()
 
-    times = medians({"packed": step_packed, "kernel": step}, rounds)
+    times = timed({"packed": step_packed, "kernel": step})
     print("\nwhole training step: embedding 30k x 100, 2 layers of 300, Adam, T~20")
     for name, column in times.items():
-        print(f"{name}: {statistics.median(column):.1f} ms")
-    return ratio(times, "kernel")
+        print(f"{name}: {statistics.median(column) * 1e3:.1f} ms")
+    return ratios(times["kernel"], times["packed"])
 
 
 def main() -> None:
     """Measure all shapes and one whole model; print JSON last."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="alternating rounds (9)")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    asked = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    layers = {shape.name: compare_layers(shape, rounds) for shape in SHAPES}
-    step = compare_models(rounds)
-    print(json.dumps({"lstm_over_packed": layers, "step_over_packed": step, "n": rounds}))
+    timed = partial(alternate, rounds=asked.rounds, warmup=1, clock=CLOCKS[asked.clock])
+    layers = {shape.name: compare_layers(shape, timed) for shape in SHAPES}
+    step = round(compare_models(timed).median, 3)
+    print(json.dumps({"lstm_over_packed": layers, "step_over_packed": step, "n": asked.rounds}))
 
 
 if __name__ == "__main__":

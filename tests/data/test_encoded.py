@@ -1,4 +1,4 @@
-"""Images that travel without the rest of their set: runs draw the same from both."""
+"""Samples that travel without the rest of their set: runs draw the same from both."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIZES = {"train": 60, "test": 20}
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root with a small set of the name and columns of Fashion-MNIST."""
+    """A data root with small sets of the names and columns of Fashion-MNIST, SST-2, DBpedia."""
     from PIL import Image
     from pyarrow import parquet, table
 
@@ -37,34 +37,51 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         labels = [i % 3 for i in range(count)]
         rows = table({"image": images, "label": labels})
         parquet.write_table(rows, root / "fashion_mnist" / f"{split}.parquet")
+    for split, count in {**SIZES, "validation": 10}.items():
+        texts = [f"ein Wort über {split} Nr. {i}" if i else "" for i in range(count)]
+        labels = [i % 3 for i in range(count)]
+        for name, columns in (("sst2", ["sentence"]), ("dbpedia_14", ["title", "content"])):
+            if (name, split) != ("dbpedia_14", "validation"):
+                (root / name).mkdir(exist_ok=True)
+                rows = table({**dict.fromkeys(columns, texts), "label": labels})
+                parquet.write_table(rows, root / name / f"{split}.parquet")
+    (root / "glove").mkdir()
+    (root / "glove" / "tiny.2d.txt").write_text("wort 0.5 1\nüber 1 2\n")
     return root
 
 
-def settings(root: Path, data_seed: int, limit: int = 9) -> RunConfig:
+def settings(root: Path, data_seed: int, data: str = "fashion_mnist") -> RunConfig:
+    texts = data != "fashion_mnist"
     return RunConfig(
-        data="fashion_mnist", model="cnn", data_root=str(root), limit_train=limit,
+        data=data, model="bilstm" if texts else "cnn", data_root=str(root), limit_train=9,
         validation_fraction=0.1, data_seed=data_seed,
+        vectors=str(root / "glove" / "tiny.2d.txt") if texts else None,
     )  # fmt: skip
 
 
-def loaded(root: Path, data_seed: int, limit: int = 9) -> al.data.DataSet:
-    return load(
-        "fashion_mnist", data_root=root, limit_train=limit, validation_fraction=0.1, seed=data_seed
-    )
+def loaded(root: Path, data_seed: int, data: str = "fashion_mnist") -> al.data.DataSet:
+    return load(data, data_root=root, limit_train=9, validation_fraction=0.1, seed=data_seed)
 
 
-def test_what_runs_draw_is_the_same_and_told_the_same(whole: Path, tmp_path: Path) -> None:
-    configs = [resolved(settings(whole, seed)) for seed in (0, 1)]
-    write_portable(configs, tmp_path)
+@pytest.mark.parametrize("data", ["fashion_mnist", "sst2", "dbpedia_14"])
+def test_what_runs_draw_is_the_same_and_told_the_same(
+    whole: Path, tmp_path: Path, data: str
+) -> None:
+    written = write_portable([resolved(settings(whole, s, data)) for s in (0, 1)], tmp_path)
+    tensors = ("pixels",) if data == "fashion_mnist" else ("tokens", "offsets")
     for seed in (0, 1):
-        found, expected = loaded(tmp_path, seed), loaded(whole, seed)
-        assert found.train_pool == expected.train_pool == SIZES["train"]
+        found, expected = loaded(tmp_path, seed, data), loaded(whole, seed, data)
+        assert found.train_pool == expected.train_pool
         assert found.preprocessing == expected.preprocessing
         for split in ("train", "validation", "test"):
             one, other = getattr(found, split), getattr(expected, split)
-            assert torch.equal(one.pixels, other.pixels)
-            assert torch.equal(one.labels, other.labels)
-    assert DataPaths(data_root=str(tmp_path)).sizes("fashion_mnist").train == SIZES["train"]
+            for name in (*tensors, "labels"):
+                assert torch.equal(getattr(one, name), getattr(other, name))
+    here, there = (DataPaths(data_root=str(root)).sizes(data) for root in (whole, tmp_path))
+    assert here == there
+    copied = [path.relative_to(tmp_path) for path in written if path.suffix == ".txt"]
+    assert copied == ([] if data == "fashion_mnist" else [Path("glove/tiny.2d.txt")])
+    assert all((tmp_path / one).read_bytes() == (whole / one).read_bytes() for one in copied)
 
 
 def test_samples_that_were_left_behind_are_refused(whole: Path, tmp_path: Path) -> None:
@@ -72,9 +89,11 @@ def test_samples_that_were_left_behind_are_refused(whole: Path, tmp_path: Path) 
     with pytest.raises(al.InputError, match="lacks the image of row"):
         loaded(tmp_path, 5)
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(al.CheckpointError, match="holds no images"):
+    with pytest.raises(al.CheckpointError, match="holds no samples"):
         loaded(tmp_path, 0)
-    texts = resolved(RunConfig(data="sst2", model="bilstm", data_root=str(whole)))
-    with pytest.raises(al.InputError, match="sst2 came to be exported; expected images"):
-        write_portable([texts], tmp_path)
+    write_portable([resolved(settings(whole, 0, "sst2"))], tmp_path)
+    with pytest.raises(al.InputError, match="lacks the text of row"):
+        loaded(tmp_path, 5, "sst2")
+    with pytest.raises(al.InputError, match="digits came to be exported; expected fashion_mnist"):
+        write_portable([resolved(RunConfig(data="digits", model="mlp"))], tmp_path)
     assert encoded_file(tmp_path, "fashion_mnist") == path

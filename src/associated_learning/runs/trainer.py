@@ -16,6 +16,7 @@ from associated_learning.runs.tasks.metric import epoch_metric_name
 from associated_learning.state.freezing import encoders_in
 from associated_learning.state.optimizers import Schedule
 from associated_learning.state.schedules import make_schedule, turn_schedule
+from associated_learning.tensors.float32_products import use_fast_products
 from associated_learning.training.length import enough_epochs, patient_epochs, updates_of
 from associated_learning.training.trainer import Trainer
 
@@ -107,10 +108,11 @@ def _frozen(text: str | None) -> int | list[str]:
 
 
 def set_up_torch(config: ResolvedConfig) -> None:
-    """Set the threads inside operations, and how small a number may be, for all of the process."""
+    """Set how this process computes: threads in operations, small numbers, float32 products."""
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     torch.set_flush_denormal(config.flush_denormals)
+    use_fast_products()
 
 
 def choose_device(name: str) -> torch.device:

@@ -1,7 +1,8 @@
-"""What runs read of data sets of images, as files for a machine that lacks the data."""
+"""What runs read of known data sets, as files for a machine that lacks the data."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,19 +16,22 @@ from associated_learning.data.reading.raw import RawSet, RawSplit
 from associated_learning.data.splits import final_splits
 from associated_learning.errors import InputError
 from associated_learning.runs.settings.config import ResolvedConfig
-from associated_learning.state.files import make_folder
+from associated_learning.state.files import make_folder, replaced_file
+from reproduction.paper.data_paths import VECTORS
 
 __all__ = ["write_portable"]
 
 
 def write_portable(configs: Iterable[ResolvedConfig], folder: Path) -> list[Path]:
-    """Write a data root that holds what runs read: all labels, the images that they draw.
+    """Write a data root that holds what runs read.
+
+    Of each data set all labels and the samples that are drawn, and the files of word vectors.
 
     Returns:
         The files.
 
     Raises:
-        InputError: Some data are no images of a known data set.
+        InputError: Some data are no known data set.
         CheckpointError: A file cannot be written.
     """
     by_data: dict[str, list[ResolvedConfig]] = {}
@@ -35,15 +39,22 @@ def write_portable(configs: Iterable[ResolvedConfig], folder: Path) -> list[Path
         by_data.setdefault(config.data, []).append(config)
     written = []
     for name, of_data in by_data.items():
-        if name not in NAMED or NAMED[name].kind != "image":
-            images = ", ".join(key for key, value in NAMED.items() if value.kind == "image")
-            raise InputError(f"{name} came to be exported; expected images: {images}.")
+        if name not in NAMED:
+            raise InputError(f"{name} came to be exported; expected {', '.join(NAMED)}.")
         raw = read_named(name, data_root=of_data[0].data_root)
         path = encoded_file(folder, name)
         make_folder(path.parent)
         write_encoded(path, raw, _rows(raw, of_data))
         written.append(path)
-    return written
+    vectors = {one.vectors for of_data in by_data.values() for one in of_data if one.vectors}
+    return written + [_copied(Path(path), folder / VECTORS) for path in sorted(vectors)]
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    make_folder(folder)
+    with replaced_file(folder / path.name) as temporary:
+        shutil.copyfile(path, temporary)
+    return folder / path.name
 
 
 def _rows(raw: RawSet, configs: Iterable[ResolvedConfig]) -> dict[str, Tensor]:

@@ -98,8 +98,8 @@ def reproduce(
         str | None,
         typer.Option(
             metavar="FOLDER",
-            help="Write what all these runs read of images there, and stop: the data root of a "
-            "machine that lacks the data.",
+            help="Write what all these runs read of their data there, and stop: the data root of "
+            "a machine that lacks the data.",
         ),
     ] = None,
 ) -> None:

@@ -11,7 +11,9 @@ from associated_learning.data.reading.encoded import encoded_file, encoded_sizes
 from associated_learning.errors import needs_extra
 from reproduction.paper.tiers import PAPER_SIZES, Sizes
 
-__all__ = ["DataPaths", "widest_vectors"]
+__all__ = ["VECTORS", "DataPaths", "widest_vectors"]
+
+VECTORS = "glove"  # the folder of word vectors in a data root
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +38,7 @@ class DataPaths:
 def widest_vectors(data_root: str) -> str | None:
     """Return the file in DATA_ROOT/glove whose name tells most dimensions, as "100d" does."""
     found = [
-        (re.search(r"\b(\d+)d\b", path.name), path) for path in Path(data_root, "glove").glob("*")
+        (re.search(r"\b(\d+)d\b", path.name), path) for path in Path(data_root, VECTORS).glob("*")
     ]
     widths = [(int(match[1]), str(path)) for match, path in found if match]
     return max(widths)[1] if widths else None
@@ -47,7 +49,7 @@ def _sizes(data_root: str, data: str) -> Sizes:
     paper, folder = PAPER_SIZES[data], Path(data_root, data)
     if encoded_file(data_root, data).exists():
         found = encoded_sizes(encoded_file(data_root, data))
-        return Sizes(train=found["train"], test=found["test"])
+        return Sizes(train=found["train"], test=found["test"], own_validation=paper.own_validation)
     if not (folder / "train.parquet").exists():
         return paper
     return Sizes(

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from associated_learning.data.dataset import Kind
-from associated_learning.data.images.encoded_images import EncodedImages
+from associated_learning.data.reading.encoded_samples import EncodedSamples
 from associated_learning.data.tables.row_places import FileRows, Where
 
 __all__ = ["RawSet", "RawSplit"]
@@ -42,7 +42,7 @@ class RawSplit(NamedTuple):
             return self.inputs[indices]
         if isinstance(self.inputs, np.ndarray):
             return self.inputs[indices.numpy()]
-        if isinstance(self.inputs, EncodedImages):
+        if isinstance(self.inputs, EncodedSamples):
             return self.inputs.subset(indices)
         return [self.inputs[i] for i in indices.tolist()]
 

@@ -19,6 +19,7 @@ from associated_learning.runs.trainer import choose_device
 from associated_learning.state.checkpoint import Checkpoints
 from associated_learning.state.files import read_json
 from associated_learning.state.training_state import TrainingState
+from associated_learning.tensors.float32_products import use_fast_products
 
 __all__ = ["OpenRun", "open_run"]
 
@@ -62,6 +63,7 @@ def open_run(folder: Path) -> OpenRun:
     checkpoints = Checkpoints(folder / "checkpoints")
     preprocessor = preprocessor_from_dict(read_json(folder / "preprocessing.json"))
     device = choose_device("auto")  # not where it was trained
+    use_fast_products()
     if backbone is not None and needs_store(config):
         best, store = checkpoints.path("best"), folder / "opened"
         net: Network = stored_run(config, spec, backbone, store, device=device, checkpoint=best)
