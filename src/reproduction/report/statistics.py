@@ -80,7 +80,7 @@ class Interval(NamedTuple):
 def welch(ours: Sequence[float], theirs: Sequence[float]) -> Interval | None:
     """Compare two means of independent runs whose spreads may differ (Welch, 1947).
 
-    No run of one is paired with a run of the other: equal seeds make nothing alike.
+    No run of one is paired with a run of the other, even where equal seeds share their samples.
 
     Returns:
         None where one has a single run, or where no two runs of either differ.

@@ -37,8 +37,8 @@ class MethodSettings:
     )
     encoders: str | None = _setting(
         None,
-        "bp: al, the encoders and the last readout of AL's network under a linear head, so that "
-        "only training differs; paper, the network of the paper's baseline.",
+        "bp: al, the encoders and the last readout of AL's network under a linear head; "
+        "paper, the network of the paper's baseline.",
         choices=("al", "paper"),
     )
     local_loss: str = _setting(
