@@ -10,7 +10,7 @@ from typing import Any
 from associated_learning.runs.ledger.rows import LedgerRow
 from reproduction.campaign.identity import Identity, same_but_vectors
 from reproduction.paper.data_paths import DataPaths
-from reproduction.paper.rates import COMPARED
+from reproduction.paper.rates import compared_arms
 from reproduction.paper.runs import Run
 from reproduction.paper.tiers import RESAMPLED, tier_has
 
@@ -98,7 +98,7 @@ class RateScores:
 
 def tunes(run: Run) -> bool:
     """Return whether the tuned tier has a run."""
-    return run.arm in COMPARED and not run.extra and tier_has(RESAMPLED, run.data)
+    return run.arm in compared_arms(run.model) and not run.extra and tier_has(RESAMPLED, run.data)
 
 
 def switches(run: Run) -> tuple[Run, ...]:

@@ -123,6 +123,7 @@ def _bp(title: str, **settings: Any) -> Arm:
 ARMS: dict[str, Arm] = {
     "bp": _bp("BP, the paper's network"),
     "bp-encoders": _bp("BP, AL's encoders", encoders="al"),
+    "bp-shallow": _bp("BP, AL's encoders, one layer", encoders="al", num_layers=1),
     "bp-released": _BP_RELEASED,
     "al": _al("AL (Equation 3)", association="squared"),
     "contrast": _al("AL of this library (contrast)", association="contrast"),

@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from associated_learning.runs.networks.families import TEXT_MODELS
 from reproduction.paper.arms import ARMS
 from reproduction.paper.cell import Cell, Table, best_validation
 from reproduction.paper.runs import Run
 
-__all__ = ["COMPARED", "IMAGES", "TABLE"]
+__all__ = ["COMPARED", "IMAGES", "SHALLOW", "TABLE", "compared_arms"]
 
 _ROWS = {
     ("sst2", "bilstm"): "SST, LSTM",
@@ -35,6 +36,7 @@ _ROWS = {
     ("fashion_mnist", "vgg"): "Fashion-MNIST, VGG",
 }
 COMPARED = ("bp", "bp-encoders", "al", "contrast")  # what a standing compares, all with one grid
+SHALLOW = "bp-shallow"  # of texts beside them: a smaller network may do better on few samples
 GRID = (2.5e-4, 5e-4, 1e-3, 2e-3)
 # further rates where the best of one arm lies at the edge, for all arms alike
 _WIDER: dict[tuple[str, str], tuple[float, ...]] = {
@@ -45,6 +47,11 @@ _WIDER: dict[tuple[str, str], tuple[float, ...]] = {
     ("cifar10", "vgg"): (1.25e-4,),
 }
 _SHORT = 4  # epochs, in which the rate falls as in a whole run
+
+
+def compared_arms(model: str) -> tuple[str, ...]:
+    """Return what the tuned tier compares of a network."""
+    return (*COMPARED, SHALLOW) if model in TEXT_MODELS else COMPARED
 
 
 def _cells(

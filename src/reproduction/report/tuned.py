@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reproduction.paper import table1, table4
 from reproduction.paper.arms import ARMS
-from reproduction.paper.rates import COMPARED
+from reproduction.paper.rates import compared_arms
 from reproduction.paper.runs import Run
 from reproduction.paper.tiers import RESAMPLED
 from reproduction.report.cells import RowIndex
@@ -26,7 +26,11 @@ def tuned_lines(index: RowIndex) -> tuple[tuple[str, ...], ...]:
     """Return what `TUNING` names of every arm that the tuned tier has rows of, as texts."""
     cells = [(data, model) for model in table1.NAMES for data in table1.DATA]
     cells += [(data, model) for model in ("cnn", "vgg") for data in table4.COLUMNS]
-    runs = (Run(data=data, model=model, arm=arm) for data, model in cells for arm in COMPARED)
+    runs = (
+        Run(data=data, model=model, arm=arm)
+        for data, model in cells
+        for arm in compared_arms(model)
+    )
     return tuple(line for run in runs for line in _lines(index, run))
 
 
