@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from reproduction.campaign.rates import GRID as TUNED_GRID
 from reproduction.campaign.rates import with_rate
 from reproduction.paper import variants
 from reproduction.paper.data_paths import DataPaths
-from reproduction.paper.rates import COMPARED, GRID
+from reproduction.paper.rates import COMPARED, GRID, SHALLOW, compared_arms
 from reproduction.paper.runs import Run
 from reproduction.report.cells import Evidence, RowIndex
 from reproduction.report.choice import choices
@@ -22,8 +22,8 @@ from reproduction.report.fairness import broken_rules
 from reproduction.report.training import is_capped
 from reproduction.report.tuned import tuned_lines
 
-PLACES = DataPaths()
-ACCURACIES = {"bp": 0.80, "bp-encoders": 0.82, "al": 0.86, "contrast": 0.84}
+PLACES = DataPaths(vectors="glove.6B.100d.txt")
+ACCURACIES = {"bp": 0.80, "bp-encoders": 0.82, "bp-shallow": 0.84, "al": 0.86, "contrast": 0.84}
 SAMPLES = {"train_samples": 4_000, "train_pool": 50_000, "test_samples": 10_000}
 Change = Callable[[str, float, int], dict[str, Any] | None]
 
@@ -217,11 +217,13 @@ def test_a_loss_is_a_loss_though_a_rule_is_broken() -> None:
     assert found.verdict == "behind"
 
 
-def tuned_ledger(seeds: int = 10) -> list[LedgerRow]:
-    """Return what the tuned tier makes of CIFAR-10's CNN where 5e-4 is best for all."""
+def tuned_ledger(
+    seeds: int = 10, data: str = "cifar10", model: str = "cnn", arms: Sequence[str] = COMPARED
+) -> list[LedgerRow]:
+    """Return what the tuned tier makes of a cell where 5e-4 is best for all."""
     rows = []
-    for arm in COMPARED:
-        run = Run(data="cifar10", model="cnn", arm=arm)
+    for arm in arms:
+        run = Run(data=data, model=model, arm=arm)
         for rate in TUNED_GRID:
             score = ACCURACIES[arm] - abs(rate - 5e-4)
             told = {
@@ -233,6 +235,18 @@ def tuned_ledger(seeds: int = 10) -> list[LedgerRow]:
                 seen = {"validation": [score], "test": [score + seed / 1000]}
                 rows.append(cnn_row(with_rate(run, rate), seed, tier="resampled", **told, **seen))
     return rows
+
+
+def test_of_texts_a_smaller_network_is_an_opponent_too() -> None:
+    cell = ("sst2", "transformer")
+    (found,) = compare_all(RowIndex(tuned_ledger(3, *cell)), "resampled")
+    assert found.broken == ("0 seeds of BP, AL's encoders, one layer",)
+    rows = tuned_ledger(3, *cell, compared_arms("transformer"))
+    (found,) = compare_all(RowIndex(rows), "resampled")
+    assert (found.broken, found.baseline, found.tried) == ((), SHALLOW, (6, 6, 6, 6))
+    assert found.difference == pytest.approx(2)
+    assert found.other is not None
+    assert found.other.mean == pytest.approx(82.1)  # of the next best on validation data
 
 
 def test_the_tuned_tier_is_fair_and_takes_the_place_of_the_cpu_tiers_images() -> None:

@@ -143,7 +143,7 @@ def test_the_check_counts_what_is_filled(
     # of each model: full, SC1, EMB and BP in Table 1; two rows of two values in Table 3
     assert (found["cpu"], found["full"]) == (16, 0)
     assert found["standing"] == {
-        "cpu, AL (Equation 3)": {"ahead": 0, "level": 0, "behind": 0, "not yet fair": 2}
+        "cpu, AL (Equation 3)": {"ahead": 0, "not told apart": 0, "behind": 0, "not yet fair": 2}
     }
     assert found["unfair"] == 2
     assert (

@@ -22,14 +22,14 @@ __all__ = ["curves_chart", "differences_chart", "rows_chart", "svg_of"]
 
 BP, AL, GREY = "#c2622d", "#2f78bd", "#8a8f98"
 _INK = "#7b8591"  # read on light and on dark pages
-_COLOURS = {"ahead": AL, "behind": BP, "level": GREY, "not yet fair": "#b4b9c1"}
+_COLOURS = {"ahead": AL, "behind": BP, "not told apart": GREY, "not yet fair": "#b4b9c1"}
 _LINES = {"bp": BP, "bp-encoders": "#e8a33d", "al": AL, "contrast": "#5aa6a0"}
 _HEAD = "data:image/svg+xml;base64,"
 _FARTHEST = 8.0  # points; what lies beyond is drawn at the edge
 
 
 def differences_chart(comparisons: Sequence[Comparison], names: Sequence[str]) -> str:
-    """Draw AL less the better BP with its 95 % interval, one line a data set and model.
+    """Draw AL less the best BP with its 95 % interval, one line a data set and model.
 
     Small dots are all differences between a run of one and a run of the other.
     """
@@ -44,7 +44,7 @@ def differences_chart(comparisons: Sequence[Comparison], names: Sequence[str]) -
         axes.plot(one.difference, place, "o", color=colour, markersize=6)
     axes.set_yticks(range(len(comparisons)), names)
     axes.set_ylim(len(comparisons) - 0.5, -0.5)
-    axes.set_xlabel("AL less the better BP, points of test accuracy")
+    axes.set_xlabel("AL less the best BP, points of test accuracy")
     _dress_rows(axes)
     return _uri(canvas)
 

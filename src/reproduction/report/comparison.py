@@ -1,4 +1,4 @@
-"""AL against the better of two backpropagations, data set by data set: intervals and p-values."""
+"""AL against the best of its backpropagations, data set by data set: intervals and p-values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import numpy as np
 from associated_learning.errors import CheckpointError, needs_extra
 from associated_learning.runs.ledger.answers import unpack_answers
 from associated_learning.runs.ledger.rows import LedgerRow
+from associated_learning.runs.networks.families import TEXT_MODELS
 from reproduction.paper import table1, table4
+from reproduction.paper.arms import ARMS
+from reproduction.paper.rates import SHALLOW
 from reproduction.paper.runs import Run
 from reproduction.paper.tiers import RESAMPLED
 from reproduction.report.cells import ENOUGH, Evidence, RowIndex, data_sizes
@@ -27,11 +30,22 @@ from reproduction.report.statistics import (
     welch,
 )
 
-__all__ = ["BASELINES", "FORMS", "HEADLINE", "LIBRARY", "Comparison", "compare_all", "signed_rank"]
+__all__ = ["FORMS", "HEADLINE", "LIBRARY", "Comparison", "baselines", "compare_all", "signed_rank"]
 
 SIGNIFICANT = 0.05
 HEADLINE, LIBRARY = FORMS = "al", "contrast"  # the paper's, and this library's own
-BASELINES = ("bp", "bp-encoders")
+_BASELINES = ("bp", "bp-encoders")
+
+
+def baselines(model: str, tier: str) -> tuple[str, ...]:
+    """Return the backpropagations that AL must beat: of texts a smaller network too.
+
+    Example:
+        >>> baselines("transformer", "resampled")
+        ('bp', 'bp-encoders', 'bp-shallow')
+    """
+    smaller = model in TEXT_MODELS and tier == RESAMPLED
+    return (*_BASELINES, SHALLOW) if smaller else _BASELINES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +57,10 @@ class Comparison:
         model: Network family.
         tier: By which protocol all were trained.
         arm: Which form of AL.
-        baseline: Which backpropagation: the one that is better on validation data.
+        baseline: Which backpropagation: the one that is best on validation data.
         ours: Accuracy of AL in percent.
         theirs: Accuracy of that backpropagation.
-        other: Accuracy of the other one; None where it has no runs.
+        other: Accuracy of the next best one on validation data; None where none has runs.
         by_seed: Accuracy of each seed of AL, and of that backpropagation.
         differences: Each run of AL less each of backpropagation, in points.
         test: Welch's test of the means over seeds; None for a single run.
@@ -83,7 +97,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """One of "ahead", "level", "behind" and "not yet fair".
+        """One of "ahead", "not told apart", "behind" and "not yet fair".
 
         A comparison that breaks a rule can be lost, but neither won nor drawn. A lead must survive
         Holm's correction, a loss need not be significant after it.
@@ -93,7 +107,7 @@ class Comparison:
         if self.broken:
             return "not yet fair"
         significant = self.corrected is not None and self.corrected < SIGNIFICANT
-        return "ahead" if significant and self.difference > 0 else "level"
+        return "ahead" if significant and self.difference > 0 else "not told apart"
 
     @property
     def hint(self) -> bool:
@@ -132,7 +146,7 @@ def signed_rank(differences: Sequence[float]) -> float | None:
 
 def _is_resampled(index: RowIndex, data: str, model: str, arm: str) -> bool:
     found = _evidence(index, data, model, RESAMPLED, arm)
-    rivals = (found[arm], found[_better(found)])
+    rivals = (found[arm], found[_best_first(found)[0]])
     return all(one is not None and len(one.rows) >= ENOUGH for one in rivals)
 
 
@@ -140,25 +154,21 @@ def _evidence(
     index: RowIndex, data: str, model: str, tier: str, arm: str
 ) -> dict[str, Evidence | None]:
     """Return the rows of a form of AL, and those of backpropagation on data of the same size."""
+    rivals = baselines(model, tier)
     found = {
-        name: index.evidence(Run(data=data, model=model, arm=name), tier)
-        for name in (arm, *BASELINES)
+        name: index.evidence(Run(data=data, model=model, arm=name), tier) for name in (arm, *rivals)
     }
-    ours = found[arm]
-    for name in BASELINES:
-        found[name] = _of_same_data(found[name], ours)
-    return found
+    return {arm: found[arm]} | {name: _of_same_data(found[name], found[arm]) for name in rivals}
 
 
 def _compare(index: RowIndex, data: str, model: str, tier: str, arm: str) -> Comparison | None:
     found = _evidence(index, data, model, tier, arm)
-    baseline = _better(found)
-    ours, theirs = found[arm], found[baseline]
+    baseline, next_best, *_ = _best_first(found)
+    ours, theirs, rest = found[arm], found[baseline], found[next_best]
     if ours is None or theirs is None:
         return None
     by_seed = _accuracies(ours), _accuracies(theirs)
     one, other = (list(scores.values()) for scores in by_seed)
-    (rest,) = (found[name] for name in BASELINES if name != baseline)
     return Comparison(
         data=data,
         model=model,
@@ -186,8 +196,8 @@ def _of_same_data(evidence: Evidence | None, other: Evidence | None) -> Evidence
     return evidence if data_sizes(evidence.rows[0]) == data_sizes(other.rows[0]) else None
 
 
-def _better(found: Mapping[str, Evidence | None]) -> str:
-    """Return the backpropagation of the best mean on validation data, of those with most seeds."""
+def _best_first(found: Mapping[str, Evidence | None]) -> list[str]:
+    """Return the backpropagations by their mean on validation data, those with most seeds first."""
 
     def place(name: str) -> tuple[int, float]:
         evidence = found[name]
@@ -196,7 +206,7 @@ def _better(found: Mapping[str, Evidence | None]) -> str:
         scores = [row.result.validation_scores[-1] for row in evidence.rows]
         return min(len(scores), ENOUGH), spread(scores).mean
 
-    return max(BASELINES, key=place)
+    return sorted((name for name in found if not ARMS[name].is_al), key=place, reverse=True)
 
 
 def _accuracies(evidence: Evidence) -> dict[int, float]:

@@ -16,7 +16,7 @@ from reproduction.report.names import name_of
 __all__ = ["VERDICTS", "Counts", "count_cells"]
 
 Compared = Mapping[tuple[str, str], list[Comparison]]
-VERDICTS = ("ahead", "level", "behind", "not yet fair")
+VERDICTS = ("ahead", "not told apart", "behind", "not yet fair")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Counts:
         cpu: Those that the cpu tier fills, by three seeds or more.
         full: Those that the full tier fills, likewise and with all of the paper's data.
         standing: For each tier and form of AL, how many data sets and models have each verdict
-            against the better backpropagation.
+            against the best backpropagation.
         unfair: Number of comparisons that break a rule of fairness.
         unfair_cells: Each of them, with the rules that it breaks.
         unread: Rows of settings that this version no longer has, which fill nothing.

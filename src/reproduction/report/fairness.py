@@ -7,6 +7,7 @@ from pathlib import Path
 
 from reproduction.campaign.identity import same_but_vectors
 from reproduction.paper.arms import ARMS
+from reproduction.paper.rates import SHALLOW
 from reproduction.report.cells import ENOUGH, Evidence, RowIndex
 from reproduction.report.grids import broken_by_grids
 from reproduction.report.training import is_capped, is_chosen_by_validation, shows_its_end
@@ -18,8 +19,11 @@ Evidences = Mapping[str, Evidence | None]
 # what may differ between AL and BP: how they are trained, and what is tuned of each
 _TRAINING = frozenset({"method", "encoders", "lr", "latent", "latents", "association"})
 _TUNED = frozenset({"weight_decay", "label_smoothing", "batch_size"})
-# what the paper gives its own network: widths, and a head that reads otherwise
-_NETWORK = frozenset({"readout", "hidden", "head_hidden", "num_layers", "embedding_dim"})
+# the paper gives its own network widths, and a head that reads otherwise
+_NETWORK = {
+    "bp": frozenset({"readout", "hidden", "head_hidden", "num_layers", "embedding_dim"}),
+    SHALLOW: frozenset({"num_layers"}),
+}
 
 
 def broken_rules(index: RowIndex, found: Evidences) -> tuple[str, ...]:
@@ -99,7 +103,7 @@ def _of_settings(present: Mapping[str, Evidence]) -> Iterator[str]:
     for arm, evidence in present.items():
         if ARMS[arm].is_al:
             continue
-        free = _TRAINING | _TUNED | (frozenset() if arm == "bp-encoders" else _NETWORK)
+        free = _TRAINING | _TUNED | _NETWORK.get(arm, frozenset())
         one, other = _settings(ours), _settings(evidence)
         differing = sorted(name for name in set(one) - free if one[name] != other[name])
         if differing:

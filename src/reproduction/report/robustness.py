@@ -17,7 +17,7 @@ __all__ = ["ROBUSTNESS", "Harder", "harder_tests", "robustness_lines", "robustne
 ROBUSTNESS = (
     "data, model", "AL", "AL is", "difference", "p", "p, all corrected",
     f"difference without seed {TUNING_SEED}", "p so", "p so, all corrected",
-    "difference to the other BP",
+    "difference to the next best BP",
 )  # fmt: skip
 
 

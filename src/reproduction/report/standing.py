@@ -1,4 +1,4 @@
-"""How a form of AL stands against the better backpropagation by one tier, ready to print."""
+"""How a form of AL stands against the best backpropagation by one tier, ready to print."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Standing", "make_standing"]
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """A form of AL against the better backpropagation by one tier.
+    """A form of AL against the best backpropagation by one tier.
 
     Attributes:
         tier: The tier.
@@ -89,5 +89,5 @@ def _line(name: str, one: Comparison) -> tuple[str, ...]:
         f"{one.epochs[0].mean:.1f}; {one.epochs[1].mean:.1f}",
         "; ".join(map(str, one.tried)),
         f"{one.ours.n}; {one.theirs.n}",
-        f"{one.verdict} (a hint)" if one.hint and not one.broken else one.verdict,
+        f"{one.verdict} (a hint)" if one.hint and one.verdict != "not yet fair" else one.verdict,
     )

@@ -45,7 +45,7 @@ def _verdicts(found: Sequence[Comparison]) -> str:
     parts = []
     for verdict in VERDICTS:
         those = [one for one in found if one.verdict == verdict]
-        if not those and verdict in ("level", "not yet fair"):
+        if not those and verdict in ("not told apart", "not yet fair"):
             continue
         listed = f" ({'; '.join(map(_told, those))})" if those else ""
         parts.append(f"{spelled(len(those))} {verdict}{listed}")
@@ -55,7 +55,7 @@ def _verdicts(found: Sequence[Comparison]) -> str:
 def _told(one: Comparison) -> str:
     form = "" if one.arm == HEADLINE else f", {one.arm}"
     tier = "" if one.tier == RESAMPLED else f", tier {one.tier}"
-    hint = " (a hint)" if one.tier == RESAMPLED and one.hint and not one.broken else ""
+    hint = " (a hint)" if one.hint and one.verdict != "not yet fair" else ""
     return f"{name_of(one.data, one.model)}{form}{tier} {one.difference:+.2f}{hint}"
 
 

@@ -42,15 +42,16 @@ TIERS = {  # name of a tier, what it is
     "is best on seed 0's validation data, patience or 100 epochs end a run",
 }
 STATISTICS = (
-    "The better BP, of those with three seeds, has the higher validation accuracy: the paper's "
-    "network, or AL's encoders under a linear head. Intervals over seeds and p-values: Welch's "
+    "The best BP, of those with three seeds, has the highest validation accuracy: the paper's "
+    "network, AL's encoders under a linear head, or, of texts by the tier resampled, the same with "
+    "one layer above the embedding in the place of two. Intervals over seeds and p-values: Welch's "
     "test of the means, no seeds paired, p-values corrected by Holm; a lead must survive that, "
     "a loss need not. Intervals over test samples: bootstrap, samples in common, seeds drawn for "
     "each method."
 )
 _LISTED = {  # verdicts, and what they are called where their comparisons are listed
     "ahead": "Ahead",
-    "level": "Level, which is not equal but not told apart by so many seeds",
+    "not told apart": "Not told apart by so many seeds, which is not equal",
     "behind": "Behind",
 }
 _SHORT = (0, 1, 2, 3, 4, 5, 11, 12)  # of COMPARISON, for pages that show little
@@ -75,7 +76,7 @@ def render_markdown(content: Content) -> str:
 
 
 def standing_table(standing: Standing) -> str:
-    """Return the comparison of AL with the better BP by one tier, without finer statistics."""
+    """Return the comparison of AL with the best BP by one tier, without finer statistics."""
     return _grid(
         [COMPARISON[i] for i in _SHORT], [[line[i] for i in _SHORT] for line in standing.lines]
     )
@@ -145,7 +146,7 @@ def _form(content: Content, title: str) -> str:
     tiers = "; ".join(
         f"tier {one.tier}: {_verdicts(one)}" for one in content.standings if one.title == title
     )
-    return f"{title} against the better of two BPs, {tiers}."
+    return f"{title} against the best of its BPs, {tiers}."
 
 
 def _places_of(content: Content, verdict: str) -> str:
@@ -167,7 +168,7 @@ def _verdicts(standing: Standing) -> str:
 def _standing(standing: Standing) -> str:
     broken = "\n".join(f"- {name}: {'; '.join(why)}." for name, why in standing.broken if why)
     return (
-        f"## {standing.title} against the better BP, tier {standing.tier}\n\n"
+        f"## {standing.title} against the best BP, tier {standing.tier}\n\n"
         f"{_verdicts(standing).capitalize()}. Wilcoxon's signed-rank test: "
         f"{standing.signed_rank}.\n\n"
         f"{_grid(verdict_second(COMPARISON), [verdict_second(line) for line in standing.lines])}"
