@@ -14,6 +14,7 @@ from associated_learning.runs.ledger.rows import LedgerRow
 from associated_learning.runs.networks.families import IMAGE_MODELS
 from associated_learning.runs.settings.config import ResolvedConfig
 from reproduction.campaign.identity import Identity, identity
+from reproduction.paper.arms import ARMS
 from reproduction.paper.catalogue import Exhibit
 from reproduction.paper.data_paths import DataPaths
 from reproduction.paper.runs import Run
@@ -181,6 +182,8 @@ def make_jobs(
                 f"--tier {tier} came for {exhibit.name}; expected {' or '.join(exhibit.tiers)}."
             )
         for run in selection.of(exhibit.runs()):
+            if ARMS[run.arm].only_full and tier != "full":
+                continue
             if run.needs_vectors and places.vectors is None:
                 raise InputError(
                     f"{run.name} starts from word vectors, but there are none; name a file in "

@@ -23,6 +23,7 @@ class Arm:
         protocol: Learning rate, batch size and patience where they belong to the arm; a tier that
             declares its own overrules them.
         no_vectors: Models and data sets that get no word vectors.
+        only_full: Whether the small tiers, with some hundred updates, could say nothing of it.
     """
 
     title: str
@@ -30,6 +31,7 @@ class Arm:
     own: Mapping[Key, Settings] = field(default_factory=dict)
     protocol: Mapping[Key, Settings] = field(default_factory=dict)
     no_vectors: frozenset[Key] = frozenset()
+    only_full: bool = False
 
     @property
     def is_al(self) -> bool:
@@ -58,6 +60,7 @@ _NO_GLOVE = ("ag_news", "dbpedia_14", "sst2")  # of the scripts only IMDB's give
 # The scripts of autumn 2021, from just before the paper was submitted (docs/decisions.md).
 _BP_RELEASED = Arm(
     title="BP as released",
+    only_full=True,
     shared={"method": "bp"},
     own={
         ("bilstm", ""): {"double_softmax": True, "readout": "last", "head_hidden": "400"},
@@ -94,6 +97,7 @@ _AL_IMAGE = {
 }
 _AL_RELEASED = Arm(
     title="AL as released",
+    only_full=True,
     own={
         ("bilstm", ""): {
             **_AL_TEXT, "readout": "last", "latents": "128,300,300", "carry_state": True

@@ -55,6 +55,6 @@ TABLE = Table(
     "the test data, which is not repeated here. AL is Equation 3; AL of this library has contrast "
     "beside it, which is ours: it also asks which label is the nearest. The VGG of AL has "
     "BatchNorm, as that of backpropagation has; the released one has none. The rows as released, "
-    "sigmoids throughout, rest on some hundred updates by the cpu tier, too few to say anything of "
-    "that code.",
+    "sigmoids throughout, are for the full tier: the some hundred updates of the cpu tier say "
+    "nothing of that code.",
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from associated_learning.runs.ledger.rows import LedgerRow
 from reproduction.campaign.identity import Identity, same_but_vectors
 from reproduction.campaign.rates import RateScores, subset_of_seed
+from reproduction.paper.arms import ARMS
 from reproduction.paper.cell import TIERS, Cell, Line
 from reproduction.paper.data_paths import DataPaths
 from reproduction.paper.runs import Run
@@ -117,6 +118,8 @@ class RowIndex:
 
         A tuned tier gives those of the rate that is best on the validation data of one seed.
         """
+        if ARMS[run.arm].only_full and tier != "full":
+            return None
         tuned = self.rates.tuned(run) if tier == RESAMPLED else run
         if tuned is None:
             return None
