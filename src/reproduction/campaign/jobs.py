@@ -182,7 +182,7 @@ def make_jobs(
                 f"--tier {tier} came for {exhibit.name}; expected {' or '.join(exhibit.tiers)}."
             )
         for run in selection.of(exhibit.runs()):
-            if ARMS[run.arm].only_full and tier != "full":
+            if not ARMS[run.arm].is_of(tier):
                 continue
             if run.needs_vectors and places.vectors is None:
                 raise InputError(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reproduction.paper.tiers import RESAMPLED
+
 __all__ = ["ARMS", "Arm"]
 
 Settings = Mapping[str, Any]
@@ -23,7 +25,7 @@ class Arm:
         protocol: Learning rate, batch size and patience where they belong to the arm; a tier that
             declares its own overrules them.
         no_vectors: Models and data sets that get no word vectors.
-        only_full: Whether the small tiers, with some hundred updates, could say nothing of it.
+        only: The one tier that trains it; None for all.
     """
 
     title: str
@@ -31,7 +33,7 @@ class Arm:
     own: Mapping[Key, Settings] = field(default_factory=dict)
     protocol: Mapping[Key, Settings] = field(default_factory=dict)
     no_vectors: frozenset[Key] = frozenset()
-    only_full: bool = False
+    only: str | None = None
 
     @property
     def is_al(self) -> bool:
@@ -45,6 +47,10 @@ class Arm:
     def protocol_of(self, model: str, data: str) -> dict[str, Any]:
         """Return the arm's own learning rate, batch size and patience."""
         return _of(self.protocol, model, data)
+
+    def is_of(self, tier: str) -> bool:
+        """Return whether a tier trains it."""
+        return self.only in (None, tier)
 
     def reads_vectors(self, model: str, data: str) -> bool:
         """Return whether the embedding starts from word vectors."""
@@ -60,7 +66,7 @@ _NO_GLOVE = ("ag_news", "dbpedia_14", "sst2")  # of the scripts only IMDB's give
 # The scripts of autumn 2021, from just before the paper was submitted (docs/decisions.md).
 _BP_RELEASED = Arm(
     title="BP as released",
-    only_full=True,
+    only="full",  # some hundred updates could say nothing of that code
     shared={"method": "bp"},
     own={
         ("bilstm", ""): {"double_softmax": True, "readout": "last", "head_hidden": "400"},
@@ -97,7 +103,7 @@ _AL_IMAGE = {
 }
 _AL_RELEASED = Arm(
     title="AL as released",
-    only_full=True,
+    only="full",  # some hundred updates could say nothing of that code
     own={
         ("bilstm", ""): {
             **_AL_TEXT, "readout": "last", "latents": "128,300,300", "carry_state": True
@@ -127,7 +133,11 @@ def _bp(title: str, **settings: Any) -> Arm:
 ARMS: dict[str, Arm] = {
     "bp": _bp("BP, the paper's network"),
     "bp-encoders": _bp("BP, AL's encoders", encoders="al"),
-    "bp-shallow": _bp("BP, AL's encoders, one layer", encoders="al", num_layers=1),
+    "bp-shallow": Arm(
+        title="BP, AL's encoders, one layer",
+        shared={"method": "bp", "encoders": "al", "num_layers": 1},
+        only=RESAMPLED,
+    ),
     "bp-released": _BP_RELEASED,
     "al": _al("AL (Equation 3)", association="squared"),
     "contrast": _al("AL of this library (contrast)", association="contrast"),

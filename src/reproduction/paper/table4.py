@@ -1,7 +1,7 @@
 """Table 4: best epoch and accuracy of image classification.
 
 Command: ``al reproduce table4 --tier cpu``.
-Cost: 48 runs, 3 h 54 min on one core by the cpu tier; some 260 small ones by the resampled tier,
+Cost: 48 runs, 4 h 01 min on one core by the cpu tier; some 260 small ones by the resampled tier,
 which is for a GPU.
 The paper: see `PAPER`; its epochs were looked at in steps of two.
 """

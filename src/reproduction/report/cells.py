@@ -118,7 +118,7 @@ class RowIndex:
 
         A tuned tier gives those of the rate that is best on the validation data of one seed.
         """
-        if ARMS[run.arm].only_full and tier != "full":
+        if not ARMS[run.arm].is_of(tier):
             return None
         tuned = self.rates.tuned(run) if tier == RESAMPLED else run
         if tuned is None:

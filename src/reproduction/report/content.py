@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from associated_learning.runs.ledger.rows import LedgerRow
 from reproduction.campaign.rates import tunes
 from reproduction.paper import variants
+from reproduction.paper.arms import ARMS
 from reproduction.paper.catalogue import EXHIBITS
 from reproduction.paper.cell import Cell, Figure, Printed, Table
+from reproduction.paper.runs import Run
 from reproduction.paper.tiers import RESAMPLED
 from reproduction.report.cells import REPORTED, Entry, RowIndex
 from reproduction.report.charts import curves_chart, rows_chart
@@ -160,7 +162,7 @@ def _table(table: Table, index: RowIndex) -> Section:
             sum(
                 not _fills(dict(entries)[tier], table.enough)
                 for key, entries in filled.items()
-                if tier != RESAMPLED or tunes(cells[key].run)
+                if _is_made(cells[key].run, tier)
             ),
         )
         for tier in table.tiers
@@ -174,6 +176,10 @@ def _table(table: Table, index: RowIndex) -> Section:
         charts=_drawn([(tier, rows_chart(table, index, tier)) for tier in table.tiers]),
         missing=missing,
     )
+
+
+def _is_made(run: Run, tier: str) -> bool:
+    return tunes(run) if tier == RESAMPLED else ARMS[run.arm].is_of(tier)
 
 
 def _drawn(charts: Sequence[tuple[str, str | None]]) -> tuple[tuple[str, str], ...]:

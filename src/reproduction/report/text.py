@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from string import ascii_lowercase
 
 from reproduction.report.content import Content, FilledCell, Section
 from reproduction.report.costs import COSTS
@@ -178,9 +179,16 @@ def _standing(standing: Standing) -> str:
 
 def _section(section: Section) -> str:
     parts = [f"## {section.title}"]
+    letters: dict[str, str] = {}  # of what figures rest on
     if section.rows:
-        rows = [(heading, *map(_place, places)) for heading, places in section.rows]
+        rows = [
+            (heading, *(_place(place, letters) for place in places))
+            for heading, places in section.rows
+        ]
         parts.append(_grid(("", *section.columns), rows))
+        parts += (
+            ["Data: " + " ".join(f"**{b}** {a}." for a, b in letters.items())] if letters else []
+        )
     parts += [
         f"![{section.title}, tier {tier}](images/{section.name}-{tier}.svg)"
         for tier, _ in section.charts
@@ -193,12 +201,23 @@ def _section(section: Section) -> str:
     return "\n\n".join(parts)
 
 
-def _place(place: FilledCell | None) -> str:
+def _place(place: FilledCell | None, letters: dict[str, str]) -> str:
+    """Return a cell; of the data of its figures only the letter, which stands below the table."""
     if place is None:
         return ""
-    ours = [f"**{figure}** ({tier}: {rests})" for tier, figure, rests, _ in place.ours]
+    ours = []
+    for tier, figure, rests, _ in place.ours:
+        seeds, _, data = rests.partition("; ")
+        letter = letters.setdefault(data, _letter(len(letters)))
+        ours.append(f"**{figure}** ({tier}, {seeds}; {letter})")
     paper = [f"paper {place.paper}"] if place.paper else []
     return "<br>".join([*(ours or ["not yet"]), *paper])
+
+
+def _letter(number: int) -> str:
+    """Return a, b, ..., z, aa, ab, ..."""
+    before, last = divmod(number, len(ascii_lowercase))
+    return (_letter(before - 1) if before else "") + ascii_lowercase[last]
 
 
 def _grid(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
