@@ -79,6 +79,7 @@ def network(
     pairs: bool = False,
     bp: bool = False,
     without: int = 0,
+    label_smoothing: float = 0.0,
     **options: Any,
 ) -> Any:
     """Return a network; the encoders of all methods begin with the same weights.
@@ -89,9 +90,11 @@ def network(
         pairs: Whether two encoders are a layer, from the input up.
         bp: Whether it learns by backpropagation, read as AL's top layer is, under a linear head.
         without: How many of the uppermost encoders are left out.
+        label_smoothing: Share of a label that is divided among all classes.
         options: Those of `al_form`.
     """
-    encoders, target = task.encoders(), al.Classes(task.data.num_classes)
+    encoders = task.encoders()
+    target = al.Classes(task.data.num_classes, label_smoothing=label_smoothing)
     encoders = encoders[: len(encoders) - without]
     if pairs:
         two = [encoders[i : i + 2] for i in range(0, len(encoders), 2)]
