@@ -39,7 +39,7 @@ SHARED: dict[str, Any] = {
     "data": "fashion_mnist", "validation_fraction": 0.02, "schedule": "constant", "patience": 0,
     "threads": 1,
 }  # fmt: skip
-# the same encoders: only training differs
+# the same encoders: training and head differ
 METHODS: dict[str, dict[str, Any]] = {
     "al": {"method": "al", "association": "squared"},
     "bp": {"method": "bp", "encoders": "al"},

@@ -1,4 +1,4 @@
-"""Backpropagation on the encoders of AL: only training differs."""
+"""Backpropagation on the encoders of AL: training and head differ."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ from reproduction.paper.runs import Run
 __all__ = ["TABLE"]
 
 _COLUMNS = {
-    ("ag_news", "bilstm"): "AGNews, LSTM",
-    ("ag_news", "transformer"): "AGNews, Tran",
+    ("ag_news", "bilstm"): "AG News, LSTM",
+    ("ag_news", "transformer"): "AG News, Transformer",
     ("sst2", "bilstm"): "SST, LSTM",
-    ("sst2", "transformer"): "SST, Tran",
+    ("sst2", "transformer"): "SST, Transformer",
     ("fashion_mnist", "cnn"): "Fashion-MNIST, CNN",
 }
 _ROWS = {

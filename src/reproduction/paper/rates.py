@@ -23,16 +23,16 @@ __all__ = ["COMPARED", "IMAGES", "SHALLOW", "TABLE", "compared_arms"]
 
 _ROWS = {
     ("sst2", "bilstm"): "SST, LSTM",
-    ("ag_news", "bilstm"): "AGNews, LSTM",
-    ("sst2", "transformer"): "SST, Tran",
-    ("ag_news", "transformer"): "AGNews, Tran",
+    ("ag_news", "bilstm"): "AG News, LSTM",
+    ("sst2", "transformer"): "SST, Transformer",
+    ("ag_news", "transformer"): "AG News, Transformer",
     ("fashion_mnist", "cnn"): "Fashion-MNIST, CNN",
     ("cifar10", "cnn"): "CIFAR-10, CNN",
     ("cifar10", "vgg"): "CIFAR-10, VGG",
     ("imdb", "bilstm"): "IMDB, LSTM",
-    ("imdb", "transformer"): "IMDB, Tran",
+    ("imdb", "transformer"): "IMDB, Transformer",
     ("dbpedia_14", "bilstm"): "DBpedia, LSTM",
-    ("dbpedia_14", "transformer"): "DBpedia, Tran",
+    ("dbpedia_14", "transformer"): "DBpedia, Transformer",
     ("fashion_mnist", "vgg"): "Fashion-MNIST, VGG",
 }
 COMPARED = ("bp", "bp-encoders", "al", "contrast")  # what a standing compares, all with one grid

@@ -26,9 +26,9 @@ _EVERY = {
 }
 _COLUMNS = {
     ("sst2", "bilstm"): "SST, LSTM",
-    ("ag_news", "bilstm"): "AGNews, LSTM",
-    ("sst2", "transformer"): "SST, Tran",
-    ("ag_news", "transformer"): "AGNews, Tran",
+    ("ag_news", "bilstm"): "AG News, LSTM",
+    ("sst2", "transformer"): "SST, Transformer",
+    ("ag_news", "transformer"): "AG News, Transformer",
     ("fashion_mnist", "cnn"): "Fashion-MNIST, CNN",
 }
 _OWN = {

@@ -96,7 +96,7 @@ def _of_seeds(name: str, evidence: Evidence) -> Iterator[str]:
 
 
 def _of_settings(present: Mapping[str, Evidence]) -> Iterator[str]:
-    """Yield in what backpropagation differs from AL, though only training should differ."""
+    """Yield in what backpropagation differs from AL, though only training and head should."""
     ours = next((one for arm, one in present.items() if ARMS[arm].is_al), None)
     if ours is None:
         return

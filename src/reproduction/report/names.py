@@ -6,8 +6,9 @@ from reproduction.paper import table1, table4
 
 __all__ = ["name_of"]
 
-_MODELS = {**table1.NAMES, "cnn": "CNN", "vgg": "VGG"}
-_DATA = {**table1.DATA, **table4.COLUMNS}
+# where the paper's tables abbreviate, we do not
+_MODELS = {**table1.NAMES, "transformer": "Transformer", "cnn": "CNN", "vgg": "VGG"}
+_DATA = {**table1.DATA, **table4.COLUMNS, "ag_news": "AG News"}
 
 
 def name_of(data: str, model: str) -> str:
