@@ -36,6 +36,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="intra-op threads of torch")
+    parser.add_argument(
+        "--association", help="of AL in the place of its default; takes --runs of its own"
+    )
     arguments = parser.parse_args()
     keep_freed_memory()
     found: Accuracies = {name: {method: [] for method in METHODS} for name in arguments.only}
@@ -71,6 +74,8 @@ def _config(name: str, method: str, seed: int, arguments: argparse.Namespace) ->
         }
     else:
         settings["data_root"] = arguments.data_root
+    if method == "al":
+        settings["association"] = arguments.association
     return RunConfig(
         model=first.model, method=method, seed=seed, threads=arguments.threads, **settings
     )
