@@ -36,9 +36,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SETS, default=list(SETS))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="intra-op threads of torch")
-    parser.add_argument(
-        "--association", help="of AL in the place of its default; takes --runs of its own"
-    )
+    parser.add_argument("--association", help="of AL, in the place of its default")
     arguments = parser.parse_args()
     keep_freed_memory()
     found: Accuracies = {name: {method: [] for method in METHODS} for name in arguments.only}
@@ -48,7 +46,8 @@ def main() -> None:
         for name in arguments.only:
             for method in METHODS:
                 config = _config(name, method, seed, arguments)
-                folder = arguments.runs / f"{_slug(name)}-{method}-{seed}"
+                other = config.association and f"-{config.association}"
+                folder = arguments.runs / f"{_slug(name)}-{method}-{seed}{other or ''}"
                 result = train_run(config, folder, callbacks=[ProgressBar(f"{name} {method}")])
                 found[name][method].append(_accuracy(result))
                 commits.add(result.commit)  # of the training, which a finished run does not repeat
