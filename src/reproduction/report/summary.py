@@ -55,17 +55,24 @@ def _verdicts(found: Sequence[Comparison]) -> str:
 def _told(one: Comparison) -> str:
     form = "" if one.arm == HEADLINE else f", {one.arm}"
     tier = "" if one.tier == RESAMPLED else f", tier {one.tier}"
-    hint = " (a hint)" if one.hint and one.verdict != "not yet fair" else ""
+    hint = " (a hint)" if one.tier == RESAMPLED and _is_hint(one) else ""
     return f"{name_of(one.data, one.model)}{form}{tier} {one.difference:+.2f}{hint}"
+
+
+def _is_hint(one: Comparison) -> bool:
+    return one.hint and one.verdict != "not yet fair"
 
 
 def _others(found: Sequence[Comparison]) -> str:
     fair = [one for one in found if one.verdict != "not yet fair"]
-    told = "; ".join(f"{_told(one)} ({one.verdict})" for one in fair) or "none"
+    told = "; ".join(
+        f"{_told(one)} ({one.verdict}{', a hint' if _is_hint(one) else ''})" for one in fair
+    )
     left = len(found) - len(fair)
     return (
         (
-            f"**All else**, tiers full (all training data) and cpu (older, three seeds): {told}; "
+            f"**All else**, tiers full (all training data) and cpu (older, three seeds): "
+            f"{told or 'none'}; "
             f"{spelled(left)} more break a rule of fairness and claim nothing."
         )
         if found

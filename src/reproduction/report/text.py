@@ -55,7 +55,7 @@ _LISTED = {  # verdicts, and what they are called where their comparisons are li
     "not told apart": "Not told apart by so many seeds, which is not equal",
     "behind": "Behind",
 }
-_SHORT = (0, 1, 2, 3, 4, 5, 11, 12)  # of COMPARISON, for pages that show little
+_SHORT = (0, 12, 1, 2, 3, 4, 5, 11)  # of COMPARISON, for pages that show little
 
 
 def render_markdown(content: Content) -> str:
@@ -163,7 +163,7 @@ def _places_of(content: Content, verdict: str) -> str:
 
 
 def _verdicts(standing: Standing) -> str:
-    return ", ".join(f"{verdict} {count}" for verdict, count in standing.verdicts)
+    return ", ".join(f"{verdict} {count}" for verdict, count in standing.verdicts if count)
 
 
 def _standing(standing: Standing) -> str:
