@@ -30,7 +30,8 @@ class Standing:
             test samples, corrected p, effect size, best epochs, settings tried, n and verdict of
             each comparison, as texts.
         verdicts: How many comparisons have each verdict.
-        signed_rank: What Wilcoxon's signed-rank test says of texts and of images, as texts.
+        signed_rank: What Wilcoxon's signed-rank test says of texts and of images, each of six
+            comparisons or more; empty where there are fewer.
         broken: Data set and model, and the rules of a fair comparison that it breaks.
     """
 
@@ -69,8 +70,8 @@ def _signed_ranks(comparisons: Sequence[Comparison]) -> str:
     for kind, models in (("texts", TEXT_MODELS), ("images", IMAGE_MODELS)):
         differences = [one.difference for one in comparisons if one.model in models]
         p = signed_rank(differences)
-        told.append(f"{kind} {'too few' if p is None else f'p = {p:.3f}'} ({len(differences)})")
-    return ", ".join(told)
+        told += [] if p is None else [f"{kind} p = {p:.3f} ({len(differences)})"]
+    return f"Wilcoxon's signed-rank test: {', '.join(told)}." if told else ""
 
 
 def _line(name: str, one: Comparison) -> tuple[str, ...]:

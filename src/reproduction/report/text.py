@@ -168,13 +168,13 @@ def _verdicts(standing: Standing) -> str:
 
 def _standing(standing: Standing) -> str:
     broken = "\n".join(f"- {name}: {'; '.join(why)}." for name, why in standing.broken if why)
-    return (
-        f"## {standing.title} against the best BP, tier {standing.tier}\n\n"
-        f"{_verdicts(standing).capitalize()}. Wilcoxon's signed-rank test: "
-        f"{standing.signed_rank}.\n\n"
-        f"{_grid(verdict_second(COMPARISON), [verdict_second(line) for line in standing.lines])}"
-        + (f"\n\nRules that are broken:\n\n{broken}" if broken else "")
-    )
+    parts = [
+        f"## {standing.title} against the best BP, tier {standing.tier}",
+        f"{_verdicts(standing).capitalize()}. {standing.signed_rank}".rstrip(),
+        _grid(verdict_second(COMPARISON), [verdict_second(line) for line in standing.lines]),
+        *(["Rules that are broken:", broken] if broken else []),
+    ]
+    return "\n\n".join(parts)
 
 
 def _section(section: Section) -> str:
