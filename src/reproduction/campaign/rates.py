@@ -29,9 +29,8 @@ __all__ = [
 ]
 
 GRID = (1.25e-4, 2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3)  # each twice the one before it
-_OF_LSTMS = GRID[
-    2:
-]  # a run takes minutes; the lowest rates are the slowest, and tried if asked for
+# a run takes minutes, above all at the lowest rates, which are tried if they are asked for
+_OF_LSTMS = GRID[2:]
 TUNING_SEED = 0
 # What the study's forms of AL are worth in trials: it tried seven more of them on this cell
 # (`variants`), so either backpropagation gets seven settings more, at its best rate.
