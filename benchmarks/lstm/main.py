@@ -22,6 +22,7 @@ from timing import CLOCKS, Spread, alternate, ratios
 
 from associated_learning.models import BiLSTM
 from associated_learning.models import lstm as ways
+from associated_learning.tensors.float32_products import use_fast_products
 from associated_learning.tensors.padded_sequence import PaddedSequence
 
 Way = Callable[[nn.LSTM, Tensor, Tensor], tuple[Tensor, ways.States]]
@@ -152,6 +153,7 @@ def main() -> None:
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    use_fast_products()  # as commands do
     torch.manual_seed(0)
     timed = partial(alternate, rounds=asked.rounds, warmup=1, clock=CLOCKS[asked.clock])
     layers = {shape.name: compare_layers(shape, timed) for shape in SHAPES}
