@@ -19,12 +19,14 @@ from torch import Tensor, nn
 import associated_learning as al
 from associated_learning import models
 from associated_learning.state.optimizers import make_optimizers
+from associated_learning.tensors.float32_products import use_fast_products
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py serves several benchmarks
 
 from released import ReleasedNetwork, ReleasedStep
 from timing import CLOCKS, alternate, ratios, spread
 
+PRODUCTS = "float32 products by oneDNN"  # on processors of AMD
 BATCH, LENGTH, WORDS, DIM, HIDDEN, LATENT, CLASSES = 64, 60, 30_000, 300, 300, 128, 4
 
 # tokens a text, cut at 60: the 5th, 15th, .. 95th percentile of the training sets' first 20,000
@@ -92,15 +94,28 @@ def ladder(x: al.PaddedSequence, y: Tensor) -> dict[str, Callable[[], object]]:
     full = al.PaddedSequence(x.values.clamp_min(1), torch.full((BATCH,), LENGTH))
     cut = int(x.lengths.max())
     trimmed = al.PaddedSequence(x.values[:, :cut], x.lengths)
-    return {
+    steps = {
         "released": released(x, y, fused=False, report=True),
         "no inference, no .item()": released(x, y, fused=False, report=False),
         "fused Adam": released(x, y, fused=True, report=False),
         "our update_network": ours(full, y, torch_lstm=True),
         "our LSTM kernel": ours(full, y),
         "true lengths": ours(trimmed, y),
-        "bfloat16 autocast": ours(trimmed, y, precision=torch.bfloat16),
     }
+    if use_fast_products():  # for all that follows; set back before each step that goes before
+        steps = {name: multiplying("highest", step) for name, step in steps.items()}
+        steps[PRODUCTS] = multiplying("medium", ours(trimmed, y))
+    return {**steps, "bfloat16 autocast": ours(trimmed, y, precision=torch.bfloat16)}
+
+
+def multiplying(precision: str, step: Callable[[], object]) -> Callable[[], object]:
+    """Return a step that says first which library multiplies; see `use_fast_products`."""
+
+    def run() -> object:
+        torch.set_float32_matmul_precision(precision)
+        return step()
+
+    return run
 
 
 def main() -> None:
@@ -125,7 +140,8 @@ def main() -> None:
         by[name] = round(gain.median, 3)
         table.add_row(name, str(per_second), str(total), str(gain), str(gain.n))
     Console(width=100).print(table)
-    default = "true lengths"  # what the library does unless asked for bfloat16
+    # what the commands do unless asked for bfloat16
+    default = PRODUCTS if PRODUCTS in seconds else "true lengths"
     rates = {
         "released": round(spread([BATCH / value for value in seconds["released"]]).median, 2),
         "ours": round(spread([BATCH / value for value in seconds[default]]).median, 2),
