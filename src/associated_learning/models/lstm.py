@@ -29,7 +29,7 @@ def bidirectional_lstm(
 
     On the CPU in float32 and float64 by `LSTMKernel`, elsewhere on packed sequences (cuDNN),
     and where a tracer (`torch.export`) walks through, by plain tensor operations. Under autocast
-    the CPU kernel stays in float32: it is faster there than bfloat16 on packed sequences, and
+    the CPU kernel stays in float32: about as fast as bfloat16 on packed sequences or faster, and
     without the error (`benchmarks/lstm`).
 
     Args:
