@@ -235,7 +235,9 @@ def test_short_tables_show_one_tier(both_tiers: Content) -> None:
     content = both_tiers
     for tier in ("cpu", "full"):
         table = section_table(content.section("field"), tier)
-        assert table.splitlines()[0].startswith("|  | AG News, LSTM | AG News, Transformer | SST, LSTM |")
+        assert table.splitlines()[0].startswith(
+            "|  | AG News, LSTM | AG News, Transformer | SST, LSTM |"
+        )
         (line,) = [
             line for line in table.splitlines() if line.startswith("| Associated learning (Eq")
         ]
