@@ -21,8 +21,9 @@ from associated_learning import models
 from associated_learning.state.optimizers import make_optimizers
 from associated_learning.tensors.float32_products import use_fast_products
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py serves several benchmarks
+sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py and multiplying.py serve several
 
+from multiplying import MKL, ONEDNN, multiplying
 from released import ReleasedNetwork, ReleasedStep
 from timing import CLOCKS, alternate, ratios, spread
 
@@ -103,19 +104,9 @@ def ladder(x: al.PaddedSequence, y: Tensor) -> dict[str, Callable[[], object]]:
         "true lengths": ours(trimmed, y),
     }
     if use_fast_products():  # for all that follows; set back before each step that goes before
-        steps = {name: multiplying("highest", step) for name, step in steps.items()}
-        steps[PRODUCTS] = multiplying("medium", ours(trimmed, y))
+        steps = {name: multiplying(MKL, step) for name, step in steps.items()}
+        steps[PRODUCTS] = multiplying(ONEDNN, ours(trimmed, y))
     return {**steps, "bfloat16 autocast": ours(trimmed, y, precision=torch.bfloat16)}
-
-
-def multiplying(precision: str, step: Callable[[], object]) -> Callable[[], object]:
-    """Return a step that says first which library multiplies; see `use_fast_products`."""
-
-    def run() -> object:
-        torch.set_float32_matmul_precision(precision)
-        return step()
-
-    return run
 
 
 def main() -> None:

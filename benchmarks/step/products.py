@@ -8,15 +8,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py and update.py serve several
+sys.path.insert(0, str(Path(__file__).parents[1]))  # timing.py and others serve several
 
+from multiplying import MKL, ONEDNN, multiplying
 from networks import PAIRS
 from timing import CLOCKS, Spread, alternate, ratios
 from update import training_step
@@ -28,29 +28,19 @@ from associated_learning.verification.memory import keep_freed_memory
 NETWORKS = tuple(name for name in PAIRS if "as printed" not in name)
 
 
-def by(precision: str, step: Callable[[], object]) -> Callable[[], object]:
-    """Return a step that sets first which library multiplies."""
-
-    def run() -> object:
-        torch.set_float32_matmul_precision(precision)
-        return step()
-
-    return run
-
-
-def measure(name: str, rounds: int, clock: str) -> dict[str, Spread]:
+def measure(network: str, rounds: int, clock: str) -> dict[str, Spread]:
     """Return the ratios of one network: fast over usual by method, AL over BP by library."""
     torch.manual_seed(0)
-    pair = PAIRS[name]()
+    pair = PAIRS[network]()
     steps = {
         "AL": training_step(pair.al, pair.x, pair.y),
         "BP": training_step(pair.bp, pair.x, pair.y),
     }
     seconds = alternate(
         {
-            f"{method}, {library}": by(precision, step)
+            f"{method}, {name}": multiplying(library, step)
             for method, step in steps.items()
-            for library, precision in (("usual", "highest"), ("fast", "medium"))
+            for name, library in (("usual", MKL), ("fast", ONEDNN))
         },
         rounds=rounds,
         clock=CLOCKS[clock],

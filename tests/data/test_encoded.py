@@ -71,7 +71,7 @@ def test_what_runs_draw_is_the_same_and_told_the_same(
     tensors = ("pixels",) if data == "fashion_mnist" else ("tokens", "offsets")
     for seed in (0, 1):
         found, expected = loaded(tmp_path, seed, data), loaded(whole, seed, data)
-        assert found.train_pool == expected.train_pool
+        assert found.train_pool == expected.train_pool == SIZES["train"]
         assert found.preprocessing == expected.preprocessing
         for split in ("train", "validation", "test"):
             one, other = getattr(found, split), getattr(expected, split)
@@ -79,6 +79,7 @@ def test_what_runs_draw_is_the_same_and_told_the_same(
                 assert torch.equal(getattr(one, name), getattr(other, name))
     here, there = (DataPaths(data_root=str(root)).sizes(data) for root in (whole, tmp_path))
     assert here == there
+    assert there.train == SIZES["train"]
     copied = [path.relative_to(tmp_path) for path in written if path.suffix == ".txt"]
     assert copied == ([] if data == "fashion_mnist" else [Path("glove/tiny.2d.txt")])
     assert all((tmp_path / one).read_bytes() == (whole / one).read_bytes() for one in copied)

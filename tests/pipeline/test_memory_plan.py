@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,8 @@ from small_networks import batches_of, dense_network
 DISK = StoreSpeed(write=0.02, read=0.01, processor=0.001)
 
 
-@pytest.fixture(autouse=True)
-def products_that_take_no_room() -> Iterator[None]:
-    """oneDNN's take up to half a MiB inside, whatever the sizes: more than these layers have."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    yield
-    torch.set_float32_matmul_precision(before)
+# oneDNN's products take up to half a MiB inside, whatever the sizes: more than these layers have
+pytestmark = pytest.mark.usefixtures("usual_products")
 
 
 def layers(count: int = 4, **other: Any) -> list[LayerNeeds]:

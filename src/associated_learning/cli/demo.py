@@ -23,7 +23,6 @@ from associated_learning.runs.run import train_run
 from associated_learning.runs.settings.config import ResolvedConfig, RunConfig
 from associated_learning.runs.settings.resolved import resolved
 from associated_learning.state.optimizers import make_optimizers
-from associated_learning.tensors.float32_products import use_fast_products
 from associated_learning.training.progress_bar import ProgressBar
 from associated_learning.update import update_network
 from associated_learning.verification.memory import keep_freed_memory, peak_memory
@@ -52,7 +51,6 @@ def demo(
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     keep_freed_memory()
-    use_fast_products()
     console.print(
         "scikit-learn's 1,797 handwritten digits; a network of "
         f"{layers} layers, trained twice. [bold]AL[/]: every layer by its own loss, no gradient "

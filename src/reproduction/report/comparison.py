@@ -10,10 +10,9 @@ import numpy as np
 from associated_learning.errors import CheckpointError, needs_extra
 from associated_learning.runs.ledger.answers import unpack_answers
 from associated_learning.runs.ledger.rows import LedgerRow
-from associated_learning.runs.networks.families import TEXT_MODELS
 from reproduction.paper import table1, table4
 from reproduction.paper.arms import ARMS
-from reproduction.paper.rates import SHALLOW
+from reproduction.paper.rates import compared_arms
 from reproduction.paper.runs import Run
 from reproduction.paper.tiers import RESAMPLED
 from reproduction.report.cells import ENOUGH, Evidence, RowIndex, data_sizes
@@ -34,18 +33,17 @@ __all__ = ["FORMS", "HEADLINE", "LIBRARY", "Comparison", "baselines", "compare_a
 
 SIGNIFICANT = 0.05
 HEADLINE, LIBRARY = FORMS = "al", "contrast"  # the paper's, and this library's own
-_BASELINES = ("bp", "bp-encoders")
 
 
 def baselines(model: str, tier: str) -> tuple[str, ...]:
-    """Return the backpropagations that AL must beat: of texts a smaller network too.
+    """Return the backpropagations that AL must beat by a tier: of texts a smaller network too.
 
     Example:
         >>> baselines("transformer", "resampled")
         ('bp', 'bp-encoders', 'bp-shallow')
     """
-    smaller = model in TEXT_MODELS and tier == RESAMPLED
-    return (*_BASELINES, SHALLOW) if smaller else _BASELINES
+    arms = [arm for arm in compared_arms(model) if ARMS[arm].is_of(tier)]
+    return tuple(arm for arm in arms if not ARMS[arm].is_al)
 
 
 @dataclass(frozen=True, kw_only=True)

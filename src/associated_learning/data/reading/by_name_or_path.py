@@ -53,7 +53,7 @@ def read_named(
 ) -> RawSet:
     """Return a data set of `NAMED`, from the hub or from ``data_root/NAME/SPLIT.parquet``.
 
-    They may also lie there as `write_encoded` writes them.
+    Its samples may also lie there as `write_encoded` writes them.
 
     Where the hub hides the test labels (SST-2), the official validation split becomes the
     test split, with a warning.
