@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, median, stdev
+from typing import Any
 
 import pytest
 from scipy.stats import wilcoxon
@@ -127,3 +128,28 @@ def test_the_default_loss_of_first_runs_is_that_of_the_tuning_texts() -> None:
     for name, (one, other) in means.items():
         assert f"| {name} | {one:.1f} | {other:.1f} |" in page
     assert mean(one for one, _ in means.values()) > mean(other for _, other in means.values())
+
+
+def test_the_tables_of_local_losses_are_the_benchmarks() -> None:
+    """Each row of its README, and each figure of the study, is the last of its method and task."""
+    found: dict[str, dict[str, Any]] = {"texts": {}, "images": {}}
+    for line in (ROOT / "results" / "benchmarks.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        if row["benchmark"] == "local_losses/main.py":
+            result = row["result"]
+            found[result["task"]] |= {k: v for k, v in result.items() if isinstance(v, dict)}
+    readme = (ROOT / "benchmarks" / "local_losses" / "README.md").read_text(encoding="utf-8")
+    study = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+    texts, images = readme.split("\n## Texts")[1].split("\n## Images")
+    for page, of_task in ((texts, found["texts"]), (images, found["images"])):
+        rows = re.findall(r"^\| ([a-z][^|]*) \| (\d[^|]*) \|", page, re.MULTILINE)
+        assert len(rows) > 15
+        for name, full in rows:
+            assert full == f"{of_task[name]['full']:.2f} ± {of_task[name]['full_deviation']:.2f}"
+    told = {
+        f"{v['full']:.2f} ± {v['full_deviation']:.2f}" for of in found.values() for v in of.values()
+    }
+    section = study.split("## What looks further than one layer")[1].split('best exit" and')[0]
+    figures = re.findall(r"^\| [^|]+ \| (\d[^|]*|) \| (\d[^|]*|) \|", section, re.MULTILINE)
+    assert len(figures) > 20
+    assert {one.strip() for pair in figures for one in pair if one.strip()} <= told

@@ -162,6 +162,24 @@ def test_the_table_of_regularised_texts_is_the_ledgers(data: str, name: str, cho
     )
 
 
+@pytest.mark.parametrize(
+    ("experiment", "variant", "rate", "told", "page"),
+    [
+        ("minilm-variants", "two-2e-4", 2e-4, "have {}", "convert.md"),
+        ("minilm-bp", "enc-2e-4", 2e-4, "on test it has {}", "convert.md"),
+        ("headed-texts", "bp-encoders, head of 128, 128", 2e-3, "Transformer: {}", "results.md"),
+    ],
+)
+def test_what_single_trials_came_to_is_the_ledgers(
+    experiment: str, variant: str, rate: float, told: str, page: str
+) -> None:
+    name = "lr" if experiment == "headed-texts" else "encoder_lr"
+    rows = [row for row in ledger(experiment) if (row.variant, row.config[name]) == (variant, rate)]
+    scores = [100 * row.result.test_scores[-1] for row in rows]
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    assert told.format(f"{mean(scores):.2f} ± {stdev(scores):.2f}") in text
+
+
 def test_the_table_of_growth_is_the_ledgers() -> None:
     page = (ROOT / "docs/results.md").read_text(encoding="utf-8")
     rows = ledger("growth")
